@@ -1,1 +1,350 @@
-//! System calls.
+//! What does the system have, and how is it told? The few system calls and kernel files that the
+//! standard library lacks, each as a safe function; rustix does the unsafe part. Owns nothing,
+//! imports nothing of this crate.
+//!
+//! Errors are the bare `io::Error` of the call, except where a path is read here: then the text
+//! names it. Whoever calls says what it was doing.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
+
+/// Gives the bytes `offset..offset + bytes` of `file` real blocks, so that writing them later, also
+/// through a mapping, cannot fail for want of space. The file grows if it is shorter; what it
+/// holds stays as it is, new bytes are zero.
+///
+/// On a file system that cannot allocate ahead, what lies beyond the end of the file is filled
+/// with zeros instead, which has the same effect for a new file.
+///
+/// # Errors
+/// `StorageFull` when there is no space; then the file may have grown in part.
+pub fn allocate_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    match retry(|| rustix::fs::fallocate(file, FallocateFlags::empty(), offset, bytes)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_zeros(file, offset, bytes),
+        result => Ok(result?),
+    }
+}
+
+/// Like [`allocate_blocks`], but the length of the file does not change: blocks for appends to
+/// come.
+///
+/// # Errors
+/// `StorageFull` when there is no space, `Unsupported` where the file system cannot do it.
+pub fn reserve_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    let flags = FallocateFlags::KEEP_SIZE;
+    Ok(retry(|| rustix::fs::fallocate(file, flags, offset, bytes))?)
+}
+
+/// Gives the blocks of `offset..offset + bytes` back to the file system; the bytes read as zero
+/// from then on and the length of the file stays.
+///
+/// # Errors
+/// `Unsupported` where the file system has no holes.
+pub fn free_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(retry(|| rustix::fs::fallocate(file, flags, offset, bytes))?)
+}
+
+/// The space of a file system.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DiskSpace {
+    /// Bytes that an unprivileged process may still take.
+    pub available_bytes: u64,
+    /// Size of the file system in bytes.
+    pub total_bytes: u64,
+}
+
+/// The space of the file system that `path` lies on.
+///
+/// # Errors
+/// Those of `statvfs`: no such path, no permission.
+pub fn disk_space(path: &Path) -> io::Result<DiskSpace> {
+    let stat = retry(|| rustix::fs::statvfs(path))?;
+    Ok(DiskSpace {
+        available_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+    })
+}
+
+/// Raises the limit of open files to the hard limit and returns what it is now; `u64::MAX` means
+/// that there is none.
+///
+/// # Errors
+/// Those of `setrlimit`. The limit is then as it was: see [`open_files_limit`].
+pub fn raise_open_files_limit() -> io::Result<u64> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        rustix::process::setrlimit(Resource::Nofile, raised)?;
+    }
+    Ok(open_files_limit())
+}
+
+/// How many files this process may have open; `u64::MAX` means any number.
+pub fn open_files_limit() -> u64 {
+    rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// How many files this process has open.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn open_files_count() -> io::Result<u64> {
+    let entries = fs::read_dir("/proc/self/fd").map_err(|e| naming("/proc/self/fd", &e))?.count();
+    // One of them is the directory that was being read.
+    Ok(u64::try_from(entries).unwrap_or(u64::MAX).saturating_sub(1))
+}
+
+/// Takes the exclusive lock of `file` without waiting. `false`: another open file holds it. The
+/// lock lasts until the file and every clone of it is closed.
+///
+/// # Errors
+/// Those of `flock` other than "somebody else has it".
+pub fn lock_exclusive(file: &File) -> io::Result<bool> {
+    match retry(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the names in `directory` durable: files created, renamed or removed in it.
+///
+/// # Errors
+/// Those of opening and of `fsync`. A failed sync is final: do not try again.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The user at the other end of a Unix socket, as it was when the socket was connected.
+///
+/// # Errors
+/// When `socket` is not a Unix socket.
+pub fn peer_user_id(socket: impl AsFd) -> io::Result<u32> {
+    Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
+}
+
+/// The user whose rights this process has.
+pub fn own_user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Anonymous resident memory of this process in bytes: what only swapping could take away, so
+/// without mapped files.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read or lacks the line.
+pub fn anonymous_memory_bytes() -> io::Result<u64> {
+    status_bytes("RssAnon:")
+}
+
+/// All resident memory of this process in bytes, mapped files included.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read or lacks the line.
+pub fn resident_memory_bytes() -> io::Result<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// How much memory this process may use, in bytes: the lowest limit of its cgroup and the groups
+/// above it, and never more than the machine has.
+pub fn memory_limit_bytes() -> u64 {
+    // Without /proc/self/cgroup (no cgroups, or a sandbox) only the machine is the limit.
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let machine = machine_memory_bytes();
+    cgroup_limit_bytes(Path::new("/sys/fs/cgroup"), &groups).unwrap_or(machine).min(machine)
+}
+
+/// Memory of the machine in bytes.
+pub fn machine_memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion, reason = "the field is narrower on 32-bit machines")]
+    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// A line like `RssAnon:     1234 kB` of `/proc/self/status`, in bytes.
+fn status_bytes(label: &str) -> io::Result<u64> {
+    const PATH: &str = "/proc/self/status";
+    let status = fs::read_to_string(PATH).map_err(|error| naming(PATH, &error))?;
+    parse_status_bytes(&status, label)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{PATH}: no {label}")))
+}
+
+fn parse_status_bytes(status: &str, label: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// The lowest memory limit that applies to a process with these lines in its `/proc/self/cgroup`,
+/// both of version 2 (`0::/path`) and of version 1 (`5:memory:/path`). `mount` is where the
+/// groups are mounted.
+fn cgroup_limit_bytes(mount: &Path, groups: &str) -> Option<u64> {
+    let mut lowest: Option<u64> = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let (top, file) = if controllers.is_empty() {
+            (mount.to_path_buf(), "memory.max")
+        } else if controllers.split(',').any(|name| name == "memory") {
+            (mount.join("memory"), "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        // A container often sees its own group mounted as the top while the path names the one
+        // outside, so directories that are missing are passed over.
+        let group = group.trim_matches('/');
+        let mut directory: PathBuf = top.join(group);
+        loop {
+            let limit = fs::read_to_string(directory.join(file));
+            // "max" is no number and means that this level sets no limit.
+            if let Some(bytes) = limit.ok().and_then(|text| text.trim().parse::<u64>().ok()) {
+                lowest = Some(lowest.map_or(bytes, |known| known.min(bytes)));
+            }
+            if directory == top || !directory.pop() {
+                break;
+            }
+        }
+    }
+    lowest
+}
+
+fn fill_with_zeros(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let end = offset.saturating_add(bytes);
+    let mut at = file.metadata()?.len();
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(ZEROS.len());
+        file.write_all_at(&ZEROS[..wanted], at)?;
+        at += u64::try_from(wanted).unwrap_or(u64::MAX);
+    }
+    Ok(())
+}
+
+/// Repeats a call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+fn naming(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allocated_blocks_are_zero_and_leave_what_was_there() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"before", 0).unwrap();
+        allocate_blocks(&file, 0, 1 << 20).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 1 << 20);
+        let mut bytes = [1; 16];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"before\0\0\0\0\0\0\0\0\0\0");
+    }
+
+    #[test]
+    fn filling_with_zeros_only_touches_what_lies_beyond_the_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"before", 0).unwrap();
+        fill_with_zeros(&file, 0, 200_000).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 200_000);
+        let mut bytes = [1; 8];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"before\0\0");
+        file.read_exact_at(&mut bytes, 199_992).unwrap();
+        assert_eq!(bytes, [0; 8]);
+    }
+
+    #[test]
+    fn more_blocks_than_the_disk_has_are_an_ordinary_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("file")).unwrap();
+        let total = disk_space(directory.path()).unwrap().total_bytes;
+        assert!(allocate_blocks(&file, 0, total.saturating_mul(2).min(1 << 62)).is_err());
+    }
+
+    #[test]
+    fn disk_space_is_plausible_and_a_missing_path_an_error() {
+        let space = disk_space(Path::new("/")).unwrap();
+        assert!(space.total_bytes > 0);
+        assert!(space.available_bytes <= space.total_bytes);
+        assert!(disk_space(Path::new("/no/such/path")).is_err());
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_the_hard_one_after_raising() {
+        let limit = raise_open_files_limit().unwrap();
+        assert_eq!(limit, open_files_limit());
+        let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
+        assert_eq!(limit, hard.unwrap_or(u64::MAX));
+        assert!(open_files_count().unwrap() >= 3);
+    }
+
+    #[test]
+    fn a_second_lock_is_refused_until_the_first_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let first = File::create(&path).unwrap();
+        let second = File::open(&path).unwrap();
+        assert!(lock_exclusive(&first).unwrap());
+        assert!(!lock_exclusive(&second).unwrap());
+        drop(first);
+        assert!(lock_exclusive(&second).unwrap());
+    }
+
+    #[test]
+    fn the_peer_of_a_unix_socket_pair_is_this_user() {
+        let (left, _right) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(peer_user_id(&left).unwrap(), own_user_id());
+    }
+
+    #[test]
+    fn anonymous_memory_is_part_of_resident_memory() {
+        let anonymous = anonymous_memory_bytes().unwrap();
+        assert!(anonymous > 0);
+        assert!(resident_memory_bytes().unwrap() > 0);
+        assert!(memory_limit_bytes() <= machine_memory_bytes());
+        assert_eq!(
+            parse_status_bytes("VmRSS:\t  12 kB\nRssAnon:\t 7 kB\n", "RssAnon:"),
+            Some(7168)
+        );
+        assert_eq!(parse_status_bytes("VmRSS:\t  12 kB\n", "RssAnon:"), None);
+    }
+
+    #[test]
+    fn the_lowest_limit_of_the_groups_above_counts() {
+        let mount = tempfile::tempdir().unwrap();
+        let inner = mount.path().join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(mount.path().join("a/memory.max"), "1000\n").unwrap();
+        fs::write(inner.join("memory.max"), "max\n").unwrap();
+        assert_eq!(cgroup_limit_bytes(mount.path(), "0::/a/b\n"), Some(1000));
+        fs::write(inner.join("memory.max"), "500\n").unwrap();
+        assert_eq!(cgroup_limit_bytes(mount.path(), "0::/a/b\n"), Some(500));
+        assert_eq!(cgroup_limit_bytes(mount.path(), "0::/\n"), None);
+        // A path that only exists outside the container.
+        fs::write(mount.path().join("memory.max"), "700\n").unwrap();
+        assert_eq!(cgroup_limit_bytes(mount.path(), "0::/docker/0815\n"), Some(700));
+        // Version 1.
+        fs::create_dir_all(mount.path().join("memory/x")).unwrap();
+        fs::write(mount.path().join("memory/x/memory.limit_in_bytes"), "300\n").unwrap();
+        assert_eq!(cgroup_limit_bytes(mount.path(), "4:cpu:/x\n5:memory:/x\n"), Some(300));
+        assert_eq!(cgroup_limit_bytes(mount.path(), "nonsense\n\n"), None);
+    }
+}
