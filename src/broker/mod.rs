@@ -1,1 +1,224 @@
-//! broker
+//! Who gets which message?
+//!
+//! Vhosts, exchanges, queues, bindings, consumers, users and policies. No sockets and no
+//! clock: what time it is comes as an argument, what happens to a session leaves as a return
+//! value or an [`Effect`]. May import `amqp` and `storage`.
+
+pub mod access;
+pub mod arguments;
+pub mod binding;
+pub mod binds;
+pub mod commit;
+pub mod consistent_hash;
+pub mod consume;
+pub mod consumer;
+mod dead_letter;
+pub mod death;
+pub mod deduplication;
+pub mod definition;
+pub mod definitions;
+pub mod delayed;
+pub mod delivery;
+pub mod destination_set;
+pub mod effect;
+pub mod effective;
+pub mod equivalence;
+pub mod exchange;
+pub mod exchanges;
+mod expiry;
+pub mod hashing;
+pub mod headers;
+pub mod key;
+mod limits;
+pub mod matcher;
+mod moving;
+pub mod opening;
+pub mod password;
+pub mod pattern;
+pub mod payload;
+pub mod policies;
+pub mod policy;
+pub mod publish;
+pub mod queue;
+pub mod queues;
+pub mod random;
+pub mod ready;
+pub mod reply;
+pub mod resource;
+pub mod routing;
+pub mod settle;
+mod stream;
+pub mod stream_consumer;
+pub mod term;
+#[cfg(test)]
+mod testing;
+pub mod topic;
+pub mod user;
+pub mod vhost;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+use crate::amqp::Name;
+pub use crate::storage::{AppendError, Body, LogPos, ParkedBody, Record, RecordRef};
+use crate::storage::{DefinitionsLog, QueueId, ScratchPool, Store};
+
+pub use access::Subject;
+pub use commit::{Committed, TransactionMessage};
+pub use consumer::{ChannelCredit, Consumer};
+pub use delivery::{Delivery, Got};
+pub use effect::Effect;
+pub use exchange::Exchange;
+pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
+pub use matcher::ExchangeKind;
+pub use opening::Found;
+pub use publish::{Message, Published};
+pub use queue::{Declaration, Queue};
+pub use settle::{Held, Settlement};
+pub use user::{Access, User, Users};
+pub use vhost::Vhost;
+
+use key::Arena;
+use ready::Ready;
+
+/// Publishers are held back while the log has room for less than this.
+const ROOM_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
+/// Everything that the node knows, in one place, owned by the loop.
+pub struct Broker {
+    /// The message log; the turn writes it out and syncs it.
+    pub store: Store,
+    /// The definitions' log; the turn writes it out and syncs it.
+    pub definitions: DefinitionsLog,
+    vhosts: Arena<VhostKey, Vhost>,
+    vhost_names: HashMap<Name, VhostKey>,
+    exchanges: Arena<ExchangeKey, Exchange>,
+    queues: Arena<QueueKey, Queue>,
+    consumers: Arena<ConsumerKey, Consumer>,
+    channels: Arena<ChannelKey, ChannelCredit>,
+    /// The exclusive queues of each connection.
+    owned_queues: HashMap<ConnectionKey, Vec<QueueKey>>,
+    users: Users,
+    scratch: ScratchPool,
+    /// Grows with every change that may change a route or a permission.
+    topology_version: u64,
+    clock_ms: u64,
+    dirty: Vec<QueueKey>,
+    effects: Vec<Effect>,
+    /// When which queue's deadlines have to be looked at.
+    wakeups: BinaryHeap<Reverse<(u64, QueueKey)>>,
+    /// Messages that delayed exchanges hold back.
+    delayed: BinaryHeap<Reverse<delayed::HeldBack>>,
+    /// Messages on their way to a dead-letter exchange.
+    dying: VecDeque<dead_letter::Dying>,
+    /// Queues to look at after the deliveries because they may be too long.
+    overfull: Vec<QueueKey>,
+    /// The node's limit for acknowledging a delivery, where the queue has none.
+    consumer_timeout_ms: Option<u64>,
+    /// Ready lines of purged and deleted queues, settled a bounded number a turn.
+    discarded: VecDeque<(QueueId, Ready)>,
+    /// What streams dropped, settled once the definitions are durable up to a position.
+    retired: VecDeque<stream::Retired>,
+    /// How many of the queues are streams.
+    streams: usize,
+    /// Scratch lists, kept for their memory.
+    queue_ids: Vec<QueueId>,
+    destinations: Vec<binding::Destination>,
+    visited: Vec<ExchangeKey>,
+}
+
+impl Broker {
+    /// The turn's time, in milliseconds since 1970; never goes back.
+    pub fn set_clock(&mut self, unix_ms: u64) {
+        self.clock_ms = self.clock_ms.max(unix_ms);
+    }
+
+    /// The turn's time, in milliseconds since 1970.
+    pub fn clock_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
+    /// The time within which a queue's deliveries have to be acknowledged, in milliseconds;
+    /// 0 = no limit.
+    pub fn consumer_timeout_of(&self, queue: QueueKey) -> u64 {
+        let own = self.queues.get(queue).and_then(|queue| queue.settings.consumer_timeout_ms);
+        own.or(self.consumer_timeout_ms).unwrap_or(0)
+    }
+
+    /// The time within which deliveries have to be acknowledged, where a queue says nothing.
+    pub fn set_consumer_timeout(&mut self, timeout_ms: Option<u64>) {
+        self.consumer_timeout_ms = timeout_ms;
+    }
+
+    /// Changes whenever a remembered route or permission may be wrong.
+    pub fn topology_version(&self) -> u64 {
+        self.topology_version
+    }
+
+    /// Takes what the sessions have to be told.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes the queues that may have something to deliver; `list` is emptied and swapped in.
+    pub fn take_dirty(&mut self, list: &mut Vec<QueueKey>) {
+        list.clear();
+        std::mem::swap(list, &mut self.dirty);
+        for &queue in list.iter() {
+            if let Some(queue) = self.queues.get_mut(queue) {
+                queue.dirty = false;
+            }
+        }
+    }
+
+    /// Whether the message log takes what publishers send in a turn.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        !self.store.is_short_of_room(ROOM_BYTES_MIN)
+    }
+
+    /// Whether the next turn has something to do without any input.
+    pub fn has_work(&self) -> bool {
+        !self.dirty.is_empty()
+            || !self.discarded.is_empty()
+            || !self.dying.is_empty()
+            || !self.effects.is_empty()
+            || self.has_retired()
+            || self.definitions.appended() > self.definitions.written()
+    }
+
+    /// A queue, if it is still there.
+    pub fn queue(&self, key: QueueKey) -> Option<&Queue> {
+        self.queues.get(key)
+    }
+
+    /// A consumer, if it is still there.
+    pub fn consumer(&self, key: ConsumerKey) -> Option<&Consumer> {
+        self.consumers.get(key)
+    }
+
+    /// A vhost by its name.
+    pub fn vhost_named(&self, name: &[u8]) -> Option<VhostKey> {
+        self.vhost_names.get(name).copied()
+    }
+
+    /// A vhost's name; empty when it is gone.
+    pub fn vhost_name(&self, key: VhostKey) -> Name {
+        self.vhosts.get(key).map_or_else(|| Name::from(""), |vhost| vhost.name.clone())
+    }
+
+    /// Puts a queue that can deliver on the list of [`Broker::take_dirty`].
+    pub fn mark_dirty(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(key)
+            && !queue.dirty
+            && queue.can_deliver()
+        {
+            queue.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    fn topology_changed(&mut self) {
+        self.topology_version += 1;
+    }
+}

@@ -1,0 +1,146 @@
+//! What becomes of a message that leaves its queue without being acknowledged?
+//!
+//! Without a dead-letter exchange it is settled. With one it moves: it is routed anew, stored
+//! with headers that tell of its death, and the new record replaces the old one, so that a
+//! crash finds it in one place or the other.
+
+use crate::amqp::{Name, Properties, PropertyList, Table};
+use crate::broker::Broker;
+use crate::broker::death::{self, Death, Reason};
+use crate::broker::key::{QueueKey, VhostKey};
+use crate::broker::moving::Move;
+use crate::broker::publish::PERSISTENT;
+use crate::storage::{AppendError, Entry, SlotRef};
+
+/// A message that left its queue and has to be dead-lettered.
+#[derive(Debug)]
+pub(super) struct Dying {
+    vhost: VhostKey,
+    queue: Name,
+    exchange: Name,
+    routing_key: Option<Name>,
+    entry: Entry,
+    slot: SlotRef,
+    reason: Reason,
+}
+
+/// How many messages one turn dead-letters.
+const BURIED_PER_TURN_MAX: usize = 5_000;
+
+impl Broker {
+    /// A message that was just taken out of a queue's ready line dies.
+    pub(super) fn die(&mut self, key: QueueKey, entry: Entry, reason: Reason) {
+        let Some(queue) = self.queues.get_mut(key) else {
+            return;
+        };
+        let (slot, body_bytes) = super::delivery::slot_in(&self.store, entry, queue.id);
+        queue.ready_bytes -= body_bytes;
+        self.die_unaccounted(key, entry, slot, reason);
+    }
+
+    /// A message that is not in its queue's ready line dies; the queue may be gone.
+    pub(super) fn die_unaccounted(
+        &mut self,
+        key: QueueKey,
+        entry: Entry,
+        slot: SlotRef,
+        reason: Reason,
+    ) {
+        self.forget_name(key, entry);
+        let queue = self.queues.get(key);
+        match queue.and_then(|queue| Some((queue, queue.settings.dead_letter_exchange.clone()?))) {
+            None => self.store.settle(entry.at, slot),
+            Some((queue, exchange)) => self.dying.push_back(Dying {
+                vhost: queue.vhost,
+                queue: queue.name.clone(),
+                exchange,
+                routing_key: queue.settings.dead_letter_routing_key.clone(),
+                entry,
+                slot,
+                reason,
+            }),
+        }
+    }
+
+    /// Moves dying messages to their dead-letter exchanges, a bounded number a turn.
+    pub fn bury(&mut self) {
+        for _ in 0..BURIED_PER_TURN_MAX {
+            let Some(dying) = self.dying.pop_front() else {
+                return;
+            };
+            if let Err(error) = self.bury_one(&dying) {
+                log::warn!("queue '{}': dead-lettering waits: {error}", dying.queue);
+                self.dying.push_front(dying);
+                return;
+            }
+        }
+    }
+
+    fn bury_one(&mut self, dying: &Dying) -> Result<(), AppendError> {
+        let Dying { entry, reason, .. } = *dying;
+        let record = self.store.record(entry.at);
+        let old = record.properties().to_vec();
+        let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
+        let list = Properties::new(&old).list().unwrap_or_default();
+        let properties = death::properties_after(
+            &list,
+            &Death {
+                queue: &dying.queue,
+                reason,
+                time_s: self.clock_ms / 1000,
+                exchange: &exchange,
+                routing_key: &key,
+                rerouted: dying.routing_key.is_some(),
+            },
+        );
+        let new = Properties::new(&properties).list().unwrap_or_default();
+        let to = dying.routing_key.as_ref();
+        let mut queues = self.route_dead(dying.vhost, &dying.exchange, to, &key, &new);
+        self.drop_cycles(new.headers.unwrap_or(Table::EMPTY), reason, &mut queues);
+        let message = Move {
+            entry,
+            slot: dying.slot,
+            exchange: &dying.exchange,
+            routing_key: dying.routing_key.as_deref().unwrap_or(&key),
+            properties: &properties,
+            persistent: list.delivery_mode == Some(PERSISTENT),
+            ttl_ms: None,
+        };
+        self.move_message(&message, &queues)
+    }
+
+    /// The queues behind a dead-letter exchange; none when it is missing.
+    pub(super) fn route_dead(
+        &mut self,
+        vhost: VhostKey,
+        exchange: &Name,
+        dead_letter_key: Option<&Name>,
+        original_key: &[u8],
+        properties: &PropertyList<'_>,
+    ) -> Vec<QueueKey> {
+        let mut queues = Vec::new();
+        let Some(exchange) = self.exchange_named(vhost, exchange) else {
+            return queues;
+        };
+        match dead_letter_key {
+            Some(key) => {
+                self.route(exchange, key, properties, &mut queues);
+            }
+            None => self.route_all(exchange, original_key, properties, &mut queues),
+        }
+        queues
+    }
+
+    /// Takes out the queues that a message would reach again without having been rejected.
+    pub(super) fn drop_cycles(
+        &self,
+        headers: Table<'_>,
+        reason: Reason,
+        queues: &mut Vec<QueueKey>,
+    ) {
+        queues.retain(|&key| {
+            let queue = self.queues.get(key);
+            queue.is_some_and(|queue| !death::is_cycle(headers, reason, &queue.name))
+        });
+    }
+}

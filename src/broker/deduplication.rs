@@ -1,0 +1,278 @@
+//! Which messages are duplicates?
+//!
+//! A message names itself in the header `x-deduplication-header`. An exchange of the type
+//! `x-message-deduplication` remembers the names of the last messages (`x-cache-size`, for
+//! `x-cache-ttl` milliseconds) and routes each once; a queue with the argument
+//! `x-message-deduplication` takes a message only while no other of its name is in it. What a
+//! durable exchange remembers is kept with the definitions; what a queue holds tells its own
+//! names.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, Table, Value};
+use crate::broker::Broker;
+use crate::broker::key::{QueueKey, VhostKey};
+use crate::storage::Entry;
+
+/// The names that an exchange remembers.
+///
+/// Invariant: `order` holds every name of `until` once, the oldest first.
+#[derive(Debug)]
+pub struct Cache {
+    size: usize,
+    ttl_ms: Option<u64>,
+    /// Until when a name is remembered, in ms since 1970; `u64::MAX` = for good.
+    until: HashMap<Box<[u8]>, u64>,
+    order: VecDeque<Box<[u8]>>,
+}
+
+/// The names of the messages in one queue.
+pub type Names = HashSet<Box<[u8]>>;
+
+/// What became of a name that an exchange saw.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// It is remembered already.
+    Before,
+    /// It is remembered from now on; names that had to go for it.
+    Now(Vec<Box<[u8]>>),
+}
+
+impl Cache {
+    /// The cache that an exchange's arguments ask for; 406 without a sensible `x-cache-size`.
+    pub fn of(arguments: Table<'_>) -> Result<Self, AmqpError> {
+        let refuse = |name: &str| {
+            let text = format!("invalid argument '{name}': expected a positive integer");
+            AmqpError::channel(ReplyCode::PreconditionFailed, text)
+        };
+        let positive = |name: &str| match arguments.find(name.as_bytes()) {
+            None => Ok(None),
+            Some(value) => match natural(value) {
+                Some(number) if number > 0 => Ok(Some(number)),
+                Some(_) | None => Err(refuse(name)),
+            },
+        };
+        let size = positive("x-cache-size")?.ok_or_else(|| refuse("x-cache-size"))?;
+        Ok(Self {
+            size: usize::try_from(size).unwrap_or(usize::MAX),
+            ttl_ms: positive("x-cache-ttl")?,
+            until: HashMap::new(),
+            order: VecDeque::new(),
+        })
+    }
+
+    /// All names that are remembered.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Box<[u8]>> {
+        self.order.iter()
+    }
+
+    /// Remembers a name that was stored.
+    pub(super) fn restore(&mut self, name: &[u8], until_ms: u64) {
+        if self.until.insert(name.into(), until_ms).is_none() {
+            self.order.push_back(name.into());
+        }
+    }
+
+    fn see(&mut self, name: &[u8], ttl_ms: Option<u64>, now_ms: u64) -> Seen {
+        if self.until.get(name).is_some_and(|&until| now_ms < until) {
+            return Seen::Before;
+        }
+        let mut gone = Vec::new();
+        if self.until.remove(name).is_some() {
+            self.order.retain(|other| **other != *name);
+        }
+        while self.order.len() >= self.size
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.until.remove(&oldest);
+            gone.push(oldest);
+        }
+        let ttl_ms = ttl_ms.or(self.ttl_ms);
+        let until_ms = ttl_ms.map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl));
+        self.until.insert(name.into(), until_ms);
+        self.order.push_back(name.into());
+        Seen::Now(gone)
+    }
+}
+
+impl Broker {
+    /// Whether an exchange has routed a message of this name already; if not, it remembers it.
+    pub fn is_repeated(
+        &mut self,
+        vhost: VhostKey,
+        exchange: &[u8],
+        properties: &PropertyList<'_>,
+    ) -> bool {
+        let Some(key) = self.exchange_named(vhost, exchange) else {
+            return false;
+        };
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return false;
+        };
+        let Some(cache) = &mut exchange.cache else {
+            return false;
+        };
+        let Some(name) = name_in(properties) else {
+            return false;
+        };
+        let ttl = properties.headers.and_then(|headers| headers.find(b"x-cache-ttl"));
+        match cache.see(&name, ttl.and_then(natural), self.clock_ms) {
+            Seen::Before => true,
+            Seen::Now(gone) => {
+                let until_ms = cache.until.get(&name).copied().unwrap_or(u64::MAX);
+                if exchange.durable {
+                    self.keep_seen(key, &name, until_ms, &gone);
+                }
+                false
+            }
+        }
+    }
+
+    /// Whether the queue holds a message of this name already; if not, it will.
+    pub(super) fn is_held(&mut self, key: QueueKey, properties: &[u8]) -> bool {
+        let Some(queue) = self.queues.get_mut(key) else {
+            return false;
+        };
+        if !queue.settings.message_deduplication {
+            return false;
+        }
+        let list = Properties::new(properties).list().unwrap_or_default();
+        name_in(&list).is_some_and(|name| !queue.names.insert(name))
+    }
+
+    /// A message left a queue for good: its name may come again.
+    #[inline]
+    pub(super) fn forget_name(&mut self, key: QueueKey, entry: Entry) {
+        let Some(queue) = self.queues.get_mut(key) else {
+            return;
+        };
+        if !queue.settings.message_deduplication {
+            return;
+        }
+        let record = self.store.record(entry.at);
+        let list = Properties::new(record.properties()).list().unwrap_or_default();
+        if let Some(name) = name_in(&list) {
+            queue.names.remove(&name);
+        }
+    }
+}
+
+/// A message's name: the kind and the value of its header, so that 1 and "1" differ.
+pub(super) fn name_in(properties: &PropertyList<'_>) -> Option<Box<[u8]>> {
+    let value = properties.headers?.find(b"x-deduplication-header")?;
+    Some(format!("{}:{value}", value.type_name()).into_bytes().into())
+}
+
+fn natural(value: Value<'_>) -> Option<u64> {
+    u64::try_from(value.integer()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::TableBuf;
+    use crate::broker::exchanges::ExchangeDeclare;
+    use crate::broker::testing::{declare, open, publish_with, subject};
+
+    fn cache(size: i64, ttl_ms: Option<i64>) -> Cache {
+        let mut arguments = TableBuf::new();
+        arguments.put_i64(b"x-cache-size", size);
+        if let Some(ttl_ms) = ttl_ms {
+            arguments.put_i64(b"x-cache-ttl", ttl_ms);
+        }
+        Cache::of(arguments.table()).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_new_once_and_the_oldest_goes_when_there_is_no_room() {
+        let mut cache = cache(2, None);
+        assert_eq!(cache.see(b"a", None, 0), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"a", None, 1), Seen::Before);
+        assert_eq!(cache.see(b"b", None, 2), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"c", None, 3), Seen::Now(vec![b"a"[..].into()]));
+        assert_eq!(cache.see(b"b", None, 4), Seen::Before);
+        assert_eq!(cache.see(b"a", None, 5), Seen::Now(vec![b"b"[..].into()]));
+    }
+
+    #[test]
+    fn a_name_is_forgotten_when_its_time_is_over_and_a_message_may_say_when() {
+        let mut cache = cache(9, Some(100));
+        assert_eq!(cache.see(b"a", None, 0), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"a", None, 99), Seen::Before);
+        assert_eq!(cache.see(b"a", None, 100), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"b", Some(5), 100), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"b", None, 105), Seen::Now(vec![]));
+    }
+
+    #[test]
+    fn a_cache_needs_a_size() {
+        assert!(Cache::of(Table::EMPTY).is_err());
+        let mut arguments = TableBuf::new();
+        arguments.put_i64(b"x-cache-size", 0);
+        assert!(Cache::of(arguments.table()).is_err());
+    }
+
+    fn named(name: &str) -> TableBuf {
+        let mut headers = TableBuf::new();
+        headers.put_str(b"x-deduplication-header", name);
+        headers
+    }
+
+    fn ready(broker: &Broker, queue: QueueKey) -> usize {
+        broker.queue(queue).unwrap().ready.len()
+    }
+
+    #[test]
+    fn a_queue_takes_a_name_again_once_its_message_is_gone_also_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut arguments = TableBuf::new();
+        arguments.put_bool(b"x-message-deduplication", true);
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", arguments.table());
+        for name in ["a", "b", "a", "a"] {
+            publish_with(&mut broker, queue, named(name).table());
+        }
+        assert_eq!(ready(&broker, queue), 2);
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        let vhost = broker.vhost_named(b"/").unwrap();
+        let queue = broker.queue_named(vhost, b"q").unwrap();
+        publish_with(&mut broker, queue, named("a").table());
+        assert_eq!(ready(&broker, queue), 2, "the name is known after a restart");
+        let channel = broker.open_channel(subject(&broker).connection, 1);
+        let first = broker.get(queue, channel, false).unwrap();
+        broker.ack(&first.held);
+        publish_with(&mut broker, queue, named("a").table());
+        assert_eq!(ready(&broker, queue), 2, "the first one of this name was acked");
+    }
+
+    #[test]
+    fn a_durable_exchange_remembers_names_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_i64(b"x-cache-size", 10);
+        let request = ExchangeDeclare {
+            name: b"once",
+            kind: b"x-message-deduplication",
+            passive: false,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: arguments.table(),
+        };
+        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        let headers = named("a");
+        let list = PropertyList { headers: Some(headers.table()), ..PropertyList::default() };
+        let vhost = broker.vhost_named(b"/").unwrap();
+        assert!(!broker.is_repeated(vhost, b"once", &list));
+        assert!(broker.is_repeated(vhost, b"once", &list));
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        let vhost = broker.vhost_named(b"/").unwrap();
+        assert!(broker.is_repeated(vhost, b"once", &list));
+        broker.delete_exchange(&subject(&broker), b"once", false).unwrap();
+        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        assert!(!broker.is_repeated(vhost, b"once", &list), "a new exchange remembers nothing");
+    }
+}

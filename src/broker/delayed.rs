@@ -1,0 +1,233 @@
+//! How does an exchange of the type `x-delayed-message` hold messages back?
+//!
+//! A message with a header `x-delay` (milliseconds) is stored under a number of its exchange
+//! that no queue has, with the time when it is due in place of its expiry. When the time comes
+//! it moves to the queues that the exchange leads to then. Nothing is lost by a restart, and
+//! any 64-bit delay is taken.
+
+use std::cmp::Reverse;
+
+use crate::amqp::{Properties, PropertyList, TableBuf, Value};
+use crate::broker::Broker;
+use crate::broker::key::ExchangeKey;
+use crate::broker::matcher::ExchangeKind;
+use crate::broker::moving::Move;
+use crate::broker::publish::{Message, PERSISTENT, Published, publication};
+use crate::storage::{AppendError, Entry, MessageId, SlotRef};
+
+/// A message that its exchange holds back.
+#[derive(Debug, Clone, Copy)]
+pub struct Delay {
+    /// The exchange.
+    pub exchange: ExchangeKey,
+    /// For how long, in milliseconds.
+    pub ms: u64,
+}
+
+/// A message that is held back, ordered by when it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HeldBack {
+    due_ms: u64,
+    id: MessageId,
+    exchange: ExchangeKey,
+    at: crate::storage::RecordRef,
+    slot: SlotRef,
+}
+
+/// How many messages become due in one turn.
+const RELEASED_PER_TURN_MAX: usize = 5_000;
+
+impl Broker {
+    /// Whether the exchange holds a message with these properties back.
+    pub fn delay_of(&self, key: ExchangeKey, properties: &PropertyList<'_>) -> Option<Delay> {
+        let exchange = self.exchanges.get(key)?;
+        if exchange.kind != ExchangeKind::Delayed {
+            return None;
+        }
+        let value = properties.headers?.find(b"x-delay")?;
+        let ms =
+            if let Value::U64(ms) = value { ms } else { u64::try_from(value.integer()?).ok()? };
+        (ms > 0).then_some(Delay { exchange: key, ms })
+    }
+
+    /// Stores a message until it is due.
+    pub(super) fn hold_message(
+        &mut self,
+        message: &Message<'_>,
+        delay: Delay,
+    ) -> Result<Published, AppendError> {
+        let id = self.exchanges.get(delay.exchange).and_then(|exchange| exchange.delay_id);
+        let Some(id) = id else {
+            return Ok(Published::Done);
+        };
+        let due_ms = self.clock_ms.saturating_add(delay.ms);
+        let queues = [id];
+        let mut held = publication(message, &queues, message.persistent, self.clock_ms);
+        held.expiry_ms = due_ms;
+        let appended = self.store.append(&held)?;
+        self.hold_stored(delay.exchange, appended.entry, appended.slot(0), due_ms);
+        Ok(match message.persistent {
+            true => Published::DurableAt(appended.position),
+            false => Published::Done,
+        })
+    }
+
+    /// Notes a stored message that is due then.
+    pub(super) fn hold_stored(
+        &mut self,
+        exchange: ExchangeKey,
+        entry: Entry,
+        slot: SlotRef,
+        due_ms: u64,
+    ) {
+        let Entry { id, at } = entry;
+        self.delayed.push(Reverse(HeldBack { due_ms, id, exchange, at, slot }));
+    }
+
+    /// When the next message is due, in ms since 1970.
+    pub(super) fn next_delayed_ms(&self) -> Option<u64> {
+        self.delayed.peek().map(|Reverse(held)| held.due_ms)
+    }
+
+    /// Routes the messages that are due.
+    pub fn release_delayed(&mut self) {
+        for _ in 0..RELEASED_PER_TURN_MAX {
+            let Some(&Reverse(held)) = self.delayed.peek() else {
+                return;
+            };
+            if held.due_ms > self.clock_ms {
+                return;
+            }
+            self.delayed.pop();
+            if let Err(error) = self.release_one(&held) {
+                log::warn!("a delayed message waits: {error}");
+                self.delayed.push(Reverse(held));
+                return;
+            }
+        }
+    }
+
+    /// The exchange goes: what it held back goes with it.
+    pub(super) fn drop_delayed(&mut self, exchange: ExchangeKey) {
+        let delayed = std::mem::take(&mut self.delayed);
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            delayed.into_iter().partition(|Reverse(held)| held.exchange == exchange);
+        self.delayed = kept.into();
+        for Reverse(held) in gone {
+            self.store.settle(held.at, held.slot);
+        }
+    }
+
+    fn release_one(&mut self, held: &HeldBack) -> Result<(), AppendError> {
+        let record = self.store.record(held.at);
+        let old = record.properties().to_vec();
+        let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
+        let list = Properties::new(&old).list().unwrap_or_default();
+        let properties = with_delay_spent(&list);
+        let mut queues = Vec::new();
+        self.route_all(held.exchange, &key, &list, &mut queues);
+        let expiration = list.expiration.and_then(|text| std::str::from_utf8(text).ok());
+        let moved = Move {
+            entry: Entry { id: held.id, at: held.at },
+            slot: held.slot,
+            exchange: &exchange,
+            routing_key: &key,
+            properties: &properties,
+            persistent: list.delivery_mode == Some(PERSISTENT),
+            ttl_ms: expiration.and_then(|text| text.parse().ok()),
+        };
+        self.move_message(&moved, &queues)
+    }
+}
+
+/// The property bytes with `x-delay` negated, which tells that the delay is over.
+fn with_delay_spent(list: &PropertyList<'_>) -> Vec<u8> {
+    let mut headers = list.headers.map(TableBuf::from).unwrap_or_default();
+    let delay = list.headers.and_then(|headers| headers.find(b"x-delay"));
+    if let Some(delay) = delay.and_then(|delay| delay.integer()) {
+        headers.set(b"x-delay", Value::I64(-delay));
+    }
+    let mut bytes = Vec::new();
+    PropertyList { headers: Some(headers.table()), ..*list }.encode(&mut bytes);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::{Name, Table};
+    use crate::broker::binds::{BindRequest, DestinationName};
+    use crate::broker::exchanges::ExchangeDeclare;
+    use crate::broker::testing::{NOW_MS, declare, open, subject};
+    use crate::storage::Body;
+
+    fn delay(broker: &mut Broker, ms: u64) {
+        let mut headers = TableBuf::new();
+        headers.put(b"x-delay", Value::U64(ms));
+        let list = PropertyList {
+            headers: Some(headers.table()),
+            delivery_mode: Some(PERSISTENT),
+            ..PropertyList::default()
+        };
+        let mut properties = Vec::new();
+        list.encode(&mut properties);
+        let vhost = broker.vhost_named(b"/").unwrap();
+        let exchange = broker.exchange_named(vhost, b"later").unwrap();
+        let message = Message {
+            exchange: b"later",
+            routing_key: b"k",
+            properties: &properties,
+            body: Body::Inline(b"body"),
+            persistent: true,
+            priority: 0,
+            ttl_ms: None,
+            delay: broker.delay_of(exchange, &list),
+        };
+        let published = broker.enqueue(&[], &message).unwrap();
+        assert!(matches!(published, Published::DurableAt(_)), "a confirm waits for the disk");
+    }
+
+    #[test]
+    fn delayed_messages_survive_a_restart_and_are_routed_when_they_are_due() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_str(b"x-delayed-type", "direct");
+        let request = ExchangeDeclare {
+            name: b"later",
+            kind: b"x-delayed-message",
+            passive: false,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: arguments.table(),
+        };
+        let guest = subject(&broker);
+        broker.declare_exchange(&guest, &request).unwrap();
+        declare(&mut broker, "q", Table::EMPTY);
+        let bind = BindRequest {
+            source: b"later",
+            destination: DestinationName::Queue(b"q"),
+            routing_key: b"k",
+            arguments: Table::EMPTY,
+        };
+        broker.bind(&guest, &bind).unwrap();
+        delay(&mut broker, 2_000);
+        delay(&mut broker, 1_000);
+        delay(&mut broker, u64::MAX);
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        let vhost = broker.vhost_named(b"/").unwrap();
+        let queue = broker.queue_named(vhost, &Name::from("q")).unwrap();
+        let mut ready_at = |now_ms| {
+            broker.set_clock(now_ms);
+            broker.release_delayed();
+            broker.queue(queue).unwrap().ready.len()
+        };
+        assert_eq!(ready_at(NOW_MS + 999), 0);
+        assert_eq!(ready_at(NOW_MS + 1_000), 1);
+        assert_eq!(ready_at(NOW_MS + 1_999), 1);
+        assert_eq!(ready_at(NOW_MS + 2_000), 2);
+        assert_eq!(ready_at(u64::MAX - 1), 2, "the longest delay is not over yet");
+    }
+}

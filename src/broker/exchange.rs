@@ -1,0 +1,34 @@
+//! What is an exchange? Its declaration and the matcher that finds destinations.
+
+use crate::amqp::Name;
+use crate::broker::deduplication::Cache;
+use crate::broker::key::VhostKey;
+use crate::broker::matcher::{ExchangeKind, Matcher};
+use crate::storage::QueueId;
+
+/// One exchange of a vhost.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Its name, unique in the vhost; empty for the default exchange.
+    pub name: Name,
+    /// The vhost that it belongs to.
+    pub vhost: VhostKey,
+    /// How it routes.
+    pub kind: ExchangeKind,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes when the last binding in which it is the source goes.
+    pub auto_delete: bool,
+    /// Clients may not publish to it.
+    pub internal: bool,
+    /// The arguments' table as it came, without its length.
+    pub arguments: Box<[u8]>,
+    /// `alternate-exchange`: routes what this one finds no destination for.
+    pub alternate: Option<Name>,
+    /// Under which number the log holds the messages that a delayed exchange holds back.
+    pub delay_id: Option<QueueId>,
+    /// The names of messages that a deduplicating exchange remembers.
+    pub cache: Option<Cache>,
+    /// Finds the destinations of a message.
+    pub matcher: Matcher,
+}

@@ -1,0 +1,68 @@
+//! How does a stored message move to other queues, so that a crash finds it either here or
+//! there?
+
+use crate::broker::Broker;
+use crate::broker::expiry::priority_in;
+use crate::broker::key::QueueKey;
+use crate::storage::{AppendError, Body, Entry, Publication, QueueId, SlotRef};
+
+/// A message on its way from one place in the log to another.
+#[derive(Debug)]
+pub(super) struct Move<'a> {
+    /// The message as it is stored.
+    pub entry: Entry,
+    /// The slot that it leaves.
+    pub slot: SlotRef,
+    /// The exchange that it goes through.
+    pub exchange: &'a [u8],
+    /// The routing key that it goes with.
+    pub routing_key: &'a [u8],
+    /// Its property bytes from now on.
+    pub properties: &'a [u8],
+    /// It belongs on disk when one of its queues is durable.
+    pub persistent: bool,
+    /// Its own time to live from now on, in milliseconds.
+    pub ttl_ms: Option<u64>,
+}
+
+impl Broker {
+    /// Stores the message anew for those of `queues` that take it and settles its old place
+    /// with the new record; without any queue it is only settled.
+    pub(super) fn move_message(
+        &mut self,
+        message: &Move<'_>,
+        queues: &[QueueKey],
+    ) -> Result<(), AppendError> {
+        let Move { entry, slot, .. } = *message;
+        let mut accepting: Vec<QueueKey> = queues.to_vec();
+        let body_bytes = self.store.record(entry.at).body_bytes();
+        accepting.retain(|&key| !self.refuses(key, body_bytes));
+        let mut ids: Vec<QueueId> = Vec::new();
+        self.live_queue_ids(&accepting, &mut ids);
+        if ids.is_empty() {
+            self.store.settle(entry.at, slot);
+            return Ok(());
+        }
+        let durable = self.needs_durability(&accepting, message.persistent);
+        let replaces = (durable && slot.segment.is_durable()).then_some(slot);
+        let now_ms = self.clock_ms;
+        let appended = self.store.append(&Publication {
+            durable,
+            exchange: message.exchange,
+            routing_key: message.routing_key,
+            properties: message.properties,
+            body: Body::Of(entry.at),
+            published_ms: now_ms,
+            expiry_ms: message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1)),
+            deliveries: 0,
+            queues: &ids,
+            replaces,
+        })?;
+        if replaces.is_none() {
+            self.store.settle(entry.at, slot);
+        }
+        let priority = priority_in(message.properties);
+        self.push_to_queues(&accepting, &appended, priority, body_bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! How does a broker come up: what is read, what is made in an empty directory?
+
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io;
+use std::path::Path;
+
+use log::warn;
+
+use crate::amqp::{Name, Properties};
+use crate::broker::deduplication::name_in;
+use crate::broker::expiry::priority_in;
+use crate::broker::key::{Arena, ExchangeKey, QueueKey};
+use crate::broker::{Broker, Users};
+use crate::storage::{DefinitionsLog, QueueId, ScratchPool, StorageError, Store, StoreOptions};
+
+/// What was found at start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Found {
+    /// Durable queues.
+    pub queues: usize,
+    /// Messages in them.
+    pub messages: u64,
+    /// The directory held no definitions: nothing exists yet, not even a vhost or a user.
+    pub empty: bool,
+}
+
+impl Broker {
+    /// Reads the definitions and the message log of a data directory.
+    ///
+    /// # Errors
+    /// The directory cannot be used; what is damaged in it is an entry in the log, no error.
+    pub fn open(directory: &Path, options: StoreOptions) -> Result<(Self, Found), StorageError> {
+        let wrap = |doing, path: &Path| {
+            let path = path.to_path_buf();
+            move |source: io::Error| StorageError::Io { doing, path, source }
+        };
+        let (definitions, entries) = DefinitionsLog::open(directory)
+            .map_err(wrap("reading the definitions in", directory))?;
+        let scratch =
+            ScratchPool::open(directory).map_err(wrap("making the scratch file in", directory))?;
+        let store = Store::open(options)?;
+        let mut broker = Self {
+            store,
+            definitions,
+            vhosts: Arena::new(),
+            vhost_names: HashMap::new(),
+            exchanges: Arena::new(),
+            queues: Arena::new(),
+            consumers: Arena::new(),
+            channels: Arena::new(),
+            owned_queues: HashMap::new(),
+            users: Users::new(),
+            scratch,
+            topology_version: 0,
+            clock_ms: 0,
+            dirty: Vec::new(),
+            effects: Vec::new(),
+            wakeups: BinaryHeap::new(),
+            delayed: BinaryHeap::new(),
+            dying: VecDeque::new(),
+            overfull: Vec::new(),
+            consumer_timeout_ms: None,
+            discarded: VecDeque::new(),
+            retired: VecDeque::new(),
+            streams: 0,
+            queue_ids: Vec::new(),
+            destinations: Vec::new(),
+            visited: Vec::new(),
+        };
+        let empty = entries.is_empty();
+        let messages = broker.store.report().messages;
+        if empty && messages > 0 {
+            let text = format!(
+                "it holds nothing, although there are {messages} messages; put a copy of it back, \
+                 or move the *.segment files away to begin anew"
+            );
+            let path = broker.definitions.path();
+            return Err(wrap("reading", &path)(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        broker.restore_definitions(entries);
+        let messages = broker.restore_messages();
+        let queues = broker.queues.len();
+        Ok((broker, Found { queues, messages, empty }))
+    }
+
+    /// Users that may only log in from a loopback address.
+    pub fn restrict_to_loopback(&mut self, users: impl IntoIterator<Item = Name>) {
+        self.users.set_loopback_only(users.into_iter().collect());
+    }
+
+    /// Hands the messages of the log to their queues; how many there are.
+    fn restore_messages(&mut self) -> u64 {
+        let by_id: HashMap<QueueId, QueueKey> =
+            self.queues.iter().map(|(key, queue)| (queue.id, key)).collect();
+        let delaying: HashMap<QueueId, ExchangeKey> = self
+            .exchanges
+            .iter()
+            .filter_map(|(key, exchange)| Some((exchange.delay_id?, key)))
+            .collect();
+        let mut messages = 0;
+        let mut held_back = Vec::new();
+        let mut with_deadline = Vec::new();
+        // Queues that are not there are those that were not durable, unless definitions are
+        // missing: then their messages wait in the log for somebody to put the file back.
+        let keeps_homeless = self.definitions.may_lack_some();
+        let mut homeless = 0u64;
+        let (queues, scratch) = (&mut self.queues, &mut self.scratch);
+        self.store.replay(&mut |found| {
+            if let Some(&exchange) = delaying.get(&found.queue) {
+                held_back.push((exchange, found.entry, found.slot, found.record.expiry_ms()));
+                messages += 1;
+                return true;
+            }
+            let key = by_id.get(&found.queue);
+            let queue = key.and_then(|&key| Some((key, queues.get_mut(key)?)));
+            let Some((key, queue)) = queue else {
+                homeless += u64::from(keeps_homeless);
+                return keeps_homeless;
+            };
+            let record = &found.record;
+            if let Some(stream) = &mut queue.stream {
+                let kept = stream.restore(found.entry, record.body_bytes(), scratch);
+                messages += u64::from(kept);
+                return kept;
+            }
+            let priority = match queue.ready.priority_max() {
+                0 => 0,
+                _ => priority_in(record.properties()),
+            };
+            queue.ready.restore(found.entry, priority, scratch);
+            queue.ready_bytes += record.body_bytes();
+            if queue.settings.message_deduplication {
+                let list = Properties::new(record.properties()).list().unwrap_or_default();
+                queue.names.extend(name_in(&list));
+            }
+            if queue.deadline_ms(record.published_ms(), record.expiry_ms()).is_some() {
+                with_deadline.push((key, found.entry, priority));
+            }
+            messages += 1;
+            true
+        });
+        for (exchange, entry, slot, due_ms) in held_back {
+            self.hold_stored(exchange, entry, slot, due_ms);
+        }
+        warn_of_homeless(homeless);
+        for (key, entry, priority) in with_deadline {
+            self.note_deadline(key, entry, priority);
+        }
+        self.look_at_streams();
+        messages
+    }
+
+    /// Writes everything out and marks the stop as an orderly one.
+    ///
+    /// # Errors
+    /// The disk failed; the next start treats the stop as a crash.
+    pub fn close(mut self) -> Result<(), StorageError> {
+        while !self.discarded.is_empty() {
+            self.settle_discarded();
+        }
+        while !self.dying.is_empty() {
+            let before = self.dying.len();
+            self.bury();
+            if self.dying.len() >= before {
+                break;
+            }
+        }
+        let path = self.definitions.path();
+        self.definitions.sync_now().map_err(|source| StorageError::Io {
+            doing: "syncing",
+            path,
+            source,
+        })?;
+        self.store.close()
+    }
+}
+
+/// Says in the log that messages wait for their queues' definitions.
+fn warn_of_homeless(messages: u64) {
+    if messages > 0 {
+        warn!(
+            "{messages} messages are in queues that the definitions do not name; they stay in the \
+             log as long as a definitions.damaged-* file is in the data directory"
+        );
+    }
+}

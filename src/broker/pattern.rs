@@ -1,0 +1,265 @@
+//! Does a name match a permission's or a policy's pattern?
+//!
+//! Patterns are Perl-style and unanchored, as operators write them for RabbitMQ. One that does not
+//! compile, or that cannot be decided within the matcher's step limit, matches nothing: access is
+//! denied, a policy does not apply. Names are bytes; what is not UTF-8 in them is matched as
+//! U+FFFD. Imports `amqp`.
+
+use std::fmt;
+
+use fancy_regex::{Regex, RegexBuilder};
+
+/// A compiled pattern with its text.
+pub struct Pattern {
+    text: Box<str>,
+    program: Program,
+}
+
+enum Program {
+    /// The empty permission: the empty name only.
+    EmptyName,
+    /// `.*` and the like, which most users have.
+    Everything,
+    Compiled(Box<Regex>),
+    /// Does not compile, for this reason.
+    Broken(Box<str>),
+}
+
+impl Pattern {
+    /// The pattern of a permission. The empty one matches the empty name only.
+    pub fn of_permission(text: &str) -> Self {
+        if text.is_empty() {
+            return Self { text: "".into(), program: Program::EmptyName };
+        }
+        Self::of_policy(text)
+    }
+
+    /// The pattern of a policy. The empty one, like any that is found everywhere, matches all.
+    pub fn of_policy(text: &str) -> Self {
+        let program = if matches!(text, "" | ".*" | "^.*" | ".*$" | "^.*$" | "^") {
+            Program::Everything
+        } else {
+            match compile(text) {
+                Ok(regex) => Program::Compiled(Box::new(regex)),
+                Err(error) => Program::Broken(error.to_string().into()),
+            }
+        };
+        Self { text: text.into(), program }
+    }
+
+    /// Whether the pattern is found in the name.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match &self.program {
+            Program::EmptyName => name.is_empty(),
+            Program::Everything => true,
+            Program::Compiled(regex) => {
+                regex.is_match(&String::from_utf8_lossy(name)).unwrap_or(false)
+            }
+            Program::Broken(_) => false,
+        }
+    }
+
+    /// The pattern as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Why the pattern does not compile, when it does not.
+    pub fn defect(&self) -> Option<&str> {
+        if let Program::Broken(reason) = &self.program { Some(reason) } else { None }
+    }
+}
+
+impl Clone for Pattern {
+    fn clone(&self) -> Self {
+        let program = match &self.program {
+            Program::EmptyName => Program::EmptyName,
+            Program::Everything => Program::Everything,
+            Program::Compiled(regex) => Program::Compiled(regex.clone()),
+            Program::Broken(reason) => Program::Broken(reason.clone()),
+        };
+        Self { text: self.text.clone(), program }
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        let kind = |pattern: &Self| matches!(pattern.program, Program::EmptyName);
+        self.text == other.text && kind(self) == kind(other)
+    }
+}
+
+impl Eq for Pattern {}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.text)
+    }
+}
+
+fn compile(text: &str) -> Result<Regex, Box<fancy_regex::Error>> {
+    RegexBuilder::new(&perl_to_rust(text))
+        .backtrack_limit(BACKTRACK_STEPS_MAX)
+        .delegate_size_limit(COMPILED_BYTES_MAX)
+        .build()
+        .map_err(Box::new)
+}
+
+/// Rewrites the few things that Perl takes literally and Rust's syntax does not: a `{` that begins
+/// no repetition, and inside of a class `[`, `&&`, `--` and `~~`.
+fn perl_to_rust(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text.chars().peekable();
+    let mut class_start: Option<usize> = None;
+    while let Some(c) = rest.next() {
+        match (c, class_start) {
+            ('\\', _) => {
+                out.push(c);
+                let escaped = rest.next();
+                out.extend(escaped);
+                // \p{Greek}, \x{263a}, \k{name}: these braces are the escape's own.
+                if matches!(escaped, Some('p' | 'P' | 'x' | 'u' | 'k' | 'g'))
+                    && rest.peek() == Some(&'{')
+                {
+                    out.extend(rest.by_ref().take_while(|&c| c != '}'));
+                    out.push('}');
+                }
+            }
+            ('[', None) => {
+                out.push(c);
+                if rest.peek() == Some(&'^') {
+                    out.extend(rest.next());
+                }
+                class_start = Some(out.len());
+            }
+            (']', Some(start)) if out.len() > start => {
+                class_start = None;
+                out.push(c);
+            }
+            (']', Some(_)) => out.push_str("\\]"),
+            ('[', Some(_)) if rest.peek() == Some(&':') => {
+                // [:alpha:]
+                out.push(c);
+                out.extend(rest.by_ref().take_while(|&c| c != ']'));
+                out.push(']');
+            }
+            ('[', Some(_)) => out.push_str("\\["),
+            ('&' | '-' | '~', Some(_)) if rest.peek() == Some(&c) => {
+                // The first may be the operator of a range, the second is none.
+                out.push(c);
+                out.push('\\');
+                out.extend(rest.next());
+            }
+            ('{', None) if !begins_repetition(rest.clone()) => out.push_str("\\{"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether what follows a `{` is `3}`, `3,}` or `3,5}`.
+fn begins_repetition(rest: impl Iterator<Item = char>) -> bool {
+    let mut inside = String::new();
+    for c in rest {
+        if c == '}' {
+            let (least, most) = inside.split_once(',').unwrap_or((&inside, ""));
+            return !least.is_empty()
+                && least.chars().chain(most.chars()).all(|c| c.is_ascii_digit());
+        }
+        inside.push(c);
+    }
+    false
+}
+
+/// Patterns with look-around or back references get so many steps for one name; about 10 ms.
+const BACKTRACK_STEPS_MAX: usize = 100_000;
+
+/// A pattern may not compile to more.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        let pattern = Pattern::of_permission(pattern);
+        assert_eq!(pattern.defect(), None, "{pattern:?}");
+        pattern.matches(name.as_bytes())
+    }
+
+    #[test]
+    fn patterns_are_unanchored_and_perl_style() {
+        for (pattern, name, expected) in [
+            (".*", "anything", true),
+            (".*", "", true),
+            ("orders", "my.orders.queue", true),
+            ("^orders", "my.orders", false),
+            ("^orders$", "orders", true),
+            ("^orders$", "orders2", false),
+            ("^(amq\\.gen.*|amq\\.default)$", "amq.gen-X", true),
+            ("^(?!amq\\.)", "amq.direct", false),
+            ("^(?!amq\\.)", "mine", true),
+            ("(?<=a)b", "ab", true),
+            ("(?i)ABC", "xabc", true),
+            ("^a{2,3}$", "aaa", true),
+            ("^a{2}$", "aaa", false),
+            ("^\\d+\\-\\w+\\/x$", "12-ab/x", true),
+            ("^$", "", true),
+            ("^$", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn what_perl_takes_literally_is_literal() {
+        for (pattern, name, expected) in [
+            ("^{user}$", "{user}", true),
+            ("^a{$", "a{", true),
+            ("^a{,2}$", "a{,2}", true),
+            ("^a{x}", "a{x}", true),
+            ("^[[a]$", "[", true),
+            ("^[]a]$", "]", true),
+            ("^[^]a]$", "b", true),
+            ("^[a&&b]+$", "&ba", true),
+            ("^[+--]$", ",", true),
+            ("^[[:alpha:]]+$", "abc", true),
+            ("^\\p{Greek}$", "α", true),
+            ("^\\x{61}$", "a", true),
+            ("^\\{a\\}$", "{a}", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn the_empty_permission_matches_only_the_empty_name_and_the_empty_policy_all() {
+        assert!(matches("", ""));
+        assert!(!matches("", "a"));
+        assert!(Pattern::of_policy("").matches(b"a"));
+        assert_ne!(Pattern::of_policy(""), Pattern::of_permission(""));
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_compile_denies() {
+        for text in ["*", "(", "[a", "a{1000000}{1000000}"] {
+            let pattern = Pattern::of_permission(text);
+            assert!(pattern.defect().is_some(), "{text}");
+            assert!(!pattern.matches(b"") && !pattern.matches(text.as_bytes()));
+            assert_eq!(pattern.text(), text);
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_backtracks_without_end_denies() {
+        let pattern = Pattern::of_permission("^(?=(a+)+$)(?:(a|aa)+)\\1x$");
+        assert!(pattern.defect().is_none());
+        assert!(!pattern.matches(&[b'a'; 200]));
+    }
+
+    #[test]
+    fn names_that_are_not_utf_8_are_matched_too() {
+        assert!(Pattern::of_permission("^a.b$").matches(b"a\xffb"));
+        assert!(!Pattern::of_permission("^ab$").matches(b"a\xffb"));
+    }
+}

@@ -1,0 +1,210 @@
+//! How do policies act on the queues and exchanges that exist?
+
+use crate::amqp::{Name, Table};
+use crate::broker::Broker;
+use crate::broker::arguments::QueueKind;
+use crate::broker::definition::InvalidPolicy;
+use crate::broker::effective::{EffectiveArguments, alternate_exchange};
+use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
+use crate::broker::policy::{Policy, Target};
+
+impl Broker {
+    /// Sets a policy or operator policy; it acts at once on everything that it matches.
+    ///
+    /// # Errors
+    /// What is wrong with it, in RabbitMQ's words; a vhost that is not there.
+    pub fn set_policy(&mut self, policy: Policy) -> Result<(), InvalidPolicy> {
+        policy.check()?;
+        let Some(vhost) = self.vhost_named(&policy.vhost) else {
+            return Err(InvalidPolicy(format!("vhost '{}' does not exist", policy.vhost)));
+        };
+        self.keep_policy(&policy);
+        self.insert_policy(vhost, policy);
+        self.apply_policies(vhost);
+        Ok(())
+    }
+
+    /// Takes a policy (or operator policy) back; `false` when there was none of this name.
+    pub fn clear_policy(&mut self, vhost: VhostKey, operator: bool, name: &Name) -> bool {
+        let Some(policies) = self.vhosts.get_mut(vhost).map(|vhost| &mut vhost.policies) else {
+            return false;
+        };
+        if policies.remove(operator, name).is_none() {
+            return false;
+        }
+        self.forget_policy(vhost, operator, name);
+        self.apply_policies(vhost);
+        true
+    }
+
+    pub(super) fn insert_policy(&mut self, vhost: VhostKey, policy: Policy) {
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.policies.put(policy);
+        }
+    }
+
+    /// What holds for a queue of this name and these arguments.
+    pub(super) fn settings_of(
+        &self,
+        vhost: VhostKey,
+        name: &Name,
+        arguments: Table<'_>,
+    ) -> EffectiveArguments {
+        let target = Target::Queue(QueueKind::of(arguments));
+        match self.vhosts.get(vhost) {
+            Some(vhost) => {
+                let definition = vhost.policies.matching(target, name).definition();
+                EffectiveArguments::of_queue(arguments, definition.table())
+            }
+            None => EffectiveArguments::of_queue(arguments, Table::EMPTY),
+        }
+    }
+
+    /// The alternate of an exchange of this name and these arguments.
+    pub(super) fn alternate_for(
+        &self,
+        vhost: VhostKey,
+        name: &Name,
+        arguments: Table<'_>,
+    ) -> Option<Name> {
+        let vhost = self.vhosts.get(vhost)?;
+        let definition = vhost.policies.matching(Target::Exchange, name).definition();
+        alternate_exchange(arguments, definition.table())
+    }
+
+    fn apply_policies(&mut self, vhost: VhostKey) {
+        let Some(found) = self.vhosts.get(vhost) else {
+            return;
+        };
+        let queues: Vec<QueueKey> = found.queues.values().copied().collect();
+        let exchanges: Vec<ExchangeKey> = found.exchanges.values().copied().collect();
+        for key in queues {
+            self.apply_to_queue(key);
+        }
+        for key in exchanges {
+            let Some(exchange) = self.exchanges.get(key) else {
+                continue;
+            };
+            let arguments = Table::new(&exchange.arguments).unwrap_or(Table::EMPTY);
+            let alternate = self.alternate_for(vhost, &exchange.name, arguments);
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.alternate = alternate;
+            }
+        }
+        self.topology_changed();
+    }
+
+    fn apply_to_queue(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get(key) else {
+            return;
+        };
+        if queue.is_reply_queue {
+            return;
+        }
+        let settings = self.settings_of(queue.vhost, &queue.name, queue.declaration.table());
+        let Some(queue) = self.queues.get_mut(key) else {
+            return;
+        };
+        if queue.settings == settings {
+            return;
+        }
+        queue.settings = settings;
+        self.wake_queue(key, self.clock_ms);
+        self.touch_queue(key);
+        self.limit_length(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::{TableBuf, Value};
+    use crate::broker::pattern::Pattern;
+    use crate::broker::policy::ApplyTo;
+    use crate::broker::testing::{declare, open, publish};
+
+    fn policy(name: &str, pattern: &str, priority: i64, key: &str, value: i64) -> Policy {
+        let mut definition = TableBuf::new();
+        definition.put(key.as_bytes(), Value::I64(value));
+        Policy {
+            vhost: Name::from("/"),
+            name: Name::from(name),
+            pattern: Pattern::of_policy(pattern),
+            apply_to: ApplyTo::Queues,
+            priority,
+            definition,
+            operator: false,
+        }
+    }
+
+    fn ready(broker: &Broker, queue: QueueKey) -> usize {
+        broker.queue(queue).unwrap().ready.len()
+    }
+
+    #[test]
+    fn a_policy_acts_at_once_on_queues_that_exist_and_on_those_to_come() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let (old, other) = (
+            declare(&mut broker, "jobs.old", Table::EMPTY),
+            declare(&mut broker, "mail", Table::EMPTY),
+        );
+        publish(&mut broker, old, 10);
+        publish(&mut broker, other, 10);
+        broker.set_policy(policy("short", "^jobs\\.", 0, "max-length", 3)).unwrap();
+        let new = declare(&mut broker, "jobs.new", Table::EMPTY);
+        publish(&mut broker, new, 10);
+        assert_eq!([ready(&broker, old), ready(&broker, new), ready(&broker, other)], [3, 3, 10]);
+    }
+
+    #[test]
+    fn the_highest_priority_holds_and_what_is_cleared_holds_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        broker.set_policy(policy("low", ".*", 1, "max-length", 7)).unwrap();
+        broker.set_policy(policy("high", ".*", 2, "max-length", 5)).unwrap();
+        let limit = |broker: &Broker| broker.queue(queue).unwrap().settings.max_length;
+        assert_eq!(limit(&broker), Some(5));
+        let vhost = broker.vhost_named(b"/").unwrap();
+        assert!(broker.clear_policy(vhost, false, &Name::from("high")));
+        assert_eq!(limit(&broker), Some(7));
+        assert!(broker.clear_policy(vhost, false, &Name::from("low")));
+        assert_eq!(limit(&broker), None);
+        assert!(!broker.clear_policy(vhost, false, &Name::from("low")));
+    }
+
+    #[test]
+    fn an_operator_policy_caps_the_numbers_of_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        broker.set_policy(policy("users", ".*", 0, "max-length", 100)).unwrap();
+        let operator = Policy { operator: true, ..policy("cap", ".*", 0, "max-length", 10) };
+        broker.set_policy(operator).unwrap();
+        assert_eq!(broker.queue(queue).unwrap().settings.max_length, Some(10));
+    }
+
+    #[test]
+    fn a_policy_survives_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        declare(&mut broker, "q", Table::EMPTY);
+        broker.set_policy(policy("kept", ".*", 0, "message-ttl", 5)).unwrap();
+        broker.close().unwrap();
+        let broker = open(directory.path());
+        let vhost = broker.vhost_named(b"/").unwrap();
+        let queue = broker.queue_named(vhost, b"q").unwrap();
+        assert_eq!(broker.queue(queue).unwrap().settings.message_ttl_ms, Some(5));
+    }
+
+    #[test]
+    fn an_invalid_policy_is_refused_and_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        assert!(broker.set_policy(policy("bad", ".*", 0, "max-length", -1)).is_err());
+        assert!(broker.set_policy(policy("bad", "(", 0, "max-length", 1)).is_err());
+        assert_eq!(broker.queue(queue).unwrap().settings.max_length, None);
+    }
+}

@@ -1,0 +1,241 @@
+//! How does a message get into its queues?
+
+use crate::amqp::{Properties, Table};
+use crate::broker::Broker;
+use crate::broker::death::{self, Death, Reason};
+use crate::broker::delayed::Delay;
+use crate::broker::effective::Overflow;
+use crate::broker::key::QueueKey;
+use crate::storage::{AppendError, Appended, Body, LogPos, ParkedBody, Publication, QueueId};
+
+/// A message that was routed and now has to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The exchange that it was published to.
+    pub exchange: &'a [u8],
+    /// Its routing key.
+    pub routing_key: &'a [u8],
+    /// The property bytes as they came.
+    pub properties: &'a [u8],
+    /// The body, here or already in the log.
+    pub body: Body<'a>,
+    /// `delivery-mode` 2: it goes to disk when one of its queues is durable.
+    pub persistent: bool,
+    /// Its priority, 0 when it has none.
+    pub priority: u8,
+    /// Its own time to live in milliseconds (`expiration`).
+    pub ttl_ms: Option<u64>,
+    /// Its exchange holds it back first.
+    pub delay: Option<Delay>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Every queue has it and nothing has to be waited for.
+    Done,
+    /// Every queue has it; it survives a power cut once the log is durable up to here.
+    DurableAt(LogPos),
+    /// A queue was full and refused it; others may have it.
+    Refused,
+}
+
+/// Persistent messages have this `delivery-mode`.
+pub const PERSISTENT: u8 = 2;
+
+impl Broker {
+    /// Whether a message to these queues belongs in the durable log.
+    pub fn needs_durability(&self, queues: &[QueueKey], persistent: bool) -> bool {
+        if !persistent && self.streams == 0 {
+            return false;
+        }
+        // A stream stores everything.
+        let durable = |&key: &QueueKey| {
+            let queue = self.queues.get(key);
+            queue.is_some_and(|q| q.is_durable() && (persistent || q.stream.is_some()))
+        };
+        queues.iter().any(durable)
+    }
+
+    /// Stores a message once and adds it to all of `queues`; those that are gone by now are
+    /// passed over.
+    pub fn enqueue(
+        &mut self,
+        queues: &[QueueKey],
+        message: &Message<'_>,
+    ) -> Result<Published, AppendError> {
+        if let Some(delay) = message.delay {
+            return self.hold_message(message, delay);
+        }
+        let body_bytes = self.body_bytes(&message.body);
+        if queues.iter().any(|&key| self.deduplicates(key)) {
+            let mut others = queues.to_vec();
+            others.retain(|&key| !self.is_held(key, message.properties));
+            return self.enqueue_new(&others, message, body_bytes);
+        }
+        self.enqueue_new(queues, message, body_bytes)
+    }
+
+    fn enqueue_new(
+        &mut self,
+        queues: &[QueueKey],
+        message: &Message<'_>,
+        body_bytes: u64,
+    ) -> Result<Published, AppendError> {
+        if queues.iter().any(|&key| self.refuses(key, body_bytes)) {
+            let (refusing, accepting): (Vec<_>, Vec<_>) =
+                queues.iter().partition(|&&key| self.refuses(key, body_bytes));
+            self.dead_letter_refused(&refusing, message, body_bytes)?;
+            self.store_message(&accepting, message, body_bytes)?;
+            return Ok(Published::Refused);
+        }
+        self.store_message(queues, message, body_bytes)
+    }
+
+    fn deduplicates(&self, key: QueueKey) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.settings.message_deduplication)
+    }
+
+    /// Writes a piece of a large body to the log as it arrives. A write that fails is the end
+    /// of the process: the store says so when the turn writes out.
+    pub fn park(&mut self, body: &mut ParkedBody, bytes: &[u8]) {
+        if let Err(error) = self.store.park(body, bytes) {
+            log::error!("{error}");
+        }
+    }
+
+    /// The ids of those of `queues` that still exist.
+    pub(super) fn live_queue_ids(&self, queues: &[QueueKey], ids: &mut Vec<QueueId>) {
+        ids.clear();
+        ids.extend(queues.iter().filter_map(|&key| self.queues.get(key)).map(|queue| queue.id));
+    }
+
+    pub(super) fn body_bytes(&self, body: &Body<'_>) -> u64 {
+        match *body {
+            Body::Inline(body) => body.len() as u64,
+            Body::Parked(body) => body.body_bytes(),
+            Body::Of(at) => self.store.record(at).body_bytes(),
+        }
+    }
+
+    fn store_message(
+        &mut self,
+        queues: &[QueueKey],
+        message: &Message<'_>,
+        body_bytes: u64,
+    ) -> Result<Published, AppendError> {
+        let mut ids = std::mem::take(&mut self.queue_ids);
+        self.live_queue_ids(queues, &mut ids);
+        if ids.is_empty() {
+            self.queue_ids = ids;
+            return Ok(Published::Done);
+        }
+        let durable = self.needs_durability(queues, message.persistent);
+        let appended = self.store.append(&publication(message, &ids, durable, self.clock_ms));
+        self.queue_ids = ids;
+        let appended = appended?;
+        self.push_to_queues(queues, &appended, message.priority, body_bytes);
+        Ok(if durable { Published::DurableAt(appended.position) } else { Published::Done })
+    }
+
+    /// Adds a stored message to its queues, which then may have something to deliver.
+    pub(super) fn push_to_queues(
+        &mut self,
+        queues: &[QueueKey],
+        appended: &Appended,
+        priority: u8,
+        body_bytes: u64,
+    ) {
+        let entry = appended.entry;
+        let expires = self.store.record(entry.at).expiry_ms() != 0;
+        for &key in queues {
+            let Some(queue) = self.queues.get_mut(key) else {
+                continue;
+            };
+            if queue.stream.is_some() {
+                self.push_to_stream(key, entry, body_bytes);
+                continue;
+            }
+            queue.ready.push(entry, priority, &mut self.scratch);
+            queue.ready_bytes += body_bytes;
+            let ruled = expires || queue.has_rules();
+            if !queue.dirty && queue.line.anyone_waits() {
+                queue.dirty = true;
+                self.dirty.push(key);
+            }
+            if ruled {
+                self.note_deadline(key, entry, priority);
+                self.expire_at_once(key, entry, priority);
+                self.limit_length(key);
+            }
+        }
+    }
+
+    /// Those of the queues that refuse a message which want it dead-lettered
+    /// (`reject-publish-dlx`) get their way.
+    pub(super) fn dead_letter_refused(
+        &mut self,
+        refusing: &[QueueKey],
+        message: &Message<'_>,
+        body_bytes: u64,
+    ) -> Result<(), AppendError> {
+        for &key in refusing {
+            let Some(queue) = self.queues.get(key) else {
+                continue;
+            };
+            let wanted = queue.settings.overflow == Overflow::RejectPublishDlx;
+            let Some(exchange) = queue.settings.dead_letter_exchange.clone().filter(|_| wanted)
+            else {
+                continue;
+            };
+            let (name, vhost) = (queue.name.clone(), queue.vhost);
+            let routing_key = queue.settings.dead_letter_routing_key.clone();
+            let list = Properties::new(message.properties).list().unwrap_or_default();
+            let death = Death {
+                queue: &name,
+                reason: Reason::MaxLength,
+                time_s: self.clock_ms / 1000,
+                exchange: message.exchange,
+                routing_key: message.routing_key,
+                rerouted: routing_key.is_some(),
+            };
+            let properties = death::properties_after(&list, &death);
+            let list = Properties::new(&properties).list().unwrap_or_default();
+            let (key, to) = (message.routing_key, routing_key.as_ref());
+            let mut queues = self.route_dead(vhost, &exchange, to, key, &list);
+            let headers = list.headers.unwrap_or(Table::EMPTY);
+            self.drop_cycles(headers, Reason::MaxLength, &mut queues);
+            queues.retain(|&key| !self.refuses(key, body_bytes));
+            let moved = Message {
+                exchange: &exchange,
+                routing_key: to.map_or(key, |to| to),
+                properties: &properties,
+                ttl_ms: None,
+                ..*message
+            };
+            self.store_message(&queues, &moved, body_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The record that a message becomes.
+pub(super) fn publication<'a>(
+    message: &Message<'a>,
+    queues: &'a [QueueId],
+    durable: bool,
+    now_ms: u64,
+) -> Publication<'a> {
+    Publication {
+        durable,
+        exchange: message.exchange,
+        routing_key: message.routing_key,
+        properties: message.properties,
+        body: message.body,
+        published_ms: now_ms,
+        expiry_ms: message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1)),
+        deliveries: 0,
+        queues,
+        replaces: None,
+    }
+}

@@ -1,0 +1,253 @@
+//! What may clients do with queues: declare, delete, purge.
+
+use crate::amqp::{AmqpError, Name, ReplyCode, Table};
+use crate::broker::Broker;
+use crate::broker::access::Subject;
+use crate::broker::arguments::{self, QueueTraits};
+use crate::broker::binding::Destination;
+use crate::broker::exchanges::refuse_reserved;
+use crate::broker::key::{ConnectionKey, QueueKey};
+use crate::broker::queue::{Declaration, Queue};
+use crate::broker::ready::Ready;
+use crate::broker::resource::Resource;
+use crate::broker::user::Access;
+
+/// What a `queue.declare` asks for (AMQP 0-9-1 section 1.7.2.1).
+#[derive(Debug, Clone)]
+pub struct QueueDeclare<'a> {
+    /// The queue's name, not empty.
+    pub name: &'a [u8],
+    /// The broker made the name, so it may begin with `amq.`.
+    pub server_named: bool,
+    /// Only ask whether it exists.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Belongs to this connection alone.
+    pub exclusive: bool,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// Further arguments.
+    pub arguments: Table<'a>,
+}
+
+/// The numbers of a `queue.declare-ok`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Ready messages.
+    pub messages: u32,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+impl Broker {
+    /// Declares a queue, or checks that it exists as asked for.
+    pub fn declare_queue(
+        &mut self,
+        subject: &Subject,
+        request: &QueueDeclare<'_>,
+    ) -> Result<QueueCounts, AmqpError> {
+        if request.passive {
+            let key = self.usable_queue(subject, request.name)?;
+            self.touch_queue(key);
+            return Ok(self.queue_counts(key));
+        }
+        self.check_queue_access(subject, Access::Configure, request.name)?;
+        let owner = request.exclusive.then_some(subject.connection);
+        if !request.server_named {
+            refuse_reserved("queue", request.name)?;
+        }
+        if let Some(key) = self.queue_named(subject.vhost, request.name) {
+            self.check_queue_equivalence(key, owner, request)?;
+            self.touch_queue(key);
+            return Ok(self.queue_counts(key));
+        }
+        let vhost_name = self.vhost_name(subject.vhost);
+        let resource = Resource::queue(&vhost_name, request.name);
+        arguments::check_queue(resource, &request.traits())?;
+        let id = self.store.new_queue_id();
+        let declaration = Declaration {
+            durable: request.traits().durable,
+            owner,
+            auto_delete: request.auto_delete,
+            arguments: request.arguments.as_bytes().into(),
+        };
+        let queue = Queue::new(Name::from(request.name), subject.vhost, id, declaration);
+        let durable = queue.is_durable();
+        let key = self.create_queue(queue);
+        if durable {
+            self.keep_queue(key);
+        }
+        Ok(self.queue_counts(key))
+    }
+
+    /// Deletes a queue; the number of ready messages that went with it.
+    pub fn delete_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u32, AmqpError> {
+        self.check_queue_access(subject, Access::Configure, name)?;
+        let Some(key) = self.queue_named(subject.vhost, name) else {
+            return Ok(0);
+        };
+        self.check_exclusive_access(subject, key)?;
+        let counts = self.queue_counts(key);
+        let refuse = |why: &str| {
+            let vhost = self.vhost_name(subject.vhost);
+            let text = format!("{} {why}", Resource::queue(&vhost, name));
+            Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
+        };
+        if if_unused && counts.consumers > 0 {
+            return refuse("in use");
+        }
+        if if_empty && counts.messages > 0 {
+            return refuse("not empty");
+        }
+        self.remove_queue(key);
+        Ok(counts.messages)
+    }
+
+    /// Drops the ready messages of a queue; how many they were.
+    pub fn purge_queue(&mut self, subject: &Subject, name: &[u8]) -> Result<u32, AmqpError> {
+        self.check_queue_access(subject, Access::Read, name)?;
+        let key = self.usable_queue(subject, name)?;
+        self.refuse_on_stream(key, "queue.purge")?;
+        let messages = self.queue_counts(key).messages;
+        if let Some(queue) = self.queues.get_mut(key) {
+            let empty = Ready::new(queue.ready.priority_max());
+            let ready = std::mem::replace(&mut queue.ready, empty);
+            queue.ready_bytes = 0;
+            queue.timed.clear();
+            queue.names.clear();
+            let id = queue.id;
+            self.discarded.push_back((id, ready));
+        }
+        Ok(messages)
+    }
+
+    /// A queue that must be there (404) and open to this connection (405).
+    pub fn usable_queue(&self, subject: &Subject, name: &[u8]) -> Result<QueueKey, AmqpError> {
+        let key = self.queue_named(subject.vhost, name).ok_or_else(|| {
+            let vhost = self.vhost_name(subject.vhost);
+            let text = format!("no {}", Resource::queue(&vhost, name));
+            AmqpError::channel(ReplyCode::NotFound, text)
+        })?;
+        self.check_exclusive_access(subject, key)?;
+        Ok(key)
+    }
+
+    /// A connection ended: the queues that belonged to it go.
+    pub fn delete_exclusive_queues(&mut self, connection: ConnectionKey) {
+        for key in self.owned_queues.remove(&connection).unwrap_or_default() {
+            self.remove_queue(key);
+        }
+    }
+
+    pub(super) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
+        queue.settings = self.settings_of(queue.vhost, &queue.name, queue.declaration.table());
+        let (name, vhost) = (queue.name.clone(), queue.vhost);
+        let owner = queue.declaration.owner;
+        self.streams += usize::from(queue.stream.is_some());
+        let key = self.queues.insert(queue);
+        if let Some(owner) = owner {
+            self.owned_queues.entry(owner).or_default().push(key);
+        }
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.queues.insert(name, key);
+        }
+        self.touch_queue(key);
+        self.topology_changed();
+        key
+    }
+
+    /// Removes a queue, its bindings and consumers; its ready messages are settled by and by.
+    pub(super) fn remove_queue(&mut self, key: QueueKey) {
+        self.cancel_consumers_of(key);
+        let Some(queue) = self.queues.get(key) else {
+            return;
+        };
+        let vhost = queue.vhost;
+        self.remove_bindings_of_destination(vhost, Destination::Queue(key));
+        let Some(queue) = self.queues.remove(key) else {
+            return;
+        };
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.queues.remove(&queue.name);
+        }
+        if let Some(owner) = queue.declaration.owner
+            && let Some(owned) = self.owned_queues.get_mut(&owner)
+        {
+            owned.retain(|&other| other != key);
+        }
+        if queue.is_durable() {
+            self.forget_queue(vhost, &queue.name);
+        }
+        if !queue.ready.is_empty() {
+            self.discarded.push_back((queue.id, queue.ready));
+        }
+        if let Some(stream) = queue.stream {
+            self.streams -= 1;
+            self.discarded.extend(stream.into_lines(queue.id));
+        }
+        self.topology_changed();
+    }
+
+    fn queue_counts(&self, key: QueueKey) -> QueueCounts {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.queues.get(key).map_or(QueueCounts { messages: 0, consumers: 0 }, |queue| {
+            QueueCounts {
+                messages: count(queue.message_count()),
+                consumers: count(queue.line.members().len()),
+            }
+        })
+    }
+
+    fn check_exclusive_access(&self, subject: &Subject, key: QueueKey) -> Result<(), AmqpError> {
+        match self.queues.get(key) {
+            Some(queue) if queue.declaration.owner.is_some_and(|o| o != subject.connection) => {
+                let vhost = self.vhost_name(queue.vhost);
+                Err(arguments::resource_locked(Resource::queue(&vhost, &queue.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_queue_equivalence(
+        &self,
+        key: QueueKey,
+        owner: Option<ConnectionKey>,
+        request: &QueueDeclare<'_>,
+    ) -> Result<(), AmqpError> {
+        let Some(queue) = self.queues.get(key) else {
+            return Ok(());
+        };
+        let vhost = self.vhost_name(queue.vhost);
+        let resource = Resource::queue(&vhost, &queue.name);
+        let current = &queue.declaration;
+        if current.owner != owner {
+            return Err(arguments::resource_locked(resource));
+        }
+        let current = QueueTraits {
+            durable: current.durable,
+            exclusive: current.owner.is_some(),
+            auto_delete: current.auto_delete,
+            arguments: Table::new(&current.arguments).unwrap_or(Table::EMPTY),
+        };
+        arguments::check_queue_equivalence(resource, &current, &request.traits())
+    }
+}
+
+impl<'a> QueueDeclare<'a> {
+    /// What is compared; an exclusive queue ends with its connection, so durable says nothing.
+    fn traits(&self) -> QueueTraits<'a> {
+        QueueTraits {
+            durable: self.durable && !self.exclusive,
+            exclusive: self.exclusive,
+            auto_delete: self.auto_delete,
+            arguments: self.arguments,
+        }
+    }
+}

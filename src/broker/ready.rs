@@ -1,0 +1,171 @@
+//! Which messages of a queue wait, and in what order do they leave?
+//!
+//! Owns the queue's entries, nothing else: bodies stay in the store. A lane is one priority;
+//! a queue without priorities has a single lane. Within a lane messages leave in the order
+//! of their ids, which is the order in which they were published; a message that comes back
+//! stands where it stood before.
+
+use std::collections::BTreeMap;
+
+use crate::storage::{Entry, EntryQueue, MessageId, ScratchPool};
+
+/// The ready messages of one queue.
+///
+/// Invariant: in a lane every id of `returned` is smaller than every id of `waiting`, since
+/// only what was taken from the front can come back.
+#[derive(Debug)]
+pub struct Ready {
+    lanes: Box<[Lane]>,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    returned: BTreeMap<MessageId, Entry>,
+    waiting: EntryQueue,
+    /// The highest id that was ever pushed.
+    last: Option<MessageId>,
+}
+
+impl Ready {
+    /// An empty line for a queue whose highest priority is `priority_max` (0 = none).
+    pub fn new(priority_max: u8) -> Self {
+        let lanes = (0..=priority_max).map(|_| Lane::default()).collect();
+        Self { lanes, count: 0 }
+    }
+
+    /// A line without priorities out of entries that are in order.
+    pub fn from_entries(waiting: EntryQueue) -> Self {
+        let count = waiting.len();
+        let lane = Lane { waiting, ..Lane::default() };
+        let lanes = Box::new([lane]);
+        Self { lanes, count }
+    }
+
+    /// Adds a new message behind all of its priority; above the maximum counts as the maximum.
+    pub fn push(&mut self, entry: Entry, priority: u8, scratch: &mut ScratchPool) {
+        let lane = self.lane_of(priority);
+        self.lanes[lane].push(entry, scratch);
+        self.count += 1;
+    }
+
+    /// Takes the next message: the oldest of the highest priority.
+    pub fn pop(&mut self, scratch: &mut ScratchPool) -> Option<Entry> {
+        if self.count == 0 {
+            return None;
+        }
+        let entry = self.lanes.iter_mut().rev().find_map(|lane| lane.pop(scratch))?;
+        self.count -= 1;
+        Some(entry)
+    }
+
+    /// Takes the message that a length limit drops first: the oldest of the lowest priority.
+    pub fn pop_lowest(&mut self, scratch: &mut ScratchPool) -> Option<Entry> {
+        let entry = self.lanes.iter_mut().find_map(|lane| lane.pop(scratch))?;
+        self.count -= 1;
+        Some(entry)
+    }
+
+    /// The message that [`Ready::pop`] would take.
+    pub fn front(&self) -> Option<Entry> {
+        self.lanes.iter().rev().find_map(Lane::front)
+    }
+
+    /// Puts a message that was taken back to where it was.
+    pub fn put_back(&mut self, entry: Entry, priority: u8) {
+        let lane = self.lane_of(priority);
+        let before = self.lanes[lane].returned.insert(entry.id, entry);
+        assert!(before.is_none(), "a message came back twice");
+        self.count += 1;
+    }
+
+    /// Adds a message found at start-up; ids may come out of order.
+    pub fn restore(&mut self, entry: Entry, priority: u8, scratch: &mut ScratchPool) {
+        let lane = self.lane_of(priority);
+        self.lanes[lane].restore(entry, scratch);
+        self.count += 1;
+    }
+
+    /// Takes one message out of the middle; `None` when it is not here.
+    pub fn remove(
+        &mut self,
+        id: MessageId,
+        priority: u8,
+        scratch: &mut ScratchPool,
+    ) -> Option<Entry> {
+        let lane = self.lane_of(priority);
+        let lane = &mut self.lanes[lane];
+        let entry = lane.returned.remove(&id).or_else(|| lane.waiting.remove(id, scratch))?;
+        self.count -= 1;
+        Some(entry)
+    }
+
+    /// Whether a message is ready.
+    pub fn contains(&self, id: MessageId, priority: u8, scratch: &ScratchPool) -> bool {
+        let lane = &self.lanes[self.lane_of(priority)];
+        lane.returned.contains_key(&id) || lane.waiting.find(id, scratch).is_some()
+    }
+
+    /// The number of ready messages.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The number of lanes: one per priority.
+    pub fn lanes(&self) -> u8 {
+        self.priority_max().saturating_add(1)
+    }
+
+    /// The oldest message of one priority.
+    pub fn front_of(&self, lane: u8) -> Option<Entry> {
+        self.lanes.get(usize::from(lane))?.front()
+    }
+
+    /// The highest priority of this line, 0 when it has none.
+    pub fn priority_max(&self) -> u8 {
+        u8::try_from(self.lanes.len() - 1).expect("made of at most 256 lanes")
+    }
+
+    fn lane_of(&self, priority: u8) -> usize {
+        usize::from(priority).min(self.lanes.len() - 1)
+    }
+}
+
+impl Lane {
+    #[inline]
+    fn push(&mut self, entry: Entry, scratch: &mut ScratchPool) {
+        self.last = Some(entry.id);
+        self.waiting.push_back(entry, scratch);
+    }
+
+    #[inline]
+    fn pop(&mut self, scratch: &mut ScratchPool) -> Option<Entry> {
+        if let Some((_, entry)) = self.returned.pop_first() {
+            return Some(entry);
+        }
+        self.waiting.pop_front(scratch)
+    }
+
+    fn front(&self) -> Option<Entry> {
+        self.returned.values().next().copied().or_else(|| self.waiting.front())
+    }
+
+    /// Keeps the invariant of [`Ready`] when ids arrive out of order: everything that waits
+    /// below the late one moves over to `returned` first.
+    fn restore(&mut self, entry: Entry, scratch: &mut ScratchPool) {
+        if self.last.is_none_or(|last| last < entry.id) {
+            return self.push(entry, scratch);
+        }
+        while self.waiting.front().is_some_and(|front| front.id < entry.id) {
+            if let Some(front) = self.waiting.pop_front(scratch) {
+                self.returned.insert(front.id, front);
+            }
+        }
+        self.returned.insert(entry.id, entry);
+    }
+}

@@ -1,0 +1,117 @@
+//! Which queues does a message go to?
+//!
+//! Follows exchange-to-exchange bindings and alternate exchanges; visits each exchange once
+//! and names each queue once.
+
+use crate::amqp::{Name, PropertyList};
+use crate::broker::Broker;
+use crate::broker::binding::Destination;
+use crate::broker::death::sender_keys;
+use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
+
+/// What routing found besides the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// The same exchange and key lead to the same queues until the topology changes.
+    WhileTopologyStands,
+    /// The message's headers had a say.
+    Never,
+}
+
+impl Broker {
+    /// An exchange of a vhost by its name.
+    pub fn exchange_named(&self, vhost: VhostKey, name: &[u8]) -> Option<ExchangeKey> {
+        self.vhosts.get(vhost)?.exchanges.get(name).copied()
+    }
+
+    /// A queue of a vhost by its name.
+    pub fn queue_named(&self, vhost: VhostKey, name: &[u8]) -> Option<QueueKey> {
+        self.vhosts.get(vhost)?.queues.get(name).copied()
+    }
+
+    /// Fills `queues` with the queues that a message published to `exchange` with this key
+    /// reaches, each once, in no particular order.
+    pub fn route(
+        &mut self,
+        exchange: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) -> Reuse {
+        queues.clear();
+        let mut visited = std::mem::take(&mut self.visited);
+        let mut reuse = Reuse::WhileTopologyStands;
+        visited.push(exchange);
+        let mut next = 0;
+        while let Some(&exchange) = visited.get(next) {
+            next += 1;
+            reuse = self.route_one(exchange, routing_key, properties, queues, &mut visited, reuse);
+        }
+        visited.clear();
+        self.visited = visited;
+        if queues.len() > 1 {
+            queues.sort_unstable();
+            queues.dedup();
+        }
+        reuse
+    }
+
+    /// As [`Broker::route`] for the routing key and every key of the header CC.
+    pub fn route_all(
+        &mut self,
+        exchange: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) {
+        let mut all = Vec::new();
+        for key in sender_keys(routing_key, properties.headers) {
+            self.route(exchange, key, properties, queues);
+            all.append(queues);
+        }
+        all.sort_unstable();
+        all.dedup();
+        *queues = all;
+    }
+
+    fn route_one(
+        &mut self,
+        key: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+        visited: &mut Vec<ExchangeKey>,
+        reuse: Reuse,
+    ) -> Reuse {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return reuse;
+        };
+        let before = self.destinations.len();
+        if exchange.name.is_empty() {
+            let vhost = self.vhosts.get(exchange.vhost);
+            let queue = vhost.and_then(|vhost| vhost.queues.get(routing_key));
+            self.destinations.extend(queue.map(|&queue| Destination::Queue(queue)));
+        } else {
+            exchange.matcher.route(routing_key, properties, &mut self.destinations);
+        }
+        if self.destinations.len() == before
+            && let Some(alternate) = self.alternate_of(exchange.vhost, exchange.alternate.as_ref())
+            && !visited.contains(&alternate)
+        {
+            visited.push(alternate);
+        }
+        let by_key_alone = exchange.matcher.is_decided_by_key();
+        for destination in self.destinations.drain(before..) {
+            match destination {
+                Destination::Queue(queue) => queues.push(queue),
+                Destination::Exchange(exchange) if visited.contains(&exchange) => {}
+                Destination::Exchange(exchange) => visited.push(exchange),
+            }
+        }
+        if by_key_alone { reuse } else { Reuse::Never }
+    }
+
+    fn alternate_of(&self, vhost: VhostKey, name: Option<&Name>) -> Option<ExchangeKey> {
+        self.exchange_named(vhost, name?)
+    }
+}

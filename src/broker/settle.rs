@@ -1,0 +1,197 @@
+//! What becomes of a delivered message: acknowledged, put back, or dropped?
+
+use crate::broker::Broker;
+use crate::broker::death::Reason;
+use crate::broker::delivery::slot_in;
+use crate::broker::expiry::priority_of;
+use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
+use crate::storage::{Entry, QueueId, SlotRef};
+
+/// A delivered message that its consumer has not settled yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// The queue that it was taken from; may be gone.
+    pub queue: QueueKey,
+    /// The message.
+    pub entry: Entry,
+    /// Its delivery state in that queue.
+    pub slot: SlotRef,
+    /// The channel that it was delivered on.
+    pub channel: ChannelKey,
+    /// The consumer that got it; `None` for `basic.get`.
+    pub consumer: Option<ConsumerKey>,
+    /// When it has to be acknowledged, in ms since 1970; 0 = never.
+    pub due_ms: u64,
+    /// Its queue keeps it whatever becomes of the delivery: it is a stream.
+    pub kept: bool,
+}
+
+/// What an acknowledgement does to its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The message was processed.
+    Ack,
+    /// The message goes back to its queue.
+    Requeue,
+    /// The message was refused.
+    Reject,
+}
+
+/// How many discarded messages one turn settles.
+const DISCARDED_PER_TURN_MAX: usize = 20_000;
+
+impl Broker {
+    /// Carries a settlement out.
+    pub fn settle(&mut self, held: &Held, settlement: Settlement) {
+        match settlement {
+            Settlement::Ack => self.ack(held),
+            Settlement::Requeue => self.requeue(held),
+            Settlement::Reject => self.reject(held),
+        }
+    }
+
+    /// Whether the settlement does nothing but settle the message, so that a transaction's
+    /// record can do it.
+    pub fn is_settled_by(&self, held: &Held, settlement: Settlement) -> bool {
+        let dead_lettered = || {
+            let queue = self.queues.get(held.queue);
+            queue.is_some_and(|queue| queue.settings.dead_letter_exchange.is_some())
+        };
+        match settlement {
+            Settlement::Ack => true,
+            Settlement::Requeue => false,
+            Settlement::Reject => !dead_lettered(),
+        }
+    }
+
+    /// The consumer is done with the message.
+    pub fn ack(&mut self, held: &Held) {
+        self.forget_name(held.queue, held.entry);
+        if !held.kept {
+            self.store.settle(held.entry.at, held.slot);
+        }
+        self.give_credit_back(held);
+    }
+
+    /// The consumer does not want the message and nobody else shall have it.
+    pub fn reject(&mut self, held: &Held) {
+        if held.kept {
+            return self.give_credit_back(held);
+        }
+        self.die_unaccounted(held.queue, held.entry, held.slot, Reason::Rejected);
+        self.give_credit_back(held);
+    }
+
+    /// The message goes back to where it was, marked as redelivered; one that was delivered
+    /// too often dies.
+    pub fn requeue(&mut self, held: &Held) {
+        if held.kept {
+            return self.give_credit_back(held);
+        }
+        self.put_back(held);
+        self.give_credit_back(held);
+        self.mark_dirty(held.queue);
+    }
+
+    fn put_back(&mut self, held: &Held) {
+        let Some(queue) = self.queues.get_mut(held.queue) else {
+            return self.store.settle(held.entry.at, held.slot);
+        };
+        let deliveries = u64::from(self.store.deliveries(held.slot));
+        if queue.settings.delivery_limit.is_some_and(|limit| deliveries > limit) {
+            let reason = Reason::DeliveryLimit;
+            return self.die_unaccounted(held.queue, held.entry, held.slot, reason);
+        }
+        let priority = match queue.ready.priority_max() {
+            0 => 0,
+            _ => priority_of(&self.store, held.entry),
+        };
+        queue.ready_bytes += self.store.record(held.entry.at).body_bytes();
+        queue.ready.put_back(held.entry, priority);
+        self.note_deadline(held.queue, held.entry, priority);
+        self.limit_length(held.queue);
+    }
+
+    /// A transaction settled the message in the log; what is left is the credit.
+    pub fn settled_by_transaction(&mut self, held: &Held) {
+        self.give_credit_back(held);
+    }
+
+    fn give_credit_back(&mut self, held: &Held) {
+        if let Some(queue) = self.queues.get_mut(held.queue) {
+            queue.unacked -= 1;
+        }
+        if held.consumer.is_none() {
+            return;
+        }
+        let Some(channel) = self.channels.get_mut(held.channel) else {
+            return;
+        };
+        channel.unacked -= 1;
+        let shared = channel.prefetch > 0;
+        if let Some(key) = held.consumer
+            && let Some(consumer) = self.consumers.get_mut(key)
+        {
+            consumer.unacked -= 1;
+            if consumer.parked {
+                self.unpark(key);
+            }
+        }
+        if shared {
+            self.unpark_channel(held.channel);
+        }
+    }
+
+    /// Something changed for all consumers of a channel: those that can take messages again
+    /// join their lines.
+    pub(super) fn unpark_channel(&mut self, channel: ChannelKey) {
+        let count = self.channels.get(channel).map_or(0, |channel| channel.consumers.len());
+        for index in 0..count {
+            let consumer = self.channels.get(channel).map(|channel| channel.consumers[index]);
+            if let Some(key) = consumer {
+                self.unpark(key);
+            }
+        }
+    }
+
+    fn unpark(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else {
+            return;
+        };
+        let Some(channel) = self.channels.get(consumer.channel) else {
+            return;
+        };
+        if !consumer.parked || !consumer.may_take(channel) {
+            return;
+        }
+        consumer.parked = false;
+        let queue_key = consumer.queue;
+        if let Some(queue) = self.queues.get_mut(queue_key) {
+            queue.line.wait(key, consumer.priority);
+        }
+        self.mark_dirty(queue_key);
+    }
+
+    /// Settles a bounded number of the messages that purges and deletes left behind.
+    pub fn settle_discarded(&mut self) {
+        self.discard_retired();
+        let mut budget = DISCARDED_PER_TURN_MAX;
+        while let Some((queue, ready)) = self.discarded.front_mut() {
+            while budget > 0
+                && let Some(entry) = ready.pop(&mut self.scratch)
+            {
+                budget -= 1;
+                settle_for(&mut self.store, *queue, entry);
+            }
+            if !ready.is_empty() {
+                return;
+            }
+            self.discarded.pop_front();
+        }
+    }
+}
+
+fn settle_for(store: &mut crate::storage::Store, queue: QueueId, entry: Entry) {
+    let (slot, _) = slot_in(store, entry, queue);
+    store.settle(entry.at, slot);
+}
