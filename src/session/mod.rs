@@ -1,1 +1,389 @@
-//! session
+//! One AMQP connection as a state machine: bytes in, bytes out, no socket.
+//!
+//! A [`Session`] is fed with what the client sent and changes the broker; what the client
+//! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `broker` and the
+//! value types of `storage`.
+
+mod basic;
+mod channel;
+mod closing;
+mod confirms;
+mod content;
+mod handshake;
+mod heartbeat;
+mod outbox;
+mod output;
+mod publish;
+mod route_cache;
+mod timeouts;
+mod topology;
+mod transaction;
+mod transactions;
+mod unacked;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::amqp::method::{channel as channel_methods, connection};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::amqp::{
+    AmqpError, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Level, Method, Name, Parsed, ReplyCode,
+};
+use crate::broker::{Broker, ConnectionKey, LogPos, Subject};
+
+use channel::{Channel, ChannelState};
+use content::Content;
+use handshake::Handshake;
+use heartbeat::Heartbeat;
+
+pub use handshake::Limits;
+pub use outbox::{Outbox, SLICES_MAX};
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Session {
+    key: ConnectionKey,
+    peer: SocketAddr,
+    phase: Phase,
+    frame_bytes_max: u32,
+    heartbeat: Heartbeat,
+    /// By channel number; 0 is unused.
+    channels: Vec<Option<ChannelState>>,
+    /// What the client knows how to handle.
+    capabilities: handshake::Capabilities,
+    limits: Limits,
+    wait: Option<Wait>,
+    /// It was told something that it asked for, since [`Session::take_answered`].
+    answered: bool,
+    /// A channel has publishes that are not confirmed.
+    confirming: bool,
+    /// It published at least once.
+    publishes: bool,
+    /// What it sent next is a publish that the log has no room for.
+    awaits_room: bool,
+    /// It was told that it is held back (`connection.blocked`).
+    blocked: bool,
+    /// The consumers were told that the outbox takes no more.
+    full: bool,
+    /// When the first of the unacked deliveries has to be acknowledged, in ms since 1970.
+    acks_due_ms: Option<u64>,
+    /// What waits to be sent.
+    pub outbox: Outbox,
+}
+
+/// Where a connection is in its life (AMQP 0-9-1 section 1.4).
+#[derive(Debug)]
+enum Phase {
+    /// Until `connection.open-ok`, or the refusal.
+    Handshake(Handshake),
+    /// Between `open-ok` and either side's close.
+    Open(Subject),
+    /// `connection.close` was sent; only its answer counts.
+    Closing,
+    /// Nothing more is read; the socket closes when the outbox is empty and, where a time is
+    /// given, not before it.
+    Closed(Option<Instant>),
+}
+
+/// What a session waits for before it reads on, and what it says then.
+#[derive(Debug)]
+pub struct Wait {
+    /// What has to be on disk.
+    pub until: WaitUntil,
+    /// Frames that may only leave then.
+    reply: Vec<u8>,
+}
+
+/// What has to be on disk before a session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitUntil {
+    /// The definitions' log up to this byte.
+    Definitions(u64),
+    /// The message log up to this position.
+    Messages(LogPos),
+}
+
+/// What a step made of the input.
+enum Step {
+    /// It took this many bytes.
+    Took(usize),
+    /// A frame is not complete.
+    NeedsMore,
+    /// The log has no room for what comes next.
+    HeldBack,
+}
+
+/// An outbox with this many bytes takes no more deliveries.
+pub const OUTBOX_BYTES_MAX: usize = 512 * 1024;
+
+/// Deliveries go on when a full outbox is down to this.
+pub const OUTBOX_BYTES_RESUMED: usize = 128 * 1024;
+
+/// How long a client may take to answer `connection.close`.
+const CLOSE_OK_WITHIN: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// A connection that was just accepted.
+    pub fn new(key: ConnectionKey, peer: SocketAddr, limits: Limits, now: Instant) -> Self {
+        Self {
+            key,
+            peer,
+            phase: Phase::Handshake(Handshake::start()),
+            frame_bytes_max: limits.frame_bytes_max,
+            heartbeat: Heartbeat::handshake(now),
+            channels: Vec::new(),
+            capabilities: handshake::Capabilities::default(),
+            limits,
+            wait: None,
+            answered: false,
+            confirming: false,
+            publishes: false,
+            awaits_room: false,
+            blocked: false,
+            full: false,
+            acks_due_ms: None,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Takes what the client sent; the number of bytes that are done with. What is left is
+    /// the beginning of a frame, or all that follows once the session waits.
+    pub fn receive(&mut self, broker: &mut Broker, now: Instant, input: &[u8]) -> usize {
+        self.heartbeat.received(now);
+        self.awaits_room = false;
+        let mut at = 0;
+        while at < input.len() && self.wait.is_none() {
+            if matches!(self.phase, Phase::Closed(_)) {
+                return input.len();
+            }
+            match self.step(broker, now, &input[at..]) {
+                Ok(Step::Took(bytes)) => at += bytes,
+                Ok(Step::NeedsMore | Step::HeldBack) => break,
+                Err(error) => self.close_with(broker, now, &error),
+            }
+        }
+        at
+    }
+
+    /// One frame, with the content behind it where it lies whole in the input. Errors are on
+    /// the connection's level; those of a channel are dealt with here.
+    fn step(&mut self, broker: &mut Broker, now: Instant, input: &[u8]) -> Result<Step, AmqpError> {
+        if matches!(self.phase, Phase::Handshake(Handshake::Header)) {
+            return Ok(self.take_protocol_header(now, input));
+        }
+        let (frame, bytes) = match Frame::parse(input, tolerated(self.frame_bytes_max))? {
+            Parsed::Complete(frame, bytes) => (frame, bytes),
+            Parsed::Incomplete => return Ok(Step::NeedsMore),
+        };
+        let rest = &input[bytes..];
+        match &self.phase {
+            Phase::Open(_) if frame.channel != 0 => {
+                if self.must_wait_for_room(broker, &frame) {
+                    return Ok(Step::HeldBack);
+                }
+                let number = frame.channel;
+                match self.channel_frame(broker, &frame, rest) {
+                    Ok(more) => Ok(Step::Took(bytes + more)),
+                    Err(error) if error.level == Level::Channel => {
+                        self.close_channel_with(broker, number, &error);
+                        Ok(Step::Took(bytes))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Phase::Handshake(_) | Phase::Open(_) | Phase::Closing => {
+                self.connection_frame(broker, now, &frame)?;
+                Ok(Step::Took(bytes))
+            }
+            Phase::Closed(_) => Ok(Step::Took(input.len())),
+        }
+    }
+
+    fn connection_frame(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        frame: &Frame<'_>,
+    ) -> Result<(), AmqpError> {
+        let closing = matches!(self.phase, Phase::Closing);
+        match frame.kind {
+            FrameKind::Heartbeat if frame.channel == 0 || closing => Ok(()),
+            FrameKind::Heartbeat => Err(AmqpError::connection(
+                ReplyCode::UnexpectedFrame,
+                format!("heartbeat frame on channel {}", frame.channel),
+            )),
+            FrameKind::Method if frame.channel == 0 => {
+                let method = Method::decode(frame.payload)?;
+                self.connection_method(broker, now, method)
+            }
+            FrameKind::Method | FrameKind::Header | FrameKind::Body if closing => Ok(()),
+            FrameKind::Method => Err(AmqpError::connection(
+                ReplyCode::ChannelError,
+                format!("channel {} is used before the connection is open", frame.channel),
+            )),
+            FrameKind::Header | FrameKind::Body => Err(AmqpError::connection(
+                ReplyCode::UnexpectedFrame,
+                format!("content frame on channel {}", frame.channel),
+            )),
+        }
+    }
+
+    fn connection_method(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        method: Method<'_>,
+    ) -> Result<(), AmqpError> {
+        match (&self.phase, method) {
+            (Phase::Closing, Method::ConnectionCloseOk(_)) => {
+                self.phase = Phase::Closed(None);
+                Ok(())
+            }
+            (_, Method::ConnectionClose(_)) => {
+                self.end(broker);
+                self.send(0, &Method::ConnectionCloseOk(connection::CloseOk {}));
+                self.phase = Phase::Closed(None);
+                Ok(())
+            }
+            (Phase::Closing | Phase::Closed(_), _) => Ok(()),
+            (Phase::Handshake(_), method) => self.handshake_method(broker, now, method),
+            (Phase::Open(_), Method::ConnectionUpdateSecret(update)) => {
+                self.update_secret(broker, &update)
+            }
+            (Phase::Open(_), method) => {
+                let (class, id) = method.id();
+                let text = format!("{} is not expected on channel 0", method.name());
+                Err(AmqpError::connection(ReplyCode::CommandInvalid, text).at(class, id))
+            }
+        }
+    }
+
+    /// A frame on a channel's number; how many bytes of the input behind it it took as well.
+    fn channel_frame(
+        &mut self,
+        broker: &mut Broker,
+        frame: &Frame<'_>,
+        rest: &[u8],
+    ) -> Result<usize, AmqpError> {
+        let number = usize::from(frame.channel);
+        match self.channels.get_mut(number) {
+            Some(Some(ChannelState::Open(_))) => {}
+            Some(Some(ChannelState::Closing)) => return self.closing_channel_frame(frame),
+            Some(None) | None => return self.open_channel(broker, frame),
+        }
+        match frame.kind {
+            FrameKind::Method => {
+                match &self.channel_at(frame.channel).content {
+                    Content::None => {}
+                    Content::Header(_) => return Err(content::expected_header()),
+                    Content::Body(_) => return Err(content::expected_body()),
+                }
+                let method = Method::decode(frame.payload)?;
+                if let Method::BasicPublish(publish) = method {
+                    return self.begin_publish(broker, frame.channel, &publish, rest);
+                }
+                let (class, id) = method.id();
+                self.channel_method(broker, frame.channel, method)
+                    .map_err(|error| if error.class_id == 0 { error.at(class, id) } else { error })
+                    .map(|()| 0)
+            }
+            FrameKind::Header => self.content_header(broker, frame).map(|()| 0),
+            FrameKind::Body => self.content_body(broker, frame).map(|()| 0),
+            FrameKind::Heartbeat => Err(AmqpError::connection(
+                ReplyCode::UnexpectedFrame,
+                format!("heartbeat frame on channel {}", frame.channel),
+            )),
+        }
+    }
+
+    /// 504 unless it is `channel.open`; 530 above the negotiated maximum.
+    fn open_channel(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> Result<usize, AmqpError> {
+        let number = frame.channel;
+        if number > self.limits.channel_max {
+            let text = format!(
+                "number of channels opened on the connection ({}) has reached the negotiated \
+                 channel_max ({})",
+                self.channels.iter().flatten().count(),
+                self.limits.channel_max
+            );
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(20, 10));
+        }
+        let method = match frame.kind {
+            FrameKind::Method => Some(Method::decode(frame.payload)?),
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => None,
+        };
+        if !matches!(method, Some(Method::ChannelOpen(_))) {
+            let (class, id) = method.map_or((0, 0), |method| method.id());
+            let text = "expected 'channel.open'";
+            return Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id));
+        }
+        let slot = usize::from(number);
+        if self.channels.len() <= slot {
+            self.channels.resize_with(slot + 1, || None);
+        }
+        let key = broker.open_channel(self.key, number);
+        broker.set_room(key, !self.full);
+        self.channels[slot] = Some(ChannelState::Open(Box::new(Channel::new(key, number))));
+        self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
+        Ok(0)
+    }
+
+    fn closing_channel_frame(&mut self, frame: &Frame<'_>) -> Result<usize, AmqpError> {
+        if frame.kind != FrameKind::Method {
+            return Ok(0);
+        }
+        let number = frame.channel;
+        let method = Method::decode(frame.payload)?;
+        if matches!(method, Method::ChannelCloseOk(_)) {
+            self.channels[usize::from(number)] = None;
+        } else if matches!(method, Method::ChannelClose(_)) {
+            self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
+        }
+        Ok(0)
+    }
+
+    /// The channel with this number, which is open.
+    fn channel_at(&mut self, number: u16) -> &mut Channel {
+        self.parts(number).1
+    }
+
+    /// The connection's login and one of its channels, which is open.
+    fn parts(&mut self, number: u16) -> (&Subject, &mut Channel) {
+        let Phase::Open(subject) = &self.phase else {
+            unreachable!("channels exist on open connections only");
+        };
+        match self.channels.get_mut(usize::from(number)) {
+            Some(Some(ChannelState::Open(channel))) => (subject, channel),
+            Some(_) | None => unreachable!("frames are dispatched to open channels only"),
+        }
+    }
+
+    fn open_channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().flatten().filter_map(|state| match state {
+            ChannelState::Open(channel) => Some(&**channel),
+            ChannelState::Closing => None,
+        })
+    }
+
+    fn subject(&self) -> &Subject {
+        let Phase::Open(subject) = &self.phase else {
+            unreachable!("channels exist on open connections only");
+        };
+        subject
+    }
+}
+
+/// The largest frame that is taken. Clients that count the payload alone, such as rabbitpy,
+/// send 8 bytes more than was negotiated; RabbitMQ takes them, so we do.
+fn tolerated(frame_bytes_max: u32) -> u32 {
+    frame_bytes_max + FRAME_OVERHEAD_BYTES
+}
+
+/// A name that nobody else has: `prefix` and 128 random bits.
+fn generated_name(prefix: &str) -> Name {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the kernel has random numbers");
+    Name::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)))
+}

@@ -1,0 +1,75 @@
+//! What is a channel of a session?
+
+use std::collections::HashMap;
+
+use crate::amqp::Name;
+use crate::broker::{ChannelKey, ConsumerKey};
+use crate::session::confirms::Confirms;
+use crate::session::content::Content;
+use crate::session::route_cache::RouteCache;
+use crate::session::transaction::Transaction;
+use crate::session::unacked::Unacked;
+
+/// One open channel.
+#[derive(Debug)]
+pub struct Channel {
+    /// The broker's name for it.
+    pub key: ChannelKey,
+    /// Its number on the connection.
+    pub number: u16,
+    /// A content that is arriving.
+    pub content: Content,
+    /// The queue that an empty name stands for.
+    pub last_queue: Option<Name>,
+    /// The prefetch count for consumers that start from now on; 0 = unlimited.
+    pub prefetch: u32,
+    /// Its consumers by tag.
+    pub consumers: HashMap<Name, ConsumerKey>,
+    /// Deliveries that wait to be settled.
+    pub unacked: Unacked,
+    /// What publishes and acks mean here.
+    pub mode: Mode,
+    /// Where its messages went.
+    pub route: RouteCache,
+    /// The address of this channel's direct replies, once it consumes them.
+    pub reply_to: Option<Name>,
+}
+
+/// What publishes and acks on a channel mean.
+#[derive(Debug, Default)]
+pub enum Mode {
+    /// They take effect at once and nobody is told.
+    #[default]
+    Plain,
+    /// Publishes are confirmed.
+    Confirm(Confirms),
+    /// They take effect at commit.
+    Transaction(Transaction),
+}
+
+/// A channel number's state.
+#[derive(Debug)]
+pub enum ChannelState {
+    /// In use.
+    Open(Box<Channel>),
+    /// `channel.close` was sent; everything but its answer is discarded.
+    Closing,
+}
+
+impl Channel {
+    /// A channel just opened.
+    pub fn new(key: ChannelKey, number: u16) -> Self {
+        Self {
+            key,
+            number,
+            content: Content::None,
+            last_queue: None,
+            prefetch: 0,
+            consumers: HashMap::new(),
+            unacked: Unacked::default(),
+            mode: Mode::Plain,
+            route: RouteCache::default(),
+            reply_to: None,
+        }
+    }
+}

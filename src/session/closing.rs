@@ -1,0 +1,100 @@
+//! How do channels and connections end, and what becomes of what they held?
+
+use std::time::Instant;
+
+use log::{info, warn};
+
+use crate::amqp::method::{channel as channel_methods, connection};
+use crate::amqp::{AmqpError, Method, ReplyCode};
+use crate::broker::Broker;
+
+use super::channel::{Channel, ChannelState, Mode};
+use super::content::{Content, GrowingBody};
+use super::{CLOSE_OK_WITHIN, Phase, Session};
+
+impl Session {
+    /// The broker ends the connection: `connection.close` with this error.
+    pub fn close_with(&mut self, broker: &mut Broker, now: Instant, error: &AmqpError) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed(_)) {
+            self.phase = Phase::Closed(None);
+            return;
+        }
+        if error.code == ReplyCode::ConnectionForced {
+            info!("{}: closing the connection: {}", self.peer, error.text);
+        } else {
+            warn!("{}: closing the connection: {}", self.peer, error.text);
+        }
+        self.end(broker);
+        let close = connection::Close {
+            reply_code: error.code.number(),
+            reply_text: error.text.as_bytes(),
+            class_id: error.class_id,
+            method_id: error.method_id,
+        };
+        self.send(0, &Method::ConnectionClose(close));
+        self.phase = Phase::Closing;
+        self.heartbeat.over_by(now + CLOSE_OK_WITHIN);
+    }
+
+    /// The socket is gone, or the connection ends: every channel goes, then the exclusive
+    /// queues.
+    pub fn end(&mut self, broker: &mut Broker) {
+        self.wait = None;
+        for slot in 0..self.channels.len() {
+            if let Some(ChannelState::Open(channel)) = self.channels[slot].take() {
+                release(broker, *channel);
+            }
+        }
+        broker.delete_exclusive_queues(self.key);
+    }
+
+    /// A mistake on a channel: `channel.close` with the error; the rest of the connection
+    /// goes on.
+    pub(super) fn close_channel_with(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        error: &AmqpError,
+    ) {
+        warn!("{}: closing channel {number}: {}", self.peer, error.text);
+        let slot = &mut self.channels[usize::from(number)];
+        if let Some(ChannelState::Open(channel)) = slot.replace(ChannelState::Closing) {
+            release(broker, *channel);
+        }
+        let close = channel_methods::Close {
+            reply_code: error.code.number(),
+            reply_text: error.text.as_bytes(),
+            class_id: error.class_id,
+            method_id: error.method_id,
+        };
+        self.send(number, &Method::ChannelClose(close));
+    }
+
+    /// The client closes a channel: what it held goes back before `close-ok`.
+    pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
+        if let Some(ChannelState::Open(channel)) = self.channels[usize::from(number)].take() {
+            release(broker, *channel);
+        }
+        self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
+    }
+}
+
+/// Gives everything that a channel held back: its consumers end, its unacked messages return
+/// to their queues in order, an unfinished content and an open transaction are dropped.
+fn release(broker: &mut Broker, mut channel: Channel) {
+    broker.end_consumers(channel.key);
+    if let Content::Body(growing) = channel.content
+        && let GrowingBody::Parked(body, _) = growing.body
+    {
+        broker.store.abandon(body);
+    }
+    if let Mode::Transaction(transaction) = &mut channel.mode {
+        transaction.release_parked(broker);
+        let settled = transaction.settlements.drain(..);
+        channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
+    }
+    while let Some((_, held)) = channel.unacked.take_first() {
+        broker.requeue(&held);
+    }
+    broker.close_channel(channel.key);
+}

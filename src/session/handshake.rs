@@ -1,0 +1,312 @@
+//! How does a connection come to be open?
+//!
+//! Protocol header, `start`, `tune`, `open` (AMQP 0-9-1 section 2.2.4), with the refusals in
+//! RabbitMQ's words.
+
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+use crate::amqp::method::connection;
+use crate::amqp::{AmqpError, Method, Name, PROTOCOL_HEADER, ReplyCode, Table, TableBuf, Value};
+use crate::broker::{Broker, Subject};
+
+use super::{Phase, Session, Step};
+
+/// How far a handshake has come.
+#[derive(Debug)]
+pub enum Handshake {
+    /// The protocol header has not come.
+    Header,
+    /// `start` was sent.
+    Starting,
+    /// `tune` was sent to this user.
+    Tuning(Name),
+    /// `tune-ok` came from this user.
+    Opening(Name),
+}
+
+/// What a node allows its connections.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest frame, its 8 bytes of overhead included.
+    pub frame_bytes_max: u32,
+    /// The highest channel number.
+    pub channel_max: u16,
+    /// The heartbeat interval that `tune` proposes, in seconds; 0 = off.
+    pub heartbeat_s: u16,
+    /// The largest body.
+    pub message_bytes_max: u64,
+    /// What `server-properties` call the cluster.
+    pub cluster_name: Name,
+}
+
+/// What a client said that it can handle (`client-properties`, capabilities).
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Capabilities {
+    /// It wants a reason when a login is refused.
+    pub authentication_failure_close: bool,
+    /// It wants to know when a consumer ends.
+    pub consumer_cancel_notify: bool,
+    /// It wants to know when it is held back.
+    pub connection_blocked: bool,
+    /// It means the specification's `basic.qos`, where global false is for the channel:
+    /// py-amqp (kombu, Celery) does with every broker that is not called RabbitMQ.
+    pub prefetch_by_channel: bool,
+}
+
+/// The smallest frame size that may be negotiated (section 4.2.3, frame-min-size).
+const FRAME_BYTES_MIN: u32 = 4096;
+
+/// A refused login without a reason takes this long.
+const REFUSAL_DELAY: Duration = Duration::from_secs(3);
+
+/// The version of RabbitMQ's dialect, which clients compare.
+const DIALECT_VERSION: &str = "3.13.0";
+
+impl Handshake {
+    /// Nothing came yet.
+    pub fn start() -> Self {
+        Self::Header
+    }
+}
+
+impl Session {
+    pub(super) fn take_protocol_header(&mut self, now: Instant, input: &[u8]) -> Step {
+        let header = &input[..input.len().min(PROTOCOL_HEADER.len())];
+        let accepted: [&[u8; 8]; 2] = [&PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09"];
+        if !accepted.iter().any(|accepted| accepted.starts_with(header)) {
+            warn!("{}: closed, it does not speak AMQP 0-9-1: {}", self.peer, describe(header));
+            self.outbox.buffer().extend_from_slice(&PROTOCOL_HEADER);
+            self.phase = Phase::Closed(None);
+            return Step::Took(input.len());
+        }
+        if header.len() < PROTOCOL_HEADER.len() {
+            return Step::NeedsMore;
+        }
+        let properties = server_properties(&self.limits);
+        self.send(
+            0,
+            &Method::ConnectionStart(connection::Start {
+                version_major: 0,
+                version_minor: 9,
+                server_properties: properties.table(),
+                mechanisms: b"PLAIN AMQPLAIN",
+                locales: b"en_US",
+            }),
+        );
+        self.heartbeat.sent(now);
+        self.phase = Phase::Handshake(Handshake::Starting);
+        Step::Took(PROTOCOL_HEADER.len())
+    }
+
+    pub(super) fn handshake_method(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        method: Method<'_>,
+    ) -> Result<(), AmqpError> {
+        let Phase::Handshake(handshake) = &self.phase else {
+            return Ok(());
+        };
+        match (handshake, method) {
+            (Handshake::Starting, Method::ConnectionStartOk(start_ok)) => {
+                self.start_ok(broker, now, &start_ok)
+            }
+            (Handshake::Tuning(user), Method::ConnectionTuneOk(tune_ok)) => {
+                let user = user.clone();
+                self.tune_ok(user, tune_ok)
+            }
+            (Handshake::Opening(user), Method::ConnectionOpen(open)) => {
+                let user = user.clone();
+                self.open(broker, now, user, &open)
+            }
+            (_, method) => {
+                let (class, id) = method.id();
+                let text = format!("{} is not expected now", method.name());
+                Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id))
+            }
+        }
+    }
+
+    fn start_ok(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        start_ok: &connection::StartOk<'_>,
+    ) -> Result<(), AmqpError> {
+        self.capabilities = Capabilities::read(start_ok.client_properties);
+        let (user, password) = credentials(start_ok)?;
+        let loopback = self.peer.ip().is_loopback();
+        match broker.authenticate(user, password, loopback) {
+            Ok(user) => {
+                let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);
+                let frame_max = self.limits.frame_bytes_max;
+                let tune = connection::Tune { channel_max, frame_max, heartbeat };
+                self.send(0, &Method::ConnectionTune(tune));
+                self.phase = Phase::Handshake(Handshake::Tuning(user));
+                Ok(())
+            }
+            Err(reason) => {
+                warn!("{}: login of user '{}' refused: {reason}", self.peer, Name::from(user));
+                if self.capabilities.authentication_failure_close {
+                    let text = format!(
+                        "Login was refused using authentication mechanism {}. For details see \
+                         the broker logfile.",
+                        Name::from(start_ok.mechanism)
+                    );
+                    return Err(AmqpError::connection(ReplyCode::AccessRefused, text));
+                }
+                self.heartbeat.over_by(now + REFUSAL_DELAY);
+                self.phase = Phase::Closed(Some(now + REFUSAL_DELAY));
+                Ok(())
+            }
+        }
+    }
+
+    fn tune_ok(&mut self, user: Name, tune_ok: connection::TuneOk) -> Result<(), AmqpError> {
+        let refuse = |what: &str, is: u32, than: &str, limit: u32| {
+            let text = format!("negotiated {what} = {is} is {than} allowed value ({limit})");
+            Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 31))
+        };
+        let frame_max = tune_ok.frame_max;
+        if frame_max == 0 || frame_max > self.limits.frame_bytes_max {
+            let limit = self.limits.frame_bytes_max;
+            return refuse("frame_max", frame_max, "higher than the maximum", limit);
+        }
+        if frame_max < FRAME_BYTES_MIN {
+            return refuse("frame_max", frame_max, "lower than the minimum", FRAME_BYTES_MIN);
+        }
+        let channel_max = tune_ok.channel_max;
+        if channel_max == 0 || channel_max > self.limits.channel_max {
+            let (is, limit) = (u32::from(channel_max), u32::from(self.limits.channel_max));
+            return refuse("channel_max", is, "higher than the maximum", limit);
+        }
+        self.frame_bytes_max = frame_max;
+        self.limits.channel_max = channel_max;
+        self.limits.heartbeat_s = tune_ok.heartbeat;
+        self.phase = Phase::Handshake(Handshake::Opening(user));
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        user: Name,
+        open: &connection::Open<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = Name::from(open.virtual_host);
+        let refuse =
+            |text: String| Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 40));
+        let Some(vhost) = broker.vhost_named(open.virtual_host) else {
+            return refuse(format!("vhost {name} not found"));
+        };
+        if !broker.may_enter(&user, vhost) {
+            return refuse(format!("access to vhost '{name}' refused for user '{user}'"));
+        }
+        self.heartbeat.negotiated(self.limits.heartbeat_s, now);
+        self.send(0, &Method::ConnectionOpenOk(connection::OpenOk {}));
+        info!("{}: user '{user}' is connected to vhost '{name}'", self.peer);
+        self.phase = Phase::Open(Subject { user, vhost, connection: self.key });
+        Ok(())
+    }
+
+    /// `connection.update-secret`: the new password has to be the user's (RabbitMQ).
+    pub(super) fn update_secret(
+        &mut self,
+        broker: &mut Broker,
+        update: &connection::UpdateSecret<'_>,
+    ) -> Result<(), AmqpError> {
+        let user = self.subject().user.clone();
+        let loopback = self.peer.ip().is_loopback();
+        if broker.authenticate(user.as_bytes(), update.new_secret, loopback).is_err() {
+            let text = "New secret was refused by one of the backends";
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 70));
+        }
+        self.send(0, &Method::ConnectionUpdateSecretOk(connection::UpdateSecretOk {}));
+        Ok(())
+    }
+}
+
+impl Capabilities {
+    fn read(client_properties: Table<'_>) -> Self {
+        let capabilities = match client_properties.find(b"capabilities") {
+            Some(Value::Table(table)) => table,
+            _ => Table::EMPTY,
+        };
+        let product = client_properties.find(b"product").and_then(|value| value.text());
+        let has = |name: &[u8]| capabilities.find(name) == Some(Value::Bool(true));
+        Self {
+            authentication_failure_close: has(b"authentication_failure_close"),
+            consumer_cancel_notify: has(b"consumer_cancel_notify"),
+            connection_blocked: has(b"connection.blocked"),
+            prefetch_by_channel: product == Some(b"py-amqp"),
+        }
+    }
+}
+
+/// User and password of a PLAIN (RFC 4616) or AMQPLAIN response.
+fn credentials<'a>(start_ok: &connection::StartOk<'a>) -> Result<(&'a [u8], &'a [u8]), AmqpError> {
+    let malformed = || {
+        let text = format!("invalid {} response", Name::from(start_ok.mechanism));
+        AmqpError::connection(ReplyCode::SyntaxError, text).at(10, 11)
+    };
+    match start_ok.mechanism {
+        b"PLAIN" => {
+            let mut parts = start_ok.response.splitn(3, |&byte| byte == 0);
+            let _authorization_identity = parts.next();
+            parts.next().zip(parts.next()).ok_or_else(malformed)
+        }
+        b"AMQPLAIN" => {
+            let table = Table::new(start_ok.response).map_err(|_| malformed())?;
+            let text = |key: &[u8]| table.find(key).and_then(|value| value.text());
+            text(b"LOGIN").zip(text(b"PASSWORD")).ok_or_else(malformed)
+        }
+        mechanism => {
+            let text = format!("unknown authentication mechanism '{}'", Name::from(mechanism));
+            Err(AmqpError::connection(ReplyCode::CommandInvalid, text).at(10, 11))
+        }
+    }
+}
+
+fn server_properties(limits: &Limits) -> TableBuf {
+    let mut capabilities = TableBuf::new();
+    for name in [
+        "publisher_confirms",
+        "exchange_exchange_bindings",
+        "basic.nack",
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "consumer_priorities",
+        "authentication_failure_close",
+        "per_consumer_qos",
+        "direct_reply_to",
+    ] {
+        capabilities.put_bool(name.as_bytes(), true);
+    }
+    let mut properties = TableBuf::new();
+    properties.put(b"capabilities", Value::Table(capabilities.table()));
+    properties.put(b"cluster_name", Value::LongString(limits.cluster_name.as_bytes()));
+    properties.put_str(b"copyright", "Copyright (c) the Leveret developers");
+    properties.put_str(b"information", "Licensed under Apache-2.0 or MIT");
+    properties.put_str(b"leveret_version", env!("CARGO_PKG_VERSION"));
+    properties.put_str(b"platform", concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")));
+    properties.put_str(b"product", "Leveret");
+    properties.put_str(b"version", DIALECT_VERSION);
+    properties
+}
+
+/// What a stranger on the port seems to speak, for the log.
+fn describe(header: &[u8]) -> String {
+    if header.starts_with(&[0x16, 0x03]) {
+        return "this looks like TLS; this port takes plain AMQP".into();
+    }
+    if [b"GET " as &[u8], b"POST", b"HEAD", b"PUT "].iter().any(|verb| header.starts_with(verb)) {
+        return "this looks like HTTP; this port takes AMQP".into();
+    }
+    if header.starts_with(b"AMQP") {
+        return "it asked for another version of AMQP".into();
+    }
+    format!("it began with '{}'", header.escape_ascii())
+}

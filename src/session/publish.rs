@@ -1,0 +1,429 @@
+//! How does a published message reach the broker?
+//!
+//! Contents are taken whole where they lie whole; then come the checks in RabbitMQ's order
+//! (`rabbit_channel`, basic.publish), routing, and storing.
+
+use crate::amqp::method::basic;
+use crate::amqp::{
+    AmqpError, Frame, FrameKind, Method, Name, Properties, PropertyList, ReplyCode, TableBuf,
+    Value, encoder,
+};
+use crate::broker::delayed::Delay;
+use crate::broker::publish::PERSISTENT;
+use crate::broker::reply::REPLY_TO;
+use crate::broker::routing::Reuse;
+use crate::broker::{Access, AppendError, Body, Broker, Message, ParkedBody, Subject};
+
+use super::channel::{Channel, ChannelState, Mode};
+use super::content::{
+    self, CLASS_BASIC, Content, Growing, GrowingBody, METHOD_PUBLISH, PARKED_BYTES_MIN, Started,
+};
+use super::{Session, tolerated};
+
+/// A message with everything that came with it.
+struct Arrived<'a> {
+    publish: basic::Publish<'a>,
+    properties: &'a [u8],
+    body: Body<'a>,
+}
+
+/// Class and method of `basic.publish`, as a frame's payload begins with them.
+const PUBLISH_IDS: [u8; 4] = [0, 60, 0, 40];
+
+/// The longest time to live in milliseconds.
+const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
+
+impl Session {
+    /// `basic.publish`; how many bytes of `rest` its content took, when all of it is there.
+    pub(super) fn begin_publish(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        publish: &basic::Publish<'_>,
+        rest: &[u8],
+    ) -> Result<usize, AmqpError> {
+        if publish.immediate {
+            let text = "immediate=true";
+            return Err(at_publish(AmqpError::connection(ReplyCode::NotImplemented, text)));
+        }
+        let Some(whole) = content::take_whole(rest, number, tolerated(self.frame_bytes_max))?
+        else {
+            let started = Box::new(Started::new(publish));
+            self.channel_at(number).content = Content::Header(started);
+            return Ok(0);
+        };
+        let arrived = Arrived {
+            publish: *publish,
+            properties: whole.header.properties.as_bytes(),
+            body: Body::Inline(whole.body),
+        };
+        self.publish(broker, number, arrived)?;
+        Ok(whole.consumed)
+    }
+
+    /// The first publish of a connection while the log has no room is not taken: from the
+    /// second one on the connection is not even read.
+    pub(super) fn must_wait_for_room(&mut self, broker: &Broker, frame: &Frame<'_>) -> bool {
+        let publishes = self.publishes
+            || frame.kind == FrameKind::Method && frame.payload.starts_with(&PUBLISH_IDS);
+        self.publishes = publishes;
+        self.awaits_room = publishes && !broker.has_room();
+        self.awaits_room
+    }
+
+    pub(super) fn content_header(
+        &mut self,
+        broker: &mut Broker,
+        frame: &Frame<'_>,
+    ) -> Result<(), AmqpError> {
+        let channel = self.channel_at(frame.channel);
+        let started = match std::mem::take(&mut channel.content) {
+            Content::Header(started) => started,
+            Content::None => {
+                return Err(content::expected_method("content header"));
+            }
+            Content::Body(growing) => {
+                drop_body(broker, growing.body);
+                return Err(content::expected_body());
+            }
+        };
+        let header = content::parse_header(frame.payload)?;
+        let properties = header.properties.as_bytes();
+        if header.body_bytes == 0 {
+            let body = Body::Inline(&[]);
+            let publish = started.publish();
+            return self.publish(broker, frame.channel, Arrived { publish, properties, body });
+        }
+        self.check_size(header.body_bytes)?;
+        let body = if header.body_bytes < PARKED_BYTES_MIN {
+            let bytes = usize::try_from(header.body_bytes).expect("small");
+            GrowingBody::Inline(Vec::with_capacity(bytes))
+        } else {
+            let durable = self.belongs_on_disk(broker, frame.channel, &started, properties)?;
+            let parked = broker.store.park_body(durable, header.body_bytes).map_err(no_room)?;
+            GrowingBody::Parked(parked, 0)
+        };
+        self.channel_at(frame.channel).content = Content::Body(Box::new(Growing {
+            started: *started,
+            properties: properties.to_vec(),
+            body_bytes: header.body_bytes,
+            body,
+        }));
+        Ok(())
+    }
+
+    pub(super) fn content_body(
+        &mut self,
+        broker: &mut Broker,
+        frame: &Frame<'_>,
+    ) -> Result<(), AmqpError> {
+        let channel = self.channel_at(frame.channel);
+        let mut growing = match std::mem::take(&mut channel.content) {
+            Content::Body(growing) => growing,
+            Content::Header(_) => {
+                return Err(content::expected_header());
+            }
+            Content::None => {
+                return Err(content::expected_method("content body"));
+            }
+        };
+        let bytes = frame.payload.len() as u64;
+        if growing.body.len() + bytes > growing.body_bytes {
+            drop_body(broker, growing.body);
+            return Err(content::body_too_long());
+        }
+        match &mut growing.body {
+            GrowingBody::Inline(body) => body.extend_from_slice(frame.payload),
+            GrowingBody::Parked(body, arrived) => {
+                broker.park(body, frame.payload);
+                *arrived += bytes;
+            }
+        }
+        if growing.body.len() < growing.body_bytes {
+            self.channel_at(frame.channel).content = Content::Body(growing);
+            return Ok(());
+        }
+        let Growing { started, properties, body, .. } = *growing;
+        let arrived = |body| Arrived { publish: started.publish(), properties: &properties, body };
+        match body {
+            GrowingBody::Inline(bytes) => {
+                self.publish(broker, frame.channel, arrived(Body::Inline(&bytes)))
+            }
+            GrowingBody::Parked(parked, _) => {
+                let arrived = arrived(Body::Parked(&parked));
+                let outcome = self.publish(broker, frame.channel, arrived);
+                self.give_up_parked(broker, frame.channel, parked);
+                outcome
+            }
+        }
+    }
+
+    /// Where a large body has to be parked: in the durable log or in the transient ring.
+    fn belongs_on_disk(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        started: &Started,
+        properties: &[u8],
+    ) -> Result<bool, AmqpError> {
+        let (subject, channel) = self.parts(number);
+        let list = Properties::new(properties).list().map_err(at_publish)?;
+        let resolved = resolve(broker, subject, channel, &started.publish(), &list);
+        let held = resolved.map_err(at_publish)?.delay.is_some();
+        let persistent = list.delivery_mode == Some(PERSISTENT);
+        let durable = broker.needs_durability(channel.route.queues(), persistent);
+        Ok(durable || (held && persistent))
+    }
+
+    /// Checks, routes and stores a complete message.
+    fn publish(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        arrived: Arrived<'_>,
+    ) -> Result<(), AmqpError> {
+        let outcome = self.publish_checked(broker, number, arrived);
+        outcome.map_err(at_publish)
+    }
+
+    fn publish_checked(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        arrived: Arrived<'_>,
+    ) -> Result<(), AmqpError> {
+        let Arrived { publish, properties, body } = arrived;
+        if let Body::Inline(body) = body {
+            self.check_size(body.len() as u64)?;
+        }
+        let list = Properties::new(properties).list()?;
+        let (subject, channel) = self.parts(number);
+        let resolved = resolve(broker, subject, channel, &publish, &list)?;
+        if list.headers.is_some() && broker.is_repeated(subject.vhost, publish.exchange, &list) {
+            channel.route.fresh().clear();
+        }
+        let message = Message {
+            exchange: publish.exchange,
+            routing_key: publish.routing_key,
+            properties: resolved.properties.as_deref().unwrap_or(properties),
+            body,
+            persistent: list.delivery_mode == Some(PERSISTENT),
+            priority: list.priority.unwrap_or(0),
+            ttl_ms: list.expiration.map(parse_expiration).transpose()?,
+            delay: resolved.delay,
+        };
+        if let Mode::Transaction(transaction) = &mut channel.mode {
+            let queues = channel.route.queues();
+            return transaction.note(&message, queues, publish.mandatory);
+        }
+        let unroutable = resolved.delay.is_none() && broker.is_unroutable(channel.route.queues());
+        if publish.mandatory && unroutable {
+            self.send_return(broker, number, &message);
+            self.note_outbox(broker);
+        }
+        let (_, channel) = self.parts(number);
+        let published = broker.enqueue(channel.route.queues(), &message).map_err(no_room)?;
+        if let Mode::Confirm(confirms) = &mut channel.mode {
+            match confirms.note(published) {
+                Some(delivery_tag) => {
+                    let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
+                    encoder::method_frame(self.outbox.buffer(), number, &nack);
+                }
+                None => self.confirming = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// A parked body was published: a transaction keeps it until it ends, else the record
+    /// alone does from now on.
+    fn give_up_parked(&mut self, broker: &mut Broker, number: u16, body: ParkedBody) {
+        if let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
+            && let Mode::Transaction(transaction) = &mut channel.mode
+        {
+            return transaction.parked.push(body);
+        }
+        broker.store.abandon(body);
+    }
+
+    /// `basic.return` with the whole message (312 NO_ROUTE).
+    pub(super) fn send_return(&mut self, broker: &Broker, number: u16, message: &Message<'_>) {
+        let method = basic::Return {
+            reply_code: ReplyCode::NoRoute.number(),
+            reply_text: ReplyCode::NoRoute.name().as_bytes(),
+            exchange: message.exchange,
+            routing_key: message.routing_key,
+        };
+        let frame_bytes_max = self.frame_bytes_max;
+        let body = match message.body {
+            Body::Inline(body) => body,
+            Body::Parked(body) => broker.store.parked_body(body),
+            Body::Of(at) => broker.store.record(at).body(),
+        };
+        let out = self.outbox.buffer();
+        encoder::method_frame(out, number, &Method::BasicReturn(method));
+        encoder::content(out, number, message.properties, body, frame_bytes_max);
+    }
+
+    fn check_size(&self, body_bytes: u64) -> Result<(), AmqpError> {
+        let limit = self.limits.message_bytes_max;
+        if body_bytes > limit {
+            let text =
+                format!("message size {body_bytes} is larger than configured max size {limit}");
+            let error = AmqpError::channel(ReplyCode::PreconditionFailed, text);
+            return Err(at_publish(error));
+        }
+        Ok(())
+    }
+}
+
+/// What routing found besides the queues.
+#[derive(Debug, Default)]
+struct Resolved {
+    /// The property bytes to store, where they are not those that came.
+    properties: Option<Vec<u8>>,
+    /// The exchange holds the message back.
+    delay: Option<Delay>,
+}
+
+/// Leaves the queues of a message in the channel's `route`, after the checks in RabbitMQ's
+/// order.
+fn resolve(
+    broker: &mut Broker,
+    subject: &Subject,
+    channel: &mut Channel,
+    publish: &basic::Publish<'_>,
+    properties: &PropertyList<'_>,
+) -> Result<Resolved, AmqpError> {
+    let route = &mut channel.route;
+    let version = broker.topology_version();
+    let plain = properties.headers.is_none()
+        && properties.expiration.is_none()
+        && properties.user_id.is_none()
+        && properties.reply_to.is_none();
+    let known = route.find(version, publish.exchange, publish.routing_key);
+    if known && plain {
+        return Ok(Resolved::default());
+    }
+    broker.check_exchange_access(subject, Access::Write, publish.exchange)?;
+    let exchange = broker.existing_exchange(subject.vhost, publish.exchange)?;
+    broker.check_not_internal(exchange)?;
+    let reply_to = reply_address(properties, channel.reply_to.as_ref())?;
+    properties.expiration.map(parse_expiration).transpose()?;
+    let copies = check_copies(properties)?;
+    broker.check_topic_access(subject, Access::Write, exchange, publish.routing_key)?;
+    if let Some(claimed) = properties.user_id
+        && claimed != subject.user.as_bytes()
+        && !broker.may_impersonate(&subject.user)
+    {
+        return Err(broker.wrong_user_id(subject, claimed));
+    }
+    let delay = broker.delay_of(exchange, properties);
+    if delay.is_some() {
+        route.fresh().clear();
+    } else if copies == Copies::None {
+        if !known {
+            let queues = route.fresh();
+            match broker.route(exchange, publish.routing_key, properties, queues) {
+                Reuse::WhileTopologyStands => route.note(publish.exchange, publish.routing_key),
+                Reuse::Never => {}
+            }
+        }
+    } else {
+        broker.route_all(exchange, publish.routing_key, properties, route.fresh());
+    }
+    if reply_to.is_none() && copies != Copies::Blind {
+        return Ok(Resolved { properties: None, delay });
+    }
+    let mut headers = properties.headers.map(TableBuf::from);
+    if let Some(headers) = &mut headers {
+        headers.remove(b"BCC");
+    }
+    let rewritten = PropertyList {
+        headers: headers.as_ref().map(TableBuf::table),
+        reply_to: reply_to.or(properties.reply_to),
+        ..*properties
+    };
+    let mut bytes = Vec::new();
+    rewritten.encode(&mut bytes);
+    Ok(Resolved { properties: Some(bytes), delay })
+}
+
+/// The name that stands in for `amq.rabbitmq.reply-to`; 406 on a channel that does not consume
+/// from it.
+fn reply_address<'a>(
+    properties: &PropertyList<'_>,
+    own: Option<&'a Name>,
+) -> Result<Option<&'a [u8]>, AmqpError> {
+    if properties.reply_to != Some(REPLY_TO) {
+        return Ok(None);
+    }
+    own.map(|own| Some(own.as_bytes())).ok_or_else(|| {
+        let text = "fast reply consumer does not exist";
+        AmqpError::channel(ReplyCode::PreconditionFailed, text)
+    })
+}
+
+/// Which additional routing keys a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    None,
+    Open,
+    /// With a header BCC, which nobody may see.
+    Blind,
+}
+
+/// The headers CC and BCC; 406 unless they are arrays of strings.
+fn check_copies(properties: &PropertyList<'_>) -> Result<Copies, AmqpError> {
+    let mut copies = Copies::None;
+    let Some(headers) = properties.headers else {
+        return Ok(copies);
+    };
+    for (name, kind) in [("CC", Copies::Open), ("BCC", Copies::Blind)] {
+        let refuse = |got: &str| {
+            let text = format!("invalid header '{name}': expected an array of strings, got {got}");
+            Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
+        };
+        match headers.find(name.as_bytes()) {
+            None => continue,
+            Some(Value::Array(keys)) => {
+                if let Some(other) = keys.iter().find(|key| key.text().is_none()) {
+                    return refuse(other.type_name());
+                }
+            }
+            Some(other) => return refuse(other.type_name()),
+        }
+        copies = kind;
+    }
+    Ok(copies)
+}
+
+/// A message's time to live in milliseconds.
+fn parse_expiration(expiration: &[u8]) -> Result<u64, AmqpError> {
+    let text = std::str::from_utf8(expiration).ok();
+    let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+    number.filter(|&number| number <= EXPIRATION_MS_MAX).ok_or_else(|| {
+        let text = format!("invalid expiration '{}'", Name::from(expiration));
+        AmqpError::channel(ReplyCode::PreconditionFailed, text)
+    })
+}
+
+/// 506: the log takes no more.
+pub(super) fn no_room(error: AppendError) -> AmqpError {
+    let text = match error {
+        AppendError::Full => "no disk space is left for the message",
+        AppendError::TooLarge => "the message is too large for the message log",
+    };
+    AmqpError::channel(ReplyCode::ResourceError, text)
+}
+
+fn drop_body(broker: &mut Broker, body: GrowingBody) {
+    if let GrowingBody::Parked(body, _) = body {
+        broker.store.abandon(body);
+    }
+}
+
+fn at_publish(error: AmqpError) -> AmqpError {
+    if error.class_id == 0 { error.at(CLASS_BASIC, METHOD_PUBLISH) } else { error }
+}

@@ -1,0 +1,226 @@
+//! What do exchange and queue methods answer?
+
+use crate::amqp::method::{exchange, queue};
+use crate::amqp::{AmqpError, Method, Name, ReplyCode, encoder};
+use crate::broker::Broker;
+use crate::broker::binds::{BindRequest, DestinationName};
+use crate::broker::exchanges::ExchangeDeclare;
+use crate::broker::queues::QueueDeclare;
+use crate::broker::reply::REPLY_TO;
+
+use super::{Session, Wait, WaitUntil, generated_name};
+
+impl Session {
+    pub(super) fn exchange_declare(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        declare: &exchange::Declare<'_>,
+    ) -> Result<(), AmqpError> {
+        let request = ExchangeDeclare {
+            name: declare.exchange,
+            kind: declare.kind,
+            passive: declare.passive,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments,
+        };
+        broker.declare_exchange(self.subject(), &request)?;
+        let lasting = declare.durable && !declare.passive;
+        let ok = exchange::DeclareOk {}.into();
+        self.answer_declare(broker, number, lasting, declare.nowait, ok);
+        Ok(())
+    }
+
+    pub(super) fn exchange_delete(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        delete: &exchange::Delete<'_>,
+    ) -> Result<(), AmqpError> {
+        broker.delete_exchange(self.subject(), delete.exchange, delete.if_unused)?;
+        self.answer(broker, number, delete.nowait, exchange::DeleteOk {}.into());
+        Ok(())
+    }
+
+    pub(super) fn exchange_bind(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        bind: &exchange::Bind<'_>,
+    ) -> Result<(), AmqpError> {
+        let request = BindRequest {
+            source: bind.source,
+            destination: DestinationName::Exchange(bind.destination),
+            routing_key: bind.routing_key,
+            arguments: bind.arguments,
+        };
+        broker.bind(self.subject(), &request)?;
+        self.answer(broker, number, bind.nowait, exchange::BindOk {}.into());
+        Ok(())
+    }
+
+    pub(super) fn exchange_unbind(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        unbind: &exchange::Unbind<'_>,
+    ) -> Result<(), AmqpError> {
+        let request = BindRequest {
+            source: unbind.source,
+            destination: DestinationName::Exchange(unbind.destination),
+            routing_key: unbind.routing_key,
+            arguments: unbind.arguments,
+        };
+        broker.unbind(self.subject(), &request)?;
+        self.answer(broker, number, unbind.nowait, exchange::UnbindOk {}.into());
+        Ok(())
+    }
+
+    pub(super) fn queue_declare(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        declare: &queue::Declare<'_>,
+    ) -> Result<(), AmqpError> {
+        let server_named = declare.queue.is_empty() && !declare.passive;
+        let name = if server_named {
+            generated_name("amq.gen-")
+        } else {
+            self.queue_name(number, declare.queue)?
+        };
+        if declare.passive && name.as_bytes() == REPLY_TO {
+            let queue = REPLY_TO;
+            let ok = queue::DeclareOk { queue, message_count: 0, consumer_count: 0 };
+            self.answer_declare(broker, number, false, declare.nowait, ok.into());
+            return Ok(());
+        }
+        let request = QueueDeclare {
+            name: name.as_bytes(),
+            server_named,
+            passive: declare.passive,
+            durable: declare.durable,
+            exclusive: declare.exclusive,
+            auto_delete: declare.auto_delete,
+            arguments: declare.arguments,
+        };
+        let counts = broker.declare_queue(self.subject(), &request)?;
+        let declare_ok = queue::DeclareOk {
+            queue: name.as_bytes(),
+            message_count: counts.messages,
+            consumer_count: counts.consumers,
+        };
+        let lasting = declare.durable && !declare.exclusive && !declare.passive;
+        self.answer_declare(broker, number, lasting, declare.nowait, declare_ok.into());
+        self.channel_at(number).last_queue = Some(name);
+        Ok(())
+    }
+
+    pub(super) fn queue_delete(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        delete: &queue::Delete<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = self.queue_name(number, delete.queue)?;
+        let subject = self.subject();
+        let message_count =
+            broker.delete_queue(subject, name.as_bytes(), delete.if_unused, delete.if_empty)?;
+        self.answer(broker, number, delete.nowait, queue::DeleteOk { message_count }.into());
+        Ok(())
+    }
+
+    pub(super) fn queue_purge(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        purge: &queue::Purge<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = self.queue_name(number, purge.queue)?;
+        let message_count = broker.purge_queue(self.subject(), name.as_bytes())?;
+        self.answer(broker, number, purge.nowait, queue::PurgeOk { message_count }.into());
+        Ok(())
+    }
+
+    pub(super) fn queue_bind(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        bind: &queue::Bind<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = self.queue_name(number, bind.queue)?;
+        let unnamed = bind.queue.is_empty() && bind.routing_key.is_empty();
+        let request = BindRequest {
+            source: bind.exchange,
+            destination: DestinationName::Queue(name.as_bytes()),
+            routing_key: if unnamed { name.as_bytes() } else { bind.routing_key },
+            arguments: bind.arguments,
+        };
+        broker.bind(self.subject(), &request)?;
+        self.answer(broker, number, bind.nowait, queue::BindOk {}.into());
+        Ok(())
+    }
+
+    pub(super) fn queue_unbind(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        unbind: &queue::Unbind<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = self.queue_name(number, unbind.queue)?;
+        let unnamed = unbind.queue.is_empty() && unbind.routing_key.is_empty();
+        let request = BindRequest {
+            source: unbind.exchange,
+            destination: DestinationName::Queue(name.as_bytes()),
+            routing_key: if unnamed { name.as_bytes() } else { unbind.routing_key },
+            arguments: unbind.arguments,
+        };
+        broker.unbind(self.subject(), &request)?;
+        self.answer(broker, number, false, queue::UnbindOk {}.into());
+        Ok(())
+    }
+
+    /// The queue that a method means: an empty name is the last queue declared on the channel,
+    /// else 404.
+    pub(super) fn queue_name(&mut self, number: u16, name: &[u8]) -> Result<Name, AmqpError> {
+        if !name.is_empty() {
+            return Ok(Name::from(name));
+        }
+        self.channel_at(number)
+            .last_queue
+            .clone()
+            .ok_or_else(|| AmqpError::channel(ReplyCode::NotFound, "no previously declared queue"))
+    }
+
+    /// As [`Session::answer`]; what does not last, or was only asked for, waits for nothing.
+    fn answer_declare(
+        &mut self,
+        broker: &Broker,
+        number: u16,
+        lasting: bool,
+        nowait: bool,
+        ok: Method<'_>,
+    ) {
+        if lasting {
+            self.answer(broker, number, nowait, ok);
+        } else if !nowait {
+            self.send(number, &ok);
+        }
+    }
+
+    /// Sends the -ok, unless the client does not want it; at once, or when the definition that
+    /// the method made is on disk.
+    fn answer(&mut self, broker: &Broker, number: u16, nowait: bool, ok: Method<'_>) {
+        let position = broker.definitions.appended();
+        if nowait {
+            return;
+        }
+        if broker.definitions.durable() >= position {
+            return self.send(number, &ok);
+        }
+        let mut reply = Vec::new();
+        encoder::method_frame(&mut reply, number, &ok);
+        self.wait = Some(Wait { until: WaitUntil::Definitions(position), reply });
+    }
+}

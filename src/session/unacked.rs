@@ -1,0 +1,66 @@
+//! Which deliveries of a channel are not settled yet?
+
+use std::collections::VecDeque;
+
+use crate::broker::Held;
+
+/// The deliveries of one channel that its client has not settled, sorted by delivery tag.
+#[derive(Debug, Default)]
+pub struct Unacked {
+    last_tag: u64,
+    held: VecDeque<(u64, Held)>,
+}
+
+impl Unacked {
+    /// The tag of a delivery that needs no acknowledgement.
+    #[inline]
+    pub fn tag_settled(&mut self) -> u64 {
+        self.last_tag += 1;
+        self.last_tag
+    }
+
+    /// Keeps a delivery; its tag.
+    #[inline]
+    pub fn keep(&mut self, held: Held) -> u64 {
+        self.last_tag += 1;
+        self.held.push_back((self.last_tag, held));
+        self.last_tag
+    }
+
+    /// Takes the delivery with this tag; `None` when it is unknown or settled.
+    #[inline]
+    pub fn take(&mut self, tag: u64) -> Option<Held> {
+        if self.held.front().is_some_and(|&(first, _)| first == tag) {
+            return self.held.pop_front().map(|(_, held)| held);
+        }
+        let place = self.held.binary_search_by_key(&tag, |&(tag, _)| tag).ok()?;
+        self.held.remove(place).map(|(_, held)| held)
+    }
+
+    /// How many of the oldest deliveries `tag` with `multiple` stands for, 0 meaning all so
+    /// far; `None` when the tag is unknown.
+    pub fn count_up_to(&self, tag: u64) -> Option<usize> {
+        if tag == 0 {
+            return Some(self.held.len());
+        }
+        let place = self.held.binary_search_by_key(&tag, |&(tag, _)| tag).ok()?;
+        Some(place + 1)
+    }
+
+    /// Takes the oldest delivery with its tag.
+    #[inline]
+    pub fn take_first(&mut self) -> Option<(u64, Held)> {
+        self.held.pop_front()
+    }
+
+    /// Puts deliveries back that a rolled-back transaction had settled.
+    pub fn put_back(&mut self, deliveries: impl IntoIterator<Item = (u64, Held)>) {
+        self.held.extend(deliveries);
+        self.held.make_contiguous().sort_unstable_by_key(|&(tag, _)| tag);
+    }
+
+    /// The deliveries that wait to be settled, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().map(|(_, held)| held)
+    }
+}
