@@ -1,4 +1,68 @@
-//! Leveret: a durable AMQP 0-9-1 broker for small hosts.
+//! Leveret: a durable AMQP 0-9-1 broker for small hosts. One process, one event loop, and a
+//! publisher confirm that means *this message survives a power cut*.
+//!
+//! This page is the map. Imports point down the table only.
+//!
+//! | module | one job |
+//! |---|---|
+//! | [`sys`] | the few system calls that std lacks, each a safe function |
+//! | [`amqp`] | bytes to AMQP values and back, borrowing from the input |
+//! | [`storage`] | the message log and the definitions' log: append, settle, sync, recover |
+//! | [`broker`] | who gets which message; no sockets, no clock |
+//! | [`session`] | one AMQP connection: bytes in, bytes out, no socket |
+//! | [`net`] | sockets, readiness, timers, the turn; alone in waiting and reading the clock |
+//! | [`daemon`] | configuration, start-up, shutdown, signals, logging |
+//!
+//! # Threads
+//!
+//! One thread runs the broker and owns every socket, queue and segment. A second one, the
+//! storage helper, does what would make the loop wait for the disk: syncing, preparing the next
+//! segment, unlinking old ones. It owns nothing; it gets file handles and gives back "done up
+//! to here". There is no lock on broker state, because it is not shared.
+//!
+//! # The way of a publish
+//!
+//! [`net`] reads a socket into its one buffer and lends it to the [`session::Session`]. The
+//! session finds `basic.publish`, header and body where they lie, resolves exchange and key to
+//! queues (or remembers that it did, see `session::channel`), and calls
+//! [`broker::Broker::enqueue`]. The broker appends one record to the log, however many queues
+//! get it, and pushes a 16-byte entry to each queue. At the end of the turn the records are
+//! written with one call; the helper syncs; the durable position moves; the session's
+//! `Confirms` releases what lies before it as one `basic.ack`.
+//!
+//! # The way of a delivery and its ack
+//!
+//! A queue that has messages and a consumer in line is *dirty*. The turn takes the dirty queues
+//! and asks [`broker::Broker::next_delivery`] until nobody can take more; each delivery is
+//! written into the outbox of its session, small bodies copied, large ones as slices of the
+//! mapped log. An ack sets one slot byte; changed slots are written once per turn.
+//!
+//! # The turn
+//!
+//! It is drawn at the top of `net::turn`, one line a step.
+//!
+//! # Where this differs from what one might expect, and why
+//!
+//! - *Short strings are bytes*, not text, as in RabbitMQ. [`amqp::Name`] is the owned form.
+//! - *A transaction is one record* of the log, with one checksum, that holds its messages and
+//!   the slots that it settles: atomic by its make. When one of its messages has to be durable,
+//!   all of them are stored in it, so that ids grow in publish order.
+//! - *Deliveries come before the transient ring is written.* What was consumed at once is never
+//!   written at all. The durable log is written, and its sync begun, before the deliveries.
+//! - *A session that has to wait for the disk stops reading*: for the definition that it made,
+//!   or for the commit of its transaction. Answers so stay in order without a queue of them.
+//! - *The mapping of the queue index's scratch file* is a further `unsafe` island,
+//!   `storage::scratch`, beside `storage::segment`.
+//!
+//! # Packages
+//!
+//! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. serde and
+//! serde_json write the load generator's report; sha2, base64 and getrandom hash passwords;
+//! fancy-regex matches permission patterns, which use look-aheads; foldhash hashes the names of
+//! bindings and definitions, of which there may be a million at start; rustix makes system calls
+//! without `unsafe`; signal-hook catches signals; hdrhistogram and indicatif serve the load
+//! generator. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client that
+//! no one here wrote and what runs it.
 
 pub mod amqp;
 pub mod broker;

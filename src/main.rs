@@ -1,2 +1,38 @@
-//! The daemon `leveret`.
-fn main() {}
+//! The daemon `leveret`: options, configuration, run. The one place that prints an error.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use leveret::daemon::{Config, ConfigError, Environment, Invocation, UsageError};
+use leveret::daemon::{logging, server};
+
+fn main() -> ExitCode {
+    let options = match Invocation::parse(env::args_os().skip(1)) {
+        Ok(Invocation::Run(options)) => options,
+        Ok(Invocation::Help(text) | Invocation::Version(text)) => return print(&text),
+        Err(error) => return fail(&error, UsageError::EXIT_CODE),
+    };
+    let config = match Config::load(&options, &Environment::read()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, ConfigError::EXIT_CODE),
+    };
+    logging::start(config.log_level);
+    match server::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(error: &dyn std::error::Error, exit_code: u8) -> ExitCode {
+    // There is nobody left to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "leveret: {error}");
+    ExitCode::from(exit_code)
+}

@@ -1,1 +1,28 @@
-//! daemon
+//! Which process is this: configuration, start-up, shutdown, signals and logging.
+//!
+//! The daemon turns options, environment and file into one [`Config`], locks the data
+//! directory, and hands both to the server. It is the only module besides the binaries that
+//! reads the environment. It may import every other module; none imports it.
+
+pub mod config;
+pub mod error;
+pub mod lock;
+pub mod logging;
+pub mod notify;
+pub mod options;
+pub mod server;
+pub mod signals;
+
+mod conf_file;
+mod keys;
+mod nearest;
+mod units;
+
+pub use config::{Config, Environment, Secret};
+pub use error::{ConfigError, LockError, StartError, UsageError};
+pub use lock::DirectoryLock;
+pub use notify::Notifier;
+pub use options::{Invocation, Options};
+pub use server::Server;
+pub use signals::{Signal, Signals};
+pub use units::{Limit, Ratio};

@@ -1,0 +1,402 @@
+//! What is this broker told to do: every setting, its unit, its default, and who wins.
+//!
+//! Defaults are overridden by RabbitMQ's `RABBITMQ_DEFAULT_*` environment variables, those by
+//! the configuration file, and that by the command line. The file's format is in `conf_file`,
+//! its keys in `keys`.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::env;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use log::LevelFilter;
+
+use super::conf_file;
+use super::error::ConfigError;
+use super::options::Options;
+use super::units::{Limit, Ratio};
+
+/// All settings of one broker, checked: whoever holds a `Config` need not check it again.
+///
+/// Tests start from [`Config::default`] and replace `data_dir` and `listeners`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where messages, definitions, the lock and the control socket live.
+    pub data_dir: PathBuf,
+    /// Where AMQP is spoken without TLS; port 0 takes any free one. Empty with
+    /// `listeners.tcp = none`.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the HTTP API, the page and `/metrics` are; `None` is off.
+    pub management: Option<SocketAddr>,
+    /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
+    pub heartbeat_s: u16,
+    /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
+    pub frame_max: u32,
+    /// Highest channel number proposed in `connection.tune`.
+    pub channel_max: u16,
+    /// Most AMQP connections at a time; `None` is bounded by file descriptors only.
+    pub connection_max: Option<u32>,
+    /// Largest message body, in bytes; a larger one closes the channel with 406.
+    pub max_message_size: u64,
+    /// How long a delivery may stay unacknowledged, in milliseconds; `None` is for ever.
+    pub consumer_timeout_ms: Option<u64>,
+    /// User created in an empty data directory.
+    pub default_user: String,
+    /// Password of that user.
+    pub default_pass: Secret,
+    /// Virtual host created in an empty data directory.
+    pub default_vhost: String,
+    /// Tags of the default user.
+    pub default_user_tags: BTreeSet<String>,
+    /// Configure, write and read patterns of the default user on the default virtual host.
+    pub default_permissions: DefaultPermissions,
+    /// Users that may only log in from a loopback address.
+    pub loopback_users: BTreeSet<String>,
+    /// Anonymous memory above which publishers are blocked; 0 blocks them always.
+    pub vm_memory_high_watermark: Limit,
+    /// Part of the watermark above which queue indexes move to disk.
+    pub paging_ratio: Ratio,
+    /// Free space on the data directory's file system below which publishers are blocked;
+    /// a relative one is relative to the machine's memory, as in RabbitMQ.
+    pub disk_free_limit: Limit,
+    /// JSON definitions imported at every start.
+    pub load_definitions: Option<PathBuf>,
+    /// Least severe level that is logged.
+    pub log_level: LevelFilter,
+    /// Name shown to clients; `None` lets the server make one from the host's name.
+    pub cluster_name: Option<String>,
+    /// Size of one segment file of the message log, in bytes, a multiple of 4096.
+    pub segment_bytes: u32,
+    /// The command line this came from: what [`Config::reload`] starts from.
+    pub options: Options,
+}
+
+impl Config {
+    /// The configuration that `options`, the file they name and `environment` amount to.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file and line where it has them.
+    pub fn load(options: &Options, environment: &Environment) -> Result<Config, ConfigError> {
+        let mut draft = Draft::new(environment);
+        if let Some(path) = &options.config {
+            draft = conf_file::apply(draft, path)?;
+        }
+        Ok(draft.finish(options))
+    }
+
+    /// The configuration as it would be if the broker were started again now, for SIGHUP.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; the running configuration then simply stays.
+    pub fn reload(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.options, &Environment::read())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data_dir: PathBuf::from(DATA_DIR),
+            listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
+            management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
+            heartbeat_s: 60,
+            frame_max: 131_072,
+            channel_max: 2_047,
+            connection_max: None,
+            max_message_size: 128 << 20,
+            consumer_timeout_ms: Some(30 * 60 * 1000),
+            default_user: "guest".to_owned(),
+            default_pass: Secret::new("guest"),
+            default_vhost: "/".to_owned(),
+            default_user_tags: BTreeSet::from(["administrator".to_owned()]),
+            default_permissions: DefaultPermissions::default(),
+            loopback_users: BTreeSet::from(["guest".to_owned()]),
+            vm_memory_high_watermark: Limit::Relative(Ratio::from_millionths(400_000)),
+            paging_ratio: Ratio::from_millionths(500_000),
+            disk_free_limit: Limit::Absolute(50_000_000),
+            load_definitions: None,
+            log_level: LevelFilter::Info,
+            cluster_name: None,
+            segment_bytes: 16 << 20,
+            options: Options::default(),
+        }
+    }
+}
+
+/// What the default user may do on the default virtual host: three Perl-style patterns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultPermissions {
+    /// Names it may declare and delete.
+    pub configure: String,
+    /// Names it may publish to or bind as a destination.
+    pub write: String,
+    /// Names it may consume from or bind as a source.
+    pub read: String,
+}
+
+impl Default for DefaultPermissions {
+    fn default() -> DefaultPermissions {
+        let all = || ".*".to_owned();
+        DefaultPermissions { configure: all(), write: all(), read: all() }
+    }
+}
+
+/// A password: compared and handed on, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
+
+    /// The text itself; not for logs.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The environment variables that RabbitMQ's container image made common. An empty one
+/// counts as absent, as it does there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `RABBITMQ_DEFAULT_USER`
+    pub default_user: Option<String>,
+    /// `RABBITMQ_DEFAULT_PASS`
+    pub default_pass: Option<Secret>,
+    /// `RABBITMQ_DEFAULT_VHOST`
+    pub default_vhost: Option<String>,
+}
+
+impl Environment {
+    /// Reads this process's environment. A value that is not UTF-8 counts as absent.
+    pub fn read() -> Environment {
+        Environment::from_lookup(|name| env::var(name).ok())
+    }
+
+    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Environment {
+        let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        Environment {
+            default_user: text("RABBITMQ_DEFAULT_USER"),
+            default_pass: text("RABBITMQ_DEFAULT_PASS").map(Secret),
+            default_vhost: text("RABBITMQ_DEFAULT_VHOST"),
+        }
+    }
+}
+
+/// A configuration whose addresses are not put together yet: the file may give the parts of
+/// an address in any order, and the command line may still change them.
+pub(super) struct Draft {
+    /// Everything that needs no putting together.
+    pub config: Config,
+    /// `listeners.tcp.NAME`, by name; `None` until the file names one.
+    pub tcp: Option<BTreeMap<String, Endpoint>>,
+    /// `management.tcp.ip`
+    pub management_ip: Option<IpAddr>,
+    /// `management.tcp.port`
+    pub management_port: Option<u16>,
+}
+
+/// A port and, if it was given, the address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// `None` where only a port was given.
+    pub ip: Option<IpAddr>,
+    /// 0 takes any free one.
+    pub port: u16,
+}
+
+impl Draft {
+    /// Defaults overridden by `environment`.
+    pub fn new(environment: &Environment) -> Draft {
+        let mut config = Config::default();
+        if let Some(user) = &environment.default_user {
+            config.default_user.clone_from(user);
+        }
+        if let Some(pass) = &environment.default_pass {
+            config.default_pass = pass.clone();
+        }
+        if let Some(vhost) = &environment.default_vhost {
+            config.default_vhost.clone_from(vhost);
+        }
+        Draft { config, tcp: None, management_ip: None, management_port: None }
+    }
+
+    /// The finished configuration, with what the command line overrides.
+    pub fn finish(self, options: &Options) -> Config {
+        let listeners = self.amqp_addresses(options);
+        let management = self.management_address(options);
+        let mut config = self.config;
+        config.listeners = listeners;
+        config.management = management;
+        if let Some(directory) = &options.data_dir {
+            config.data_dir.clone_from(directory);
+        }
+        if let Some(level) = options.log_level {
+            config.log_level = level;
+        }
+        config.options = options.clone();
+        config
+    }
+
+    /// `--port` replaces all listeners of the file by one; `--bind` moves what there is.
+    fn amqp_addresses(&self, options: &Options) -> Vec<SocketAddr> {
+        let default = Endpoint { ip: None, port: AMQP_PORT };
+        let mut endpoints: Vec<Endpoint> = match &self.tcp {
+            Some(named) => named.values().copied().collect(),
+            None => vec![default],
+        };
+        if let Some(port) = options.port {
+            let ip = endpoints.first().and_then(|first| first.ip);
+            endpoints = vec![Endpoint { ip, port }];
+        }
+        let mut addresses = Vec::with_capacity(endpoints.len());
+        for Endpoint { ip, port } in endpoints {
+            let address = SocketAddr::new(options.bind.or(ip).unwrap_or(BIND), port);
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
+
+    fn management_address(&self, options: &Options) -> Option<SocketAddr> {
+        let ip = options.bind.or(self.management_ip).unwrap_or(BIND);
+        let port = options.management_port.or(self.management_port).unwrap_or(MANAGEMENT_PORT);
+        (port != 0).then(|| SocketAddr::new(ip, port))
+    }
+}
+
+/// Address listened on unless configured: nobody else can reach it.
+pub const BIND: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// AMQP's port.
+pub const AMQP_PORT: u16 = 5672;
+/// The port of the HTTP API, the page and `/metrics`.
+pub const MANAGEMENT_PORT: u16 = 15672;
+/// The data directory unless configured.
+pub const DATA_DIR: &str = "./leveret-data";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// A file in a directory of its own, and options that name it.
+    fn with_file(text: &str) -> (tempfile::TempDir, Options) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("leveret.conf");
+        std::fs::write(&path, text).unwrap();
+        (directory, Options { config: Some(path), ..Options::default() })
+    }
+
+    fn load(text: &str, change: impl Fn(&mut Options)) -> Config {
+        let (_directory, mut options) = with_file(text);
+        change(&mut options);
+        Config::load(&options, &Environment::default()).unwrap()
+    }
+
+    #[test]
+    fn without_anything_the_defaults_hold() {
+        let config = Config::load(&Options::default(), &Environment::default()).unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!(config.listeners, addresses(&["127.0.0.1:5672"]));
+        assert_eq!(config.management, Some("127.0.0.1:15672".parse().unwrap()));
+        assert_eq!((config.heartbeat_s, config.frame_max, config.channel_max), (60, 131_072, 2047));
+        assert_eq!(config.max_message_size, 134_217_728);
+        assert_eq!(config.consumer_timeout_ms, Some(1_800_000));
+        assert_eq!(config.disk_free_limit, Limit::Absolute(50_000_000));
+        assert_eq!(config.vm_memory_high_watermark.bytes(1000), 400);
+        assert!(config.loopback_users.contains("guest"));
+    }
+
+    #[test]
+    fn the_file_wins_over_the_environment_and_options_over_the_file() {
+        let environment = Environment {
+            default_user: Some("from-environment".to_owned()),
+            default_pass: Some(Secret::new("pass-from-environment")),
+            default_vhost: Some("vhost-from-environment".to_owned()),
+        };
+        let text = "default_user = from-file\nlog.console.level = debug\nheartbeat = 10\n";
+        let (_directory, mut options) = with_file(text);
+        options.log_level = Some(LevelFilter::Error);
+        options.data_dir = Some(PathBuf::from("/data"));
+        let config = Config::load(&options, &environment).unwrap();
+        assert_eq!(config.default_user, "from-file");
+        assert_eq!(config.default_pass.reveal(), "pass-from-environment");
+        assert_eq!(config.default_vhost, "vhost-from-environment");
+        assert_eq!(config.log_level, LevelFilter::Error);
+        assert_eq!(config.data_dir, PathBuf::from("/data"));
+        assert_eq!(config.heartbeat_s, 10);
+    }
+
+    #[test]
+    fn an_empty_environment_variable_is_none() {
+        let environment = Environment::from_lookup(|name| match name {
+            "RABBITMQ_DEFAULT_USER" => Some("admin".to_owned()),
+            "RABBITMQ_DEFAULT_PASS" => Some(String::new()),
+            _ => None,
+        });
+        assert_eq!(environment.default_user.as_deref(), Some("admin"));
+        assert_eq!(environment.default_pass, None);
+        assert_eq!(environment.default_vhost, None);
+    }
+
+    #[test]
+    fn named_listeners_replace_the_default_one() {
+        let text = "listeners.tcp.default = 5673\nlisteners.tcp.any = 0.0.0.0:5674\n\
+                    listeners.tcp.v6 = ::1:5675\nlisteners.tcp.v6b = [::]:5676\n";
+        let listeners = load(text, |_| ()).listeners;
+        let expected = ["0.0.0.0:5674", "127.0.0.1:5673", "[::1]:5675", "[::]:5676"];
+        assert_eq!(listeners, addresses(&expected));
+        assert_eq!(load("listeners.tcp = none\n", |_| ()).listeners, []);
+        let again = load("listeners.tcp = none\nlisteners.tcp.a = 1\n", |_| ()).listeners;
+        assert_eq!(again, addresses(&["127.0.0.1:1"]));
+    }
+
+    #[test]
+    fn bind_moves_every_listener_and_port_leaves_one() {
+        let text = "listeners.tcp.a = 10.0.0.1:5673\nlisteners.tcp.b = 10.0.0.2:5673\n\
+                    management.tcp.ip = 10.0.0.3\nmanagement.tcp.port = 8080\n";
+        let config = load(text, |_| ());
+        assert_eq!(config.listeners, addresses(&["10.0.0.1:5673", "10.0.0.2:5673"]));
+        assert_eq!(config.management, Some("10.0.0.3:8080".parse().unwrap()));
+        let config = load(text, |options| options.port = Some(0));
+        assert_eq!(config.listeners, addresses(&["10.0.0.1:0"]));
+        let config = load(text, |options| options.bind = Some([0, 0, 0, 0].into()));
+        assert_eq!(config.listeners, addresses(&["0.0.0.0:5673"]));
+        assert_eq!(config.management, Some("0.0.0.0:8080".parse().unwrap()));
+        assert_eq!(load(text, |options| options.management_port = Some(0)).management, None);
+        assert_eq!(load("management.tcp.port = 0\n", |_| ()).management, None);
+    }
+
+    #[test]
+    fn reload_reads_the_same_file_again() {
+        let (directory, options) = with_file("heartbeat = 10\n");
+        let config = Config::load(&options, &Environment::default()).unwrap();
+        let path = directory.path().join("leveret.conf");
+        std::fs::write(&path, "heartbeat = 20\n").unwrap();
+        assert_eq!(config.reload().unwrap().heartbeat_s, 20);
+        std::fs::remove_file(&path).unwrap();
+        let text = config.reload().unwrap_err().to_string();
+        assert!(text.starts_with("cannot read the configuration file "), "{text}");
+        assert!(text.contains("leveret.conf"));
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let config = Config { default_pass: Secret::new("hunter2"), ..Config::default() };
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,227 @@
+//! Why did the daemon not start: one line for the operator and an exit code for scripts.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// The command line is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UsageError(pub(super) String);
+
+impl UsageError {
+    /// What the process ends with: `EX_USAGE`.
+    pub const EXIT_CODE: u8 = 64;
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (see leveret --help)", self.0)
+    }
+}
+
+impl Error for UsageError {}
+
+/// The configuration file cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// It cannot be read.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is larger than any configuration is.
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit it exceeds.
+        bytes_max: u64,
+    },
+    /// One of its lines is wrong.
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    /// What the process ends with: `EX_CONFIG`.
+    pub const EXIT_CODE: u8 = 78;
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Read { path, source } => {
+                write!(f, "cannot read the configuration file {}: {source}", path.display())
+            }
+            ConfigError::TooLarge { path, bytes_max } => write!(
+                f,
+                "the configuration file {} is larger than {bytes_max} bytes; is it the right one?",
+                path.display()
+            ),
+            ConfigError::Line { path, line, problem } => {
+                write!(f, "{}:{line}: {problem}", path.display())
+            }
+        }
+    }
+}
+
+impl Error for ConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ConfigError::Read { source, .. } => Some(source),
+            ConfigError::TooLarge { .. } | ConfigError::Line { .. } => None,
+        }
+    }
+}
+
+/// The data directory is not ours to use.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another broker runs on it.
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// Who holds it, if its lock file says so.
+        pid: Option<u32>,
+    },
+    /// It cannot be made, opened or locked.
+    Io {
+        /// What we were doing, as in "cannot {doing} {path}".
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl LockError {
+    /// What the process ends with: `EX_UNAVAILABLE` when held, else `EX_CANTCREAT`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            LockError::Held { .. } => 69,
+            LockError::Io { .. } => 73,
+        }
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Held { directory, pid } => {
+                let directory = directory.display();
+                write!(f, "the data directory {directory} is in use by ")?;
+                match pid {
+                    Some(pid) => write!(f, "process {pid}; stop it (kill {pid})")?,
+                    None => write!(f, "another process; stop it")?,
+                }
+                write!(f, " or choose another directory with --data-dir")
+            }
+            LockError::Io { doing, path, source } => {
+                write!(f, "cannot {doing} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl Error for LockError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            LockError::Held { .. } => None,
+            LockError::Io { source, .. } => Some(source),
+        }
+    }
+}
+
+/// The server did not start, or ended otherwise than by being told to.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data directory is not ours to use.
+    Directory(LockError),
+    /// Something the system did not let us do: bind a port, write a file.
+    Io {
+        /// What we were doing, as in "cannot {doing}".
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is stored cannot be used, or a sync failed; the text says which file and why.
+    Storage(String),
+}
+
+impl StartError {
+    /// Wraps `source` with what we were doing, as in "cannot {doing}".
+    pub fn io(doing: impl Into<String>, source: io::Error) -> StartError {
+        StartError::Io { doing: doing.into(), source }
+    }
+
+    /// What the process ends with, from sysexits: 69 and 73 as [`LockError::exit_code`],
+    /// `EX_OSERR` where the system refused, `EX_IOERR` where the storage failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StartError::Directory(error) => error.exit_code(),
+            StartError::Io { .. } => 71,
+            StartError::Storage(_) => 74,
+        }
+    }
+}
+
+impl From<LockError> for StartError {
+    fn from(error: LockError) -> StartError {
+        StartError::Directory(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Directory(error) => error.fmt(f),
+            StartError::Io { doing, source } => write!(f, "cannot {doing}: {source}"),
+            StartError::Storage(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            StartError::Directory(error) => Some(error),
+            StartError::Io { source, .. } => Some(source),
+            StartError::Storage(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_directory_is_refused_with_who_and_what_to_do() {
+        let held = LockError::Held { directory: PathBuf::from("/data"), pid: Some(42) };
+        assert_eq!(
+            held.to_string(),
+            "the data directory /data is in use by process 42; stop it (kill 42) or choose \
+             another directory with --data-dir"
+        );
+        assert_eq!(StartError::from(held).exit_code(), 69);
+        let held = LockError::Held { directory: PathBuf::from("/data"), pid: None };
+        assert!(held.to_string().contains("in use by another process; stop it or"));
+    }
+
+    #[test]
+    fn what_the_system_said_comes_last() {
+        let refused = io::Error::from(io::ErrorKind::AddrInUse);
+        let error = StartError::io("listen on 127.0.0.1:5672", refused);
+        assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:5672: "));
+        assert_eq!(error.exit_code(), 71);
+    }
+}

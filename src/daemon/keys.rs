@@ -1,0 +1,592 @@
+//! Which keys may a configuration file have, what is each one's value, and what does it set.
+//!
+//! The names are rabbitmq.conf's, but for `storage.segment_size`, which is ours. A name that
+//! ends in `*` stands for any one word there. Keys of RabbitMQ's that do nothing here yet are
+//! refused by name, so that nobody believes in a setting that is not there.
+//!
+//! Where RabbitMQ listens everywhere when only a port is given, this broker listens on loopback:
+//! to be reached from elsewhere takes an address, as in `listeners.tcp.default = 0.0.0.0:5672`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::config::{Draft, Endpoint, Secret};
+use super::nearest::nearest;
+use super::options::{LEVELS, parse_ip, parse_level};
+use super::units::{Limit, Ratio, parse_size};
+
+/// Puts `key` = `value` into `draft`.
+///
+/// # Errors
+/// What is wrong with the key or the value, without file and line.
+pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<(), String> {
+    for (pattern, set) in SUPPORTED {
+        if let Some(word) = word_of(pattern, key) {
+            let setting = Setting { word, value };
+            return set(draft, &setting).map_err(|expected| {
+                format!("{key} wants {expected}, not '{}'", shown(key, value))
+            });
+        }
+    }
+    if let Some((_, what)) = NOT_YET.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+        return Err(format!("{key} is not supported yet ({what}); remove it"));
+    }
+    let known = SUPPORTED.iter().map(|(pattern, _)| *pattern);
+    match nearest(key, known) {
+        Some(name) => Err(format!("unknown key {key}; did you mean {name}?")),
+        None => Err(format!("unknown key {key}")),
+    }
+}
+
+/// One setting as a setter gets it.
+struct Setting<'a> {
+    /// What stands in the place of the pattern's `*`; empty for a pattern without one.
+    word: &'a str,
+    /// The value as written.
+    value: &'a str,
+}
+
+/// Sets something, or says what was expected.
+type Setter = fn(&mut Draft, &Setting<'_>) -> Result<(), String>;
+
+/// What `key` has in the place of the `*` that `pattern` ends in, or nothing when they are
+/// equal; `None` when they do not match.
+fn word_of<'a>(pattern: &str, key: &'a str) -> Option<&'a str> {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => {
+            key.strip_prefix(prefix).filter(|word| !word.is_empty() && !word.contains('.'))
+        }
+        None => (pattern == key).then_some(""),
+    }
+}
+
+/// Whether `key` is `prefix` or lies below it.
+fn starts_with(key: &str, prefix: &str) -> bool {
+    key.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The value as an error may show it.
+fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    if key == "default_pass" { "(hidden)" } else { value }
+}
+
+/// Every key that does something, with what it does.
+const SUPPORTED: &[(&str, Setter)] = &[
+    ("listeners.tcp", tcp_none),
+    ("listeners.tcp.*", tcp_listener),
+    ("management.tcp.ip", management_ip),
+    ("management.tcp.port", management_port),
+    ("heartbeat", |draft, setting| {
+        put(&mut draft.config.heartbeat_s, in_range(setting, 0, u16::MAX, "seconds"))
+    }),
+    ("frame_max", frame_max),
+    ("channel_max", channel_max),
+    ("max_channels_per_connection", channel_max),
+    ("connection_max", connection_max),
+    ("max_connections", connection_max),
+    ("max_message_size", max_message_size),
+    ("consumer_timeout", consumer_timeout),
+    ("default_user", |draft, setting| put(&mut draft.config.default_user, some_text(setting))),
+    ("default_pass", |draft, setting| {
+        put(&mut draft.config.default_pass, some_text(setting).map(|text| Secret::new(&text)))
+    }),
+    ("default_vhost", |draft, setting| put(&mut draft.config.default_vhost, some_text(setting))),
+    ("default_user_tags.*", |draft, setting| member(&mut draft.config.default_user_tags, setting)),
+    ("default_permissions.configure", |draft, setting| {
+        put(&mut draft.config.default_permissions.configure, Ok(setting.value.to_owned()))
+    }),
+    ("default_permissions.write", |draft, setting| {
+        put(&mut draft.config.default_permissions.write, Ok(setting.value.to_owned()))
+    }),
+    ("default_permissions.read", |draft, setting| {
+        put(&mut draft.config.default_permissions.read, Ok(setting.value.to_owned()))
+    }),
+    ("loopback_users", loopback_none),
+    ("loopback_users.*", |draft, setting| member(&mut draft.config.loopback_users, setting)),
+    ("vm_memory_high_watermark.relative", |draft, setting| {
+        let ratio = ratio_up_to_one(setting).map(Limit::Relative);
+        put(&mut draft.config.vm_memory_high_watermark, ratio)
+    }),
+    ("vm_memory_high_watermark.absolute", |draft, setting| {
+        put(&mut draft.config.vm_memory_high_watermark, size(setting).map(Limit::Absolute))
+    }),
+    ("vm_memory_high_watermark_paging_ratio", |draft, setting| {
+        put(&mut draft.config.paging_ratio, ratio_up_to_one(setting))
+    }),
+    ("disk_free_limit.absolute", |draft, setting| {
+        put(&mut draft.config.disk_free_limit, size(setting).map(Limit::Absolute))
+    }),
+    ("disk_free_limit.relative", |draft, setting| {
+        put(&mut draft.config.disk_free_limit, ratio(setting).map(Limit::Relative))
+    }),
+    ("load_definitions", |draft, setting| {
+        let path = some_text(setting).map(|text| Some(PathBuf::from(text)));
+        put(&mut draft.config.load_definitions, path)
+    }),
+    ("log.console", log_console),
+    ("log.console.level", log_level),
+    ("log.default.level", log_level),
+    ("log.level", log_level),
+    ("log.file", log_file),
+    ("cluster_name", |draft, setting| {
+        put(&mut draft.config.cluster_name, some_text(setting).map(Some))
+    }),
+    ("storage.segment_size", segment_size),
+];
+
+/// Keys, and beginnings of keys, that RabbitMQ knows and this broker does nothing with.
+const NOT_YET: &[(&str, &str)] = &[
+    ("advanced", "Erlang configuration"),
+    ("auth_backends", "other than the built-in users"),
+    ("auth_http", "authentication over HTTP"),
+    ("auth_ldap", "LDAP"),
+    ("auth_mechanisms", "PLAIN and AMQPLAIN are always on"),
+    ("auth_oauth2", "OAuth 2"),
+    ("background_gc_enabled", "there is no garbage collector"),
+    ("background_gc_target_interval", "there is no garbage collector"),
+    ("channel_max_per_node", "limit of channels per node"),
+    ("channel_operation_timeout", "channel operations do not time out"),
+    ("cluster_formation", "clustering"),
+    ("cluster_keepalive_interval", "clustering"),
+    ("cluster_partition_handling", "clustering"),
+    ("collect_statistics", "statistics are always on"),
+    ("collect_statistics_interval", "statistics are always on"),
+    ("consumer_max_per_channel", "limit of consumers per channel"),
+    ("credential_validator", "password rules"),
+    ("default_limits", "default limits"),
+    ("default_policies", "default policies"),
+    ("default_queue_type", "queue types"),
+    ("default_users", "more than one default user"),
+    ("definitions", "use load_definitions"),
+    ("deprecated_features", "feature flags"),
+    ("distribution", "clustering"),
+    ("feature_flags", "feature flags"),
+    ("handshake_timeout", "the handshake may take 10 s"),
+    ("initial_frame_max", "frames before tuning"),
+    ("kernel", "Erlang configuration"),
+    ("listeners.ssl", "TLS"),
+    ("log.connection", "log categories"),
+    ("log.dir", "log files; the log goes to standard error"),
+    ("log.exchange", "logging to an exchange"),
+    ("log.file", "log files; the log goes to standard error"),
+    ("log.journald", "the journal takes standard error"),
+    ("log.syslog", "syslog; the log goes to standard error"),
+    ("management", "this part of the management interface"),
+    ("management_agent", "this part of the management interface"),
+    ("message_interceptors", "message interceptors"),
+    ("metadata_store", "Erlang configuration"),
+    ("mqtt", "MQTT"),
+    ("net_ticktime", "clustering"),
+    ("node_tags", "node tags"),
+    ("nodename", "clustering"),
+    ("num_acceptors", "connections are accepted by the event loop"),
+    ("password_hashing_module", "other hashes than SHA-256"),
+    ("product", "product names"),
+    ("prometheus", "a separate Prometheus port"),
+    ("proxy_protocol", "the PROXY protocol"),
+    ("queue_index_embed_msgs_below", "the message log has no such threshold"),
+    ("queue_leader_locator", "clustering"),
+    ("queue_master_locator", "clustering"),
+    ("quorum_queue", "quorum queues"),
+    ("raft", "clustering"),
+    ("reverse_dns_lookups", "reverse name look-ups"),
+    ("socket_writer", "Erlang configuration"),
+    ("ssl_cert_login_from", "TLS"),
+    ("ssl_handshake_timeout", "TLS"),
+    ("ssl_options", "TLS"),
+    ("stomp", "STOMP"),
+    ("stream", "streams"),
+    ("sysmon_handler", "Erlang configuration"),
+    ("tcp_listen_options", "socket options"),
+    ("total_memory_available_override_value", "memory is read from the system"),
+    ("vhost_max", "limit of virtual hosts"),
+    ("vm_memory_calculation_strategy", "memory is read from the system"),
+    ("web_mqtt", "MQTT"),
+    ("web_stomp", "STOMP"),
+];
+
+fn tcp_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    if setting.value != "none" {
+        return Err("none (or a listener as in listeners.tcp.default = 5672)".to_owned());
+    }
+    draft.tcp = Some(BTreeMap::new());
+    Ok(())
+}
+
+fn tcp_listener(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let expected = "a port, or an address and a port as in 127.0.0.1:5672 or ::1:5672";
+    let endpoint = parse_endpoint(setting.value).ok_or(expected)?;
+    draft.tcp.get_or_insert_default().insert(setting.word.to_owned(), endpoint);
+    Ok(())
+}
+
+/// Reads `5672`, `127.0.0.1:5672`, `[::1]:5672` and RabbitMQ's way of writing the last one,
+/// `::1:5672`, in which what follows the last colon is the port.
+fn parse_endpoint(text: &str) -> Option<Endpoint> {
+    match text.rsplit_once(':') {
+        None => Some(Endpoint { ip: None, port: text.parse().ok()? }),
+        Some((ip, port)) => Some(Endpoint { ip: Some(parse_ip(ip)?), port: port.parse().ok()? }),
+    }
+}
+
+fn management_ip(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let ip: Option<IpAddr> = parse_ip(setting.value);
+    put(&mut draft.management_ip, ip.map(Some).ok_or("an IP address".to_owned()))
+}
+
+fn management_port(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    put(&mut draft.management_port, in_range(setting, 0, u16::MAX, "(0 = off)").map(Some))
+}
+
+fn frame_max(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let bytes = size_in_range(setting, FRAME_BYTES_MIN.into(), FRAME_BYTES_MAX.into())?;
+    draft.config.frame_max = u32::try_from(bytes).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// As in RabbitMQ 0 means no limit of our own: the protocol's then.
+fn channel_max(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let channels = in_range(setting, 0, u16::MAX, "channels")?;
+    draft.config.channel_max = if channels == 0 { u16::MAX } else { channels };
+    Ok(())
+}
+
+fn connection_max(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    draft.config.connection_max = match setting.value {
+        "infinity" => None,
+        _ => Some(in_range(setting, 0, u32::MAX, "connections, or infinity")?),
+    };
+    Ok(())
+}
+
+fn max_message_size(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    put(&mut draft.config.max_message_size, size_in_range(setting, 1, MESSAGE_BYTES_MAX))
+}
+
+fn consumer_timeout(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    draft.config.consumer_timeout_ms = match setting.value {
+        "false" | "0" => None,
+        _ => Some(in_range(setting, 0, i64::MAX.unsigned_abs(), "milliseconds, or false")?),
+    };
+    Ok(())
+}
+
+fn loopback_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    if setting.value != "none" {
+        return Err("none (or a user as in loopback_users.guest = false)".to_owned());
+    }
+    draft.config.loopback_users.clear();
+    Ok(())
+}
+
+/// The log always goes to standard error, so that is what may be said of it.
+fn log_console(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    match boolean(setting)? {
+        true => Ok(()),
+        false => Err("true (to log nothing set log.console.level = none)".to_owned()),
+    }
+}
+
+fn log_file(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    match setting.value {
+        "false" => Ok(()),
+        _ => Err("false (the log goes to standard error; redirect it)".to_owned()),
+    }
+}
+
+fn log_level(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    put(&mut draft.config.log_level, parse_level(setting.value).ok_or(LEVELS.to_owned()))
+}
+
+fn segment_size(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let bytes = size_in_range(setting, SEGMENT_BYTES_MIN.into(), SEGMENT_BYTES_MAX.into())?;
+    if !bytes.is_multiple_of(SEGMENT_BYTES_STEP) {
+        return Err(format!("a multiple of {SEGMENT_BYTES_STEP} bytes"));
+    }
+    draft.config.segment_bytes = u32::try_from(bytes).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// Stores what was read, or hands on what was expected.
+fn put<T>(target: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *target = value?;
+    Ok(())
+}
+
+/// Takes the pattern's word into `names` or out of them.
+fn member(names: &mut BTreeSet<String>, setting: &Setting<'_>) -> Result<(), String> {
+    if boolean(setting)? {
+        names.insert(setting.word.to_owned());
+    } else {
+        names.remove(setting.word);
+    }
+    Ok(())
+}
+
+fn boolean(setting: &Setting<'_>) -> Result<bool, String> {
+    match setting.value {
+        "true" | "on" => Ok(true),
+        "false" | "off" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+fn some_text(setting: &Setting<'_>) -> Result<String, String> {
+    if setting.value.is_empty() {
+        return Err("some text".to_owned());
+    }
+    Ok(setting.value.to_owned())
+}
+
+fn in_range<T: FromStr + PartialOrd + Display + Copy>(
+    setting: &Setting<'_>,
+    min: T,
+    max: T,
+    unit: &str,
+) -> Result<T, String> {
+    match setting.value.parse::<T>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(format!("a whole number from {min} to {max} {unit}")),
+    }
+}
+
+fn size(setting: &Setting<'_>) -> Result<u64, String> {
+    parse_size(setting.value).ok_or("a size in bytes or with a unit as in 512MiB".to_owned())
+}
+
+fn size_in_range(setting: &Setting<'_>, min: u64, max: u64) -> Result<u64, String> {
+    match size(setting)? {
+        bytes if (min..=max).contains(&bytes) => Ok(bytes),
+        _ => Err(format!("a size from {min} to {max} bytes")),
+    }
+}
+
+fn ratio(setting: &Setting<'_>) -> Result<Ratio, String> {
+    Ratio::parse(setting.value).ok_or("a ratio as in 0.4".to_owned())
+}
+
+fn ratio_up_to_one(setting: &Setting<'_>) -> Result<Ratio, String> {
+    match ratio(setting) {
+        Ok(ratio) if ratio <= Ratio::ONE => Ok(ratio),
+        Ok(_) | Err(_) => Err("a ratio from 0 to 1 as in 0.4".to_owned()),
+    }
+}
+
+/// AMQP's frame-min-size (1.1 `frame-min-size`): what every client must be able to take.
+const FRAME_BYTES_MIN: u32 = 4_096;
+/// Beyond this a frame is no longer something to buffer whole.
+const FRAME_BYTES_MAX: u32 = 16 << 20;
+/// RabbitMQ's upper bound.
+const MESSAGE_BYTES_MAX: u64 = 512 << 20;
+/// Segments below this hold too few messages to be worth a file.
+const SEGMENT_BYTES_MIN: u32 = 64 << 10;
+/// Offsets in a segment are 32 bits wide.
+const SEGMENT_BYTES_MAX: u32 = 1 << 30;
+/// Segments are mapped page by page.
+const SEGMENT_BYTES_STEP: u64 = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{Config, Environment};
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft::new(&Environment::default())
+    }
+
+    fn set(settings: &[(&str, &str)]) -> Config {
+        let mut draft = draft();
+        for (key, value) in settings {
+            apply(&mut draft, key, value).expect(key);
+        }
+        draft.config
+    }
+
+    fn complaint(key: &str, value: &str) -> String {
+        apply(&mut draft(), key, value).expect_err(key)
+    }
+
+    #[test]
+    fn numbers_and_sizes_are_set() {
+        let config = set(&[
+            ("heartbeat", "0"),
+            ("frame_max", "128KiB"),
+            ("channel_max", "100"),
+            ("connection_max", "5000"),
+            ("max_message_size", "16MB"),
+            ("consumer_timeout", "60000"),
+            ("disk_free_limit.relative", "1.5"),
+            ("vm_memory_high_watermark.absolute", "1GiB"),
+            ("vm_memory_high_watermark_paging_ratio", "0.75"),
+            ("storage.segment_size", "4MiB"),
+        ]);
+        assert_eq!((config.heartbeat_s, config.frame_max), (0, 131_072));
+        assert_eq!((config.channel_max, config.connection_max), (100, Some(5000)));
+        assert_eq!(config.max_message_size, 16_000_000);
+        assert_eq!(config.consumer_timeout_ms, Some(60_000));
+        assert_eq!(config.disk_free_limit.bytes(1000), 1500);
+        assert_eq!(config.vm_memory_high_watermark, Limit::Absolute(1 << 30));
+        assert_eq!(config.paging_ratio, Ratio::from_millionths(750_000));
+        assert_eq!(config.segment_bytes, 4 << 20);
+    }
+
+    #[test]
+    fn words_for_no_limit_are_understood() {
+        let config = set(&[
+            ("channel_max", "0"),
+            ("connection_max", "3"),
+            ("connection_max", "infinity"),
+            ("consumer_timeout", "false"),
+            ("vm_memory_high_watermark.relative", "0"),
+        ]);
+        assert_eq!(config.channel_max, u16::MAX);
+        assert_eq!((config.connection_max, config.consumer_timeout_ms), (None, None));
+        assert_eq!(config.vm_memory_high_watermark.bytes(1 << 40), 0);
+        assert_eq!(set(&[("consumer_timeout", "0")]).consumer_timeout_ms, None);
+    }
+
+    #[test]
+    fn users_and_their_tags_come_and_go() {
+        let config = set(&[
+            ("default_user", "admin"),
+            ("default_pass", "secret"),
+            ("default_vhost", "orders"),
+            ("default_user_tags.administrator", "false"),
+            ("default_user_tags.monitoring", "true"),
+            ("default_permissions.write", "^$"),
+            ("loopback_users.guest", "false"),
+            ("loopback_users.admin", "true"),
+        ]);
+        assert_eq!(config.default_user, "admin");
+        assert_eq!(config.default_pass.reveal(), "secret");
+        assert_eq!(config.default_vhost, "orders");
+        assert_eq!(Vec::from_iter(config.default_user_tags), ["monitoring"]);
+        assert_eq!(config.default_permissions.write, "^$");
+        assert_eq!(config.default_permissions.read, ".*");
+        assert_eq!(Vec::from_iter(config.loopback_users), ["admin"]);
+        assert!(set(&[("loopback_users", "none")]).loopback_users.is_empty());
+    }
+
+    #[test]
+    fn paths_names_and_levels_are_set() {
+        let config = set(&[
+            ("load_definitions", "/etc/leveret/definitions.json"),
+            ("cluster_name", "hutch"),
+            ("log.console", "true"),
+            ("log.file", "false"),
+            ("log.console.level", "warning"),
+        ]);
+        assert_eq!(config.load_definitions, Some(PathBuf::from("/etc/leveret/definitions.json")));
+        assert_eq!(config.cluster_name.as_deref(), Some("hutch"));
+        assert_eq!(config.log_level, log::LevelFilter::Warn);
+    }
+
+    #[test]
+    fn listeners_take_a_port_or_an_address_and_a_port() {
+        for (text, ip, port) in [
+            ("5672", None, 5672),
+            ("127.0.0.1:0", Some("127.0.0.1"), 0),
+            ("localhost:5672", Some("127.0.0.1"), 5672),
+            (":::5672", Some("::"), 5672),
+            ("::1:5672", Some("::1"), 5672),
+            ("[fe80::2]:5672", Some("fe80::2"), 5672),
+        ] {
+            let ip = ip.map(|text| text.parse().unwrap());
+            assert_eq!(parse_endpoint(text), Some(Endpoint { ip, port }), "{text}");
+        }
+        for text in ["", "amqp", "65536", "127.0.0.1", "example.org:5672", "127.0.0.1:", ":5672"] {
+            assert_eq!(parse_endpoint(text), None, "{text}");
+        }
+    }
+
+    /// Each line is key, value and what the complaint must contain.
+    const BAD_VALUES: &str = "
+        heartbeat|-1|a whole number from 0 to 65535 seconds, not '-1'
+        frame_max|4095|a size from 4096 to 16777216 bytes, not '4095'
+        frame_max|0|a size from 4096 to 16777216 bytes, not '0'
+        channel_max|65536|a whole number from 0 to 65535 channels
+        connection_max|many|a whole number from 0 to 4294967295 connections, or infinity
+        max_message_size|1GiB|a size from 1 to 536870912 bytes
+        max_message_size|big|a size in bytes or with a unit as in 512MiB, not 'big'
+        consumer_timeout|never|milliseconds, or false, not 'never'
+        loopback_users|guest|none (or a user as in loopback_users.guest = false)
+        loopback_users.guest|maybe|true or false, not 'maybe'
+        vm_memory_high_watermark.relative|40%|a ratio from 0 to 1 as in 0.4
+        vm_memory_high_watermark.relative|1.1|a ratio from 0 to 1 as in 0.4
+        disk_free_limit.relative|x|a ratio as in 0.4
+        disk_free_limit.absolute|0.5GB|a size in bytes or with a unit
+        listeners.tcp|5672|none (or a listener as in listeners.tcp.default = 5672)
+        listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
+        management.tcp.ip|all|an IP address, not 'all'
+        management.tcp.port|x|a whole number from 0 to 65535 (0 = off), not 'x'
+        log.console.level|loud|trace, debug, info, warning, error or none
+        log.console|false|set log.console.level = none
+        log.file|/var/log/x|goes to standard error; redirect it
+        cluster_name||some text, not ''
+        storage.segment_size|100000|a multiple of 4096 bytes
+        storage.segment_size|2GiB|a size from 65536 to 1073741824 bytes
+        default_pass||some text, not '(hidden)'";
+
+    #[test]
+    fn bad_values_say_what_was_expected() {
+        for line in BAD_VALUES.lines().skip(1) {
+            let mut parts = line.trim().splitn(3, '|');
+            let mut part = || parts.next().unwrap();
+            let (key, value, expected) = (part(), part(), part());
+            let text = complaint(key, value);
+            assert!(text.starts_with(&format!("{key} wants ")), "{text}");
+            assert!(text.contains(expected), "{text}\nlacks: {expected}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_get_the_nearest_known_one() {
+        for (key, known) in [
+            ("hearbeat", "heartbeat"),
+            ("vm_memory_high_watermark", "vm_memory_high_watermark.relative"),
+            ("disk_free_limit.absolut", "disk_free_limit.absolute"),
+            ("listener.tcp.default", "listeners.tcp"),
+            ("max_mesage_size", "max_message_size"),
+        ] {
+            let text = complaint(key, "1");
+            assert!(
+                text.starts_with(&format!("unknown key {key}; did you mean {known}")),
+                "{text}"
+            );
+        }
+        assert!(complaint("listeners.tcp.", "1").starts_with("unknown key listeners.tcp.;"));
+        assert!(complaint("listeners.tcp.a.b", "1").starts_with("unknown key"));
+    }
+
+    #[test]
+    fn keys_that_do_nothing_yet_are_refused_by_name() {
+        assert_eq!(
+            complaint("ssl_options.certfile", "/x.pem"),
+            "ssl_options.certfile is not supported yet (TLS); remove it"
+        );
+        for key in [
+            "listeners.ssl.default",
+            "cluster_formation.peer_discovery_backend",
+            "log.file.level",
+            "management.ssl.port",
+            "mqtt.listeners.tcp.default",
+        ] {
+            assert!(complaint(key, "1").contains("is not supported yet"), "{key}");
+        }
+        assert!(complaint("streaming", "1").starts_with("unknown key"));
+    }
+
+    /// A key in both tables would be two answers to one question.
+    #[test]
+    fn no_supported_key_is_also_unsupported_and_none_is_shadowed() {
+        for (index, (pattern, _)) in SUPPORTED.iter().enumerate() {
+            let key = pattern.replace('*', "word");
+            let first = SUPPORTED.iter().position(|(other, _)| word_of(other, &key).is_some());
+            assert_eq!(first, Some(index), "{pattern}");
+            assert!(NOT_YET.iter().all(|(prefix, _)| prefix != pattern || key == "log.file"));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! How does a broker start, run and stop?
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use log::{error, info, warn};
+
+use super::config::Config;
+use super::error::StartError;
+use super::lock::DirectoryLock;
+use super::notify::Notifier;
+use super::signals::{Signal, Signals};
+use crate::amqp::Name;
+use crate::broker::user::Permissions;
+use crate::broker::{Broker, Found, Users};
+use crate::net::{Clock, Command, EventLoop, Remote, Wakeup};
+use crate::session::Limits;
+use crate::storage::{Gate, HelperMode, StoreOptions};
+use crate::sys;
+
+/// Runs the broker that `config` describes until TERM or INT.
+///
+/// # Errors
+/// Why it could not start, or why it had to stop.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    let mut signals = Signals::install().map_err(|e| StartError::io("installing signals", e))?;
+    let mut node = Node::start(config, None)?;
+    node.event_loop
+        .watch_signals(&mut signals)
+        .map_err(|e| StartError::io("watching for signals", e))?;
+    let notifier = Notifier::from_environment();
+    tell(notifier.ready());
+    let mut signalled = || {
+        let mut stop = None;
+        for signal in signals.pending() {
+            match signal {
+                Signal::Stop => stop = Some(Command::Stop),
+                Signal::Reload => info!("a reload changes nothing yet"),
+            }
+        }
+        stop
+    };
+    let outcome = node.run(&mut signalled);
+    tell(notifier.stopping());
+    outcome.and_then(|()| node.stop())
+}
+
+/// A broker in a thread of this process, for tests and for embedding.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    remote: Remote,
+    gate: Gate,
+    thread: Option<JoinHandle<Result<(), StartError>>>,
+}
+
+impl Server {
+    /// Starts a broker; it listens when this returns.
+    ///
+    /// # Errors
+    /// Why it could not start.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let gate = Gate::default();
+        let (sender, started) = std::sync::mpsc::channel();
+        let held = gate.clone();
+        let body = move || {
+            let mut node = match Node::start(&config, Some(held)) {
+                Ok(node) => node,
+                Err(error) => {
+                    // The receiver is gone only if the starting thread is.
+                    let _ = sender.send(Err(error));
+                    return Ok(());
+                }
+            };
+            let _ = sender.send(Ok((node.addresses.clone(), node.event_loop.remote())));
+            node.run(&mut || None)?;
+            node.stop()
+        };
+        let thread = std::thread::Builder::new()
+            .name("leveret".into())
+            .spawn(body)
+            .map_err(|e| StartError::io("starting the broker's thread", e))?;
+        let lost = || StartError::Storage("the broker's thread ended while starting".into());
+        let (addresses, remote) = started.recv().map_err(|_| lost())??;
+        Ok(Self { addresses, remote, gate, thread: Some(thread) })
+    }
+
+    /// Where AMQP is spoken; the first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Holds the storage helper back: nothing becomes durable meanwhile.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Stops in an orderly way, as TERM does, and waits for the end.
+    ///
+    /// # Errors
+    /// Why it ended, if it was not because of this.
+    pub fn stop(mut self) -> Result<(), StartError> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<(), StartError> {
+        self.gate.release();
+        self.remote.send(Command::Stop);
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(outcome)) => outcome,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.finish() {
+            error!("{error}");
+        }
+    }
+}
+
+/// A broker with its loop and its data directory.
+struct Node {
+    event_loop: EventLoop,
+    addresses: Vec<SocketAddr>,
+    /// Held as long as the directory is in use.
+    _lock: DirectoryLock,
+}
+
+impl Node {
+    fn start(config: &Config, gate: Option<Gate>) -> Result<Self, StartError> {
+        let mut clock = Clock::start();
+        let began = clock.now();
+        let lock = DirectoryLock::acquire(&config.data_dir)?;
+        if let Err(error) = sys::raise_open_files_limit() {
+            warn!("the limit of open files cannot be raised: {error}");
+        }
+        let wakeup = Wakeup::new().map_err(|e| StartError::io("making the poll", e))?;
+        let (mut broker, found) = open_broker(config, &wakeup, gate)?;
+        clock.read();
+        broker.start_clock(clock.unix_ms());
+        let mut event_loop = EventLoop::new(wakeup, broker, limits(config));
+        if let Some(connections_max) = config.connection_max {
+            event_loop.limit_connections(usize::try_from(connections_max).unwrap_or(usize::MAX));
+        }
+        let mut addresses = Vec::new();
+        for &address in &config.listeners {
+            let bound = event_loop
+                .listen(address)
+                .map_err(|e| StartError::io(format!("listening on {address}"), e))?;
+            addresses.push(bound);
+        }
+        clock.read();
+        let took = clock.now().duration_since(began);
+        info!(
+            "Leveret {} listening on {}, data in {}: {} queues and {} messages recovered, \
+             started in {:.1} ms",
+            env!("CARGO_PKG_VERSION"),
+            list(&addresses),
+            config.data_dir.display(),
+            found.queues,
+            found.messages,
+            took.as_secs_f64() * 1000.0
+        );
+        Ok(Self { event_loop, addresses, _lock: lock })
+    }
+
+    fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), StartError> {
+        self.event_loop.run(signalled).map_err(|error| {
+            error!("stopping at once, nothing more is confirmed: {error}");
+            StartError::Storage(error.to_string())
+        })
+    }
+
+    fn stop(self) -> Result<(), StartError> {
+        let broker = self.event_loop.into_broker();
+        broker.close().map_err(|error| StartError::Storage(error.to_string()))?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+fn open_broker(
+    config: &Config,
+    wakeup: &Wakeup,
+    gate: Option<Gate>,
+) -> Result<(Broker, Found), StartError> {
+    let wake = Box::new(wakeup.waker());
+    let helper = match gate {
+        Some(gate) => HelperMode::ThreadGated { wake, gate },
+        None => HelperMode::Thread { wake },
+    };
+    let directory: &Path = &config.data_dir;
+    let options = StoreOptions {
+        directory: directory.to_path_buf(),
+        segment_bytes: config.segment_bytes,
+        helper,
+    };
+    let (mut broker, found) =
+        Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
+    let report = broker.store.report();
+    for damage in &report.damaged {
+        error!("{damage}; the file is kept as it is");
+    }
+    if !report.clean && report.segments > 0 {
+        warn!("the last run did not stop in an orderly way: messages are marked as redelivered");
+    }
+    broker.restrict_to_loopback(config.loopback_users.iter().map(|user| Name::from(user.as_str())));
+    broker.set_consumer_timeout(config.consumer_timeout_ms);
+    if found.empty {
+        make_defaults(&mut broker, config)?;
+    }
+    Ok((broker, found))
+}
+
+/// The vhost and the user of an empty data directory.
+fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError> {
+    let vhost = Name::from(config.default_vhost.as_str());
+    broker.create_vhost(&vhost);
+    let permissions = &config.default_permissions;
+    let (name, password) = (&config.default_user, config.default_pass.reveal());
+    let mut user = Users::first_user(name, password, &config.default_vhost)
+        .map_err(|e| StartError::Storage(format!("hashing the default password: {e}")))?;
+    user.tags = config.default_user_tags.iter().cloned().collect();
+    let (configure, write, read) = (&permissions.configure, &permissions.write, &permissions.read);
+    user.set_permissions(vhost, Permissions::new(configure, write, read));
+    broker.put_user(user);
+    broker.definitions.sync_now().map_err(|e| StartError::io("writing the definitions", e))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        frame_bytes_max: config.frame_max,
+        channel_max: config.channel_max,
+        heartbeat_s: config.heartbeat_s,
+        message_bytes_max: config.max_message_size,
+        cluster_name: Name::from(config.cluster_name.as_deref().unwrap_or("leveret@localhost")),
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "nothing".into() } else { all.join(" and ") }
+}
+
+fn tell(notified: io::Result<()>) {
+    if let Err(error) = notified {
+        warn!("the service manager cannot be told: {error}");
+    }
+}

@@ -1,0 +1,280 @@
+//! What does the loop own, and how is it told things from outside?
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::broker::key::{Arena, ArenaKey};
+use crate::broker::{Broker, ConnectionKey, QueueKey};
+use crate::session::Limits;
+use crate::storage::{LogPos, StorageError};
+
+use super::clock::Clock;
+use super::connection::Connection;
+use super::listener::Listener;
+use super::timers::Timers;
+
+/// Everything that the one thread of the broker owns.
+pub struct EventLoop {
+    pub(super) poll: Poll,
+    pub(super) events: Events,
+    pub(super) clock: Clock,
+    pub(super) broker: Broker,
+    pub(super) limits: Limits,
+    pub(super) connections: Arena<ConnectionKey, Connection>,
+    pub(super) connections_max: Option<usize>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) timers: Timers,
+    /// Lent to the connection that is being read.
+    pub(super) buffer: Box<[u8]>,
+    /// Connections with input to read or to go on with.
+    pub(super) run_queue: VecDeque<ConnectionKey>,
+    /// Connections that may have output.
+    pub(super) touched: Vec<ConnectionKey>,
+    /// Connections whose publishes wait for their confirm.
+    pub(super) confirming: Vec<ConnectionKey>,
+    /// Those of them that published in this turn.
+    pub(super) confirming_fresh: Vec<ConnectionKey>,
+    /// The durable position up to which all of them were released.
+    pub(super) released: LogPos,
+    /// Connections that wait for the disk before they read on.
+    pub(super) waiting: Vec<ConnectionKey>,
+    /// Publishing connections that are not read because the log has no room for now.
+    pub(super) held_back: Vec<ConnectionKey>,
+    /// Connections that may hold buffers.
+    pub(super) warm: Vec<ConnectionKey>,
+    pub(super) sweep_at: Option<Instant>,
+    /// The disk alarm is on.
+    pub(super) disk_full: bool,
+    pub(super) retry_space_at: Option<Instant>,
+    /// Connections to remove at the end of the turn.
+    pub(super) gone: Vec<ConnectionKey>,
+    pub(super) dirty: Vec<QueueKey>,
+    /// Since when the log holds something that nobody waits for and that is not synced.
+    pub(super) unsynced_since: Option<Instant>,
+    /// When changed slots were last written.
+    pub(super) slots_written_at: Instant,
+    /// A client got an answer in this turn: slots are written before it leaves.
+    pub(super) answered: bool,
+    pub(super) stopping: Option<Instant>,
+    remote: Remote,
+}
+
+/// What other threads may tell the loop.
+#[derive(Debug)]
+pub enum Command {
+    /// Stop in an orderly way.
+    Stop,
+}
+
+/// Tells the loop things from another thread.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    sender: Sender<Command>,
+    waker: Arc<Waker>,
+}
+
+/// Why the loop had to end.
+#[derive(Debug)]
+pub enum LoopError {
+    /// The poll failed.
+    Poll(io::Error),
+    /// The store failed; nothing that was not confirmed may be.
+    Storage(StorageError),
+    /// The definitions' log failed.
+    Definitions(io::Error),
+}
+
+impl fmt::Display for LoopError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Poll(error) => write!(out, "waiting for sockets: {error}"),
+            Self::Storage(error) => write!(out, "{error}"),
+            Self::Definitions(error) => write!(out, "writing the definitions: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LoopError {}
+
+impl From<StorageError> for LoopError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// The token of the waker.
+const WAKER: Token = Token(usize::MAX);
+
+/// The token of the signals.
+const SIGNALS: Token = Token(usize::MAX - 1);
+
+/// Listeners have the tokens from here upwards.
+const LISTENERS: usize = usize::MAX - 1024;
+
+/// How many events one poll brings.
+const EVENTS_PER_TURN_MAX: usize = 1024;
+
+/// The read buffer: an unfinished frame and one large read fit.
+const BUFFER_BYTES: usize = 512 * 1024;
+
+impl Remote {
+    /// Sends a command; a loop that has ended does not care.
+    pub fn send(&self, command: Command) {
+        if self.sender.send(command).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            log::error!("cannot wake the loop: {error}");
+        }
+    }
+}
+
+/// The poll and the way to wake it, made before the broker whose storage helper needs it.
+pub struct Wakeup {
+    poll: Poll,
+    commands: Receiver<Command>,
+    remote: Remote,
+}
+
+impl Wakeup {
+    /// A poll that can be woken.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let (sender, commands) = channel();
+        Ok(Self { poll, commands, remote: Remote { sender, waker } })
+    }
+
+    /// Wakes the loop from the storage helper.
+    pub fn waker(&self) -> impl Fn() + Send + 'static {
+        let waker = self.remote.waker.clone();
+        move || {
+            if let Err(error) = waker.wake() {
+                log::error!("cannot wake the loop: {error}");
+            }
+        }
+    }
+
+    /// Tells the loop things from another thread.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+}
+
+impl EventLoop {
+    /// A loop around a broker, listening nowhere yet.
+    pub fn new(wakeup: Wakeup, broker: Broker, limits: Limits) -> Self {
+        let clock = Clock::start();
+        let slots_written_at = clock.now();
+        let frame_bytes = usize::try_from(limits.frame_bytes_max).unwrap_or(BUFFER_BYTES);
+        let buffer_bytes = BUFFER_BYTES.max(frame_bytes * 4);
+        Self {
+            poll: wakeup.poll,
+            events: Events::with_capacity(EVENTS_PER_TURN_MAX),
+            clock,
+            broker,
+            limits,
+            connections: Arena::new(),
+            connections_max: None,
+            listeners: Vec::new(),
+            commands: wakeup.commands,
+            timers: Timers::default(),
+            buffer: vec![0; buffer_bytes].into_boxed_slice(),
+            run_queue: VecDeque::new(),
+            touched: Vec::new(),
+            confirming: Vec::new(),
+            confirming_fresh: Vec::new(),
+            released: LogPos::START,
+            waiting: Vec::new(),
+            held_back: Vec::new(),
+            warm: Vec::new(),
+            sweep_at: None,
+            disk_full: false,
+            retry_space_at: None,
+            gone: Vec::new(),
+            dirty: Vec::new(),
+            unsynced_since: None,
+            slots_written_at,
+            answered: false,
+            stopping: None,
+            remote: wakeup.remote,
+        }
+    }
+
+    /// Allows this many connections at a time.
+    pub fn limit_connections(&mut self, connections_max: usize) {
+        self.connections_max = Some(connections_max);
+    }
+
+    /// Listens for AMQP on this address; where it really listens.
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let mut listener = Listener::bind(address)?;
+        let token = Token(LISTENERS + self.listeners.len());
+        self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+        let local = listener.socket.local_addr()?;
+        self.listeners.push(listener);
+        Ok(local)
+    }
+
+    /// Registers the source of the signals, which the callback of [`EventLoop::run`] looks at.
+    pub fn watch_signals(&mut self, source: &mut impl Source) -> io::Result<()> {
+        self.poll.registry().register(source, SIGNALS, Interest::READABLE)
+    }
+
+    /// The broker, before the loop runs and after it ended.
+    pub fn broker(&mut self) -> &mut Broker {
+        &mut self.broker
+    }
+
+    /// Tells the loop things from another thread.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Takes the broker out of a loop that has ended.
+    pub fn into_broker(self) -> Broker {
+        self.broker
+    }
+
+    /// What an event's token stands for.
+    pub(super) fn source_of(token: Token) -> EventSource {
+        match token {
+            WAKER => EventSource::Waker,
+            SIGNALS => EventSource::Signals,
+            Token(number) if number >= LISTENERS => EventSource::Listener(number - LISTENERS),
+            Token(number) => {
+                let bits = number as u64;
+                let generation = u32::try_from(bits >> 32).expect("32 bits are left");
+                let index = u32::try_from(bits & u64::from(u32::MAX)).expect("32 bits are left");
+                EventSource::Connection(ConnectionKey::new(index, generation))
+            }
+        }
+    }
+
+    /// The token of a connection: its index and generation, so that an event of a closed one
+    /// never reaches its successor.
+    pub(super) fn token_of(key: ConnectionKey) -> Token {
+        let bits = (u64::from(key.generation()) << 32) | u64::from(key.index());
+        Token(usize::try_from(bits).expect("a 64-bit machine"))
+    }
+}
+
+/// Where an event came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum EventSource {
+    Waker,
+    Signals,
+    Listener(usize),
+    Connection(ConnectionKey),
+}
+
+/// How long a stop waits for clients to close.
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(2);
