@@ -1,0 +1,28 @@
+//! What do the protocol tests stand on? A raw AMQP client that can send anything, and the broker
+//! under test: one of its own for each test, or the one that `LEVERET_TEST_URI` names.
+//!
+//! With `LEVERET_TEST_URI=amqp://127.0.0.1:5673` the same tests ask another broker (RabbitMQ), to
+//! check that they demand what clients are used to. Where the two differ on purpose, the test says
+//! so through [`Server::differs`].
+
+// Every test file is a crate of its own and uses its part of this one.
+#![allow(dead_code, unused_imports)]
+
+mod client;
+mod deaths;
+mod node;
+mod owned;
+mod process;
+mod server;
+mod verbs;
+
+pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
+pub use deaths::Death;
+pub use node::{End, Node};
+pub use owned::*;
+pub use process::{Process, Refusal, spawn};
+pub use server::Server;
+pub use verbs::{expiring, fields, persistent, prioritized, unique, word};
+
+pub use leveret::amqp::method::{access, basic, channel, confirm, connection, exchange, queue, tx};
+pub use leveret::amqp::{ArrayBuf, Method, PropertyList, Table, TableBuf, Value};

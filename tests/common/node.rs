@@ -1,0 +1,66 @@
+//! How does a test end the broker and start it again on the same directory?
+
+use std::env;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::process::Process;
+
+/// The broker's binary on a directory of its own; both go with this value.
+pub struct Node {
+    /// `None` only in the middle of a restart.
+    process: Option<Process>,
+    home: TempDir,
+}
+
+/// How a broker ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// In an orderly way, by TERM.
+    Term,
+    /// By KILL, in the middle of whatever it does.
+    Kill,
+}
+
+/// The default of `storage.segment_size`.
+const SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
+
+impl Node {
+    /// Starts the broker on an empty directory. `None` where the tests ask another broker, which
+    /// others use too and nobody restarts.
+    pub fn start() -> Option<Node> {
+        if env::var("LEVERET_TEST_URI").is_ok() {
+            return None;
+        }
+        let home = TempDir::new().expect("a temporary directory can be made");
+        let process = Some(Process::start(&data(&home), SEGMENT_BYTES));
+        Some(Node { process, home })
+    }
+
+    /// Connects as guest and opens channel 1.
+    pub fn connect(&self) -> Client {
+        let process = self.process.as_ref().expect("it runs");
+        Client::connect(process.address())
+    }
+
+    /// Ends the broker under this connection and starts it again on the same directory.
+    pub fn restart(&mut self, end: End, mut client: Client) {
+        let process = self.process.take().expect("it runs");
+        match end {
+            End::Kill => drop(process.kill()),
+            End::Term => {
+                process.tell_to_stop();
+                client.expect_connection_error(320, "CONNECTION_FORCED - ");
+                drop(process.terminate());
+            }
+        }
+        self.process = Some(Process::start(&data(&self.home), SEGMENT_BYTES));
+    }
+}
+
+/// The broker's directory; its configuration is written beside it.
+fn data(home: &TempDir) -> PathBuf {
+    home.path().join("data")
+}

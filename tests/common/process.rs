@@ -1,0 +1,164 @@
+//! How does a test start the broker's binary on a directory of its own, and end it, one way or the
+//! other?
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::client::PATIENCE;
+
+/// A running broker on a directory that outlives it.
+pub struct Process {
+    child: Child,
+    address: SocketAddr,
+    log: Option<JoinHandle<Vec<String>>>,
+}
+
+/// A broker that ended by itself before it listened.
+#[derive(Debug)]
+pub struct Refusal {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it said.
+    pub log: Vec<String>,
+}
+
+impl Process {
+    /// Starts the broker on `directory` and waits until it listens.
+    pub fn start(directory: &Path, segment_bytes: u32) -> Process {
+        match Process::try_start(directory, segment_bytes) {
+            Ok(process) => process,
+            Err(Refusal { status, log }) => {
+                panic!("the broker ended with {status}:\n{}", log.join("\n"))
+            }
+        }
+    }
+
+    /// The same where it may refuse to. A panic of the broker and a start that takes too long fail
+    /// the test.
+    pub fn try_start(directory: &Path, segment_bytes: u32) -> Result<Process, Refusal> {
+        let mut child = spawn(directory, segment_bytes);
+        let stderr = child.stderr.take().expect("it was piped");
+        let (sender, said) = mpsc::channel();
+        let log = thread::spawn(move || read_log(stderr, &sender));
+        match wait_for_address(&said) {
+            Some(address) => Ok(Process { child, address, log: Some(log) }),
+            None => {
+                let status = wait_for_end(&mut child);
+                let log = log.join().expect("the log can be read");
+                check_log(&log);
+                Err(Refusal { status, log })
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it as nothing can be killed more surely; what it said.
+    pub fn kill(mut self) -> Vec<String> {
+        self.child.kill().expect("the broker runs");
+        self.child.wait().expect("the broker can be waited for");
+        self.log()
+    }
+
+    /// Sends TERM.
+    pub fn tell_to_stop(&self) {
+        let pid = i32::try_from(self.child.id()).expect("process ids are small");
+        let pid = Pid::from_raw(pid).expect("no process has the id 0");
+        kill_process(pid, Signal::TERM).expect("the broker runs");
+    }
+
+    /// Sends TERM and waits for the orderly end, for which clients have to say goodbye; what it
+    /// said.
+    pub fn terminate(mut self) -> Vec<String> {
+        self.tell_to_stop();
+        let status = wait_for_end(&mut self.child);
+        let log = self.log();
+        assert!(status.success(), "{status} after TERM:\n{}", log.join("\n"));
+        log
+    }
+
+    fn log(&mut self) -> Vec<String> {
+        let log = self.log.take().expect("it is taken once");
+        let log = log.join().expect("the log can be read");
+        check_log(&log);
+        log
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already, unless the test failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Starts the broker and does not wait for anything. Who calls this ends it.
+pub fn spawn(directory: &Path, segment_bytes: u32) -> Child {
+    let config = directory.with_extension("conf");
+    let text = format!("storage.segment_size = {segment_bytes}\n");
+    fs::write(&config, text).expect("the configuration can be written");
+    Command::new(env!("CARGO_BIN_EXE_leveret"))
+        .args(["--port", "0", "--management-port", "0", "--config"])
+        .arg(&config)
+        .arg("--data-dir")
+        .arg(directory)
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the broker's binary can be started")
+}
+
+/// Passes the address on and keeps every line.
+fn read_log(stderr: ChildStderr, address: &mpsc::Sender<SocketAddr>) -> Vec<String> {
+    let mut log = Vec::new();
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(found) = listening_on(&line) {
+            // Nobody waits for a second one.
+            let _ = address.send(found);
+        }
+        log.push(line);
+    }
+    log
+}
+
+/// `None`: the broker has closed its log, so it is at its end.
+fn wait_for_address(said: &Receiver<SocketAddr>) -> Option<SocketAddr> {
+    match said.recv_timeout(PATIENCE) {
+        Ok(address) => Some(address),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => panic!("the broker hangs while starting"),
+    }
+}
+
+fn wait_for_end(child: &mut Child) -> ExitStatus {
+    // A broker that closed its log or was sent TERM ends at once; a test that waits here for ever
+    // is stopped by whoever runs the tests.
+    child.wait().expect("the broker can be waited for")
+}
+
+fn check_log(log: &[String]) {
+    let panicked = log.iter().any(|line| line.contains("panicked"));
+    assert!(!panicked, "the broker panicked:\n{}", log.join("\n"));
+}
+
+/// The address in the line that says that the broker is ready.
+fn listening_on(line: &str) -> Option<SocketAddr> {
+    let (_, address) = line.split_once("listening on ")?;
+    let end = address
+        .find(|letter: char| !(letter.is_ascii_digit() || ".:".contains(letter)))
+        .unwrap_or(address.len());
+    address[..end].trim_end_matches('.').parse().ok()
+}

@@ -1,0 +1,223 @@
+//! How do the exchange types that RabbitMQ has as plugins route?
+
+mod common;
+
+use common::*;
+
+fn table(fields: &[(&str, Value<'_>)]) -> TableBuf {
+    let mut table = TableBuf::new();
+    for (key, value) in fields {
+        table.put(key.as_bytes(), *value);
+    }
+    table
+}
+
+/// Declares an exchange with arguments under a new name.
+fn declare(client: &mut Client, kind: &str, arguments: &TableBuf) -> String {
+    let name = unique(kind);
+    let declare = exchange::Declare {
+        exchange: name.as_bytes(),
+        kind: kind.as_bytes(),
+        arguments: arguments.table(),
+        ..Default::default()
+    };
+    client.call::<ExchangeDeclareOk>(1, declare);
+    name
+}
+
+/// Queues bound with these keys.
+fn bound(client: &mut Client, exchange: &str, keys: &[&str]) -> Vec<String> {
+    keys.iter()
+        .map(|key| {
+            let queue = client.queue(1);
+            client.bind(1, &queue, exchange, key);
+            queue
+        })
+        .collect()
+}
+
+#[test]
+fn consistent_hash_sends_a_key_to_one_queue_and_always_the_same() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let exchange = declare(&mut client, "x-consistent-hash", &TableBuf::new());
+    let queues = bound(&mut client, &exchange, &["1", "1", "2"]);
+    for _ in 0..3 {
+        for key in 0..100 {
+            let key = format!("key {key}");
+            client.publish(1, &exchange, &key, &key);
+        }
+    }
+    let mut all = Vec::new();
+    for queue in &queues {
+        let mut bodies = client.drain(1, queue);
+        let taken = bodies.len();
+        bodies.sort();
+        bodies.dedup();
+        assert_eq!(bodies.len() * 3, taken, "a key went to two queues");
+        all.extend(bodies);
+    }
+    assert_eq!(all.len(), 100, "each key went to exactly one queue");
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn consistent_hash_shares_by_weight() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let exchange = declare(&mut client, "x-consistent-hash", &TableBuf::new());
+    let queues = bound(&mut client, &exchange, &["10", "30"]);
+    for key in 0..4000 {
+        client.publish(1, &exchange, &format!("key {key}"), "x");
+    }
+    let counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 4000);
+    assert!((600..1400).contains(&counts[0]), "a quarter of 4000 expected: {counts:?}");
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn consistent_hash_wants_an_integer_as_binding_key() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let exchange = declare(&mut client, "x-consistent-hash", &TableBuf::new());
+    let queue = client.queue(1);
+    for key in ["heavy", "", "1.5", "-1"] {
+        let bind = queue::Bind {
+            queue: queue.as_bytes(),
+            exchange: exchange.as_bytes(),
+            routing_key: key.as_bytes(),
+            ..Default::default()
+        };
+        // An empty key would stand for the queue's name if the queue were empty, too.
+        client.send(1, bind);
+        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - ");
+        client.open(1);
+    }
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn consistent_hash_can_look_at_a_header() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("hash-header", Value::LongString(b"customer"))]);
+    let exchange = declare(&mut client, "x-consistent-hash", &arguments);
+    let queues = bound(&mut client, &exchange, &["1", "1"]);
+    for number in 0..100 {
+        let headers = table(&[("customer", Value::LongString(b"the same"))]);
+        let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+        client.publish_with(1, &exchange, &number.to_string(), &properties, b"x");
+    }
+    let mut counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
+    counts.sort();
+    assert_eq!(counts, [0, 100]);
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn consistent_hash_can_look_at_a_property() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("hash-property", Value::LongString(b"correlation_id"))]);
+    let exchange = declare(&mut client, "x-consistent-hash", &arguments);
+    let queues = bound(&mut client, &exchange, &["1", "1"]);
+    for number in 0..100 {
+        let properties = PropertyList { correlation_id: Some(b"same"), ..Default::default() };
+        client.publish_with(1, &exchange, &number.to_string(), &properties, b"x");
+    }
+    let mut counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
+    counts.sort();
+    assert_eq!(counts, [0, 100]);
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn random_sends_each_message_to_one_of_its_queues() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let exchange = declare(&mut client, "x-random", &TableBuf::new());
+    let queues = bound(&mut client, &exchange, &["", "a", "b"]);
+    for _ in 0..300 {
+        client.publish(1, &exchange, "ignored", "x");
+    }
+    let counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 300);
+    assert!(counts.iter().all(|&count| count > 30), "{counts:?}");
+    client.delete_exchange(1, &exchange);
+}
+
+fn delay(client: &mut Client, exchange: &str, key: &str, delay_ms: i64, body: &str) {
+    let headers = table(&[("x-delay", Value::I64(delay_ms))]);
+    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    client.publish_with(1, exchange, key, &properties, body.as_bytes());
+}
+
+#[test]
+fn delayed_message_exchange_routes_when_the_time_has_come() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("x-delayed-type", Value::LongString(b"topic"))]);
+    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let queue = client.queue(1);
+    client.bind(1, &queue, &exchange, "a.*");
+    client.consume_no_ack(1, &queue);
+    delay(&mut client, &exchange, "a.b", 600, "last");
+    delay(&mut client, &exchange, "b.a", 1, "not bound");
+    delay(&mut client, &exchange, "a.b", 300, "second");
+    client.publish(1, &exchange, "a.b", "first");
+    assert_eq!(client.expect_bodies(1, 3), ["first", "second", "last"]);
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn delay_of_any_64_bits_is_taken() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let queue = client.queue(1);
+    client.bind(1, &queue, &exchange, "key");
+    client.confirm_select(1);
+    delay(&mut client, &exchange, "key", i64::MAX, "never");
+    delay(&mut client, &exchange, "key", 1 << 40, "in 34 years");
+    delay(&mut client, &exchange, "key", 0, "now");
+    let mut confirmed = 0;
+    while confirmed < 3 {
+        let ack = client.expect::<Ack>(1);
+        confirmed = if ack.multiple { ack.tag } else { confirmed + 1 };
+    }
+    assert_eq!(client.drain(1, &queue), ["now"]);
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn delayed_message_exchange_wants_a_type_to_route_by() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    for arguments in [
+        TableBuf::new(),
+        table(&[("x-delayed-type", Value::LongString(b"mystery"))]),
+        table(&[("x-delayed-type", Value::I64(1))]),
+    ] {
+        let name = unique("x-delayed-message");
+        let declare = exchange::Declare {
+            exchange: name.as_bytes(),
+            kind: b"x-delayed-message",
+            arguments: arguments.table(),
+            ..Default::default()
+        };
+        client.send(1, declare);
+        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - ");
+        client.open(1);
+    }
+}
