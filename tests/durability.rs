@@ -1,0 +1,438 @@
+//! Is a confirm really only sent once the disk has the message? The storage helper of a broker in
+//! this process is held back, so that nothing becomes durable until the test says so.
+//!
+//! That something did *not* come is proved by answers to questions asked later, never by waiting:
+//! the broker works in turns, and a turn that answers has flushed what earlier turns had to say.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use common::{
+    Ack, Client, ConfirmSelectOk, DeclareOk, ExchangeDeclareOk, Options, PropertyList, TxCommitOk,
+    TxSelectOk, basic, confirm, exchange, queue, tx,
+};
+use leveret::daemon::{Config, Server};
+use tempfile::TempDir;
+
+/// How long the slowest answer of a loop that does not wait for the disk may take. On a machine
+/// that is busy with other things the scheduler alone takes its share of it.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
+
+const PERSISTENT: PropertyList<'static> = PropertyList { delivery_mode: Some(2), ..EMPTY };
+const EMPTY: PropertyList<'static> = PropertyList {
+    content_type: None,
+    content_encoding: None,
+    headers: None,
+    delivery_mode: None,
+    priority: None,
+    correlation_id: None,
+    reply_to: None,
+    expiration: None,
+    message_id: None,
+    timestamp: None,
+    kind: None,
+    user_id: None,
+    app_id: None,
+    cluster_id: None,
+};
+
+/// A broker in this process and its directory.
+struct Held {
+    server: Server,
+    directory: TempDir,
+}
+
+impl Held {
+    fn start() -> Held {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let server = start_on(&directory);
+        Held { server, directory }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.server.address())
+    }
+}
+
+fn start_on(directory: &TempDir) -> Server {
+    Server::start(config(directory)).expect("the broker starts")
+}
+
+fn config(directory: &TempDir) -> Config {
+    Config {
+        data_dir: directory.path().to_path_buf(),
+        listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        management: None,
+        ..Config::default()
+    }
+}
+
+/// Declares a durable queue under a fixed name.
+fn durable_queue(client: &mut Client, name: &str) {
+    client.call::<DeclareOk>(1, declare(name));
+}
+
+fn declare(name: &str) -> queue::Declare<'_> {
+    queue::Declare { queue: name.as_bytes(), durable: true, ..Default::default() }
+}
+
+/// Opens a channel with confirms on.
+fn confirming(client: &mut Client, channel: u16) {
+    client.open(channel);
+    client.call::<ConfirmSelectOk>(channel, confirm::Select { nowait: false });
+}
+
+/// Asks until the queue holds `messages`: then the broker has dealt with what brought them.
+fn wait_for_messages(client: &mut Client, queue: &str, messages: u32) {
+    while client.inspect(1, queue).messages != messages {}
+}
+
+/// Publishes a transient message on channel 2, which confirms, and says whether a queue took it.
+fn reaches_a_queue(client: &mut Client, exchange: &str, key: &str) -> bool {
+    let publish = basic::Publish {
+        exchange: exchange.as_bytes(),
+        routing_key: key.as_bytes(),
+        mandatory: true,
+        immediate: false,
+    };
+    client.publish_as(2, publish, &EMPTY, b"is anybody there?");
+    let event = client.next(2);
+    if matches!(event.method(), common::Method::BasicAck(_)) {
+        return true;
+    }
+    event.expect::<common::Return>();
+    client.expect::<Ack>(2);
+    false
+}
+
+/// Takes acks until everything up to `sequence` is confirmed.
+fn expect_confirms(client: &mut Client, channel: u16, from: u64, sequence: u64) {
+    let mut next = from;
+    while next <= sequence {
+        let ack = client.expect::<Ack>(channel);
+        assert!(ack.tag == next || (ack.multiple && ack.tag > next), "{ack:?} after {next}");
+        next = ack.tag + 1;
+    }
+    assert_eq!(next, sequence + 1);
+}
+
+#[test]
+fn a_persistent_message_is_confirmed_only_after_the_sync() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    durable_queue(&mut client, "kept");
+    confirming(&mut client, 2);
+    broker.server.gate().hold();
+    for number in 0..20 {
+        client.publish_with(2, "", "kept", &PERSISTENT, format!("{number}").as_bytes());
+        client.expect_nothing_before(2, 1);
+    }
+    let large = vec![7; 300_000];
+    client.publish_with(2, "", "kept", &PERSISTENT, &large);
+    client.expect_nothing_before(2, 1);
+    let mut other = broker.connect();
+    assert_eq!(other.inspect(1, "kept").messages, 21, "they were taken");
+    for _ in 0..5 {
+        other.round_trip(1);
+        client.expect_silence(2);
+    }
+    broker.server.gate().release();
+    expect_confirms(&mut client, 2, 1, 21);
+}
+
+#[test]
+fn one_durable_queue_among_transient_ones_is_enough_to_wait_for() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    durable_queue(&mut client, "kept");
+    let passing = client.queue(1);
+    client.bind(1, "kept", "amq.fanout", "");
+    client.bind(1, &passing, "amq.fanout", "");
+    confirming(&mut client, 2);
+    broker.server.gate().hold();
+    client.publish_with(2, "amq.fanout", "", &PERSISTENT, b"both");
+    client.expect_nothing_before(2, 1);
+    broker.server.gate().release();
+    expect_confirms(&mut client, 2, 1, 1);
+}
+
+#[test]
+fn what_needs_no_disk_is_confirmed_while_it_is_busy() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    durable_queue(&mut client, "kept");
+    let passing = client.queue(1);
+    confirming(&mut client, 2);
+    broker.server.gate().hold();
+    client.publish_with(2, "", "kept", &EMPTY, b"a transient message");
+    expect_confirms(&mut client, 2, 1, 1);
+    client.publish_with(2, "", &passing, &PERSISTENT, b"to a queue that goes with the broker");
+    expect_confirms(&mut client, 2, 2, 2);
+    client.publish_with(2, "", "nobody's", &PERSISTENT, b"to nobody");
+    expect_confirms(&mut client, 2, 3, 3);
+    let mandatory =
+        basic::Publish { routing_key: b"nobody's", mandatory: true, ..Default::default() };
+    client.publish_as(2, mandatory, &PERSISTENT, b"comes back");
+    assert_eq!(client.expect::<common::Return>(2).code, 312);
+    expect_confirms(&mut client, 2, 4, 4);
+    // And behind something that waits, on another channel.
+    confirming(&mut client, 3);
+    client.publish_with(3, "", "kept", &PERSISTENT, b"waits");
+    client.publish_with(2, "", "kept", &EMPTY, b"does not");
+    expect_confirms(&mut client, 2, 5, 5);
+    client.expect_nothing_before(3, 1);
+}
+
+#[test]
+fn a_transaction_is_answered_only_after_the_sync() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    durable_queue(&mut client, "kept");
+    let mut other = broker.connect();
+    client.open(2);
+    client.call::<TxSelectOk>(2, tx::Select {});
+    broker.server.gate().hold();
+    client.publish_with(2, "", "kept", &PERSISTENT, b"one");
+    client.publish_with(2, "", "kept", &PERSISTENT, b"two");
+    client.send(2, tx::Commit {});
+    wait_for_messages(&mut other, "kept", 2);
+    for _ in 0..5 {
+        other.round_trip(1);
+        client.expect_silence(2);
+    }
+    broker.server.gate().release();
+    client.expect::<TxCommitOk>(2);
+}
+
+#[test]
+fn acks_of_persistent_messages_in_a_transaction_wait_for_the_sync() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    durable_queue(&mut client, "kept");
+    confirming(&mut client, 2);
+    client.publish_with(2, "", "kept", &PERSISTENT, b"one");
+    expect_confirms(&mut client, 2, 1, 1);
+    let mut consumer = broker.connect();
+    consumer.call::<TxSelectOk>(1, tx::Select {});
+    let got = consumer.get(1, "kept").expect("it is there");
+    broker.server.gate().hold();
+    consumer.ack(1, got.tag);
+    consumer.send(1, tx::Commit {});
+    // Whether the commit has been dealt with cannot be asked from outside: what a commit settles
+    // is not ready before either. It comes before anything that is sent later, though.
+    for _ in 0..10 {
+        client.round_trip(1);
+        consumer.expect_silence(1);
+    }
+    broker.server.gate().release();
+    consumer.expect::<TxCommitOk>(1);
+}
+
+#[test]
+fn a_durable_definition_is_answered_only_after_the_sync() {
+    let broker = Held::start();
+    let mut other = broker.connect();
+    let mut client = broker.connect();
+    broker.server.gate().hold();
+    client.send(1, declare("kept"));
+    // Another connection can publish to it already, so the broker has dealt with it.
+    confirming(&mut other, 2);
+    while !reaches_a_queue(&mut other, "", "kept") {}
+    for _ in 0..5 {
+        assert!(reaches_a_queue(&mut other, "", "kept"));
+        client.expect_silence(1);
+    }
+    let mut exchanges = broker.connect();
+    let declare = exchange::Declare {
+        exchange: b"kept",
+        kind: b"topic",
+        durable: true,
+        ..Default::default()
+    };
+    exchanges.send(1, declare);
+    let bind = queue::Bind {
+        queue: b"kept",
+        exchange: b"amq.direct",
+        routing_key: b"key",
+        ..Default::default()
+    };
+    let mut bindings = broker.connect();
+    bindings.send(1, bind);
+    // The binding counts already.
+    while !reaches_a_queue(&mut other, "amq.direct", "key") {}
+    for _ in 0..5 {
+        assert!(reaches_a_queue(&mut other, "", "kept"));
+        client.expect_silence(1);
+        exchanges.expect_silence(1);
+        bindings.expect_silence(1);
+    }
+    broker.server.gate().release();
+    client.expect::<DeclareOk>(1);
+    exchanges.expect::<ExchangeDeclareOk>(1);
+    bindings.expect::<common::BindOk>(1);
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_broker_and_confirms_nothing() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    durable_queue(&mut client, "kept");
+    confirming(&mut client, 2);
+    client.publish_with(2, "", "kept", &PERSISTENT, b"confirmed");
+    expect_confirms(&mut client, 2, 1, 1);
+    broker.server.gate().hold();
+    client.publish_with(2, "", "kept", &PERSISTENT, b"not confirmed");
+    client.expect_nothing_before(2, 1);
+    let mut committing = broker.connect();
+    committing.call::<TxSelectOk>(1, tx::Select {});
+    committing.publish_with(1, "", "kept", &PERSISTENT, b"not committed");
+    committing.send(1, tx::Commit {});
+    wait_for_messages(&mut client, "kept", 3);
+    broker.server.gate().fail_next_sync();
+    broker.server.gate().release();
+    client.expect_closed();
+    committing.expect_closed();
+    let Held { server, directory } = broker;
+    let error = server.stop().expect_err("it ended with an error");
+    assert!(error.to_string().contains("syncing"), "{error}");
+    // What was confirmed before is there.
+    let again = start_on(&directory);
+    let mut client = Client::connect(again.address());
+    let found = client.drain(1, "kept");
+    assert_eq!(found.first().map(String::as_str), Some("confirmed"), "{found:?}");
+}
+
+#[test]
+fn a_failed_sync_answers_no_definition() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    client.round_trip(1);
+    broker.server.gate().fail_next_sync();
+    client.send(1, declare("kept"));
+    client.expect_closed();
+    broker.server.stop().expect_err("it ended with an error");
+}
+
+#[test]
+fn while_the_disk_is_busy_everybody_else_is_served() {
+    let broker = Held::start();
+    let mut publisher = broker.connect();
+    durable_queue(&mut publisher, "kept");
+    confirming(&mut publisher, 2);
+    let beating = Options { heartbeat: 1, ..Options::default() };
+    let mut beating = Client::connect_with(broker.server.address(), &beating);
+    let mut consumer = broker.connect();
+    consumer.prefetch(1, 1);
+    consumer.consume(1, "kept");
+    let mut bystander = broker.connect();
+    let passing = bystander.queue(1);
+    confirming(&mut bystander, 2);
+    broker.server.gate().hold();
+    let mut longest = Duration::ZERO;
+    let rounds = 200;
+    for number in 0..rounds {
+        let begin = now();
+        let body = vec![b'x'; 20_000];
+        publisher.publish_with(2, "", "kept", &PERSISTENT, &body);
+        let delivery = consumer.expect_delivery(1);
+        assert_eq!(delivery.message.body.len(), body.len());
+        consumer.ack(1, delivery.tag);
+        bystander.publish_with(2, "", &passing, &EMPTY, b"passing");
+        expect_confirms(&mut bystander, 2, number + 1, number + 1);
+        longest = longest.max(begin.elapsed());
+    }
+    assert!(longest < ROUND_TRIP_MAX, "the longest round trip took {longest:?}");
+    beating.expect_heartbeat();
+    publisher.expect_nothing_before(2, 1);
+    broker.server.gate().release();
+    expect_confirms(&mut publisher, 2, 1, rounds);
+}
+
+// Time is what this file is about.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn publishers_go_on_whatever_the_size_of_a_segment() {
+    // Publishers were once held back until there was room for 2 MiB, which rings of small segments
+    // never have.
+    for segment_bytes in [64 << 10, 1 << 20] {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let server = Server::start(Config { segment_bytes, ..config(&directory) });
+        let server = server.expect("the broker starts");
+        let mut client = Client::connect(server.address());
+        durable_queue(&mut client, "kept");
+        confirming(&mut client, 2);
+        let rounds = 100;
+        for number in 1..=rounds {
+            client.publish_with(2, "", "kept", &PERSISTENT, &[7; 30_000]);
+            expect_confirms(&mut client, 2, number, number);
+        }
+    }
+}
+
+#[test]
+fn publishers_that_were_held_back_for_want_of_segments_go_on() {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let server = Server::start(Config { segment_bytes: 256 << 10, ..config(&directory) });
+    let server = server.expect("the broker starts");
+    let mut client = Client::connect(server.address());
+    durable_queue(&mut client, "kept");
+    let mut publishers: Vec<_> = (0..3).map(|_| Client::connect(server.address())).collect();
+    for publisher in &mut publishers {
+        confirming(publisher, 2);
+        // From here on it is known as a publisher.
+        publisher.publish_with(2, "", "kept", &PERSISTENT, b"first");
+        expect_confirms(publisher, 2, 1, 1);
+    }
+    server.gate().hold();
+    let count = 60;
+    for _ in 0..count {
+        for publisher in &mut publishers {
+            publisher.publish_with(2, "", "kept", &PERSISTENT, &[7; 9_000]);
+        }
+    }
+    for _ in 0..20 {
+        client.round_trip(1);
+    }
+    for publisher in &mut publishers {
+        publisher.expect_silence(2);
+    }
+    server.gate().release();
+    for publisher in &mut publishers {
+        expect_confirms(publisher, 2, 2, count + 1);
+    }
+}
+
+#[test]
+fn publishers_of_transient_messages_that_were_held_back_go_on() {
+    // The transient ring takes a segment that is free for the next one at once, without the
+    // helper; publishers once waited for word from the helper that never came.
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let server = Server::start(Config { segment_bytes: 256 << 10, ..config(&directory) });
+    let server = server.expect("the broker starts");
+    let mut client = Client::connect(server.address());
+    confirming(&mut client, 2);
+    let (bursts, count) = (40, 20);
+    for burst in 0..bursts {
+        for _ in 0..count {
+            client.publish_with(2, "", "nobody's", &EMPTY, &[7; 70_000]);
+        }
+        expect_confirms(&mut client, 2, burst * count + 1, (burst + 1) * count);
+    }
+    let queue = client.queue(1);
+    client.consume_no_ack(1, &queue);
+    for burst in bursts..2 * bursts {
+        for _ in 0..count {
+            client.publish_with(2, "", &queue, &EMPTY, &[7; 40_000]);
+        }
+        for _ in 0..count {
+            client.expect_delivery(1);
+        }
+        expect_confirms(&mut client, 2, burst * count + 1, (burst + 1) * count);
+    }
+}
