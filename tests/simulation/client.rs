@@ -1,0 +1,334 @@
+//! What do the clients of a simulation do next?
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use leveret::session::Session;
+
+use super::ops::{Binding, Consume, End, ExchangeSpec, Op, Overflow, Publish, QueueSpec};
+use super::random::Random;
+use super::twin::{At, Mode, Tag, Twin};
+use super::values::{Fields, Props, Val};
+
+/// A client and the session that serves it.
+pub struct Client {
+    pub session: Session,
+    /// What it sent and the session has not taken.
+    pub sent: Vec<u8>,
+    /// How much of that arrived.
+    pub arrived: usize,
+    /// Bytes that the session took since the beginning.
+    pub taken: u64,
+    /// Operations that are not taken whole, with where their last byte is.
+    pub ops: VecDeque<(u64, u16, Op)>,
+    /// Bytes of the outbox that were looked at.
+    pub seen: usize,
+    /// Bytes of a frame that is not complete.
+    pub inbox: Vec<u8>,
+    /// It does not read what it is sent.
+    pub stalled: bool,
+    pub channels: [View; CHANNELS],
+}
+
+/// How a client sees one of its channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    #[default]
+    Unused,
+    Open,
+    /// It sent `channel.close`.
+    Closing,
+}
+
+/// Channels 1 to this number are used.
+pub const CHANNELS: usize = 3;
+
+/// What exists in one run, and what its clients like to do.
+pub struct Profile {
+    pub queues: Vec<(&'static str, QueueSpec)>,
+    pub exchanges: Vec<(&'static str, ExchangeSpec)>,
+    pub transactions: bool,
+    pub large_bodies: bool,
+    pub prefetch: bool,
+}
+
+const KEYS: [&str; 6] = ["k", "a.b", "a.c.d", "", "a", "a..b"];
+const PATTERNS: [&str; 8] = ["k", "a.*", "#", "a.#", "*", "#.b", "*.*", "a.#.b"];
+const TAGS: [&str; 3] = ["one", "two", "three"];
+const SOURCES: [&str; 4] = ["amq.direct", "amq.topic", "amq.fanout", "amq.headers"];
+
+impl Profile {
+    pub fn random(random: &mut Random) -> Profile {
+        let mut queues = Vec::new();
+        let times = random.chance(60);
+        let mut b = QueueSpec::plain(true);
+        b.dlx = Some(if random.chance(50) { "dx" } else { "" }.into());
+        b.dlx_key = random.chance(60).then(|| "d".into());
+        b.delivery_limit = random.chance(50).then(|| u32::from(random.small(3)));
+        b.ttl_ms = (times && random.chance(50)).then(|| random.below(60) as u64);
+        let mut a = QueueSpec::plain(true);
+        a.max_priority = random.chance(50).then_some(3);
+        let mut c = QueueSpec::plain(random.chance(70));
+        c.max_length = random.chance(70).then(|| random.below(5) as u64);
+        c.max_bytes = random.chance(40).then(|| random.below(400) as u64);
+        c.max_priority = random.chance(30).then_some(2);
+        c.dlx = random.chance(60).then(|| "dx".into());
+        let mut r = QueueSpec::plain(random.chance(70));
+        r.max_length = Some(random.below(5) as u64);
+        r.overflow = if random.chance(50) { Overflow::Reject } else { Overflow::RejectDlx };
+        r.dlx = random.chance(70).then(|| "dx".into());
+        let mut d = QueueSpec::plain(true);
+        if random.chance(50) {
+            d.dlx = Some(String::new());
+            d.dlx_key = Some((*random.pick(&["b", "d", "c"])).into());
+            d.ttl_ms = (times && random.chance(50)).then(|| random.below(60) as u64);
+        }
+        let mut t = QueueSpec::plain(false);
+        t.auto_delete = random.chance(50);
+        t.ttl_ms = (times && random.chance(50)).then(|| random.below(30) as u64);
+        t.dlx = random.chance(50).then(|| "dx".into());
+        let mut x = QueueSpec::plain(random.chance(50));
+        x.exclusive = true;
+        let mut s = QueueSpec::plain(true);
+        s.single_active = true;
+        let mut e = QueueSpec::plain(random.chance(70));
+        e.expires_ms = Some(random.between(20, 400) as u64);
+        let specs = [a, b, c, r, d, t, x, s, e];
+        queues.extend(["a", "b", "c", "r", "d", "t", "x", "s", "e"].into_iter().zip(specs));
+        let exchange = |kind, durable, auto_delete, alternate: Option<&str>| ExchangeSpec {
+            kind,
+            durable,
+            auto_delete,
+            alternate: alternate.map(Into::into),
+        };
+        let kind = *random.pick(&["fanout", "topic", "direct"]);
+        let exchanges = vec![
+            ("dx", exchange(kind, true, false, None)),
+            ("e1", exchange("topic", true, true, Some("e2"))),
+            ("e2", exchange("fanout", random.chance(50), false, Some("e1"))),
+            ("e3", exchange("headers", false, true, Some("amq.fanout"))),
+        ];
+        Profile {
+            queues,
+            exchanges,
+            transactions: random.chance(60),
+            large_bodies: random.chance(40),
+            prefetch: random.chance(80),
+        }
+    }
+
+    /// What the first client begins with, so that there is something to work on.
+    pub fn setup(&self, random: &mut Random) -> Vec<Op> {
+        let mut ops = vec![Op::OpenChannel];
+        for (name, spec) in &self.exchanges {
+            ops.push(Op::DeclareExchange { exchange: (*name).into(), spec: spec.clone() });
+        }
+        for (name, spec) in &self.queues {
+            ops.push(Op::DeclareQueue {
+                queue: (*name).into(),
+                passive: false,
+                spec: spec.clone(),
+                nowait: random.chance(20),
+            });
+        }
+        for _ in 0..8 {
+            ops.push(Op::Bind(self.binding(random)));
+        }
+        ops
+    }
+
+    fn binding(&self, random: &mut Random) -> Binding {
+        let own: Vec<&str> = self.exchanges.iter().map(|(name, _)| *name).collect();
+        let source = if random.chance(50) { *random.pick(&SOURCES) } else { *random.pick(&own) };
+        let (end, destination) = if random.chance(80) {
+            (End::Queue, random.pick(&self.queues).0)
+        } else {
+            (End::Exchange, *random.pick(&own))
+        };
+        let keys = if random.chance(50) { &KEYS[..] } else { &PATTERNS[..] };
+        let key = (*random.pick(keys)).into();
+        let mut arguments = Fields::new();
+        if source == "amq.headers" || source == "e3" {
+            let mode = *random.pick(&["any", "all"]);
+            arguments.push(("x-match".into(), Val::Text(mode.into())));
+            let value = random.pick(&[Val::I32(1), Val::I64(1), Val::Void]).clone();
+            arguments.push(("number".into(), value));
+            if random.chance(50) {
+                arguments.push(("word".into(), Val::Text("yes".into())));
+            }
+        }
+        Binding { source: source.into(), end, destination: destination.into(), key, arguments }
+    }
+
+    fn spec_of(&self, queue: &str) -> QueueSpec {
+        let mut queues = self.queues.iter();
+        queues.find(|(name, _)| *name == queue).unwrap().1.clone()
+    }
+
+    fn queue(&self, random: &mut Random) -> String {
+        random.pick(&self.queues).0.into()
+    }
+
+    /// An operation on an open channel.
+    pub fn next_op(&self, twin: &Twin, at: At, idle: bool, random: &mut Random) -> Op {
+        let roll = random.below(1000);
+        match roll {
+            0..=379 => Op::Publish(self.publish(random)),
+            380..=469 => self.consume(random),
+            470..=499 => Op::Cancel { tag: (*random.pick(&TAGS)).into() },
+            500..=569 => Op::Get { queue: self.queue(random), no_ack: random.chance(30) },
+            570..=779 if idle => self.settlement(twin, at, random),
+            570..=779 => Op::Publish(self.publish(random)),
+            780..=799 => Op::Recover,
+            800..=839 if self.prefetch => {
+                Op::Qos { count: u16::from(random.small(4)), global: random.chance(40) }
+            }
+            800..=869 => self.selecting(twin, at, random),
+            870..=889 => self.selecting(twin, at, random),
+            890..=899 => Op::Bind(self.binding(random)),
+            900..=909 => self.unbinding(twin, random),
+            _ => self.rare(random),
+        }
+    }
+
+    fn selecting(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
+        let channel = twin.connections.get(&at.conn);
+        let channel = channel.and_then(|connection| connection.channels.get(&at.channel));
+        match channel.map(|channel| &channel.mode) {
+            Some(Mode::Transaction { .. }) if random.chance(70) => Op::TxCommit,
+            Some(Mode::Transaction { .. }) => Op::TxRollback,
+            _ if self.transactions && random.chance(30) => Op::TxSelect,
+            _ => Op::ConfirmSelect,
+        }
+    }
+
+    fn rare(&self, random: &mut Random) -> Op {
+        let queue = self.queue(random);
+        match random.below(90) {
+            0..=29 => Op::DeclareQueue {
+                passive: random.chance(10),
+                spec: if random.chance(5) { QueueSpec::plain(false) } else { self.spec_of(&queue) },
+                queue,
+                nowait: random.chance(20),
+            },
+            30..=39 => {
+                Op::DeleteQueue { queue, if_unused: random.chance(40), if_empty: random.chance(40) }
+            }
+            40..=49 => Op::Purge { queue },
+            50..=69 => {
+                let (exchange, spec) = random.pick(&self.exchanges).clone();
+                let exchange = exchange.into();
+                Op::DeclareExchange { exchange, spec }
+            }
+            70..=74 => Op::DeleteExchange {
+                exchange: random.pick(&self.exchanges).0.into(),
+                if_unused: random.chance(50),
+            },
+            75..=83 => Op::CloseChannel,
+            84 => Op::CloseConnection,
+            _ => Op::TxCommit,
+        }
+    }
+
+    fn unbinding(&self, twin: &Twin, random: &mut Random) -> Op {
+        if twin.bindings.is_empty() {
+            return Op::Unbind(self.binding(random));
+        }
+        Op::Unbind(random.pick(&twin.bindings).clone())
+    }
+
+    fn consume(&self, random: &mut Random) -> Op {
+        Op::Consume(Consume {
+            queue: self.queue(random),
+            // The third tag is on nobody's list of favourites: reuse is an error of the connection.
+            tag: (*random.pick(&TAGS)).into(),
+            no_ack: random.chance(30),
+            exclusive: random.chance(5),
+            priority: *random.pick(&[0, 0, 0, 1, -1]),
+        })
+    }
+
+    fn settlement(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
+        let connection = twin.connections.get(&at.conn);
+        let channel = connection.and_then(|c| c.channels.get(&at.channel));
+        let tags: Vec<u64> = channel.map_or(Vec::new(), |c| c.unacked.keys().copied().collect());
+        let tag = if tags.is_empty() {
+            if !random.chance(3) {
+                return Op::Publish(self.publish(random));
+            }
+            random.below(4) as u64
+        } else if random.chance(50) {
+            tags[0]
+        } else {
+            *random.pick(&tags)
+        };
+        let multiple = random.chance(20);
+        let tag = if multiple && random.chance(20) { 0 } else { tag };
+        match random.below(10) {
+            0..=4 => Op::Ack { tag, multiple },
+            5..=7 => Op::Nack { tag, multiple, requeue: random.chance(60) },
+            _ if tag == 0 => Op::Ack { tag, multiple },
+            _ => Op::Reject { tag, requeue: random.chance(50) },
+        }
+    }
+
+    fn publish(&self, random: &mut Random) -> Publish {
+        let mut props = Props::default();
+        if random.chance(70) {
+            props.delivery_mode = Some(2);
+        }
+        if random.chance(30) {
+            props.priority = Some(random.small(6));
+        }
+        if random.chance(8) {
+            props.expiration = Some(random.below(50).to_string());
+        }
+        if random.chance(20) {
+            let number = random.pick(&[Val::I32(1), Val::I64(1), Val::I64(2)]).clone();
+            props.set_header("number", number);
+        }
+        if random.chance(10) {
+            props.set_header("word", Val::Text("yes".into()));
+        }
+        for (name, percent) in [("CC", 8), ("BCC", 5)] {
+            if random.chance(percent) {
+                let more = Val::Text((*random.pick(&["k", "a", "d", "b"])).into());
+                props.set_header(name, Val::List(vec![more]));
+            }
+        }
+        let number = random.next() % 1_000_000_000;
+        let mut body = format!("m{number:09}:").into_bytes();
+        let size = match random.below(100) {
+            0..=89 => random.below(200),
+            90..=97 => random.between(3_000, 9_000),
+            _ if self.large_bodies => random.between(60_000, 90_000),
+            _ => 0,
+        };
+        let large = size > 20_000;
+        body.resize(body.len() + size, b'.');
+        let (exchange, key) = match random.below(100) {
+            0..=49 => ("", self.queue(random)),
+            50..=79 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
+            _ if large => ("amq.topic", "a.b".to_string()),
+            _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
+        };
+        Publish {
+            exchange: exchange.into(),
+            key,
+            mandatory: random.chance(15),
+            props,
+            body: Rc::new(body),
+        }
+    }
+}
+
+/// Whether the tag of a consume would be reused, which would end the connection: mostly avoided.
+pub fn reuses_tag(twin: &Twin, at: At, op: &Op) -> bool {
+    let Op::Consume(consume) = op else {
+        return false;
+    };
+    let connection = twin.connections.get(&at.conn);
+    let channel = connection.and_then(|connection| connection.channels.get(&at.channel));
+    let tag = channel.and_then(|channel| channel.tags.get(&consume.tag));
+    matches!(tag, Some(Tag::Consumer(_)))
+}

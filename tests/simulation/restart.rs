@@ -1,0 +1,86 @@
+//! The process was killed: is everything there that was promised, and nothing else?
+
+use std::collections::BTreeSet;
+use std::io::IoSlice;
+
+use leveret::amqp::Method;
+use leveret::session::SLICES_MAX;
+
+use super::client::Client;
+use super::ops::Op;
+use super::twin::{ConnId, Found};
+use super::values::{Received, take_received};
+use super::world::{FRAME_BYTES_MAX, World};
+
+/// What becomes of a run after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    GoesOn,
+    /// Definitions changed in the last moments: which of them are there is anyone's guess.
+    Ends,
+}
+
+const INSPECTOR: ConnId = u32::MAX;
+
+pub fn restart(world: &mut World) -> Outcome {
+    world.clients.clear();
+    world.broker = None;
+    world.kill_at = None;
+    let mut surviving = world.twin.killed();
+    world.open();
+    let mut inspector = world.log_in(INSPECTOR, false);
+    ask(world, &mut inspector, Op::OpenChannel);
+    let mut looked_at = BTreeSet::new();
+    let queues = world.profile.queues.clone();
+    for (name, spec) in queues {
+        if world.queue(name).is_none() {
+            let missing = surviving.certain.contains(name);
+            assert!(!missing, "queue '{name}' is gone");
+            continue;
+        }
+        looked_at.insert(name.to_string());
+        let drained = spec.delivery_limit.is_some() || world.random.chance(30);
+        let found = get_all(world, &mut inspector, name, drained);
+        let copies = surviving.check_queue(name, &found);
+        world.events.note(format!("queue {name} has {} messages", found.len()));
+        if !surviving.uncertain {
+            world.twin.adopt(name, copies, drained);
+        }
+    }
+    surviving.check_all(&looked_at);
+    if surviving.uncertain {
+        return Outcome::Ends;
+    }
+    inspector.session.end(world.broker());
+    let now_ms = world.now_ms;
+    world.broker().start_clock(now_ms);
+    Outcome::GoesOn
+}
+
+fn get_all(world: &mut World, inspector: &mut Client, name: &str, no_ack: bool) -> Vec<Found> {
+    let mut all = Vec::new();
+    loop {
+        let queue = name.to_string();
+        let answer = ask(world, inspector, Op::Get { queue, no_ack });
+        if matches!(answer.method(), Method::BasicGetEmpty(_)) {
+            return all;
+        }
+        all.push(Found::of(&answer));
+    }
+}
+
+fn ask(world: &mut World, client: &mut Client, op: Op) -> Received {
+    let mut bytes = Vec::new();
+    op.encode(&mut bytes, 1, FRAME_BYTES_MAX);
+    let now = world.now();
+    let taken = client.session.receive(world.broker(), now, &bytes);
+    assert_eq!(taken, bytes.len());
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let count = client.session.outbox.slices(&mut slices);
+    let mut inbox: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+    let length = inbox.len();
+    client.session.flushed(world.broker(), length, now);
+    let mut received = take_received(&mut inbox, FRAME_BYTES_MAX);
+    assert_eq!(received.len(), 1, "one question, one answer");
+    received.remove(0)
+}

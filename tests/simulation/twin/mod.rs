@@ -1,0 +1,342 @@
+//! A slow, obvious broker in memory, written from the protocol's semantics: what the broker
+//! under test has to be in agreement with.
+//!
+//! It is told what clients did, in the order in which the broker's sessions took it, and at
+//! which point of the turn things are. Where the broker has a choice (who gets the next message,
+//! when a confirm comes), it is told what the broker chose and says whether that was legal.
+
+mod crash;
+mod delivery;
+mod ends;
+mod ops;
+mod queueing;
+mod routing;
+mod settling;
+mod topology;
+mod transactions;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use leveret::amqp::method::{channel, connection};
+use leveret::amqp::{Method, encoder};
+
+use super::ops::{Binding, ExchangeSpec, QueueSpec};
+use super::values::{Props, Received};
+
+pub use crash::Found;
+pub use delivery::short;
+pub use queueing::Dying;
+
+/// How often things came to pass.
+pub type Tally = BTreeMap<&'static str, u64>;
+
+pub type ConnId = u32;
+pub type QueueId = u64;
+pub type ConsumerId = u64;
+
+/// A channel of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    pub conn: ConnId,
+    pub channel: u16,
+}
+
+/// A message as it was published or dead-lettered.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub exchange: String,
+    pub key: String,
+    pub props: Props,
+    pub body: Rc<Vec<u8>>,
+    pub published_ms: u64,
+    /// When its own time to live is over.
+    pub own_deadline: Option<u64>,
+}
+
+/// Where a message stands in its queue. What was enqueued by one publish has a batch of its own;
+/// where the order of several is the broker's choice, they share one, and within it only those
+/// of the same source are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub batch: u64,
+    pub source: u64,
+    pub n: u64,
+}
+
+/// One message in one queue.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    pub message: Rc<Message>,
+    pub place: Place,
+    pub deliveries: u32,
+    /// It has to survive a stop once what happened at this stamp is on disk.
+    pub born: u64,
+    pub durable: bool,
+    /// It is in the log of durable messages, maybe for another one's sake.
+    pub logged: bool,
+    /// Which publish, or transaction, or move, it came to be by: all or nothing.
+    pub group: u64,
+    /// The copy that it replaced by dying, if any.
+    pub moved_from: Option<u64>,
+    pub serial: u64,
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    pub name: String,
+    pub spec: QueueSpec,
+    pub owner: Option<ConnId>,
+    /// Sorted by falling priority, then by place.
+    pub ready: Vec<Copied>,
+    pub unacked: usize,
+    pub consumers: Vec<ConsumerId>,
+    pub overfull: bool,
+    pub used_at_ms: u64,
+    pub born: u64,
+}
+
+#[derive(Debug)]
+pub struct Consumer {
+    pub at: At,
+    pub tag: String,
+    pub queue: QueueId,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    pub priority: i32,
+    pub prefetch: u32,
+    pub unacked: u32,
+    /// Deliveries that others of its priority got while it could have taken them.
+    pub passed_over: usize,
+}
+
+/// A delivery that waits to be settled.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub copied: Copied,
+    pub queue: QueueId,
+    pub consumer: Option<ConsumerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    Ack,
+    Requeue,
+    Reject,
+}
+
+#[derive(Debug, Default)]
+pub enum Mode {
+    #[default]
+    Plain,
+    Confirm {
+        last: u64,
+        /// What each unconfirmed publish waits for: the stamp that has to be durable.
+        waiting: BTreeMap<u64, Option<u64>>,
+    },
+    Transaction {
+        publishes: Vec<transactions::Pending>,
+        settled: Vec<(u64, Held, Settlement)>,
+    },
+}
+
+/// What a consumer tag stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    Consumer(ConsumerId),
+    /// The queue went; the client will be told.
+    Ended,
+}
+
+#[derive(Debug, Default)]
+pub struct Channel {
+    pub closing: bool,
+    pub tags: BTreeMap<String, Tag>,
+    pub unacked: BTreeMap<u64, Held>,
+    pub last_tag: u64,
+    pub prefetch: u32,
+    pub shared_prefetch: u32,
+    pub shared_unacked: u32,
+    pub mode: Mode,
+}
+
+/// A reply that may only come when something is on disk.
+#[derive(Debug)]
+pub struct Awaited {
+    pub channel: u16,
+    pub reply: Vec<u8>,
+    pub needs: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub struct Connection {
+    pub channels: BTreeMap<u16, Channel>,
+    /// What the broker sent and nobody has looked at.
+    pub received: VecDeque<Received>,
+    pub awaited: Option<Awaited>,
+    pub closed: bool,
+    pub wants_cancels: bool,
+    /// Its outbox is full: nothing is delivered to it.
+    pub full: bool,
+}
+
+#[derive(Debug)]
+pub struct Exchange {
+    pub spec: ExchangeSpec,
+}
+
+/// The twin.
+#[derive(Debug, Default)]
+pub struct Twin {
+    pub now_ms: u64,
+    /// Counts the write-outs: what has a smaller one was written.
+    pub stamp: u64,
+    /// What has a smaller stamp is on disk.
+    pub durable: u64,
+    pub exchanges: BTreeMap<String, Exchange>,
+    pub bindings: Vec<Binding>,
+    pub queues: BTreeMap<QueueId, Queue>,
+    pub consumers: BTreeMap<ConsumerId, Consumer>,
+    pub connections: BTreeMap<ConnId, Connection>,
+    pub limbo: VecDeque<Dying>,
+    pub overfull: Vec<QueueId>,
+    /// Consumers whose clients are to be told that they ended, with their channel and tag.
+    pub cancels: Vec<(At, String, bool)>,
+    /// What was settled and when, for crashes.
+    pub settled: Vec<(QueueId, Copied, u64)>,
+    /// Queues that went, with their names, and when; for crashes.
+    pub removed: Vec<(QueueId, String, u64)>,
+    /// When a definition changed last.
+    pub topology_stamp: Option<u64>,
+    /// The last operation's reply is held back by the session.
+    pub deferring: bool,
+    /// A choice of the broker that cannot be seen has consequences: this run ends here.
+    pub ambiguous: bool,
+    pub group: u64,
+    /// All messages go to the durable log: they are in one transaction with one that has to.
+    pub logging: bool,
+    pub tally: Tally,
+    next: u64,
+}
+
+impl Twin {
+    pub fn new() -> Twin {
+        let mut twin = Twin::default();
+        let predeclared = [
+            ("", "direct"),
+            ("amq.direct", "direct"),
+            ("amq.fanout", "fanout"),
+            ("amq.topic", "topic"),
+            ("amq.headers", "headers"),
+        ];
+        for (name, kind) in predeclared {
+            let spec = ExchangeSpec { kind, durable: true, auto_delete: false, alternate: None };
+            twin.exchanges.insert(name.into(), Exchange { spec });
+        }
+        twin
+    }
+
+    pub fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// A number that was not used before.
+    pub fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub fn queue_named(&self, name: &str) -> Option<QueueId> {
+        let mut queues = self.queues.iter();
+        let found = queues.find(|(_, queue)| queue.name == name);
+        found.map(|(id, _)| *id)
+    }
+
+    pub fn channel(&mut self, at: At) -> &mut Channel {
+        let connection = self.connections.get_mut(&at.conn).unwrap();
+        connection.channels.get_mut(&at.channel).unwrap()
+    }
+
+    pub fn connection(&mut self, conn: ConnId) -> &mut Connection {
+        self.connections.get_mut(&conn).unwrap()
+    }
+
+    /// The next thing that the broker sent to a connection.
+    pub fn next_received(&mut self, at: At, wanted: &str) -> Received {
+        let connection = self.connection(at.conn);
+        let next = connection.received.pop_front();
+        let next = next.unwrap_or_else(|| panic!("{at:?}: {wanted} should have come"));
+        assert_eq!(next.channel, at.channel, "{wanted} came elsewhere");
+        next
+    }
+
+    /// Exactly this comes next on the channel.
+    pub fn expect(&mut self, at: At, method: &Method<'_>) {
+        let received = self.next_received(at, method.name());
+        assert_eq!(
+            format!("{:?}", received.method()),
+            format!("{method:?}"),
+            "on {at:?}, the broker's answer is on the left"
+        );
+    }
+
+    /// The answer to a method that may have to wait for the disk: up to a stamp, if `needs`.
+    pub fn reply(&mut self, at: At, method: &Method<'_>, needs: Option<u64>) {
+        if !self.deferring {
+            let early = needs.is_some_and(|stamp| stamp >= self.durable);
+            assert!(!early, "{} before it is on disk", method.name());
+            return self.expect(at, method);
+        }
+        let mut reply = Vec::new();
+        encoder::method_frame(&mut reply, at.channel, method);
+        let awaited =
+            Awaited { channel: at.channel, reply: reply[7..reply.len() - 1].to_vec(), needs };
+        self.connection(at.conn).awaited = Some(awaited);
+    }
+
+    /// The reply that a session held back came.
+    pub fn wait_is_over(&mut self, conn: ConnId) {
+        let awaited = self.connection(conn).awaited.take();
+        let awaited = awaited.expect("the session waited for something");
+        let early = awaited.needs.is_some_and(|stamp| stamp >= self.durable);
+        assert!(!early, "an answer before it is on disk: {awaited:?}");
+        let channel = awaited.channel;
+        let at = At { conn, channel };
+        self.expect(at, &Method::decode(&awaited.reply).unwrap());
+    }
+
+    /// A mistake on a channel: it closes with one of these codes, and what it held goes back.
+    pub fn channel_error(&mut self, at: At, codes: &[u16], class_id: u16, method_id: u16) {
+        self.release_channel(at);
+        let closing = Channel { closing: true, ..Channel::default() };
+        let connection = self.connection(at.conn);
+        connection.channels.insert(at.channel, closing);
+        let received = self.next_received(at, "channel.close");
+        let Method::ChannelClose(close) = received.method() else {
+            panic!("channel.close with {codes:?} expected, got {received:?}");
+        };
+        let channel::Close { reply_code, .. } = close;
+        assert!(codes.contains(&reply_code), "{codes:?}: {close:?}");
+        let ids = (close.class_id, close.method_id);
+        assert_eq!(ids, (class_id, method_id), "{close:?}");
+    }
+
+    /// A mistake on the connection: it closes with this code.
+    pub fn connection_error(&mut self, conn: ConnId, code: u16) {
+        self.end_connection(conn);
+        let channel = 0;
+        let received = self.next_received(At { conn, channel }, "connection.close");
+        let Method::ConnectionClose(connection::Close { reply_code, .. }) = received.method()
+        else {
+            panic!("connection.close with {code} expected, got {received:?}");
+        };
+        assert_eq!(reply_code, code);
+    }
+
+    /// Everything that was sent is accounted for.
+    pub fn nothing_received(&mut self, conn: ConnId) {
+        let connection = self.connection(conn);
+        let unexpected = connection.received.front();
+        assert!(unexpected.is_none(), "nobody asked for {unexpected:?}");
+    }
+}

@@ -1,0 +1,235 @@
+//! What do declaring, deleting, binding and purging do?
+
+use leveret::amqp::Method;
+use leveret::amqp::method::{exchange, queue};
+
+use super::{At, Exchange, Queue, QueueId, Twin};
+use crate::ops::{Binding, End, ExchangeSpec, Op, QueueSpec};
+
+impl Twin {
+    /// A queue that has to be there (404) and open to the connection (405).
+    pub fn usable_queue(&mut self, at: At, name: &str, class: u16, method: u16) -> Option<QueueId> {
+        let Some(id) = self.queue_named(name) else {
+            self.channel_error(at, &[404], class, method);
+            return None;
+        };
+        if self.queues[&id].owner.is_some_and(|owner| owner != at.conn) {
+            self.channel_error(at, &[405], class, method);
+            return None;
+        }
+        Some(id)
+    }
+
+    pub fn apply_topology(&mut self, at: At, op: &Op) {
+        match op {
+            Op::DeclareQueue { queue, passive, spec, nowait } => {
+                self.declare_queue(at, queue, *passive, spec, *nowait)
+            }
+            Op::DeleteQueue { queue, if_unused, if_empty } => {
+                self.delete_queue(at, queue, *if_unused, *if_empty)
+            }
+            Op::Purge { queue } => self.purge(at, queue),
+            Op::DeclareExchange { exchange, spec } => self.declare_exchange(at, exchange, spec),
+            Op::DeleteExchange { exchange, if_unused } => {
+                let used = self.bindings.iter().any(|b| b.source == *exchange);
+                if *if_unused && used && self.exchanges.contains_key(exchange) {
+                    return self.channel_error(at, &[406], 40, 20);
+                }
+                self.remove_exchange(exchange);
+                self.reply(at, &Method::ExchangeDeleteOk(exchange::DeleteOk {}), None);
+            }
+            Op::Bind(binding) => self.bind(at, binding),
+            Op::Unbind(binding) => self.unbind(at, binding),
+            other => panic!("{other:?} is no topology"),
+        }
+    }
+
+    fn declare_queue(&mut self, at: At, name: &str, passive: bool, spec: &QueueSpec, nowait: bool) {
+        let known = self.queue_named(name);
+        let mut needs = None;
+        let id = match known {
+            _ if passive => match self.usable_queue(at, name, 50, 10) {
+                Some(id) => id,
+                None => return,
+            },
+            Some(id) => {
+                let found = &self.queues[&id];
+                let owner = spec.exclusive.then_some(at.conn);
+                if found.owner != owner {
+                    return self.channel_error(at, &[405], 50, 10);
+                }
+                let durable = spec.durable && !spec.exclusive;
+                if found.spec != (QueueSpec { durable, ..spec.clone() }) {
+                    return self.channel_error(at, &[406], 50, 10);
+                }
+                id
+            }
+            None => {
+                let id = self.create_queue(at, name, spec);
+                needs = self.queues[&id].spec.durable.then_some(self.stamp);
+                id
+            }
+        };
+        let now = self.now_ms;
+        let found = self.queues.get_mut(&id).unwrap();
+        found.used_at_ms = now;
+        let count = |count: usize| u32::try_from(count).unwrap();
+        let ok = queue::DeclareOk {
+            queue: name.as_bytes(),
+            message_count: count(found.ready.len()),
+            consumer_count: count(found.consumers.len()),
+        };
+        if !nowait {
+            self.reply(at, &Method::QueueDeclareOk(ok), needs);
+        }
+    }
+
+    fn create_queue(&mut self, at: At, name: &str, spec: &QueueSpec) -> QueueId {
+        let id = self.fresh();
+        let mut spec = spec.clone();
+        spec.durable &= !spec.exclusive;
+        if spec.durable {
+            self.topology_stamp = Some(self.stamp);
+        }
+        let queue = Queue {
+            name: name.into(),
+            owner: spec.exclusive.then_some(at.conn),
+            spec,
+            ready: Vec::new(),
+            unacked: 0,
+            consumers: Vec::new(),
+            overfull: false,
+            used_at_ms: self.now_ms,
+            born: self.stamp,
+        };
+        self.queues.insert(id, queue);
+        id
+    }
+
+    fn delete_queue(&mut self, at: At, name: &str, if_unused: bool, if_empty: bool) {
+        let mut message_count = 0;
+        if self.queue_named(name).is_some() {
+            let Some(id) = self.usable_queue(at, name, 50, 40) else {
+                return;
+            };
+            let found = &self.queues[&id];
+            let in_use = if_unused && !found.consumers.is_empty();
+            if in_use || (if_empty && !found.ready.is_empty()) {
+                return self.channel_error(at, &[406], 50, 40);
+            }
+            message_count = u32::try_from(found.ready.len()).unwrap();
+            self.remove_queue(id);
+        }
+        let ok = queue::DeleteOk { message_count };
+        self.reply(at, &Method::QueueDeleteOk(ok), None);
+    }
+
+    fn purge(&mut self, at: At, name: &str) {
+        let Some(id) = self.usable_queue(at, name, 50, 30) else {
+            return;
+        };
+        let ready = std::mem::take(&mut self.queues.get_mut(&id).unwrap().ready);
+        let message_count = u32::try_from(ready.len()).unwrap();
+        for copied in ready {
+            self.settled.push((id, copied, self.stamp));
+        }
+        let ok = queue::PurgeOk { message_count };
+        self.reply(at, &Method::QueuePurgeOk(ok), None);
+    }
+
+    fn declare_exchange(&mut self, at: At, name: &str, spec: &ExchangeSpec) {
+        let mut needs = None;
+        match self.exchanges.get(name) {
+            Some(found) if found.spec != *spec => return self.channel_error(at, &[406], 40, 10),
+            Some(_) => {}
+            None => {
+                let spec = spec.clone();
+                if spec.durable {
+                    self.topology_stamp = Some(self.stamp);
+                    needs = Some(self.stamp);
+                }
+                self.exchanges.insert(name.into(), Exchange { spec });
+            }
+        }
+        self.reply(at, &Method::ExchangeDeclareOk(exchange::DeclareOk {}), needs);
+    }
+
+    /// Both ends have to be there, and a queue open to the connection.
+    fn ends_exist(&mut self, at: At, binding: &Binding, bind: bool) -> bool {
+        let (class, method) = match (binding.end, bind) {
+            (End::Queue, true) => (50, 20),
+            (End::Queue, false) => (50, 50),
+            (End::Exchange, true) => (40, 30),
+            (End::Exchange, false) => (40, 40),
+        };
+        let mut codes = Vec::new();
+        if !self.exchanges.contains_key(&binding.source) {
+            codes.push(404);
+        }
+        match binding.end {
+            End::Exchange if self.exchanges.contains_key(&binding.destination) => {}
+            End::Exchange => codes.push(404),
+            End::Queue => match self.queue_named(&binding.destination) {
+                None => codes.push(404),
+                Some(id) if self.queues[&id].owner.is_some_and(|o| o != at.conn) => {
+                    codes.push(405);
+                }
+                Some(_) => {}
+            },
+        }
+        if codes.is_empty() {
+            return true;
+        }
+        self.channel_error(at, &codes, class, method);
+        false
+    }
+
+    fn is_durable(&self, binding: &Binding) -> bool {
+        let exchange = |name: &str| self.exchanges[name].spec.durable;
+        exchange(&binding.source)
+            && match binding.end {
+                End::Exchange => exchange(&binding.destination),
+                End::Queue => {
+                    let id = self.queue_named(&binding.destination).unwrap();
+                    self.queues[&id].spec.durable
+                }
+            }
+    }
+
+    fn bind(&mut self, at: At, binding: &Binding) {
+        if !self.ends_exist(at, binding, true) {
+            return;
+        }
+        let mut needs = None;
+        if !self.bindings.contains(binding) {
+            self.bindings.push(binding.clone());
+            if self.is_durable(binding) {
+                needs = Some(self.stamp);
+                self.topology_stamp = Some(self.stamp);
+            }
+        }
+        let ok = match binding.end {
+            End::Queue => Method::QueueBindOk(queue::BindOk {}),
+            End::Exchange => Method::ExchangeBindOk(exchange::BindOk {}),
+        };
+        self.reply(at, &ok, needs);
+    }
+
+    fn unbind(&mut self, at: At, binding: &Binding) {
+        if !self.ends_exist(at, binding, false) {
+            return;
+        }
+        if let Some(index) = self.bindings.iter().position(|other| other == binding) {
+            if self.is_durable(binding) {
+                self.topology_stamp = Some(self.stamp);
+            }
+            self.bindings.remove(index);
+            self.delete_if_unbound(&binding.source);
+        }
+        let ok = match binding.end {
+            End::Queue => Method::QueueUnbindOk(queue::UnbindOk {}),
+            End::Exchange => Method::ExchangeUnbindOk(exchange::UnbindOk {}),
+        };
+        self.reply(at, &ok, None);
+    }
+}

@@ -1,0 +1,120 @@
+//! What do commit and rollback do?
+
+use leveret::amqp::Method;
+use leveret::amqp::method::tx;
+
+use super::{At, Held, Mode, QueueId, Settlement, Twin};
+use crate::ops::{Overflow, Publish};
+
+/// A publish that waits for its commit.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    pub publish: Publish,
+    pub queues: Vec<QueueId>,
+}
+
+impl Twin {
+    /// The publishes and settlements of the open transaction; 406 when there is none.
+    fn take_transaction(&mut self, at: At, method: u16) -> Option<Parts> {
+        if let Mode::Transaction { publishes, settled } = &mut self.channel(at).mode {
+            return Some((std::mem::take(publishes), std::mem::take(settled)));
+        }
+        self.channel_error(at, &[406], 90, method);
+        None
+    }
+
+    /// Publishes first, then settlements, as one.
+    pub fn commit(&mut self, at: At) {
+        let Some((publishes, settled)) = self.take_transaction(at, 20) else {
+            return;
+        };
+        for Pending { publish, queues } in &publishes {
+            let gone = queues.iter().all(|queue| !self.queues.contains_key(queue));
+            if publish.mandatory && gone {
+                self.expect_return(at, publish);
+            }
+        }
+        let is_durable = |queue: &QueueId| self.queues.get(queue).is_some_and(|q| q.spec.durable);
+        let needs_disk = publishes.iter().any(|pending| {
+            let persistent = pending.publish.props.delivery_mode == Some(2);
+            persistent && pending.queues.iter().any(is_durable)
+        });
+        let acked = |(_, held, how): &(u64, Held, Settlement)| {
+            *how == Settlement::Ack && held.copied.durable && is_durable(&held.queue)
+        };
+        let needs = (needs_disk || settled.iter().any(acked)).then_some(self.stamp);
+        self.logging = needs_disk;
+        let refused = self.enqueue_all(publishes);
+        self.logging = false;
+        let (acks, others): (Vec<_>, Vec<_>) =
+            settled.into_iter().partition(|(_, _, how)| *how == Settlement::Ack);
+        for (_, held, how) in acks.into_iter().chain(others) {
+            self.settle_one(at, held, how);
+        }
+        if refused {
+            self.count("partial tx completion");
+            return self.channel_error(at, &[406], 90, 20);
+        }
+        self.count("committed");
+        self.reply(at, &Method::TxCommitOk(tx::CommitOk {}), needs);
+    }
+
+    /// Which are refused is settled before any of them is enqueued.
+    fn enqueue_all(&mut self, publishes: Vec<Pending>) -> bool {
+        let mut refused = false;
+        let mut accepted = Vec::new();
+        for Pending { publish, queues } in publishes {
+            let bytes = publish.body.len() as u64;
+            let full = |queue: &QueueId| {
+                self.refuses(*queue, bytes) || self.is_filled(*queue, bytes, &accepted)
+            };
+            let (full, rest): (Vec<_>, Vec<_>) = queues.iter().copied().partition(full);
+            refused |= !full.is_empty();
+            for queue in full {
+                self.dead_letter_refused(queue, &publish);
+            }
+            accepted.push((publish, rest));
+        }
+        let group = self.fresh();
+        for (publish, queues) in accepted {
+            let message = self.message_of(&publish);
+            let persistent = publish.props.delivery_mode == Some(2);
+            let place = self.own_place();
+            self.group = group;
+            self.add(&message, &queues, place, persistent, None);
+        }
+        refused
+    }
+
+    /// Whether those of the same transaction fill a queue that refuses what is too much.
+    fn is_filled(&self, queue: QueueId, bytes: u64, accepted: &[(Publish, Vec<QueueId>)]) -> bool {
+        let Some(found) = self.queues.get(&queue) else {
+            return false;
+        };
+        if found.spec.overflow == Overflow::DropHead {
+            return false;
+        }
+        let earlier = accepted.iter().filter(|(_, queues)| queues.contains(&queue));
+        let (mut messages, mut all_bytes) = (1, bytes);
+        for (publish, _) in earlier {
+            messages += 1;
+            all_bytes += publish.body.len() as u64;
+        }
+        found.too_long(messages, all_bytes)
+            && !self.consumers_take_all(queue, usize::try_from(messages).unwrap())
+    }
+
+    /// Publishes are forgotten; what was acked is outstanding again.
+    pub fn rollback(&mut self, at: At) {
+        let Some((_, settled)) = self.take_transaction(at, 30) else {
+            return;
+        };
+        let channel = self.channel(at);
+        let held = settled.into_iter().map(|(tag, held, _)| (tag, held));
+        channel.unacked.extend(held);
+        self.count("rolled back");
+        self.expect(at, &Method::TxRollbackOk(tx::RollbackOk {}));
+    }
+}
+
+type Parts = (Vec<Pending>, Vec<(u64, Held, Settlement)>);
