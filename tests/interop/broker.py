@@ -1,0 +1,75 @@
+"""The broker as a child process: started on a free port, killed, started again on the same data."""
+
+import re
+import signal
+import subprocess
+import threading
+
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 30
+LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
+
+
+class Broker:
+    """One broker process with its own data directory; `uri` is valid while it runs."""
+
+    def __init__(self, binary, data_dir):
+        self.binary = binary
+        self.data_dir = data_dir
+        self.port = None
+        self.process = None
+        self.output = []
+
+    @property
+    def uri(self):
+        """Where it listens, as guest on the vhost `/`."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    def start(self, port=0):
+        """Starts the process and returns when it said that it is listening; 0 is any free port."""
+        self.process = subprocess.Popen(
+            [
+                *(self.binary, "--port", str(port), "--management-port", "0"),
+                *("--data-dir", self.data_dir),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+        self.port = None
+        listening = threading.Event()
+        # The pipe has to be read for as long as the broker lives, or a full pipe would stop it.
+        threading.Thread(target=self._read, args=(self.process, listening), daemon=True).start()
+        if not listening.wait(START_TIMEOUT_S) or self.port is None:
+            self.kill()
+            said = "".join(self.output[-40:])
+            raise RuntimeError(f"{self.binary} never said 'listening on'; it said:\n{said}")
+        return self
+
+    def start_again(self):
+        """Starts it on the port that it had, where its clients look for it."""
+        return self.start(self.port)
+
+    def kill(self):
+        """Ends it as a power cut would, as far as the process is concerned: SIGKILL."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait(STOP_TIMEOUT_S)
+
+    def stop(self):
+        """Asks it to stop (SIGTERM) and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+    def _read(self, process, listening):
+        for line in process.stdout:
+            self.output.append(line)
+            found = LISTENING.search(line)
+            # The first such line is the AMQP listener's, others (management) come after it.
+            if found and not listening.is_set():
+                self.port = int(found.group(1))
+                listening.set()
+        listening.set()
