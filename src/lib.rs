@@ -35,7 +35,10 @@
 //! A queue that has messages and a consumer in line is *dirty*. The turn takes the dirty queues
 //! and asks [`broker::Broker::next_delivery`] until nobody can take more; each delivery is
 //! written into the outbox of its session, small bodies copied, large ones as slices of the
-//! mapped log. An ack sets one slot byte; changed slots are written once per turn.
+//! mapped log. An ack sets one slot byte; changed slots are written together, before anything is
+//! answered that the same client may rely on, and within 5 ms otherwise: a write there costs a
+//! page of its own in the next sync. An ack is not synced by itself: after a crash, a message
+//! that was acked in its last milliseconds may come once more, marked as redelivered.
 //!
 //! # The turn
 //!
