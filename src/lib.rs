@@ -46,7 +46,10 @@
 //!
 //! # Where this differs from what one might expect, and why
 //!
-//! - *Short strings are bytes*, not text, as in RabbitMQ. [`amqp::Name`] is the owned form.
+//! - *Short strings are bytes*, not text: any name that a client sends is a name. (RabbitMQ
+//!   wants UTF-8 in declarations and takes any bytes in publishes.) [`amqp::Name`] owns one.
+//! - *Delivery counts end at 254*, the last that a slot byte can hold, so a higher delivery limit
+//!   acts as 253.
 //! - *A transaction is one record* of the log, with one checksum, that holds its messages and
 //!   the slots that it settles: atomic by its make. When one of its messages has to be durable,
 //!   all of them are stored in it, so that ids grow in publish order.

@@ -149,6 +149,9 @@ pub fn merge_definitions(policy: Table<'_>, operator: Table<'_>) -> TableBuf {
     merged
 }
 
+/// The highest delivery limit that acts: deliveries are counted up to 254.
+pub const DELIVERY_LIMIT_MAX: u64 = 253;
+
 /// How often a message of a quorum queue is redelivered, unless something else is said.
 pub const QUORUM_DELIVERY_LIMIT: u64 = 20;
 
@@ -183,16 +186,17 @@ impl<'a> Sources<'a> {
         self.text(key).map(Name::from)
     }
 
-    /// A negative limit is none, also for a quorum queue.
+    /// A negative limit is none, also for a quorum queue; a high one acts as the highest.
     fn delivery_limit(self, kind: QueueKind) -> Option<u64> {
         let (argument, policy) = self.values("delivery-limit");
         let said = argument.is_some() || policy.is_some();
-        match kind {
+        let limit = match kind {
             QueueKind::Quorum if !said => Some(QUORUM_DELIVERY_LIMIT),
             QueueKind::Quorum | QueueKind::Classic | QueueKind::Stream => {
                 self.least("delivery-limit")
             }
-        }
+        };
+        limit.map(|limit| limit.min(DELIVERY_LIMIT_MAX))
     }
 }
 
@@ -238,6 +242,14 @@ mod tests {
     #[test]
     fn nothing_said_is_nothing_held() {
         assert_eq!(effective(&[], &[]), EffectiveArguments::default());
+    }
+
+    #[test]
+    fn a_delivery_limit_that_cannot_be_counted_to_acts_as_the_highest() {
+        let limit = |number| effective(&[("x-delivery-limit", Value::I64(number))], &[]);
+        assert_eq!(limit(253).delivery_limit, Some(253));
+        assert_eq!(limit(300).delivery_limit, Some(DELIVERY_LIMIT_MAX));
+        assert_eq!(limit(-1).delivery_limit, None);
     }
 
     #[test]
