@@ -213,6 +213,8 @@ pub struct Twin {
     /// A choice of the broker that cannot be seen has consequences: this run ends here.
     pub ambiguous: bool,
     pub group: u64,
+    /// Messages are buried whose order is the broker's choice.
+    pub burying_unordered: bool,
     /// All messages go to the durable log: they are in one transaction with one that has to.
     pub logging: bool,
     pub tally: Tally,

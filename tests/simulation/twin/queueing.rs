@@ -161,6 +161,7 @@ impl Twin {
         let deadline = found.deadline(&found.ready[index].message);
         if deadline.is_some_and(|at| at <= now) {
             let copied = found.ready.remove(index);
+            self.ambiguous |= self.burying_unordered && !found.consumers.is_empty();
             self.die(queue, copied, "expired");
         }
     }
@@ -199,7 +200,8 @@ impl Twin {
         {
             let lowest = found.priority_of(last);
             let candidates = found.first_of(lowest);
-            self.ambiguous |= candidates.len() > 1;
+            let by_bytes = self.burying_unordered && found.spec.max_bytes.is_some();
+            self.ambiguous |= candidates.len() > 1 || by_bytes;
             let copied = found.ready.remove(candidates[0]);
             self.die(queue, copied, "maxlen");
         }
@@ -285,7 +287,9 @@ impl Twin {
 
     /// Dead messages move. When time was a cause, the order among them is the broker's.
     pub fn bury(&mut self) {
-        let unordered = self.limbo.iter().any(|dying| dying.reason == "expired");
+        let by_time = self.limbo.iter().any(|dying| dying.reason == "expired");
+        let unordered = by_time && self.limbo.len() > 1;
+        self.burying_unordered = unordered;
         let batch = self.fresh();
         while let Some(dying) = self.limbo.pop_front() {
             let n = self.fresh();
@@ -297,6 +301,7 @@ impl Twin {
             };
             self.bury_one(dying, place);
         }
+        self.burying_unordered = false;
     }
 
     fn bury_one(&mut self, dying: Dying, place: Place) {
@@ -337,17 +342,17 @@ impl Twin {
     }
 
     fn dead_letter_targets(
-        &self,
+        &mut self,
         message: &Message,
         keys: &[String],
         reason: &str,
     ) -> Vec<QueueId> {
         let mut queues = self.route(&message.exchange, keys, &message.props);
         let bytes = message.body.len() as u64;
-        queues.retain(|queue| {
-            let name = &self.queues[queue].name;
-            !is_cycle(&message.props, reason, name) && !self.refuses(*queue, bytes)
-        });
+        queues.retain(|queue| !is_cycle(&message.props, reason, &self.queues[queue].name));
+        let reached = queues.len();
+        queues.retain(|queue| !self.refuses(*queue, bytes));
+        self.ambiguous |= self.burying_unordered && queues.len() < reached;
         queues
     }
 
