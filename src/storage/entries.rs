@@ -723,23 +723,4 @@ mod tests {
         queue.push_back(entry(5), &mut pool);
         queue.push_back(entry(5), &mut pool);
     }
-
-    /// `cargo test --release --lib entries -- --ignored --nocapture`
-    #[test]
-    #[ignore = "prints times"]
-    #[allow(clippy::disallowed_methods, reason = "it measures")]
-    fn times() {
-        let mut pool = pool();
-        for depth in [0_u64, 100, 1_500, 3_000, 1_000_000] {
-            let mut queue = EntryQueue::new();
-            (0..depth).for_each(|id| queue.push_back(entry(id), &mut pool));
-            let start = std::time::Instant::now();
-            for id in depth..depth + 10_000_000 {
-                queue.push_back(entry(id), &mut pool);
-                std::hint::black_box(queue.pop_front(&mut pool));
-            }
-            println!("depth {depth}: {:?} for ten push + pop", start.elapsed() / 1_000_000);
-            queue.clear(&mut pool);
-        }
-    }
 }
