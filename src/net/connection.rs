@@ -1,11 +1,13 @@
 //! What is a connection to the loop: a socket, what it is ready for, and its session.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use crate::broker::ConnectionKey;
 use crate::session::{SLICES_MAX, Session};
 
 /// One accepted socket.
@@ -79,6 +81,24 @@ impl Connection {
             timer_at: None,
             lingers_until: None,
             gone: false,
+        }
+    }
+
+    /// Puts it on the list of those with output, once.
+    #[inline]
+    pub fn touch(&mut self, touched: &mut Vec<ConnectionKey>, key: ConnectionKey) {
+        if !self.touched {
+            self.touched = true;
+            touched.push(key);
+        }
+    }
+
+    /// Puts it on the run queue, once.
+    #[inline]
+    pub fn enqueue(&mut self, run_queue: &mut VecDeque<ConnectionKey>, key: ConnectionKey) {
+        if !self.queued {
+            self.queued = true;
+            run_queue.push_back(key);
         }
     }
 

@@ -139,17 +139,11 @@ impl EventLoop {
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
                         connection.readable = true;
                         connection.read_closed |= event.is_read_closed();
-                        if !connection.queued {
-                            connection.queued = true;
-                            self.run_queue.push_back(key);
-                        }
+                        connection.enqueue(&mut self.run_queue, key);
                     }
                     if event.is_writable() {
                         connection.writable = true;
-                        if !connection.touched {
-                            connection.touched = true;
-                            self.touched.push(key);
-                        }
+                        connection.touch(&mut self.touched, key);
                     }
                 }
             }
@@ -232,10 +226,7 @@ impl EventLoop {
             connection.listed_held_back = true;
             self.held_back.push(key);
         }
-        if !connection.touched {
-            connection.touched = true;
-            self.touched.push(key);
-        }
+        connection.touch(&mut self.touched, key);
     }
 
     /// Space was found, or there is none: those that are held back go on, or are told why.
@@ -262,14 +253,8 @@ impl EventLoop {
                 continue;
             }
             connection.session.let_go_on(self.clock.now());
-            if !connection.queued {
-                connection.queued = true;
-                self.run_queue.push_back(key);
-            }
-            if !connection.touched {
-                connection.touched = true;
-                self.touched.push(key);
-            }
+            connection.enqueue(&mut self.run_queue, key);
+            connection.touch(&mut self.touched, key);
         }
     }
 
@@ -299,13 +284,12 @@ impl EventLoop {
         let closed = session.is_closed();
         let full = session.is_full();
         let ready = connection.readable && !waits && !full && !awaits_room;
-        if ready && !connection.queued && !connection.gone {
-            connection.queued = true;
-            self.run_queue.push_back(key);
+        let has_output = !session.outbox.is_empty() || closed;
+        if ready && !connection.gone {
+            connection.enqueue(&mut self.run_queue, key);
         }
-        if (!session.outbox.is_empty() || closed) && !connection.touched {
-            connection.touched = true;
-            self.touched.push(key);
+        if has_output {
+            connection.touch(&mut self.touched, key);
         }
         if awaits_room {
             self.hold_back(key);
@@ -327,8 +311,7 @@ impl EventLoop {
                 }
             }
         }
-        connection.queued = true;
-        self.run_queue.push_back(key);
+        connection.enqueue(&mut self.run_queue, key);
     }
 
     /// Asks the connections whose time has come what is due.
@@ -464,10 +447,7 @@ impl EventLoop {
                     continue;
                 };
                 connection.session.deliver(&mut self.broker, &delivery);
-                if !connection.touched {
-                    connection.touched = true;
-                    self.touched.push(key);
-                }
+                connection.touch(&mut self.touched, key);
             }
             self.broker.mark_dirty(queue);
         }
@@ -488,9 +468,8 @@ impl EventLoop {
             };
             connection.listed_confirming = connection.session.release_confirms(durable);
             some_are_done |= !connection.listed_confirming;
-            if !connection.session.outbox.is_empty() && !connection.touched {
-                connection.touched = true;
-                self.touched.push(key);
+            if !connection.session.outbox.is_empty() {
+                connection.touch(&mut self.touched, key);
             }
         }
         if some_are_done {
@@ -520,14 +499,8 @@ impl EventLoop {
             }
             connection.listed_waiting = false;
             connection.session.wait_is_over();
-            if !connection.queued {
-                connection.queued = true;
-                self.run_queue.push_back(key);
-            }
-            if !connection.touched {
-                connection.touched = true;
-                self.touched.push(key);
-            }
+            connection.enqueue(&mut self.run_queue, key);
+            connection.touch(&mut self.touched, key);
             false
         });
         self.waiting = waiting;
@@ -566,10 +539,8 @@ impl EventLoop {
                 self.warm.push(key);
                 self.sweep_at.get_or_insert(self.clock.now() + SWEEP_EVERY);
             }
-            let can_go_on = was_full && !connection.session.is_full() && !connection.queued;
-            if can_go_on {
-                connection.queued = true;
-                self.run_queue.push_back(key);
+            if was_full && !connection.session.is_full() {
+                connection.enqueue(&mut self.run_queue, key);
             }
             if connection.session.is_closed() && connection.session.outbox.is_empty() {
                 let until = self.clock.now() + LINGER;
