@@ -154,7 +154,6 @@ impl Broker {
         subject: &Subject,
         request: &BindRequest<'_>,
     ) -> Result<(ExchangeKey, Destination), AmqpError> {
-        self.refuse_default_exchange(request.source)?;
         match request.destination {
             DestinationName::Queue(REPLY_TO) => {
                 let text = "direct reply-to is no queue that can be bound";
@@ -164,10 +163,11 @@ impl Broker {
                 self.check_queue_access(subject, Access::Write, name)?;
             }
             DestinationName::Exchange(name) => {
-                self.refuse_default_exchange(name)?;
                 self.check_exchange_access(subject, Access::Write, name)?;
+                self.refuse_default_exchange(name)?;
             }
         }
+        self.refuse_default_exchange(request.source)?;
         self.check_exchange_access(subject, Access::Read, request.source)?;
         let source = self.existing_exchange(subject.vhost, request.source)?;
         self.check_topic_access(subject, Access::Read, source, request.routing_key)?;

@@ -52,16 +52,17 @@ impl Broker {
             self.touch_queue(key);
             return Ok(self.queue_counts(key));
         }
-        self.check_queue_access(subject, Access::Configure, request.name)?;
         let owner = request.exclusive.then_some(subject.connection);
         if !request.server_named {
             refuse_reserved("queue", request.name)?;
         }
+        self.check_queue_access(subject, Access::Configure, request.name)?;
         if let Some(key) = self.queue_named(subject.vhost, request.name) {
             self.check_queue_equivalence(key, owner, request)?;
             self.touch_queue(key);
             return Ok(self.queue_counts(key));
         }
+        self.check_dead_letter_access(subject, request)?;
         let vhost_name = self.vhost_name(subject.vhost);
         let resource = Resource::queue(&vhost_name, request.name);
         arguments::check_queue(resource, &request.traits())?;
@@ -203,6 +204,21 @@ impl Broker {
                 consumers: count(queue.line.members().len()),
             }
         })
+    }
+
+    /// What dies in a queue is read from it and written to its dead-letter exchange: its maker
+    /// has to be allowed both.
+    fn check_dead_letter_access(
+        &self,
+        subject: &Subject,
+        request: &QueueDeclare<'_>,
+    ) -> Result<(), AmqpError> {
+        let exchange = request.arguments.find(b"x-dead-letter-exchange");
+        let Some(exchange) = exchange.and_then(|value| value.text()) else {
+            return Ok(());
+        };
+        self.check_queue_access(subject, Access::Read, request.name)?;
+        self.check_exchange_access(subject, Access::Write, exchange)
     }
 
     fn check_exclusive_access(&self, subject: &Subject, key: QueueKey) -> Result<(), AmqpError> {

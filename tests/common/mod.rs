@@ -14,6 +14,7 @@ mod node;
 mod owned;
 mod process;
 mod server;
+mod users;
 mod verbs;
 
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
@@ -22,6 +23,7 @@ pub use node::{End, Node};
 pub use owned::*;
 pub use process::{Process, Refusal, spawn};
 pub use server::Server;
+pub use users::user;
 pub use verbs::{expiring, fields, persistent, prioritized, unique, word};
 
 pub use leveret::amqp::method::{access, basic, channel, confirm, connection, exchange, queue, tx};

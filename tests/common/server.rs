@@ -3,8 +3,10 @@
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use leveret::amqp::Name;
+use leveret::broker::{Broker, Users};
 use leveret::daemon;
-use leveret::storage::Gate;
+use leveret::storage::{Gate, HelperMode, StoreOptions};
 use tempfile::TempDir;
 
 /// A broker to test: one of this test's own in a thread, or the one that `LEVERET_TEST_URI` names.
@@ -31,7 +33,32 @@ impl Server {
         if let Ok(uri) = env::var("LEVERET_TEST_URI") {
             return Server { address: resolve(&uri), own: None };
         }
-        let directory = TempDir::new().expect("a temporary directory can be made");
+        Server::start_in(new_directory(), settings)
+    }
+
+    /// Starts a broker on a directory that somebody prepared: beside guest and `/` there are the
+    /// users, vhosts and policies that `prepare` makes. `None` for another broker, whose users are
+    /// not ours.
+    pub fn start_prepared(prepare: impl FnOnce(&mut Broker)) -> Option<Server> {
+        if env::var("LEVERET_TEST_URI").is_ok() {
+            eprintln!("not asked of the reference: its users are not the test's to make");
+            return None;
+        }
+        let directory = new_directory();
+        let options = StoreOptions {
+            directory: directory.path().to_path_buf(),
+            segment_bytes: StoreOptions::SEGMENT_BYTES,
+            helper: HelperMode::Thread { wake: Box::new(|| ()) },
+        };
+        let (mut broker, _) = Broker::open(directory.path(), options).expect("it opens");
+        broker.create_vhost(&Name::from("/"));
+        broker.put_user(Users::first_user("guest", "guest", "/").expect("it can be hashed"));
+        prepare(&mut broker);
+        broker.close().expect("it is kept");
+        Some(Server::start_in(directory, daemon::Config::default()))
+    }
+
+    fn start_in(directory: TempDir, settings: daemon::Config) -> Server {
         let config = daemon::Config {
             data_dir: directory.path().to_path_buf(),
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
@@ -61,6 +88,10 @@ impl Server {
         }
         reference
     }
+}
+
+fn new_directory() -> TempDir {
+    TempDir::new().expect("a temporary directory can be made")
 }
 
 /// `amqp://user:password@host:port/vhost`, of which only host and port count.
