@@ -8,6 +8,7 @@ use crate::amqp::{
     AmqpError, Frame, FrameKind, Method, Name, Properties, PropertyList, ReplyCode, TableBuf,
     Value, encoder,
 };
+use crate::broker::death::sender_keys;
 use crate::broker::delayed::Delay;
 use crate::broker::publish::PERSISTENT;
 use crate::broker::reply::REPLY_TO;
@@ -311,7 +312,9 @@ fn resolve(
     let reply_to = reply_address(properties, channel.reply_to.as_ref())?;
     properties.expiration.map(parse_expiration).transpose()?;
     let copies = check_copies(properties)?;
-    broker.check_topic_access(subject, Access::Write, exchange, publish.routing_key)?;
+    for key in sender_keys(publish.routing_key, properties.headers) {
+        broker.check_topic_access(subject, Access::Write, exchange, key)?;
+    }
     if let Some(claimed) = properties.user_id
         && claimed != subject.user.as_bytes()
         && !broker.may_impersonate(&subject.user)
