@@ -137,7 +137,7 @@ impl Session {
     ) -> Result<(), AmqpError> {
         self.capabilities = Capabilities::read(start_ok.client_properties);
         let (user, password) = credentials(start_ok)?;
-        let loopback = self.peer.ip().is_loopback();
+        let loopback = self.is_local();
         match broker.authenticate(user, password, loopback) {
             Ok(user) => {
                 let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);
@@ -212,6 +212,12 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the client is on this host; a socket for both versions of IP has an IPv4 client's
+    /// address in the form of IPv6.
+    fn is_local(&self) -> bool {
+        self.peer.ip().to_canonical().is_loopback()
+    }
+
     /// `connection.update-secret`: the new password has to be the user's (RabbitMQ).
     pub(super) fn update_secret(
         &mut self,
@@ -219,7 +225,7 @@ impl Session {
         update: &connection::UpdateSecret<'_>,
     ) -> Result<(), AmqpError> {
         let user = self.subject().user.clone();
-        let loopback = self.peer.ip().is_loopback();
+        let loopback = self.is_local();
         if broker.authenticate(user.as_bytes(), update.new_secret, loopback).is_err() {
             let text = "New secret was refused by one of the backends";
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 70));
