@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod binding;
 pub mod binds;
 pub mod commit;
+pub mod connections;
 pub mod consistent_hash;
 pub mod consume;
 pub mod consumer;
@@ -96,6 +97,10 @@ pub struct Broker {
     queues: Arena<QueueKey, Queue>,
     consumers: Arena<ConsumerKey, Consumer>,
     channels: Arena<ChannelKey, ChannelCredit>,
+    /// Whose each open connection is.
+    logins: HashMap<ConnectionKey, Name>,
+    /// The most connections at a time.
+    connections_max: Option<u32>,
     /// The exclusive queues of each connection.
     owned_queues: HashMap<ConnectionKey, Vec<QueueKey>>,
     users: Users,

@@ -48,6 +48,8 @@ impl Broker {
             queues: Arena::new(),
             consumers: Arena::new(),
             channels: Arena::new(),
+            logins: HashMap::new(),
+            connections_max: None,
             owned_queues: HashMap::new(),
             users: Users::new(),
             scratch,

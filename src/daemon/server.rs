@@ -149,7 +149,7 @@ impl Node {
         broker.start_clock(clock.unix_ms());
         let mut event_loop = EventLoop::new(wakeup, broker, limits(config));
         if let Some(connections_max) = config.connection_max {
-            event_loop.limit_connections(usize::try_from(connections_max).unwrap_or(usize::MAX));
+            event_loop.limit_connections(connections_max);
         }
         let mut addresses = Vec::new();
         for &address in &config.listeners {

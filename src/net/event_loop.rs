@@ -29,7 +29,7 @@ pub struct EventLoop {
     pub(super) broker: Broker,
     pub(super) limits: Limits,
     pub(super) connections: Arena<ConnectionKey, Connection>,
-    pub(super) connections_max: Option<usize>,
+    pub(super) sockets_max: Option<usize>,
     pub(super) listeners: Vec<Listener>,
     pub(super) commands: Receiver<Command>,
     pub(super) timers: Timers,
@@ -120,6 +120,10 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 /// Listeners have the tokens from here upwards.
 const LISTENERS: usize = usize::MAX - 1024;
 
+/// So many sockets more than connections are accepted: handshakes, and clients that have to be
+/// told that there are too many.
+const SOCKETS_BEYOND_MAX: usize = 64;
+
 /// How many events one poll brings.
 const EVENTS_PER_TURN_MAX: usize = 1024;
 
@@ -183,7 +187,7 @@ impl EventLoop {
             broker,
             limits,
             connections: Arena::new(),
-            connections_max: None,
+            sockets_max: None,
             listeners: Vec::new(),
             commands: wakeup.commands,
             timers: Timers::default(),
@@ -209,9 +213,12 @@ impl EventLoop {
         }
     }
 
-    /// Allows this many connections at a time.
-    pub fn limit_connections(&mut self, connections_max: usize) {
-        self.connections_max = Some(connections_max);
+    /// Allows this many connections at a time. A few more sockets are accepted, so that their
+    /// clients can be told.
+    pub fn limit_connections(&mut self, connections_max: u32) {
+        self.broker.limit_connections(Some(connections_max));
+        let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
+        self.sockets_max = Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX));
     }
 
     /// Listens for AMQP on this address; where it really listens.

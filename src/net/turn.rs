@@ -561,7 +561,7 @@ impl EventLoop {
         let now = self.clock.now();
         for index in 0..self.listeners.len() {
             while let Some((socket, peer)) = self.listeners[index].accept(now) {
-                let full = self.connections_max.is_some_and(|max| self.connections.len() >= max);
+                let full = self.sockets_max.is_some_and(|max| self.connections.len() >= max);
                 if full {
                     warn!("{peer}: refused, {} connections are open", self.connections.len());
                     continue;

@@ -46,6 +46,7 @@ impl Session {
             }
         }
         broker.delete_exclusive_queues(self.key);
+        broker.forget_connection(self.key);
     }
 
     /// A mistake on a channel: `channel.close` with the error; the rest of the connection

@@ -202,9 +202,11 @@ impl Session {
         let Some(vhost) = broker.vhost_named(open.virtual_host) else {
             return refuse(format!("vhost {name} not found"));
         };
+        broker.check_connection_limits(&user).map_err(|error| error.at(10, 40))?;
         if !broker.may_enter(&user, vhost) {
             return refuse(format!("access to vhost '{name}' refused for user '{user}'"));
         }
+        broker.note_connection(self.key, &user);
         self.heartbeat.negotiated(self.limits.heartbeat_s, now);
         self.send(0, &Method::ConnectionOpenOk(connection::OpenOk {}));
         info!("{}: user '{user}' is connected to vhost '{name}'", self.peer);

@@ -319,6 +319,7 @@ impl Session {
             let text = "expected 'channel.open'";
             return Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id));
         }
+        broker.check_channel_limit(&self.subject().user).map_err(|error| error.at(20, 10))?;
         let slot = usize::from(number);
         if self.channels.len() <= slot {
             self.channels.resize_with(slot + 1, || None);

@@ -1,0 +1,64 @@
+//! Whose connections are open, and may there be more of them?
+//!
+//! A connection counts from its `connection.open` until its session ends. Only users that have a
+//! limit are counted, when they open something: no number has to be kept right.
+
+use crate::amqp::{AmqpError, Name, ReplyCode};
+use crate::broker::Broker;
+use crate::broker::key::ConnectionKey;
+
+impl Broker {
+    /// The most connections at a time (`connection_max`); `None` = no limit.
+    pub fn limit_connections(&mut self, connections_max: Option<u32>) {
+        self.connections_max = connections_max;
+    }
+
+    /// 530 when the node or the user has as many connections as it may.
+    pub fn check_connection_limits(&self, user: &Name) -> Result<(), AmqpError> {
+        let open = self.logins.len();
+        if let Some(max) = self.connections_max.filter(|&max| is_reached(max, open)) {
+            let text = format!("connection refused: node connection limit ({max}) is reached");
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
+        }
+        let max = self.users.find(user).and_then(|user| user.connections_max);
+        let of_user = || self.logins.values().filter(|&other| other == user).count();
+        if let Some(max) = max.filter(|&max| is_reached(max, of_user())) {
+            let text = format!(
+                "connection refused for user '{user}': user connection limit ({max}) is reached"
+            );
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
+        }
+        Ok(())
+    }
+
+    /// 530 when the user has as many channels as it may, over all of its connections.
+    pub fn check_channel_limit(&self, user: &Name) -> Result<(), AmqpError> {
+        let Some(max) = self.users.find(user).and_then(|user| user.channels_max) else {
+            return Ok(());
+        };
+        let channels = self.channels.iter().map(|(_, channel)| channel.connection);
+        let open = channels.filter(|connection| self.logins.get(connection) == Some(user)).count();
+        if is_reached(max, open) {
+            let text = format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user \
+                 limit of ({max})"
+            );
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
+        }
+        Ok(())
+    }
+
+    /// The user's connection is open.
+    pub fn note_connection(&mut self, connection: ConnectionKey, user: &Name) {
+        self.logins.insert(connection, user.clone());
+    }
+
+    /// The connection is no longer open; one that never was is fine.
+    pub fn forget_connection(&mut self, connection: ConnectionKey) {
+        self.logins.remove(&connection);
+    }
+}
+
+fn is_reached(max: u32, open: usize) -> bool {
+    usize::try_from(max).is_ok_and(|max| open >= max)
+}
