@@ -286,7 +286,7 @@ impl Ring {
     }
 
     /// Appends the end record to the active segment, which is active no more.
-    fn seal_active(&mut self) {
+    pub(super) fn seal_active(&mut self) {
         let Some(active) = self.active.take() else {
             return;
         };

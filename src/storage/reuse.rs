@@ -141,6 +141,7 @@ impl Ring {
     pub(super) fn maintain(&mut self, helper: &mut Helper, ids: Ids) -> Result<(), StorageError> {
         self.collect_dead(helper)?;
         self.drop_stale_spares();
+        self.leave_dead_active(ids);
         while self.spares.len() + self.in_flight < SPARES {
             if let Some(index) = self.free.pop() {
                 if self.durable_ring {
@@ -161,6 +162,22 @@ impl Ring {
             }
         }
         self.remove_excess(helper)
+    }
+
+    /// On a full disk the active segment may be the only one that was used: what was settled in it
+    /// is room again only when another one takes its place.
+    fn leave_dead_active(&mut self, ids: Ids) {
+        let Some(active) = self.active.filter(|_| self.durable_ring && self.no_space) else {
+            return;
+        };
+        let segment = self.segment(active);
+        if segment.live > 0 || segment.room() >= self.segment_bytes as usize / 2 {
+            return;
+        }
+        if let Some(spare) = self.spares.pop_front() {
+            self.seal_active();
+            self.activate(spare, ids);
+        }
     }
 
     /// Moves dead segments that are reusable to the free ones.

@@ -259,6 +259,46 @@ fn a_full_disk_stops_publishing_but_neither_moves_nor_settling() {
     assert_eq!(replay(&mut store).len(), 2);
 }
 
+/// With one segment in use and one kept back, everything could be settled and still there was no
+/// room: nothing ever left the active segment.
+#[test]
+fn on_a_full_disk_what_was_settled_in_the_active_segment_becomes_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    turn(&mut store);
+    watch::set_full(true);
+    for _ in 0..3 {
+        let mut sent = Vec::new();
+        while let Ok(appended) = store.append(&publication(true, &[QueueId(1)], &[1; 5000])) {
+            sent.push(appended);
+            turn(&mut store);
+            assert!(sent.len() < 100);
+        }
+        assert!(store.is_disk_full() && store.room_bytes(true) < 6000);
+        // Whatever lies in other segments stays alive.
+        let active = sent.last().expect("some were taken").entry.at.segment;
+        sent.retain(|sent| sent.entry.at.segment == active);
+        let last = sent.pop().expect("the last one is there");
+        for sent in sent {
+            store.settle(sent.entry.at, sent.first_slot);
+        }
+        turn(&mut store);
+        turn(&mut store);
+        assert!(store.room_bytes(true) < 6000, "one is alive");
+        store.settle(last.entry.at, last.first_slot);
+        for _ in 0..4 {
+            turn(&mut store);
+        }
+        assert!(store.room_bytes(true) > 40_000, "{:?}", store.counters());
+        assert_eq!(store.counters().segments_spare, 1, "one is kept");
+    }
+    watch::set_full(false);
+    publish(&mut store, 1, b"alive");
+    store.close().unwrap();
+    let found = replay(&mut open(directory.path()));
+    assert_eq!(bodies(&found).last(), Some(&b"alive".as_slice()));
+}
+
 #[test]
 fn a_full_disk_does_not_keep_the_store_from_starting() {
     let directory = tempfile::tempdir().unwrap();
