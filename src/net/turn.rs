@@ -182,7 +182,7 @@ impl EventLoop {
         if connection.session.waits_for().is_some() || connection.session.is_full() {
             return;
         }
-        if connection.session.publishes() && !self.broker.has_room() {
+        if connection.session.awaits_room() && !self.broker.has_room() {
             return self.hold_back(key);
         }
         let kept = connection.unread.len();

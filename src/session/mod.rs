@@ -59,9 +59,7 @@ pub struct Session {
     answered: bool,
     /// A channel has publishes that are not confirmed.
     confirming: bool,
-    /// It published at least once.
-    publishes: bool,
-    /// What it sent next is a publish that the log has no room for.
+    /// What it sent next is a publish or a commit that the log has no room for.
     awaits_room: bool,
     /// It was told that it is held back (`connection.blocked`).
     blocked: bool,
@@ -139,7 +137,6 @@ impl Session {
             wait: None,
             answered: false,
             confirming: false,
-            publishes: false,
             awaits_room: false,
             blocked: false,
             full: false,

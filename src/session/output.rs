@@ -189,11 +189,6 @@ impl Session {
         self.awaits_room
     }
 
-    /// Whether the client published anything on this connection.
-    pub fn publishes(&self) -> bool {
-        self.publishes
-    }
-
     /// Whether the outbox takes no more: nothing is read until the client took some of it.
     pub fn is_full(&self) -> bool {
         self.full

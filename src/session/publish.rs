@@ -31,6 +31,9 @@ struct Arrived<'a> {
 /// Class and method of `basic.publish`, as a frame's payload begins with them.
 const PUBLISH_IDS: [u8; 4] = [0, 60, 0, 40];
 
+/// Class and method of `tx.commit`.
+const COMMIT_IDS: [u8; 4] = [0, 90, 0, 20];
+
 /// The longest time to live in milliseconds.
 const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 
@@ -62,13 +65,17 @@ impl Session {
         Ok(whole.consumed)
     }
 
-    /// The first publish of a connection while the log has no room is not taken: from the
-    /// second one on the connection is not even read.
+    /// What needs room in the log is not taken while there is none, and from then on the
+    /// connection is not even read. Whatever came before it is taken: acks make room.
     pub(super) fn must_wait_for_room(&mut self, broker: &Broker, frame: &Frame<'_>) -> bool {
-        let publishes = self.publishes
-            || frame.kind == FrameKind::Method && frame.payload.starts_with(&PUBLISH_IDS);
-        self.publishes = publishes;
-        self.awaits_room = publishes && !broker.has_room();
+        let needs_room = match frame.kind {
+            FrameKind::Method => {
+                frame.payload.starts_with(&PUBLISH_IDS) || frame.payload.starts_with(&COMMIT_IDS)
+            }
+            FrameKind::Header | FrameKind::Body => true,
+            FrameKind::Heartbeat => false,
+        };
+        self.awaits_room = needs_room && !broker.has_room();
         self.awaits_room
     }
 

@@ -314,6 +314,7 @@ impl Runner {
             }
             let result = match &job {
                 Job::Sync(sync) if self.gate.takes_failure() => failed_sync(sync),
+                Job::Create(create) if self.gate.is_disk_full() => found_no_space(create),
                 Job::Sync(_) | Job::Create(_) | Job::Prepare(_) | Job::Remove(_) => step(job),
             };
             match result {
@@ -352,6 +353,12 @@ fn failed_sync(sync: &SyncJob) -> Step {
     let path = sync.files.first().map(|file| file.path.clone()).unwrap_or_default();
     let source = io::Error::other("a failure that a test asked for");
     Step::Done(Answer::Failed(StorageError::Io { doing: "syncing", path, source }))
+}
+
+/// What a test asked for with [`Gate::fill_disk`].
+fn found_no_space(create: &CreateJob) -> Step {
+    let error = io::ErrorKind::StorageFull.into();
+    Step::Done(Answer::NoSpace { durable: create.durable, error })
 }
 
 // The only clock of the storage: how long a sync took is a figure for the operator and decides
@@ -474,6 +481,7 @@ pub struct Gate {
 struct GateState {
     held: bool,
     fail_next_sync: bool,
+    disk_full: bool,
 }
 
 impl Gate {
@@ -491,6 +499,15 @@ impl Gate {
     /// The next sync that the helper begins fails, as it does on a broken disk.
     pub fn fail_next_sync(&self) {
         self.state().fail_next_sync = true;
+    }
+
+    /// From now on there is no space for another segment, or there is again.
+    pub fn fill_disk(&self, full: bool) {
+        self.state().disk_full = full;
+    }
+
+    fn is_disk_full(&self) -> bool {
+        self.state().disk_full
     }
 
     fn takes_failure(&self) -> bool {

@@ -57,6 +57,12 @@ owned! {
     ConnectionOpenOk = ConnectionOpenOk, "connection.open-ok" {}
     /// connection.close-ok
     ConnectionCloseOk = ConnectionCloseOk, "connection.close-ok" {}
+    /// connection.blocked
+    Blocked = ConnectionBlocked, "connection.blocked" {
+        reason: String = |m: &connection::Blocked<'_>| text(m.reason),
+    }
+    /// connection.unblocked
+    Unblocked = ConnectionUnblocked, "connection.unblocked" {}
     /// connection.update-secret-ok
     UpdateSecretOk = ConnectionUpdateSecretOk, "connection.update-secret-ok" {}
     /// channel.open-ok

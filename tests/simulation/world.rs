@@ -312,7 +312,7 @@ impl World {
         let now = self.now();
         let client = self.clients.get_mut(&conn).unwrap();
         let session = &mut client.session;
-        let held_back = session.publishes() && !has_room;
+        let held_back = session.awaits_room() && !has_room;
         if session.waits_for().is_some() || session.is_full() || held_back {
             return Ok(());
         }

@@ -1,0 +1,237 @@
+//! Who is told that publishers are held back, when, and what goes on meanwhile?
+//!
+//! The disk of these brokers is full on demand: publishes find room in two small segments, and
+//! then none.
+
+mod common;
+
+use common::*;
+use leveret::daemon::Config;
+use leveret::storage::Gate;
+
+/// So many messages of [`BODY`] fit in no case.
+const TOO_MANY: u64 = 40;
+const BODY: [u8; 10_000] = [7; 10_000];
+
+/// `None` for another broker, whose disk is not ours to fill.
+fn server() -> Option<(Server, Gate)> {
+    let server = Server::start_with(Config { segment_bytes: 64 << 10, ..Config::default() });
+    let gate = server.gate()?.clone();
+    Some((server, gate))
+}
+
+/// Publishes more than fits; channel 1 confirms.
+fn publish_too_much(publisher: &mut Client, queue: &str) {
+    publisher.confirm_select(1);
+    for _ in 0..TOO_MANY {
+        publisher.publish_with(1, "", queue, &persistent(), &BODY);
+    }
+}
+
+/// Little room may be made at a time: it may be held back again, each time with a word at the
+/// beginning and one at the end.
+fn expect_all_confirmed(publisher: &mut Client) {
+    let mut confirmed = 0;
+    let mut blocked = None;
+    while confirmed < TOO_MANY {
+        let event = publisher.next_of(&[0, 1]);
+        if event.channel == 0 {
+            let is_blocked = matches!(event.method(), Method::ConnectionBlocked(_));
+            assert_ne!(blocked, Some(is_blocked), "told twice: {:?}", event.method());
+            blocked = Some(is_blocked);
+        } else {
+            let ack = event.expect::<Ack>();
+            confirmed = if ack.multiple { ack.tag } else { confirmed + 1 };
+        }
+    }
+}
+
+fn expect_blocked(publisher: &mut Client) {
+    assert_eq!(publisher.expect::<Blocked>(0).reason, "low on disk");
+}
+
+#[test]
+fn publisher_is_told_once_that_it_is_blocked_and_once_that_it_is_not() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    let mut publisher = Client::connect(server.address());
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    // Its further publishes are no further change.
+    publisher.publish_with(1, "", &queue, &persistent(), &BODY);
+    witness.round_trip(1);
+    publisher.expect_silence(0);
+    gate.fill_disk(false);
+    publisher.expect::<Unblocked>(0);
+    expect_all_confirmed(&mut publisher);
+    witness.wait_for_messages(1, &queue, 41);
+    publisher.expect_silence(0);
+}
+
+#[test]
+fn every_publisher_is_told_by_itself() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    gate.fill_disk(true);
+    let mut publishers: Vec<_> = (0..3).map(|_| Client::connect(server.address())).collect();
+    for publisher in &mut publishers {
+        publish_too_much(publisher, &queue);
+        expect_blocked(publisher);
+    }
+    gate.fill_disk(false);
+    for publisher in &mut publishers {
+        publisher.expect::<Unblocked>(0);
+        expect_all_confirmed(publisher);
+    }
+    assert_eq!(u64::from(witness.inspect(1, &queue).messages), 3 * TOO_MANY);
+}
+
+#[test]
+fn connection_is_told_when_it_publishes_during_the_alarm_and_not_before() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    let mut earlier = Client::connect(server.address());
+    earlier.store(2, &queue, &["before the alarm"]);
+    let mut publisher = Client::connect(server.address());
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    let mut later = Client::connect(server.address());
+    for client in [&mut witness, &mut earlier, &mut later] {
+        client.expect_nothing_before(0, 1);
+    }
+    for client in [&mut earlier, &mut later] {
+        client.publish(1, "", &queue, "during the alarm");
+        expect_blocked(client);
+    }
+    gate.fill_disk(false);
+    for client in [&mut earlier, &mut later, &mut publisher] {
+        client.expect::<Unblocked>(0);
+    }
+    witness.expect_nothing_before(0, 1);
+}
+
+#[test]
+fn client_that_did_not_announce_it_is_held_back_without_a_word() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    let properties = Options::announcing(&["publisher_confirms"]);
+    let options = Options { properties, ..Default::default() };
+    let mut publisher = Client::connect_with(server.address(), &options);
+    publisher.open(1);
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    // Somebody else is told, so the alarm is on.
+    let mut other = Client::connect(server.address());
+    publish_too_much(&mut other, &queue);
+    expect_blocked(&mut other);
+    publisher.expect_silence(0);
+    assert!(u64::from(witness.inspect(1, &queue).messages) < TOO_MANY);
+    gate.fill_disk(false);
+    expect_all_confirmed(&mut publisher);
+    publisher.expect_silence(0);
+}
+
+#[test]
+fn socket_of_a_blocked_connection_is_not_read() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    let mut publisher = Client::connect(server.address());
+    publisher.open(2);
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    let name = unique("late");
+    let declare = queue::Declare { queue: name.as_bytes(), ..Default::default() };
+    publisher.send(2, declare);
+    publisher.expect_nothing_yet(2, &mut witness);
+    witness.send(1, queue::Declare { passive: true, ..declare });
+    witness.expect_channel_error(1, 404, "NOT_FOUND - no queue");
+    gate.fill_disk(false);
+    expect_all_confirmed(&mut publisher);
+    assert_eq!(publisher.expect::<DeclareOk>(2).queue, name);
+}
+
+#[test]
+fn consumers_and_acks_go_on_during_the_alarm_and_end_it() {
+    let Some((server, gate)) = server() else { return };
+    let mut consumer = Client::connect(server.address());
+    let queue = consumer.durable_queue(1);
+    let mut publisher = Client::connect(server.address());
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    consumer.consume(1, &queue);
+    for _ in 0..TOO_MANY {
+        let tag = consumer.expect_delivery(1).tag;
+        consumer.ack(1, tag);
+    }
+    // The disk is as full as before: acks alone made room.
+    publisher.expect::<Unblocked>(0);
+    expect_all_confirmed(&mut publisher);
+    consumer.expect_silence(0);
+}
+
+/// Such a connection once was not read from the moment that the disk was full, so that its acks,
+/// which make room, waited for room.
+#[test]
+fn acks_of_a_connection_that_published_before_the_alarm_are_taken() {
+    let Some((server, gate)) = server() else { return };
+    let mut worker = Client::connect(server.address());
+    let queue = worker.durable_queue(1);
+    worker.store(2, &queue, &["a job"]);
+    let job = worker.get(1, &queue).expect("it is there");
+    let mut publisher = Client::connect(server.address());
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    worker.ack(1, job.tag);
+    worker.open(2);
+    worker.send(2, queue::Purge { queue: queue.as_bytes(), nowait: false });
+    worker.expect::<PurgeOk>(2);
+    publisher.expect::<Unblocked>(0);
+    worker.expect_nothing_before(0, 1);
+}
+
+#[test]
+fn heartbeat_while_blocked_is_sent_and_not_demanded() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    let options = Options { heartbeat: 1, ..Default::default() };
+    let mut publisher = Client::connect_with(server.address(), &options);
+    publisher.open(1);
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    // Six of the broker's heartbeats are three seconds: longer than two silent intervals.
+    for _ in 0..6 {
+        publisher.expect_heartbeat();
+    }
+    gate.fill_disk(false);
+    publisher.expect::<Unblocked>(0);
+    expect_all_confirmed(&mut publisher);
+}
+
+#[test]
+fn blocked_connection_that_vanishes_costs_nobody_anything() {
+    let Some((server, gate)) = server() else { return };
+    let mut witness = Client::connect(server.address());
+    let queue = witness.durable_queue(1);
+    let mut publisher = Client::connect(server.address());
+    gate.fill_disk(true);
+    publish_too_much(&mut publisher, &queue);
+    expect_blocked(&mut publisher);
+    publisher.vanish();
+    witness.round_trip(1);
+    gate.fill_disk(false);
+    let mut other = Client::connect(server.address());
+    publish_too_much(&mut other, &queue);
+    expect_all_confirmed(&mut other);
+}
