@@ -2,12 +2,14 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::env;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use common::*;
 use leveret::amqp::PROTOCOL_HEADER;
+use tempfile::TempDir;
 
 const REFUSED: &str = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. \
                        For details see the broker logfile.";
@@ -465,6 +467,82 @@ fn a_client_that_goes_with_its_last_words_is_noticed() {
     socket.shutdown(Shutdown::Write).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut said = Vec::new();
-    let end = socket.read_to_end(&mut said);
-    assert!(end.is_ok(), "the broker does not close: {end:?}");
+    let end = socket.read_to_end(&mut said).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)), "it is left open: {end:?}");
+}
+
+#[test]
+fn handshake_methods_out_of_order_are_504() {
+    let server = Server::start();
+    let open = connection::Open { virtual_host: b"/" };
+    let mut starting = Client::raw(server.address());
+    starting.send_bytes(&PROTOCOL_HEADER);
+    starting.expect::<Start>(0);
+    starting.send(0, open);
+    let mut tuning = Client::raw(server.address());
+    tuning.log_in(&Options::default());
+    tuning.expect::<Tune>(0);
+    tuning.send(0, open);
+    for (client, state) in [(&mut starting, "starting"), (&mut tuning, "tuning")] {
+        let text = format!("CHANNEL_ERROR - unexpected method in connection state {state}");
+        expect_refusal(&server, client, 504, &text);
+    }
+}
+
+#[test]
+fn heartbeat_0_is_off() {
+    let server = Server::start();
+    let with = |seconds| options(|options| options.heartbeat = seconds);
+    let mut client = Client::connect_with(server.address(), &with(0));
+    // Others that are silent from now on are closed, one after the other, by their heartbeats.
+    for _ in 0..2 {
+        Client::connect_with(server.address(), &with(1)).expect_closed();
+    }
+    client.expect_no_heartbeat();
+    client.open(1);
+}
+
+#[test]
+fn update_secret_takes_another_password() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let secret = connection::UpdateSecret { new_secret: b"another", reason: b"renewal" };
+    client.call::<UpdateSecretOk>(0, secret);
+    client.round_trip(1);
+}
+
+#[test]
+fn strangers_are_named_in_the_log() {
+    if env::var("LEVERET_TEST_URI").is_ok() {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let process = Process::start(&home.path().join("data"), 16 << 20);
+    for hello in [b"GET / HTTP/1.1\r\n".as_slice(), &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0, 1]] {
+        let mut client = Client::raw(process.address());
+        client.send_bytes(hello);
+        client.expect_bytes(&PROTOCOL_HEADER);
+        client.expect_closed();
+    }
+    let log = process.terminate().join("\n");
+    for protocol in ["this looks like HTTP", "this looks like TLS"] {
+        assert!(log.contains(protocol), "no {protocol:?} in:\n{log}");
+    }
+}
+
+#[test]
+fn shutdown_is_320_on_every_connection() {
+    if env::var("LEVERET_TEST_URI").is_ok() {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let process = Process::start(&home.path().join("data"), 16 << 20);
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(process.address())).collect();
+    process.tell_to_stop();
+    for client in &mut clients {
+        let text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
+        let close = client.expect_connection_error(320, text);
+        assert_eq!((close.text.as_str(), close.offender), (text, (0, 0)));
+    }
+    drop(process.terminate());
 }

@@ -80,7 +80,7 @@ impl Session {
             | M::BasicPublish(_) | M::BasicReturn(_) | M::BasicDeliver(_) | M::BasicGetOk(_)
             | M::BasicGetEmpty(_) | M::BasicRecoverOk(_) | M::ConfirmSelectOk(_)
             | M::TxSelectOk(_) | M::TxCommitOk(_) | M::TxRollbackOk(_) => {
-                Err(not_for_clients(&method))
+                Err(AmqpError::connection(ReplyCode::CommandInvalid, "unimplemented method"))
             },
         }
     }
@@ -320,10 +320,4 @@ fn settle_one(broker: &mut Broker, mode: &mut Mode, tag: u64, held: Held, settle
 
 fn negative(requeue: bool) -> Settlement {
     if requeue { Settlement::Requeue } else { Settlement::Reject }
-}
-
-/// 503: a method that only a server sends, or that belongs on channel 0.
-fn not_for_clients(method: &Method<'_>) -> AmqpError {
-    let text = format!("{} is not for clients to send here", method.name());
-    AmqpError::connection(ReplyCode::CommandInvalid, text)
 }

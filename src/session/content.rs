@@ -165,8 +165,9 @@ pub fn expected_body() -> AmqpError {
 }
 
 /// 505: a content frame came without its method.
-pub fn expected_method(got: &str) -> AmqpError {
-    unexpected(format_args!("expected method frame, got {got} frame instead"))
+pub fn expected_method() -> AmqpError {
+    let text = "expected method frame, got non method frame instead";
+    AmqpError::connection(ReplyCode::UnexpectedFrame, text)
 }
 
 /// 505: a body is longer than its header said.

@@ -11,7 +11,7 @@ use crate::amqp::method::connection;
 use crate::amqp::{AmqpError, Method, Name, PROTOCOL_HEADER, ReplyCode, Table, TableBuf, Value};
 use crate::broker::{Broker, Subject};
 
-use super::{Phase, Session, Step};
+use super::{Phase, Session, Step, unexpected_method};
 
 /// How far a handshake has come.
 #[derive(Debug)]
@@ -69,6 +69,15 @@ impl Handshake {
     pub fn start() -> Self {
         Self::Header
     }
+
+    /// As error texts name the connection's state.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Header | Self::Starting => "starting",
+            Self::Tuning(_) => "tuning",
+            Self::Opening(_) => "opening",
+        }
+    }
 }
 
 impl Session {
@@ -121,11 +130,7 @@ impl Session {
                 let user = user.clone();
                 self.open(broker, now, user, &open)
             }
-            (_, method) => {
-                let (class, id) = method.id();
-                let text = format!("{} is not expected now", method.name());
-                Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id))
-            }
+            (handshake, method) => Err(unexpected_method(&method, handshake.name())),
         }
     }
 
@@ -220,20 +225,12 @@ impl Session {
         self.peer.ip().to_canonical().is_loopback()
     }
 
-    /// `connection.update-secret`: the new password has to be the user's (RabbitMQ).
-    pub(super) fn update_secret(
-        &mut self,
-        broker: &mut Broker,
-        update: &connection::UpdateSecret<'_>,
-    ) -> Result<(), AmqpError> {
-        let user = self.subject().user.clone();
-        let loopback = self.is_local();
-        if broker.authenticate(user.as_bytes(), update.new_secret, loopback).is_err() {
-            let text = "New secret was refused by one of the backends";
-            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 70));
-        }
+    /// `connection.update-secret`: whatever it is, the login stands. Only users whose secrets
+    /// expire need a new one, and there are none here (RabbitMQ's own users do not either).
+    pub(super) fn update_secret(&mut self, update: &connection::UpdateSecret<'_>) {
+        let (user, reason) = (&self.subject().user, Name::from(update.reason));
+        info!("{}: user '{user}' has a new secret, reason: {reason}", self.peer);
         self.send(0, &Method::ConnectionUpdateSecretOk(connection::UpdateSecretOk {}));
-        Ok(())
     }
 }
 

@@ -247,13 +247,10 @@ impl Session {
             (Phase::Closing | Phase::Closed(_), _) => Ok(()),
             (Phase::Handshake(_), method) => self.handshake_method(broker, now, method),
             (Phase::Open(_), Method::ConnectionUpdateSecret(update)) => {
-                self.update_secret(broker, &update)
+                self.update_secret(&update);
+                Ok(())
             }
-            (Phase::Open(_), method) => {
-                let (class, id) = method.id();
-                let text = format!("{} is not expected on channel 0", method.name());
-                Err(AmqpError::connection(ReplyCode::CommandInvalid, text).at(class, id))
-            }
+            (Phase::Open(_), method) => Err(unexpected_method(&method, "running")),
         }
     }
 
@@ -371,6 +368,13 @@ impl Session {
         };
         subject
     }
+}
+
+/// 504: the method makes no sense on channel 0 in this state of the connection.
+fn unexpected_method(method: &Method<'_>, state: &str) -> AmqpError {
+    let (class, id) = method.id();
+    let text = format!("unexpected method in connection state {state}");
+    AmqpError::connection(ReplyCode::ChannelError, text).at(class, id)
 }
 
 /// The largest frame that is taken. Clients that count the payload alone, such as rabbitpy,

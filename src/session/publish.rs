@@ -88,7 +88,7 @@ impl Session {
         let started = match std::mem::take(&mut channel.content) {
             Content::Header(started) => started,
             Content::None => {
-                return Err(content::expected_method("content header"));
+                return Err(content::expected_method());
             }
             Content::Body(growing) => {
                 drop_body(broker, growing.body);
@@ -132,7 +132,7 @@ impl Session {
                 return Err(content::expected_header());
             }
             Content::None => {
-                return Err(content::expected_method("content body"));
+                return Err(content::expected_method());
             }
         };
         let bytes = frame.payload.len() as u64;

@@ -372,6 +372,12 @@ impl Client {
         }
     }
 
+    /// Takes in what the broker has sent so far and checks that no heartbeat was among it.
+    pub fn expect_no_heartbeat(&mut self) {
+        self.expect_silence(0);
+        assert_eq!(self.heartbeats, 0);
+    }
+
     /// The next bytes that are no frame: the protocol header of a refused handshake.
     pub fn expect_bytes(&mut self, expected: &[u8]) {
         let mut found = vec![0; expected.len()];
