@@ -174,6 +174,36 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
 }
 
 #[test]
+fn delayed_message_survives_a_restart() {
+    let Some(mut node) = Node::start() else { return };
+    for end in [End::Term, End::Kill] {
+        let mut client = node.connect();
+        let (exchange, queue) = (unique("delayed"), client.durable_queue(1));
+        let arguments = table(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+        let declare = exchange::Declare {
+            exchange: exchange.as_bytes(),
+            kind: b"x-delayed-message",
+            durable: true,
+            arguments: arguments.table(),
+            ..Default::default()
+        };
+        client.call::<ExchangeDeclareOk>(1, declare);
+        client.bind(1, &queue, &exchange, "");
+        client.confirm_select(1);
+        for (delay_ms, body) in [(3_600_000, "in an hour"), (600, "soon")] {
+            let headers = table(&[("x-delay", Value::I64(delay_ms))]);
+            let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
+            client.confirmed(1, &exchange, "", &properties, body);
+        }
+        node.restart(end, client);
+        let mut client = node.connect();
+        client.consume_no_ack(1, &queue);
+        assert_eq!(client.expect_delivery(1).message.body(), "soon", "after {end:?}");
+        client.expect_nothing_before(1, 1);
+    }
+}
+
+#[test]
 fn delay_of_any_64_bits_is_taken() {
     let server = Server::start();
     if server.differs("it has no such exchange") {

@@ -296,6 +296,55 @@ fn auto_delete_exchange_goes_when_its_only_queue_is_deleted() {
 }
 
 #[test]
+fn auto_delete_exchange_stays_as_long_as_it_was_never_bound() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("auto");
+    let auto = exchange::Declare { auto_delete: true, ..declare(&name, "direct") };
+    client.call::<ExchangeDeclareOk>(1, auto);
+    let queue = client.queue(1);
+    let nothing =
+        queue::Unbind { queue: queue.as_bytes(), exchange: name.as_bytes(), ..Default::default() };
+    client.call::<UnbindOk>(1, nothing);
+    client.publish(1, &name, "", "to nobody");
+    let passive = exchange::Declare { passive: true, ..declare(&name, "direct") };
+    client.call::<ExchangeDeclareOk>(1, passive);
+    client.delete_exchange(1, &name);
+}
+
+#[test]
+fn auto_delete_exchange_stays_when_bindings_to_it_go() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("auto");
+    let auto = exchange::Declare { auto_delete: true, ..declare(&name, "fanout") };
+    client.call::<ExchangeDeclareOk>(1, auto);
+    client.bind_exchange(1, &name, "amq.direct", &name);
+    client.call::<ExchangeUnbindOk>(1, unbind(&name, "amq.direct", &name));
+    let passive = exchange::Declare { passive: true, ..declare(&name, "fanout") };
+    client.call::<ExchangeDeclareOk>(1, passive);
+    // As a source its last binding is the end of it, whatever still leads to it.
+    client.bind_exchange(1, &name, "amq.direct", &name);
+    client.bind_exchange(1, "amq.fanout", &name, "");
+    client.call::<ExchangeUnbindOk>(1, unbind("amq.fanout", &name, ""));
+    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+}
+
+#[test]
+fn type_is_looked_at_before_the_name() {
+    let server = Server::start();
+    if server.differs("3.10 closes the connection with 503") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let text = "PRECONDITION_FAILED - unknown exchange type 'mystery'";
+    refuse(&mut client, declare("", "mystery"), 406, text);
+    refuse(&mut client, declare("amq.of-our-own", "mystery"), 406, text);
+    // Of an exchange that is there the type is not even compared.
+    refuse(&mut client, declare("amq.direct", "mystery"), 406, text);
+}
+
+#[test]
 fn deleting_an_exchange_is_idempotent() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
@@ -335,7 +384,7 @@ fn deleting_amq_exchanges_is_403() {
 }
 
 #[test]
-fn binding_missing_exchanges_is_404() {
+fn binding_and_unbinding_missing_exchanges_is_404() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     let text = "NOT_FOUND - no exchange 'no such exchange' in vhost '/'";
@@ -343,6 +392,13 @@ fn binding_missing_exchanges_is_404() {
         [("amq.direct", "no such exchange"), ("no such exchange", "amq.direct")]
     {
         client.send(1, bind(destination, source, "key"));
+        client.expect_channel_error(1, 404, text);
+        client.open(1);
+        client.send(1, unbind(destination, source, "key"));
+        if server.differs("unbinding what is not there is fine to it, whatever is missing") {
+            client.expect::<ExchangeUnbindOk>(1);
+            continue;
+        }
         client.expect_channel_error(1, 404, text);
         client.open(1);
     }
@@ -362,6 +418,39 @@ fn nowait_declare_has_the_effect_without_the_answer() {
     client.send(1, exchange::Delete { exchange: name.as_bytes(), if_unused: false, nowait: true });
     let passive = exchange::Declare { passive: true, ..declare(&name, "direct") };
     refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+}
+
+#[test]
+fn nowait_delete_bind_and_unbind_fail_aloud() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let missing = exchange::Bind { nowait: true, ..bind("amq.fanout", "no such exchange", "") };
+    client.send(1, missing);
+    client.expect_channel_error(1, 404, "NOT_FOUND - no exchange 'no such exchange'");
+    client.open(1);
+    let default = exchange::Unbind { nowait: true, ..unbind("amq.fanout", "", "") };
+    client.send(1, default);
+    client.expect_channel_error(1, 403, "ACCESS_REFUSED - operation not permitted");
+    client.open(1);
+    let delete = exchange::Delete { exchange: b"amq.direct", if_unused: false, nowait: true };
+    client.send(1, delete);
+    client.expect_channel_error(1, 403, "ACCESS_REFUSED - deletion of system exchange");
+}
+
+#[test]
+fn nowait_bind_and_unbind_have_the_effect_without_the_answer() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let (queue, name) = (client.queue(1), client.exchange(1, "fanout"));
+    client.bind(1, &queue, &name, "");
+    client.send(1, exchange::Bind { nowait: true, ..bind(&name, "amq.direct", &name) });
+    client.publish(1, "amq.direct", &name, "bound");
+    client.expect_nothing_before(1, 1);
+    client.send(1, exchange::Unbind { nowait: true, ..unbind(&name, "amq.direct", &name) });
+    client.publish(1, "amq.direct", &name, "not bound");
+    client.expect_nothing_before(1, 1);
+    assert_eq!(client.drain(1, &queue), ["bound"]);
+    client.delete_exchange(1, &name);
 }
 
 #[test]

@@ -142,6 +142,28 @@ fn what_a_refused_client_sends_before_the_socket_closes_is_nothing() {
 }
 
 #[test]
+fn handshake_has_ten_seconds_however_much_is_said() {
+    let mut memory = Memory::new();
+    let began = now();
+    let (mut session, told) = log_in(&mut memory, "127.0.0.1", &Options::default(), began);
+    assert_eq!(told, Told::Tune);
+    let limit = began + Duration::from_secs(10);
+    let mut input = Vec::new();
+    let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: 0 };
+    encoder::method_frame(&mut input, 0, &tune_ok);
+    session.receive(&mut memory.broker, began + Duration::from_secs(9), &input);
+    assert_eq!(session.deadline(), Some(limit));
+    assert!(session.tick(&mut memory.broker, limit - Duration::from_millis(1)));
+    assert!(!session.tick(&mut memory.broker, limit), "it may take longer");
+    // Once it is open the limit is the heartbeat's, and this client wants none.
+    input.clear();
+    encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
+    session.receive(&mut memory.broker, limit - Duration::from_millis(1), &input);
+    assert!(session.is_open());
+    assert_eq!(session.deadline(), None);
+}
+
+#[test]
 fn refusal_names_the_mechanism() {
     let server = Server::start();
     let mut response = TableBuf::new();

@@ -61,6 +61,77 @@ fn integers_of_any_width_are_compared_by_value() {
 }
 
 #[test]
+fn argument_of_another_kind_differs() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("q");
+    let length = argument("x-max-length", Value::I64(5));
+    let declare = queue::Declare { exclusive: true, arguments: length.table(), ..named(&name) };
+    client.call::<DeclareOk>(1, declare);
+    for value in [Value::LongString(b"5"), Value::F64(5.0), Value::Bool(true), Value::Void] {
+        let other = argument("x-max-length", value);
+        let text = format!("inequivalent arg 'x-max-length' for queue '{name}' in vhost '/'");
+        refuse(&mut client, queue::Declare { arguments: other.table(), ..declare }, 406, &text);
+    }
+    client.call::<DeclareOk>(1, declare);
+}
+
+#[test]
+fn hints_about_placement_and_mirrors_are_accepted() {
+    let server = Server::start();
+    if server.differs("it has one of them for each type of queue") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let mut nodes = ArrayBuf::new();
+    nodes.push_str("rabbit@elsewhere");
+    for (key, value) in [
+        ("x-queue-mode", Value::LongString(b"default")),
+        ("x-queue-mode", Value::LongString(b"lazy")),
+        ("x-queue-leader-locator", Value::LongString(b"balanced")),
+        ("x-queue-master-locator", Value::LongString(b"min-masters")),
+        ("x-ha-policy", Value::LongString(b"all")),
+        ("x-ha-nodes", Value::Array(nodes.array())),
+    ] {
+        let arguments = argument(key, value);
+        let name = client.queue_with(1, arguments.table());
+        client.publish(1, "", &name, key);
+        assert_eq!(client.drain(1, &name), [key]);
+        client.delete_queue(1, &name);
+    }
+}
+
+#[test]
+fn max_priority_0_is_406() {
+    let server = Server::start();
+    if server.differs("3.10 takes it as a queue without priorities") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let zero = argument("x-max-priority", Value::I32(0));
+    let declare = queue::Declare { exclusive: true, arguments: zero.table(), ..named("q") };
+    let text = "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'q' in vhost '/': ";
+    refuse(&mut client, declare, 406, text);
+}
+
+#[test]
+fn dead_letter_key_without_a_dead_letter_exchange_is_406() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("q");
+    let alone = fields(&[("x-dead-letter-routing-key", word("key"))]);
+    let declare = queue::Declare { exclusive: true, arguments: alone.table(), ..named(&name) };
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue '{name}' in \
+         vhost '/': routing_key_but_no_dlx_defined"
+    );
+    refuse(&mut client, declare, 406, &text);
+    let both =
+        fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word("k"))]);
+    client.call::<DeclareOk>(1, queue::Declare { arguments: both.table(), ..declare });
+}
+
+#[test]
 fn unknown_arguments_are_kept_and_ignored() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
@@ -156,6 +227,24 @@ fn limits_of_arguments_themselves_are_taken() {
     ] {
         let arguments = argument(key, value);
         let name = client.queue_with(1, arguments.table());
+        client.delete_queue(1, &name);
+    }
+}
+
+#[test]
+fn queue_that_says_nothing_of_its_type_is_classic() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let classic = argument("x-queue-type", Value::LongString(b"classic"));
+    let quorum = argument("x-queue-type", Value::LongString(b"quorum"));
+    for first in [Table::EMPTY, classic.table()] {
+        let name = unique("q");
+        let declare = |arguments| queue::Declare { durable: true, arguments, ..named(&name) };
+        client.call::<DeclareOk>(1, declare(first));
+        client.call::<DeclareOk>(1, declare(Table::EMPTY));
+        client.call::<DeclareOk>(1, declare(classic.table()));
+        let text = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'";
+        refuse(&mut client, declare(quorum.table()), 406, text);
         client.delete_queue(1, &name);
     }
 }

@@ -155,11 +155,38 @@ fn exclusive_queue_is_locked_for_other_connections() {
         );
         refuse(&mut other, method, 405, &text);
     }
+    if !server.differs("it does not look whose queue it is when the binding is not there") {
+        let unbind = queue::Unbind { queue, exchange: b"amq.direct", ..Default::default() };
+        refuse(&mut other, unbind, 405, "RESOURCE_LOCKED - cannot obtain exclusive access");
+    }
     // Its owner may, also from another channel; and anyone may publish to it.
     owner.open(2);
     assert_eq!(owner.inspect(2, &name).queue, name);
     other.store(2, &name, &["from outside"]);
     assert_eq!(owner.drain(2, &name), ["from outside"]);
+}
+
+#[test]
+fn ownership_is_looked_at_before_everything_else_of_a_queue() {
+    let server = Server::start();
+    let mut owner = Client::connect(server.address());
+    let mut other = Client::connect(server.address());
+    let (exclusive, shared) = (unique("exclusive"), owner.shared_queue(1));
+    owner.call::<DeclareOk>(1, queue::Declare { exclusive: true, ..named(&exclusive) });
+    let arguments = fields(&[("x-message-ttl", Value::I32(1))]);
+    let different = queue::Declare {
+        durable: true,
+        auto_delete: true,
+        arguments: arguments.table(),
+        ..named(&exclusive)
+    };
+    let text = "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue";
+    refuse(&mut other, different, 405, text);
+    // Its owner is refused in the same way when it does not ask for an exclusive one.
+    refuse(&mut owner, different, 405, text);
+    let claimed = queue::Declare { exclusive: true, ..named(&shared) };
+    refuse(&mut owner, claimed, 405, text);
+    owner.delete_queue(1, &shared);
 }
 
 #[test]
@@ -280,6 +307,18 @@ fn deleting_with_if_empty_while_messages_are_ready_is_406() {
 }
 
 #[test]
+fn if_empty_counts_ready_messages_only() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = client.queue(1);
+    client.store(2, &name, &["held"]);
+    client.get(1, &name).expect("a message is there");
+    let delete = queue::Delete { queue: name.as_bytes(), if_empty: true, ..Default::default() };
+    assert_eq!(client.call::<DeleteOk>(1, delete).messages, 0);
+    refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+}
+
+#[test]
 fn consumers_of_a_deleted_queue_are_cancelled() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
@@ -384,6 +423,25 @@ fn nowait_has_the_effect_without_the_answer() {
     client.send(1, queue::Delete { queue, nowait: true, ..Default::default() });
     client.expect_nothing_before(1, 1);
     refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+}
+
+#[test]
+fn nowait_methods_fail_aloud() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let (name, missing) = (client.queue(1), b"no such queue");
+    client.store(2, &name, &["one"]);
+    let queue = name.as_bytes();
+    let text = "NOT_FOUND - no queue 'no such queue' in vhost '/'";
+    refuse(&mut client, queue::Purge { queue: missing, nowait: true }, 404, text);
+    let consume = basic::Consume { queue: missing, nowait: true, ..Default::default() };
+    refuse(&mut client, consume, 404, text);
+    let exchange = b"amq.direct";
+    let bind = queue::Bind { queue: missing, exchange, nowait: true, ..Default::default() };
+    refuse(&mut client, bind, 404, text);
+    let delete = queue::Delete { queue, if_unused: false, if_empty: true, nowait: true };
+    refuse(&mut client, delete, 406, "PRECONDITION_FAILED - queue");
+    assert_eq!(client.drain(1, &name), ["one"]);
 }
 
 #[test]

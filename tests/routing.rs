@@ -385,7 +385,7 @@ fn alternate_exchange_takes_what_its_exchange_does_not_route() {
 }
 
 #[test]
-fn message_taken_by_an_alternate_is_routed_and_not_returned() {
+fn mandatory_message_taken_by_an_alternate_exchange_is_routed_and_not_returned() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     let alternate = client.exchange(1, "fanout");
