@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use leveret::daemon::Config;
+use leveret::daemon::{Config, Limit};
 use leveret::storage::Gate;
 
 /// So many messages of [`BODY`] fit in no case.
@@ -234,4 +234,51 @@ fn blocked_connection_that_vanishes_costs_nobody_anything() {
     let mut other = Client::connect(server.address());
     publish_too_much(&mut other, &queue);
     expect_all_confirmed(&mut other);
+}
+
+#[test]
+fn reason_is_what_there_is_too_little_of() {
+    let low = Limit::Absolute(0);
+    let enough = Config::default();
+    let unfree = Limit::Absolute(u64::MAX);
+    for (memory, disk, reason) in [
+        (low, enough.disk_free_limit, "low on memory"),
+        (enough.vm_memory_high_watermark, unfree, "low on disk"),
+        (low, unfree, "low on memory & disk"),
+    ] {
+        let server = Server::start_with(Config {
+            vm_memory_high_watermark: memory,
+            disk_free_limit: disk,
+            ..Config::default()
+        });
+        if server.differs("it has limits of its own") {
+            return;
+        }
+        let mut witness = Client::connect(server.address());
+        let queue = witness.durable_queue(1);
+        let mut publisher = Client::connect(server.address());
+        publisher.publish(1, "", &queue, "waits");
+        assert_eq!(publisher.expect::<Blocked>(0).reason, reason);
+        witness.expect_nothing_before(0, 1);
+        assert_eq!(witness.inspect(1, &queue).messages, 0);
+    }
+}
+
+#[test]
+fn other_work_goes_on_during_a_memory_alarm() {
+    let memory = Limit::Absolute(0);
+    let server =
+        Server::start_with(Config { vm_memory_high_watermark: memory, ..Config::default() });
+    if server.differs("it has limits of its own") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let queue = client.durable_queue(1);
+    client.bind(1, &queue, "amq.fanout", "");
+    let tag = client.consume(1, &queue);
+    client.cancel(1, &tag);
+    client.call::<PurgeOk>(1, queue::Purge { queue: queue.as_bytes(), nowait: false });
+    client.delete_queue(1, &queue);
+    client.expect_nothing_before(0, 1);
+    client.close();
 }

@@ -101,6 +101,8 @@ pub struct Broker {
     logins: HashMap<ConnectionKey, Name>,
     /// The most connections at a time.
     connections_max: Option<u32>,
+    /// Memory or disk is low: publishers have to wait.
+    publishers_wait: bool,
     /// The exclusive queues of each connection.
     owned_queues: HashMap<ConnectionKey, Vec<QueueKey>>,
     users: Users,
@@ -176,10 +178,15 @@ impl Broker {
         }
     }
 
-    /// Whether the message log takes what publishers send in a turn.
+    /// Whether the message log takes what publishers send in a turn, and may.
     #[inline]
     pub fn has_room(&self) -> bool {
-        !self.store.is_short_of_room(ROOM_BYTES_MIN)
+        !self.publishers_wait && !self.store.is_short_of_room(ROOM_BYTES_MIN)
+    }
+
+    /// Publishers have to wait for memory or disk (`true`), or not any more.
+    pub fn hold_publishers(&mut self, wait: bool) {
+        self.publishers_wait = wait;
     }
 
     /// Whether the next turn has something to do without any input.

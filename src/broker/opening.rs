@@ -50,6 +50,7 @@ impl Broker {
             channels: Arena::new(),
             logins: HashMap::new(),
             connections_max: None,
+            publishers_wait: false,
             owned_queues: HashMap::new(),
             users: Users::new(),
             scratch,

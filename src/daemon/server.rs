@@ -15,7 +15,7 @@ use super::signals::{Signal, Signals};
 use crate::amqp::Name;
 use crate::broker::user::Permissions;
 use crate::broker::{Broker, Found, Users};
-use crate::net::{Clock, Command, EventLoop, Remote, Wakeup};
+use crate::net::{Clock, Command, EventLoop, Remote, ResourceLimits, Wakeup};
 use crate::session::Limits;
 use crate::storage::{Gate, HelperMode, StoreOptions};
 use crate::sys;
@@ -151,6 +151,7 @@ impl Node {
         if let Some(connections_max) = config.connection_max {
             event_loop.limit_connections(connections_max);
         }
+        event_loop.limit_resources(resource_limits(config));
         let mut addresses = Vec::new();
         for &address in &config.listeners {
             let bound = event_loop
@@ -243,6 +244,15 @@ fn limits(config: &Config) -> Limits {
         heartbeat_s: config.heartbeat_s,
         message_bytes_max: config.max_message_size,
         cluster_name: Name::from(config.cluster_name.as_deref().unwrap_or("leveret@localhost")),
+    }
+}
+
+fn resource_limits(config: &Config) -> ResourceLimits {
+    let machine_bytes = sys::machine_memory_bytes();
+    ResourceLimits {
+        memory_bytes_max: config.vm_memory_high_watermark.bytes(sys::memory_limit_bytes()),
+        disk_free_bytes_min: config.disk_free_limit.bytes(machine_bytes),
+        directory: config.data_dir.clone(),
     }
 }
 

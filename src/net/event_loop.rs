@@ -16,6 +16,7 @@ use crate::broker::{Broker, ConnectionKey, QueueKey};
 use crate::session::Limits;
 use crate::storage::{LogPos, StorageError};
 
+use super::alarms::{Alarms, ResourceLimits};
 use super::clock::Clock;
 use super::connection::Connection;
 use super::listener::Listener;
@@ -52,7 +53,9 @@ pub struct EventLoop {
     /// Connections that may hold buffers.
     pub(super) warm: Vec<ConnectionKey>,
     pub(super) sweep_at: Option<Instant>,
-    /// The disk alarm is on.
+    /// Looks at memory and disk, where there are limits.
+    pub(super) alarms: Option<Alarms>,
+    /// The log found no space for a segment.
     pub(super) disk_full: bool,
     pub(super) retry_space_at: Option<Instant>,
     /// Connections to remove at the end of the turn.
@@ -201,6 +204,7 @@ impl EventLoop {
             held_back: Vec::new(),
             warm: Vec::new(),
             sweep_at: None,
+            alarms: None,
             disk_full: false,
             retry_space_at: None,
             gone: Vec::new(),
@@ -219,6 +223,13 @@ impl EventLoop {
         self.broker.limit_connections(Some(connections_max));
         let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
         self.sockets_max = Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX));
+    }
+
+    /// Holds publishers back while there is less memory or disk left than this.
+    pub fn limit_resources(&mut self, limits: ResourceLimits) {
+        let now = self.clock.now();
+        let alarms = self.alarms.insert(Alarms::new(limits, now));
+        self.broker.hold_publishers(alarms.look(now));
     }
 
     /// Listens for AMQP on this address; where it really listens.

@@ -11,6 +11,7 @@ use crate::broker::{ConnectionKey, Effect};
 use crate::session::{Session, WaitUntil};
 use crate::storage::LogPos;
 
+use super::alarms::Alarms;
 use super::clock::Clock;
 use super::connection::{Connection, Fill};
 use super::event_loop::{Command, EventLoop, EventSource, LoopError, STOP_WITHIN};
@@ -102,6 +103,7 @@ impl EventLoop {
                 retry_at,
                 self.sweep_at,
                 self.retry_space_at,
+                self.alarms.as_ref().map(Alarms::next),
                 self.stopping,
             ];
             next.into_iter().flatten().min().map(|at| {
@@ -220,7 +222,9 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        let reason = self.broker.store.is_disk_full().then_some("low on disk");
+        let full = self.broker.store.is_disk_full();
+        let low_on_disk = full.then_some("low on disk");
+        let reason = self.alarms.as_ref().map_or(low_on_disk, |alarms| alarms.reason(full));
         connection.session.hold_back(reason, self.clock.now());
         if !connection.listed_held_back {
             connection.listed_held_back = true;
@@ -332,6 +336,9 @@ impl EventLoop {
         }
         if self.sweep_at.is_some_and(|at| now >= at) {
             self.sweep();
+        }
+        if let Some(alarms) = &mut self.alarms {
+            self.broker.hold_publishers(alarms.look(now));
         }
         if self.retry_space_at.is_some_and(|at| now >= at) {
             self.retry_space_at = Some(now + RETRY_SPACE_EVERY);

@@ -1,0 +1,177 @@
+//! Is there so little memory or disk left that publishers have to be held back?
+//!
+//! Owns the limits and what was found last. An alarm that is on ends only with some distance to
+//! its limit, so that it does not flutter.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+use crate::sys;
+
+/// How much memory and disk the broker may take.
+#[derive(Debug, Clone)]
+pub struct ResourceLimits {
+    /// Anonymous memory in bytes; with 0 publishers are always held back.
+    pub memory_bytes_max: u64,
+    /// What has to be free on the file system of `directory`, in bytes.
+    pub disk_free_bytes_min: u64,
+    /// The data directory.
+    pub directory: PathBuf,
+}
+
+/// The alarms of one node.
+#[derive(Debug)]
+pub struct Alarms {
+    limits: ResourceLimits,
+    memory: bool,
+    disk: bool,
+    look_at: Instant,
+}
+
+/// How often is looked while both limits are far away.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often is looked while an alarm is on or near.
+const LOOK_OFTEN_EVERY: Duration = Duration::from_millis(100);
+
+impl Alarms {
+    /// No alarm yet; it is to be looked at once.
+    pub fn new(limits: ResourceLimits, now: Instant) -> Self {
+        Self { limits, memory: false, disk: false, look_at: now }
+    }
+
+    /// Looks at memory and disk when it is time; whether an alarm is on.
+    pub fn look(&mut self, now: Instant) -> bool {
+        if now >= self.look_at {
+            let memory_bytes = sys::anonymous_memory_bytes().unwrap_or_else(|error| {
+                warn!("cannot see how much memory is used: {error}");
+                0
+            });
+            let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
+            let free_bytes = disk.unwrap_or_else(|error| {
+                warn!("cannot see how much disk is free: {error}");
+                u64::MAX
+            });
+            let near = self.judge(memory_bytes, free_bytes);
+            self.look_at = now + if near { LOOK_OFTEN_EVERY } else { LOOK_EVERY };
+        }
+        self.memory || self.disk
+    }
+
+    /// When it will look again.
+    pub fn next(&self) -> Instant {
+        self.look_at
+    }
+
+    /// What clients are told (RabbitMQ's words); `full` = the log found no space for a segment.
+    pub fn reason(&self, full: bool) -> Option<&'static str> {
+        match (self.memory, self.disk || full) {
+            (true, true) => Some("low on memory & disk"),
+            (true, false) => Some("low on memory"),
+            (false, true) => Some("low on disk"),
+            (false, false) => None,
+        }
+    }
+
+    /// Raises and ends alarms; whether one is on or near.
+    fn judge(&mut self, memory_bytes: u64, free_bytes: u64) -> bool {
+        let ResourceLimits { memory_bytes_max, disk_free_bytes_min, .. } = self.limits;
+        // A twentieth of the limit is the distance at which an alarm ends.
+        let distance = |limit: u64| limit / 20;
+        let memory_low = memory_bytes_max - distance(memory_bytes_max);
+        let memory = match self.memory {
+            true => memory_bytes >= memory_low,
+            false => memory_bytes >= memory_bytes_max,
+        };
+        let disk_high = disk_free_bytes_min.saturating_add(distance(disk_free_bytes_min));
+        let disk = match self.disk {
+            true => free_bytes < disk_high,
+            false => free_bytes < disk_free_bytes_min,
+        };
+        tell("memory", self.memory, memory, memory_bytes, memory_bytes_max);
+        tell("disk", self.disk, disk, free_bytes, disk_free_bytes_min);
+        (self.memory, self.disk) = (memory, disk);
+        memory || disk || memory_bytes > memory_bytes_max / 2 || free_bytes / 2 < disk_high
+    }
+}
+
+/// Says in the log that an alarm went on or off.
+fn tell(what: &str, before: bool, now: bool, bytes: u64, limit: u64) {
+    match (before, now) {
+        (false, true) => {
+            warn!("{what} alarm: {bytes} bytes, the limit is {limit}; publishers are held back");
+        }
+        (true, false) => info!("{what} alarm is over: {bytes} bytes, the limit is {limit}"),
+        (false, false) | (true, true) => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    fn alarms() -> Alarms {
+        let limits = ResourceLimits {
+            memory_bytes_max: 1000,
+            disk_free_bytes_min: 1000,
+            directory: PathBuf::from("/"),
+        };
+        Alarms::new(limits, Instant::now())
+    }
+
+    #[test]
+    fn an_alarm_ends_at_a_distance_from_its_limit() {
+        let mut alarms = alarms();
+        let plenty = 1_000_000;
+        for (memory, disk, reason) in [
+            (999, plenty, None),
+            (1000, plenty, Some("low on memory")),
+            (950, plenty, Some("low on memory")),
+            (949, plenty, None),
+            (999, plenty, None),
+            (0, 1000, None),
+            (0, 999, Some("low on disk")),
+            (0, 1049, Some("low on disk")),
+            (5000, 1049, Some("low on memory & disk")),
+            (5000, 1050, Some("low on memory")),
+            (0, 1050, None),
+        ] {
+            alarms.judge(memory, disk);
+            assert_eq!(alarms.reason(false), reason, "memory {memory}, disk {disk}");
+        }
+        assert_eq!(alarms.reason(true), Some("low on disk"));
+    }
+
+    #[test]
+    fn what_is_near_its_limit_is_looked_at_more_often() {
+        let mut alarms = alarms();
+        assert!(!alarms.judge(500, 1_000_000));
+        assert!(alarms.judge(501, 1_000_000));
+        assert!(alarms.judge(0, 2000));
+        assert!(!alarms.judge(0, 3000));
+    }
+
+    #[test]
+    fn limits_of_0_hold_back_always_and_never() {
+        let mut alarms = alarms();
+        alarms.limits.memory_bytes_max = 0;
+        alarms.limits.disk_free_bytes_min = 0;
+        for _ in 0..2 {
+            alarms.judge(0, 0);
+            assert_eq!(alarms.reason(false), Some("low on memory"));
+        }
+    }
+
+    #[test]
+    fn it_looks_at_this_process_and_this_disk() {
+        let mut alarms = alarms();
+        let now = alarms.next();
+        alarms.limits.disk_free_bytes_min = u64::MAX;
+        assert!(alarms.look(now));
+        assert_eq!(alarms.reason(false), Some("low on memory & disk"));
+        assert_eq!(alarms.next(), now + LOOK_OFTEN_EVERY);
+    }
+}
