@@ -164,6 +164,27 @@ fn handshake_has_ten_seconds_however_much_is_said() {
 }
 
 #[test]
+fn heartbeat_is_the_clients_also_above_ours() {
+    let mut memory = Memory::new();
+    for seconds in [1, 60, 600, u16::MAX] {
+        let began = now();
+        let (mut session, _) = log_in(&mut memory, "127.0.0.1", &Options::default(), began);
+        let mut input = Vec::new();
+        let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: seconds };
+        encoder::method_frame(&mut input, 0, &tune_ok);
+        encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
+        session.receive(&mut memory.broker, began, &input);
+        session.flushed(&mut memory.broker, session.outbox.len(), began);
+        let interval = Duration::from_secs(seconds.into());
+        assert_eq!(session.deadline(), Some(began + interval / 2), "the next is the broker's");
+        assert!(session.tick(&mut memory.broker, began + interval / 2));
+        assert!(!session.outbox.is_empty(), "a heartbeat is due");
+        assert!(session.tick(&mut memory.broker, began + interval * 2 - Duration::from_millis(1)));
+        assert!(!session.tick(&mut memory.broker, began + interval * 2));
+    }
+}
+
+#[test]
 fn refusal_names_the_mechanism() {
     let server = Server::start();
     let mut response = TableBuf::new();
