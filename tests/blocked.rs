@@ -265,6 +265,38 @@ fn reason_is_what_there_is_too_little_of() {
 }
 
 #[test]
+fn memory_alarm_ends_when_memory_is_given_back() {
+    // The broker is a thread of this process, so what the test takes counts as the broker's.
+    let used_bytes = leveret::sys::anonymous_memory_bytes().expect("/proc can be read");
+    let memory = Limit::Absolute(used_bytes + (100 << 20));
+    let server =
+        Server::start_with(Config { vm_memory_high_watermark: memory, ..Config::default() });
+    if server.differs("its memory is its own") {
+        return;
+    }
+    let mut publisher = Client::connect(server.address());
+    let queue = publisher.queue(1);
+    publisher.confirm_select(1);
+    let ballast = std::hint::black_box(vec![1_u8; 200 << 20]);
+    // It is looked at once in a while: some more are taken, and then none.
+    let mut taken = 0;
+    let blocked = loop {
+        publisher.publish(1, "", &queue, "one more");
+        let event = publisher.next_of(&[0, 1]);
+        if event.channel == 0 {
+            break event.expect::<Blocked>();
+        }
+        taken += 1;
+        assert_eq!(event.expect::<Ack>().tag, taken);
+    };
+    assert_eq!(blocked.reason, "low on memory");
+    drop(ballast);
+    publisher.expect::<Unblocked>(0);
+    assert_eq!(publisher.expect::<Ack>(1).tag, taken + 1);
+    assert_eq!(u64::from(publisher.inspect(1, &queue).messages), taken + 1);
+}
+
+#[test]
 fn other_work_goes_on_during_a_memory_alarm() {
     let memory = Limit::Absolute(0);
     let server =
@@ -281,4 +313,25 @@ fn other_work_goes_on_during_a_memory_alarm() {
     client.delete_queue(1, &queue);
     client.expect_nothing_before(0, 1);
     client.close();
+}
+
+/// Its answer to connection.close lies behind the publish that waits; it was not read before.
+#[test]
+fn blocked_connection_that_answers_is_closed_before_others_that_do_not() {
+    let low = Limit::Absolute(0);
+    let server = Server::start_with(Config { vm_memory_high_watermark: low, ..Config::default() });
+    if server.differs("nobody stops it") {
+        return;
+    }
+    let mut silent = Client::connect(server.address());
+    let mut publisher = Client::connect(server.address());
+    publisher.publish(1, "", "nowhere", "waits");
+    publisher.expect::<Blocked>(0);
+    let stop = std::thread::spawn(move || drop(server));
+    publisher.expect_connection_error(320, "CONNECTION_FORCED");
+    silent.expect::<ConnectionClose>(0);
+    silent.expect_silence(0);
+    silent.send_unless_closed(0, connection::CloseOk {});
+    silent.expect_closed();
+    stop.join().expect("it stops");
 }

@@ -184,9 +184,10 @@ impl Session {
         }
     }
 
-    /// Whether what it sent next has to wait until the log has room.
+    /// Whether what it sent next has to wait until the log has room; nothing does once the
+    /// connection ends.
     pub fn awaits_room(&self) -> bool {
-        self.awaits_room
+        self.awaits_room && self.is_open()
     }
 
     /// Whether the outbox takes no more: nothing is read until the client took some of it.
