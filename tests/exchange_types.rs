@@ -251,3 +251,70 @@ fn delayed_message_exchange_wants_a_type_to_route_by() {
         client.open(1);
     }
 }
+
+/// Publishes a message that names itself.
+fn publish_named(client: &mut Client, exchange: &str, key: &str, name: Value<'_>, body: &str) {
+    let headers = fields(&[("x-deduplication-header", name)]);
+    let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
+    client.publish_with(1, exchange, key, &properties, body.as_bytes());
+}
+
+#[test]
+fn deduplication_exchange_routes_each_name_once() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let arguments = fields(&[("x-cache-size", Value::I32(2))]);
+    let once = declare(&mut client, "x-message-deduplication", &arguments);
+    let (one, two) = (client.queue(1), client.queue(1));
+    client.bind(1, &one, &once, "");
+    client.bind(1, &two, &once, "other");
+    for (name, body) in [("a", "1"), ("a", "again"), ("b", "2"), ("a", "again"), ("b", "again")] {
+        publish_named(&mut client, &once, "any", word(name), body);
+    }
+    // The number 1 is not the text 1, and what has no name is not looked at.
+    publish_named(&mut client, &once, "", Value::I32(1), "3");
+    client.publish(1, &once, "", "4");
+    client.publish(1, &once, "", "5");
+    // There is room for two names: the oldest went, and is new again.
+    publish_named(&mut client, &once, "", word("a"), "6");
+    for queue in [&one, &two] {
+        assert_eq!(client.drain(1, queue), ["1", "2", "3", "4", "5", "6"]);
+    }
+}
+
+#[test]
+fn names_of_messages_are_remembered_over_a_restart() {
+    let Some(mut node) = Node::start() else { return };
+    for end in [End::Term, End::Kill] {
+        let mut client = node.connect();
+        let (exchange, queue) = (unique("once"), client.durable_queue(1));
+        let arguments = fields(&[("x-cache-size", Value::I32(10))]);
+        let declare = exchange::Declare {
+            exchange: exchange.as_bytes(),
+            kind: b"x-message-deduplication",
+            durable: true,
+            arguments: arguments.table(),
+            ..Default::default()
+        };
+        client.call::<ExchangeDeclareOk>(1, declare);
+        client.bind(1, &queue, &exchange, "");
+        let arguments = fields(&[("x-message-deduplication", Value::Bool(true))]);
+        let own = client.durable_queue_with(1, arguments.table());
+        client.confirm_select(1);
+        publish_named(&mut client, &exchange, "", word("a"), "1");
+        client.expect::<Ack>(1);
+        publish_named(&mut client, "", &own, word("a"), "1");
+        client.expect::<Ack>(1);
+        node.restart(end, client);
+        let mut client = node.connect();
+        for name in ["a", "b"] {
+            publish_named(&mut client, &exchange, "", word(name), "2");
+            publish_named(&mut client, "", &own, word(name), "2");
+        }
+        assert_eq!(client.drain(1, &queue), ["1", "2"], "after {end:?}");
+        assert_eq!(client.drain(1, &own), ["1", "2"], "after {end:?}");
+    }
+}
