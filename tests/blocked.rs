@@ -335,3 +335,20 @@ fn blocked_connection_that_answers_is_closed_before_others_that_do_not() {
     silent.expect_closed();
     stop.join().expect("it stops");
 }
+
+#[test]
+fn publish_that_is_discarded_waits_for_nothing() {
+    let low = Limit::Absolute(0);
+    let server = Server::start_with(Config { vm_memory_high_watermark: low, ..Config::default() });
+    if server.differs("it has limits of its own") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    client.send(1, queue::Purge { queue: b"no such queue", nowait: false });
+    client.publish(1, "", "nowhere", "discarded");
+    client.expect_channel_error(1, 404, "NOT_FOUND - no queue");
+    client.open(1);
+    // Nor does one on a channel that is not open.
+    client.publish(2, "", "nowhere", "refused");
+    client.expect_connection_error(504, "CHANNEL_ERROR - expected 'channel.open'");
+}

@@ -75,7 +75,12 @@ impl Session {
             FrameKind::Header | FrameKind::Body => true,
             FrameKind::Heartbeat => false,
         };
-        self.awaits_room = needs_room && !broker.has_room();
+        // On a channel that is closing or closed it is discarded or refused.
+        let is_taken = |channels: &[Option<ChannelState>]| {
+            let state = channels.get(usize::from(frame.channel)).and_then(Option::as_ref);
+            matches!(state, Some(ChannelState::Open(_)))
+        };
+        self.awaits_room = needs_room && !broker.has_room() && is_taken(&self.channels);
         self.awaits_room
     }
 
