@@ -3,6 +3,7 @@
 //! Owns the limits and what was found last. An alarm that is on ends only with some distance to
 //! its limit, so that it does not flutter.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub struct Alarms {
     memory: bool,
     disk: bool,
     look_at: Instant,
+    /// The log says already that something cannot be seen.
+    said_blind: bool,
 }
 
 /// How often is looked while both limits are far away.
@@ -39,25 +42,29 @@ const LOOK_OFTEN_EVERY: Duration = Duration::from_millis(100);
 impl Alarms {
     /// No alarm yet; it is to be looked at once.
     pub fn new(limits: ResourceLimits, now: Instant) -> Self {
-        Self { limits, memory: false, disk: false, look_at: now }
+        Self { limits, memory: false, disk: false, look_at: now, said_blind: false }
     }
 
     /// Looks at memory and disk when it is time; whether an alarm is on.
     pub fn look(&mut self, now: Instant) -> bool {
         if now >= self.look_at {
-            let memory_bytes = sys::anonymous_memory_bytes().unwrap_or_else(|error| {
-                warn!("cannot see how much memory is used: {error}");
-                0
-            });
+            let memory_bytes = self.seen(sys::anonymous_memory_bytes(), 0);
             let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
-            let free_bytes = disk.unwrap_or_else(|error| {
-                warn!("cannot see how much disk is free: {error}");
-                u64::MAX
-            });
+            let free_bytes = self.seen(disk, u64::MAX);
             let near = self.judge(memory_bytes, free_bytes);
             self.look_at = now + if near { LOOK_OFTEN_EVERY } else { LOOK_EVERY };
         }
         self.memory || self.disk
+    }
+
+    /// What cannot be seen counts as no cause for alarm; the log says so once.
+    fn seen(&mut self, bytes: io::Result<u64>, harmless: u64) -> u64 {
+        bytes.unwrap_or_else(|error| {
+            if !std::mem::replace(&mut self.said_blind, true) {
+                warn!("cannot see how much memory or disk there is: {error}");
+            }
+            harmless
+        })
     }
 
     /// When it will look again.
