@@ -132,18 +132,31 @@ def bench(programs, uri, arguments, pid=None):
 
 def relay(programs, in_bytes, out_bytes, copies, seconds, file=None):
     """What moving the same bytes costs without a broker."""
-    program = os.path.join(programs, "leveret-bench")
-    serve = [program, "--relay", str(in_bytes), str(out_bytes), str(copies)]
-    serve += [file] if file else []
+    serve, load = ["--relay", in_bytes, out_bytes, copies], [in_bytes, copies, seconds]
+    return json.loads(peers(programs, serve, file, "--relay-load", load)[0])
+
+
+def ping(programs, in_bytes, out_bytes, connections, seconds, file):
+    """How fast one message in flight per connection is written to the file, synced and answered
+    without a broker."""
+    serve = ["--ping", in_bytes, out_bytes, connections]
+    load = [in_bytes, out_bytes, connections, seconds]
+    return json.loads(peers(programs, serve, file, "--ping-load", load)[1])
+
+
+def peers(programs, serve, file, load, arguments):
+    """Runs both ends of a relay, each on its core; what they print."""
+    program = [os.path.join(programs, "leveret-bench")]
+    serve = program + [str(a) for a in serve] + ([file] if file else [])
     server = subprocess.Popen(pinned(BROKER_CORE, serve), stdout=subprocess.PIPE, text=True)
     port = server.stdout.readline().strip()
-    load = [program, "--relay-load", port, str(in_bytes), str(copies), str(seconds)]
-    subprocess.run(pinned(LOAD_CORE, load), check=True)
-    result = json.loads(server.stdout.read())
+    load = program + [load, port] + [str(a) for a in arguments]
+    loaded = subprocess.run(pinned(LOAD_CORE, load), check=True, stdout=subprocess.PIPE, text=True)
+    served = server.stdout.read()
     server.wait()
     if file:
         os.unlink(file)
-    return result
+    return served, loaded.stdout
 
 
 def frame_bytes(size, persistent, exchange, key):

@@ -190,7 +190,13 @@ impl Helper {
             Way::Manual(manual) => manual.waiting.add(job),
             Way::Thread(thread) => {
                 let jobs = thread.jobs.as_ref().ok_or(StorageError::HelperGone)?;
+                let is_sync = matches!(job, Job::Sync(_));
                 jobs.send(job).map_err(|_| StorageError::HelperGone)?;
+                if is_sync {
+                    // On a single core the helper would not run before the loop has nothing to
+                    // do; this way the disk works while the loop does.
+                    std::thread::yield_now();
+                }
             }
         }
         self.outstanding += 1;

@@ -12,6 +12,7 @@
 //! | `pace`, `tally`, `process` | time, counters, the broker's use of the machine |
 //! | `progress`, `report`, `fault` | what the user sees |
 //! | `relay` | what would the same bytes cost without a broker |
+//! | `ping` | how fast could an answer be without a broker |
 //!
 //! One thread drives all connections by default, so that the broker has the other core; a
 //! second one sleeps, wakes up now and then to look at the counters, and prints.
@@ -26,6 +27,7 @@ mod fault;
 mod link;
 mod options;
 mod pace;
+mod ping;
 mod process;
 mod progress;
 mod publisher;
@@ -49,7 +51,7 @@ use options::Command;
 fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
-    match relay::run(&arguments) {
+    match relay::run(&arguments).or_else(|| ping::run(&arguments)) {
         None => {}
         Some(Ok(text)) => return print(&text, 0),
         Some(Err(text)) => {

@@ -69,11 +69,7 @@ struct Relay {
 }
 
 fn serve(arguments: &[String]) -> io::Result<String> {
-    let number = |n: usize| {
-        let text = arguments.get(n).map_or("", String::as_str);
-        text.parse::<usize>().map_err(|_| io::Error::other("IN OUT COPIES [FILE]"))
-    };
-    let (in_bytes, out_bytes, copies) = (number(0)?, number(1)?, number(2)?);
+    let [in_bytes, out_bytes, copies] = numbers(arguments, "IN OUT COPIES [FILE]")?;
     let log = match arguments.get(3) {
         Some(path) => Some(open_log(path)?),
         None => None,
@@ -224,11 +220,8 @@ impl Sink {
 }
 
 fn load(arguments: &[String]) -> io::Result<String> {
-    let number = |n: usize| {
-        let text = arguments.get(n).map_or("", String::as_str);
-        text.parse::<u16>().map_err(|_| io::Error::other("PORT IN COPIES SECONDS"))
-    };
-    let (port, in_bytes, copies, seconds) = (number(0)?, number(1)?, number(2)?, number(3)?);
+    let [port, in_bytes, copies, seconds] = numbers(arguments, "PORT IN COPIES SECONDS")?;
+    let port = u16::try_from(port).map_err(io::Error::other)?;
     let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port));
     let mut source = connect()?;
     let mut readers = Vec::new();
@@ -239,9 +232,8 @@ fn load(arguments: &[String]) -> io::Result<String> {
             while sink.read(&mut buffer).is_ok_and(|bytes| bytes > 0) {}
         }));
     }
-    let in_bytes = usize::from(in_bytes);
     let chunk = vec![7; in_bytes * (64 * 1024 / in_bytes).max(1)];
-    let until = Instant::now() + Duration::from_secs(u64::from(seconds));
+    let until = Instant::now() + Duration::from_secs(seconds as u64);
     while Instant::now() < until {
         source.write_all(&chunk)?;
     }
@@ -250,4 +242,17 @@ fn load(arguments: &[String]) -> io::Result<String> {
         reader.join().map_err(|_| io::Error::other("a reader panicked"))?;
     }
     Ok(String::new())
+}
+
+/// The first `N` arguments.
+pub fn numbers<const N: usize>(
+    arguments: &[String],
+    usage: &'static str,
+) -> io::Result<[usize; N]> {
+    let mut numbers = [0; N];
+    for (n, number) in numbers.iter_mut().enumerate() {
+        let text = arguments.get(n).map_or("", String::as_str);
+        *number = text.parse().map_err(|_| io::Error::other(usage))?;
+    }
+    Ok(numbers)
 }

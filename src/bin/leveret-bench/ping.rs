@@ -1,0 +1,188 @@
+//! How fast can an answer be? A relay that answers every message at once: the limit for the
+//! latency of a confirm. Not in `--help`; `scripts/bench` runs it.
+//!
+//! `--ping IN OUT CONNECTIONS [FILE]` serves: for every IN bytes on a connection it sends OUT
+//! bytes back on the same one, with one wait and one read and one write per ready connection in
+//! a turn. With FILE, what a turn brought is written to that file and synced, on the same thread,
+//! before it is answered: what a confirm costs where there is nothing else.
+//! `--ping-load PORT IN OUT CONNECTIONS SECONDS` is the other end of it: one message in flight on
+//! each connection; it prints the rate and the time of a round trip.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::relay::numbers;
+
+/// Serves or loads, as the arguments say; `None` when they do not ask for it.
+pub fn run(arguments: &[String]) -> Option<Result<String, String>> {
+    let (first, rest) = arguments.split_first()?;
+    let result = match first.as_str() {
+        "--ping" => serve(rest),
+        "--ping-load" => load(rest),
+        _ => return None,
+    };
+    Some(result.map_err(|error| error.to_string()))
+}
+
+/// Room for one read.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The file is written from the start again when it has this size.
+const FILE_BYTES: u64 = 16 << 20;
+
+/// One connection of either end.
+struct Peer {
+    socket: mio::net::TcpStream,
+    /// Bytes that came and are not a whole message yet.
+    bytes: usize,
+    /// Messages that came and are not answered.
+    due: usize,
+    sent: Instant,
+}
+
+impl Peer {
+    fn new(socket: TcpStream) -> io::Result<Peer> {
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let socket = mio::net::TcpStream::from_std(socket);
+        Ok(Peer { socket, bytes: 0, due: 0, sent: Instant::now() })
+    }
+
+    /// Reads once, counts messages of `bytes`; how many bytes came, 0 at the end.
+    fn read(&mut self, buffer: &mut [u8], bytes: usize) -> io::Result<usize> {
+        match self.socket.read(buffer) {
+            Ok(read) => {
+                self.bytes += read;
+                self.due += self.bytes / bytes;
+                self.bytes %= bytes;
+                Ok(read)
+            }
+            // The load ends with answers unread.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The file, and how much was written to it.
+struct Log {
+    file: File,
+    at: u64,
+}
+
+impl Log {
+    fn open(path: &str) -> io::Result<Log> {
+        let file = File::create(path)?;
+        for offset in (0..FILE_BYTES).step_by(1 << 20) {
+            file.write_all_at(&vec![0; 1 << 20], offset)?;
+        }
+        file.sync_all()?;
+        Ok(Log { file, at: 0 })
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.at + bytes.len() as u64 > FILE_BYTES {
+            self.at = 0;
+        }
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        self.file.sync_data()
+    }
+}
+
+fn serve(arguments: &[String]) -> io::Result<String> {
+    let [in_bytes, out_bytes, connections] = numbers(arguments, "IN OUT CONNECTIONS [FILE]")?;
+    let mut log = match arguments.get(3) {
+        Some(path) => Some(Log::open(path)?),
+        None => None,
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut out = io::stdout();
+    writeln!(out, "{}", listener.local_addr()?.port())?;
+    out.flush()?;
+    let mut poll = Poll::new()?;
+    let accept = |_| Peer::new(listener.accept()?.0);
+    let mut peers = (0..connections).map(accept).collect::<io::Result<Vec<Peer>>>()?;
+    register(&poll, &mut peers)?;
+    let mut events = Events::with_capacity(1024);
+    let (mut buffer, pattern) = (vec![0; READ_BYTES], vec![7; out_bytes]);
+    let (mut stored, mut ready) = (Vec::new(), Vec::new());
+    let mut open = connections;
+    while open > 0 {
+        poll.poll(&mut events, None)?;
+        for event in events.iter().filter(|event| event.is_readable()) {
+            let peer = &mut peers[event.token().0];
+            let read = peer.read(&mut buffer, in_bytes)?;
+            if read == 0 && event.is_read_closed() {
+                open -= 1;
+            }
+            if log.is_some() {
+                stored.extend_from_slice(&buffer[..read]);
+            }
+            ready.push(event.token().0);
+        }
+        if let Some(log) = log.as_mut().filter(|_| !stored.is_empty()) {
+            log.store(&stored)?;
+            stored.clear();
+        }
+        for number in ready.drain(..) {
+            let peer = &mut peers[number];
+            for _ in 0..std::mem::take(&mut peer.due) {
+                peer.socket.write_all(&pattern)?;
+            }
+        }
+    }
+    Ok(String::new())
+}
+
+fn load(arguments: &[String]) -> io::Result<String> {
+    let usage = "PORT IN OUT CONNECTIONS SECONDS";
+    let [port, in_bytes, out_bytes, connections, seconds] = numbers(arguments, usage)?;
+    let port = u16::try_from(port).map_err(io::Error::other)?;
+    let mut poll = Poll::new()?;
+    let connect = |_| Peer::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?);
+    let mut peers = (0..connections).map(connect).collect::<io::Result<Vec<Peer>>>()?;
+    register(&poll, &mut peers)?;
+    let mut times = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    let (mut buffer, message) = (vec![0; READ_BYTES], vec![7; in_bytes]);
+    let began = Instant::now();
+    let until = began + Duration::from_secs(seconds as u64);
+    for peer in &mut peers {
+        peer.sent = Instant::now();
+        peer.socket.write_all(&message)?;
+    }
+    let mut events = Events::with_capacity(1024);
+    while Instant::now() < until {
+        poll.poll(&mut events, Some(until - Instant::now().min(until)))?;
+        for event in &events {
+            let peer = &mut peers[event.token().0];
+            if event.is_readable() {
+                peer.read(&mut buffer, out_bytes)?;
+            }
+            if std::mem::take(&mut peer.due) > 0 {
+                let now = Instant::now();
+                let nanos = now.duration_since(peer.sent).as_nanos();
+                times += u64::try_from(nanos).unwrap_or(u64::MAX);
+                peer.sent = now;
+                peer.socket.write_all(&message)?;
+            }
+        }
+    }
+    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
+    let p50_us = times.value_at_quantile(0.5) as f64 / 1000.0;
+    Ok(format!("{{\"per_second\": {rate:.0}, \"p50_us\": {p50_us:.1}}}\n"))
+}
+
+fn register(poll: &Poll, peers: &mut [Peer]) -> io::Result<()> {
+    for (number, peer) in peers.iter_mut().enumerate() {
+        poll.registry().register(&mut peer.socket, Token(number), Interest::READABLE)?;
+    }
+    Ok(())
+}
