@@ -79,14 +79,14 @@ impl BindingTable {
         Self::default()
     }
 
-    /// Adds a binding; `false` when it is there already.
+    /// Adds a binding and returns it; `None` when it is there already.
     ///
     /// # Panics
     /// At 2^32 - 1 bindings, which no memory holds.
-    pub fn insert(&mut self, binding: Binding) -> bool {
+    pub fn insert(&mut self, binding: Binding) -> Option<&Binding> {
         let hash = self.hasher.hash_one(&binding);
         if self.find(hash, &binding).is_some() {
-            return false;
+            return None;
         }
         let (source, destination) = (binding.source, binding.destination);
         let next_of_hash = self.by_hash.get(&hash).copied();
@@ -102,7 +102,7 @@ impl BindingTable {
         self.all.append(entries, id, Chain::All);
         self.by_source.entry(source).or_default().append(entries, id, Chain::Source);
         self.by_destination.entry(destination).or_default().append(entries, id, Chain::Destination);
-        true
+        Some(&self.entries[id.index()].binding)
     }
 
     /// Removes a binding; `false` when it was not there.
@@ -387,15 +387,15 @@ mod tests {
         let mut arguments = TableBuf::new();
         arguments.put_i64(b"a", 1);
         let with = |arguments| Binding::new(exchange(1), queue(1), Name::from("k"), arguments);
-        assert!(table.insert(with(Table::EMPTY)));
-        assert!(!table.insert(with(Table::EMPTY)));
-        assert!(table.insert(with(arguments.table())));
-        assert!(table.insert(binding(1, 1, "other")));
-        assert!(table.insert(binding(2, 1, "k")));
-        assert!(table.insert(binding(1, 2, "k")));
+        assert!(table.insert(with(Table::EMPTY)).is_some());
+        assert!(table.insert(with(Table::EMPTY)).is_none());
+        assert!(table.insert(with(arguments.table())).is_some());
+        assert!(table.insert(binding(1, 1, "other")).is_some());
+        assert!(table.insert(binding(2, 1, "k")).is_some());
+        assert!(table.insert(binding(1, 2, "k")).is_some());
         let to_exchange = Destination::Exchange(exchange(1));
         let exchanges = Binding::new(exchange(1), to_exchange, Name::from("k"), Table::EMPTY);
-        assert!(table.insert(exchanges.clone()));
+        assert!(table.insert(exchanges.clone()).is_some());
         assert_eq!(table.len(), 6);
         assert!(table.remove(&exchanges));
         assert!(!table.remove(&exchanges));
@@ -441,7 +441,7 @@ mod tests {
                     }
                     _ => {
                         let is_new = !twin.contains(&one);
-                        assert_eq!(table.insert(one.clone()), is_new);
+                        assert_eq!(table.insert(one.clone()).is_some(), is_new);
                         if is_new {
                             twin.push(one.clone());
                         }
@@ -475,7 +475,7 @@ mod tests {
     fn a_table_that_was_emptied_keeps_no_lists() {
         let mut table = BindingTable::new();
         for n in 0..1000 {
-            assert!(table.insert(binding(n % 10, n, "key")));
+            assert!(table.insert(binding(n % 10, n, "key")).is_some());
         }
         for n in 0..10 {
             assert_eq!(table.remove_source(exchange(n)).len(), 100);

@@ -40,8 +40,7 @@ impl Broker {
         }
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
-        let durable = self.is_durable_binding(&binding);
-        if self.add_binding(subject.vhost, binding.clone()) && durable {
+        if self.add_binding(subject.vhost, binding.clone()) && self.is_durable_binding(&binding) {
             self.keep_binding(subject.vhost, &binding);
         }
         Ok(())
@@ -70,12 +69,19 @@ impl Broker {
         let Some(vhost) = self.vhosts.get_mut(vhost) else {
             return false;
         };
-        if !vhost.bindings.insert(binding.clone()) {
+        let Some(binding) = vhost.bindings.insert(binding) else {
             return false;
-        }
-        let name = self.destination_name(binding.destination);
+        };
+        let by_name = self.exchanges.get(binding.source).is_some_and(|e| e.matcher.goes_by_name());
+        let name = match binding.destination {
+            Destination::Queue(key) if by_name => self.queues.get(key).map(|q| q.name.clone()),
+            Destination::Exchange(key) if by_name => {
+                self.exchanges.get(key).map(|e| e.name.clone())
+            }
+            Destination::Queue(_) | Destination::Exchange(_) => None,
+        };
         if let Some(exchange) = self.exchanges.get_mut(binding.source) {
-            exchange.matcher.add(bound(&binding, &name));
+            exchange.matcher.add(bound(binding, name.as_deref().unwrap_or_default()));
         }
         self.topology_changed();
         true
@@ -115,9 +121,8 @@ impl Broker {
         if self.is_durable_binding(binding) {
             self.forget_binding(vhost, binding);
         }
-        let name = self.destination_name(binding.destination);
         if let Some(exchange) = self.exchanges.get_mut(binding.source) {
-            exchange.matcher.remove(bound(binding, &name));
+            exchange.matcher.remove(bound(binding, &[]));
         }
         self.topology_changed();
     }
@@ -129,14 +134,6 @@ impl Broker {
         if auto_delete && !bound {
             self.remove_exchange(source);
         }
-    }
-
-    fn destination_name(&self, destination: Destination) -> Name {
-        let name = match destination {
-            Destination::Queue(key) => self.queues.get(key).map(|queue| &queue.name),
-            Destination::Exchange(key) => self.exchanges.get(key).map(|exchange| &exchange.name),
-        };
-        name.cloned().unwrap_or_else(|| Name::from(""))
     }
 
     /// A binding lasts when both of its ends do.
@@ -182,7 +179,7 @@ impl Broker {
 }
 
 /// A binding as the matchers see it.
-fn bound<'a>(binding: &'a Binding, destination_name: &'a Name) -> Bound<'a> {
+fn bound<'a>(binding: &'a Binding, destination_name: &'a [u8]) -> Bound<'a> {
     Bound {
         key: &binding.key,
         destination: binding.destination,

@@ -16,10 +16,10 @@ use crate::broker::policy::Policy;
 use crate::broker::queue::{Declaration, Queue};
 use crate::broker::user::User;
 use crate::broker::vhost::Vhost;
-use crate::storage::{Definition, QueueId};
+use crate::storage::{Definitions, QueueId};
 
 /// What an entry describes; the numbers are on disk, and are the order of restoring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Vhost = 1,
     User = 2,
@@ -30,16 +30,34 @@ enum Kind {
     Seen = 7,
 }
 
+impl Kind {
+    const ALL: [Kind; 7] = [
+        Kind::Vhost,
+        Kind::User,
+        Kind::Policy,
+        Kind::Exchange,
+        Kind::Queue,
+        Kind::Binding,
+        Kind::Seen,
+    ];
+}
+
 impl Broker {
     /// Puts everything that the log held into place; what cannot be read is passed over with
     /// a warning.
-    pub(super) fn restore_definitions(&mut self, mut definitions: Vec<Definition>) {
-        definitions.sort_by_key(|(key, _)| key.first().copied());
-        for (key, payload) in &definitions {
-            if self.restore(key, payload).is_none() {
-                let key = key.escape_ascii();
-                warn!("the definitions hold an entry that cannot be used: {key}");
+    pub(super) fn restore_definitions(&mut self, definitions: &Definitions) {
+        let mut ends = None;
+        for kind in Kind::ALL {
+            let of_kind = definitions.iter().filter(|(key, _)| key.first() == Some(&(kind as u8)));
+            for (key, payload) in of_kind {
+                if self.restore(kind, &key[1..], payload, &mut ends).is_none() {
+                    warn_of_unusable(key);
+                }
             }
+        }
+        let known = |key: &[u8]| Kind::ALL.iter().any(|&kind| key.first() == Some(&(kind as u8)));
+        for (key, _) in definitions.iter().filter(|(key, _)| !known(key)) {
+            warn_of_unusable(key);
         }
     }
 
@@ -202,30 +220,37 @@ impl Broker {
         key
     }
 
-    fn restore(&mut self, key: &[u8], payload: &[u8]) -> Option<()> {
-        let (&kind, mut rest) = key.split_first()?;
+    fn restore<'a>(
+        &mut self,
+        kind: Kind,
+        mut rest: &'a [u8],
+        payload: &'a [u8],
+        ends: &mut Option<BindingEnds<'a>>,
+    ) -> Option<()> {
         let payload = Table::new(payload).ok()?;
-        if kind == Kind::Vhost as u8 {
-            let name = take_part(&mut rest)?;
-            self.insert_vhost(&Name::from(name));
-        } else if kind == Kind::User as u8 {
-            self.users.put(User::decode(payload).ok()?);
-        } else if kind == Kind::Policy as u8 {
-            let policy = Policy::decode(payload).ok()?;
-            let vhost = self.vhost_named(&policy.vhost)?;
-            self.insert_policy(vhost, policy);
-        } else if kind == Kind::Exchange as u8 {
-            let vhost = self.vhost_named(take_part(&mut rest)?)?;
-            self.restore_exchange(vhost, take_part(&mut rest)?, payload)?;
-        } else if kind == Kind::Queue as u8 {
-            let vhost = self.vhost_named(take_part(&mut rest)?)?;
-            self.restore_queue(vhost, take_part(&mut rest)?, payload)?;
-        } else if kind == Kind::Binding as u8 {
-            self.restore_binding(rest, payload)?;
-        } else if kind == Kind::Seen as u8 {
-            self.restore_seen(rest, payload)?;
-        } else {
-            return None;
+        match kind {
+            Kind::Vhost => {
+                let name = take_part(&mut rest)?;
+                self.insert_vhost(&Name::from(name));
+            }
+            Kind::User => {
+                self.users.put(User::decode(payload).ok()?);
+            }
+            Kind::Policy => {
+                let policy = Policy::decode(payload).ok()?;
+                let vhost = self.vhost_named(&policy.vhost)?;
+                self.insert_policy(vhost, policy);
+            }
+            Kind::Exchange => {
+                let vhost = self.vhost_named(take_part(&mut rest)?)?;
+                self.restore_exchange(vhost, take_part(&mut rest)?, payload)?;
+            }
+            Kind::Queue => {
+                let vhost = self.vhost_named(take_part(&mut rest)?)?;
+                self.restore_queue(vhost, take_part(&mut rest)?, payload)?;
+            }
+            Kind::Binding => self.restore_binding(rest, payload, ends)?,
+            Kind::Seen => self.restore_seen(rest, payload)?,
         }
         Some(())
     }
@@ -274,7 +299,30 @@ impl Broker {
         Some(())
     }
 
-    fn restore_binding(&mut self, mut rest: &[u8], payload: Table<'_>) -> Option<()> {
+    fn restore_binding<'a>(
+        &mut self,
+        key: &'a [u8],
+        payload: Table<'_>,
+        ends: &mut Option<BindingEnds<'a>>,
+    ) -> Option<()> {
+        let mut rest = key;
+        for _ in 0..4 {
+            take_part(&mut rest)?;
+        }
+        let names = &key[..key.len() - rest.len()];
+        let known = ends.filter(|ends| ends.names == names);
+        let BindingEnds { vhost, source, destination, .. } = match known {
+            Some(ends) => ends,
+            None => *ends.insert(self.binding_ends_named(names)?),
+        };
+        let routing_key = Name::from(take_part(&mut rest)?);
+        let arguments = table_at(payload, b"arguments")?;
+        self.add_binding(vhost, Binding::new(source, destination, routing_key, arguments));
+        Some(())
+    }
+
+    fn binding_ends_named<'a>(&self, names: &'a [u8]) -> Option<BindingEnds<'a>> {
+        let mut rest = names;
         let vhost = self.vhost_named(take_part(&mut rest)?)?;
         let source = self.exchange_named(vhost, take_part(&mut rest)?)?;
         let kind = take_part(&mut rest)?;
@@ -284,11 +332,22 @@ impl Broker {
             b"e" => Destination::Exchange(self.exchange_named(vhost, name)?),
             _ => return None,
         };
-        let key = Name::from(take_part(&mut rest)?);
-        let arguments = table_at(payload, b"arguments")?;
-        self.add_binding(vhost, Binding::new(source, destination, key, arguments));
-        Some(())
+        Some(BindingEnds { names, vhost, source, destination })
     }
+}
+
+/// What the first four parts of a binding's key mean. Bindings of one queue mostly follow each
+/// other in the log, so that its name is looked up once for all of them.
+#[derive(Clone, Copy)]
+struct BindingEnds<'a> {
+    names: &'a [u8],
+    vhost: VhostKey,
+    source: ExchangeKey,
+    destination: Destination,
+}
+
+fn warn_of_unusable(key: &[u8]) {
+    warn!("the definitions hold an entry that cannot be used: {}", key.escape_ascii());
 }
 
 fn policy_key(vhost: &Name, operator: bool, name: &Name) -> Vec<u8> {

@@ -83,7 +83,8 @@ pub struct Bound<'a> {
     pub key: &'a Name,
     /// Where it leads.
     pub destination: Destination,
-    /// The name of the queue or exchange there: what stays the same over a restart.
+    /// The name of the queue or exchange there, which stays the same over a restart; empty where
+    /// [`Matcher::goes_by_name`] does not ask for it.
     pub destination_name: &'a [u8],
     /// The binding's arguments, in the order of [`crate::broker::binding::sorted_arguments`].
     pub arguments: Table<'a>,
@@ -125,6 +126,18 @@ impl Matcher {
             ExchangeKind::Random => Self::Random(RandomMatcher::new(seed)),
             ExchangeKind::Delayed => Self::new(delayed_kind(arguments)?, arguments, seed)?,
         })
+    }
+
+    /// Whether the names of the destinations matter, so that [`Matcher::add`] has to be told.
+    pub fn goes_by_name(&self) -> bool {
+        match self {
+            Self::ConsistentHash(_) => true,
+            Self::Direct(_)
+            | Self::Fanout(_)
+            | Self::Topic(_)
+            | Self::Headers(_)
+            | Self::Random(_) => false,
+        }
     }
 
     /// Adds a binding that [`Matcher::check`] found good. The caller adds each binding once

@@ -80,7 +80,7 @@ impl Broker {
             let path = broker.definitions.path();
             return Err(wrap("reading", &path)(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
-        broker.restore_definitions(entries);
+        broker.restore_definitions(&entries);
         let messages = broker.restore_messages();
         let queues = broker.queues.len();
         Ok((broker, Found { queues, messages, empty }))

@@ -21,8 +21,8 @@ use foldhash::quality::RandomState;
 
 pub use super::definitions_file::DamagedRange;
 use super::definitions_file::{
-    FILE_NAME, HEADERS_BYTES, Header, Kind, NEW_FILE_NAME, Scan, append_record, has_evidence,
-    invalid, keep_evidence, record_bytes, remove_leftover, wrap, write_new,
+    FILE_NAME, HEADERS_BYTES, Header, Kind, NEW_FILE_NAME, Place, Scan, append_record,
+    has_evidence, invalid, keep_evidence, record_bytes, remove_leftover, wrap, write_new,
 };
 use crate::sys;
 
@@ -43,7 +43,7 @@ pub struct DefinitionsLog {
     reserved_bytes: u64,
     /// Bytes of the record that counts, by hash of its key. It serves to tell how much is dead, so
     /// that two keys with one hash do no harm.
-    sizes: HashMap<u64, u64>,
+    sizes: HashMap<u64, u64, RandomState>,
     hasher: RandomState,
     /// The sum of `sizes`.
     live_bytes: u64,
@@ -55,8 +55,24 @@ pub struct DefinitionsLog {
     may_lack_some: bool,
 }
 
-/// A key and its payload.
-pub type Definition = (Vec<u8>, Vec<u8>);
+/// What the log held when it was opened: keys and their payloads.
+#[derive(Debug)]
+pub struct Definitions {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+impl Definitions {
+    /// Key and payload of each, in the order in which the keys were first put.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.places.iter().map(|place| place.of(&self.bytes))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
 
 /// What opening found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -76,11 +92,11 @@ impl DefinitionsLog {
     /// # Errors
     /// `InvalidData` for a file of another format version or without a whole header, which is left
     /// as it is; otherwise those of reading, writing and syncing. The text names the file.
-    pub fn open(directory: &Path) -> io::Result<(DefinitionsLog, Vec<Definition>)> {
+    pub fn open(directory: &Path) -> io::Result<(DefinitionsLog, Definitions)> {
         let path = directory.join(FILE_NAME);
         remove_leftover(&directory.join(NEW_FILE_NAME))?;
         if !path.try_exists().map_err(wrap("looking for", &path))? {
-            write_new(directory, &[])?;
+            write_new(directory, std::iter::empty())?;
         }
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).open(&path);
@@ -95,7 +111,7 @@ impl DefinitionsLog {
             buffer: Vec::new(),
             file_bytes: scan.end as u64,
             reserved_bytes: 0,
-            sizes: HashMap::new(),
+            sizes: HashMap::default(),
             hasher: RandomState::default(),
             live_bytes: 0,
             appended: 0,
@@ -108,12 +124,11 @@ impl DefinitionsLog {
             },
             may_lack_some: false,
         };
-        let definitions = scan.definitions();
-        log.count(&definitions);
-        log.make_good(&definitions)?;
+        log.count(scan.definitions());
+        log.make_good(scan.definitions())?;
         log.may_lack_some = log.report.torn_tail_bytes > 0 || has_evidence(directory)?;
-        let owned = definitions.iter().map(|&(key, value)| (key.to_vec(), value.to_vec()));
-        Ok((log, owned.collect()))
+        let places = scan.places();
+        Ok((log, Definitions { bytes, places }))
     }
 
     /// Whether something may be missing that was durable once: a tail was cut off, or damage was
@@ -255,8 +270,8 @@ impl DefinitionsLog {
     }
 
     /// After opening: counts what is alive.
-    fn count(&mut self, definitions: &[(&[u8], &[u8])]) {
-        for &(key, payload) in definitions {
+    fn count<'a>(&mut self, definitions: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        for (key, payload) in definitions {
             let bytes = record_bytes(key, payload);
             self.live_bytes += bytes;
             if let Some(same_hash) = self.sizes.insert(self.hasher.hash_one(key), bytes) {
@@ -266,7 +281,10 @@ impl DefinitionsLog {
     }
 
     /// After opening: repairs what was found, and makes durable what was read.
-    fn make_good(&mut self, definitions: &[(&[u8], &[u8])]) -> io::Result<()> {
+    fn make_good<'a>(
+        &mut self,
+        definitions: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> io::Result<()> {
         let path = self.path();
         for damage in &self.report.damaged {
             let DamagedRange { offset, skipped_bytes } = damage;
@@ -312,10 +330,13 @@ impl DefinitionsLog {
         if !scan.damaged.is_empty() || scan.end as u64 != self.file_bytes {
             return Err(invalid(&path, "was damaged while it was in use, not rewritten"));
         }
-        self.replace_with(&scan.definitions())
+        self.replace_with(scan.definitions())
     }
 
-    fn replace_with(&mut self, definitions: &[(&[u8], &[u8])]) -> io::Result<()> {
+    fn replace_with<'a>(
+        &mut self,
+        definitions: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> io::Result<()> {
         assert!(self.buffer.is_empty(), "everything was written out before");
         let (file, salt, file_bytes) = write_new(&self.directory, definitions)?;
         self.file = Arc::new(file);
@@ -365,8 +386,12 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
+    type Definition = (Vec<u8>, Vec<u8>);
+
     fn open(directory: &TempDir) -> (DefinitionsLog, Vec<Definition>) {
-        DefinitionsLog::open(directory.path()).unwrap()
+        let (log, found) = DefinitionsLog::open(directory.path()).unwrap();
+        let found = found.iter().map(|(key, payload)| (key.to_vec(), payload.to_vec())).collect();
+        (log, found)
     }
 
     fn names(directory: &TempDir) -> Vec<String> {

@@ -12,7 +12,8 @@
 //! follows the CRC, padding included. The salt is random for each file, so that bytes which look
 //! like a record inside of a payload are not taken for one when a damaged file is searched.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -88,24 +89,40 @@ impl Header {
 
 /// What the records of a file say.
 pub(super) struct Scan<'a> {
-    /// Key and payload by the number of the record that put the key first.
-    live: BTreeMap<u64, (&'a [u8], &'a [u8])>,
-    numbers: HashMap<&'a [u8], u64, foldhash::quality::RandomState>,
+    bytes: &'a [u8],
+    /// By the number of the record that put the key first; `None`: deleted since.
+    found: Vec<Option<Place>>,
+    numbers: HashMap<&'a [u8], usize, foldhash::quality::RandomState>,
     pub(super) damaged: Vec<DamagedRange>,
     /// Where the last whole record ends.
     pub(super) end: usize,
 }
 
+/// Where a definition lies in the file: the key, and behind it the payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    key: usize,
+    payload: usize,
+    end: usize,
+}
+
+impl Place {
+    /// Key and payload.
+    pub(super) fn of(self, bytes: &[u8]) -> (&[u8], &[u8]) {
+        (&bytes[self.key..self.payload], &bytes[self.payload..self.end])
+    }
+}
+
 impl<'a> Scan<'a> {
     pub(super) fn new(bytes: &'a [u8], salt: u64) -> Scan<'a> {
         let mut scan = Scan {
-            live: BTreeMap::new(),
+            bytes,
+            found: Vec::new(),
             numbers: HashMap::default(),
             damaged: Vec::new(),
             end: HEADERS_BYTES,
         };
         let mut at = HEADERS_BYTES;
-        let mut number = 0;
         while at < bytes.len() {
             let Some((record, length)) = Record::parse(&bytes[at..], salt) else {
                 // Records begin at multiples of 8, and so does the search.
@@ -116,30 +133,43 @@ impl<'a> Scan<'a> {
                 let (offset, skipped_bytes) = (scan.end as u64, (at - scan.end) as u64);
                 scan.damaged.push(DamagedRange { offset, skipped_bytes });
             }
-            scan.apply(number, record);
-            number += 1;
+            scan.apply(at, &record);
             at += length;
             scan.end = at;
         }
         scan
     }
 
-    fn apply(&mut self, number: u64, record: Record<'a>) {
+    fn apply(&mut self, at: usize, record: &Record<'a>) {
         match record.kind {
             Kind::Put => {
-                let first = *self.numbers.entry(record.key).or_insert(number);
-                self.live.insert(first, (record.key, record.payload));
+                let key = at + RECORD_HEADER_BYTES;
+                let payload = key + record.key.len();
+                let place = Some(Place { key, payload, end: payload + record.payload.len() });
+                match self.numbers.entry(record.key) {
+                    Entry::Occupied(number) => self.found[*number.get()] = place,
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(self.found.len());
+                        self.found.push(place);
+                    }
+                }
             }
             Kind::Delete => {
-                if let Some(first) = self.numbers.remove(record.key) {
-                    self.live.remove(&first);
+                if let Some(number) = self.numbers.remove(record.key) {
+                    self.found[number] = None;
                 }
             }
         }
     }
 
-    pub(super) fn definitions(&self) -> Vec<(&'a [u8], &'a [u8])> {
-        self.live.values().copied().collect()
+    /// What counts, in the order in which the keys were first put.
+    pub(super) fn places(&self) -> Vec<Place> {
+        self.found.iter().copied().flatten().collect()
+    }
+
+    /// The same, read.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + '_ {
+        self.found.iter().copied().flatten().map(|place| place.of(self.bytes))
     }
 }
 
@@ -219,14 +249,14 @@ fn record_crc(record: &[u8], salt: u64) -> u32 {
 
 /// Puts a new file with these definitions in the place of the one that is there, durably; returns
 /// it with its salt and length.
-pub(super) fn write_new(
+pub(super) fn write_new<'a>(
     directory: &Path,
-    definitions: &[(&[u8], &[u8])],
+    definitions: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> io::Result<(File, u64, u64)> {
     // Seeded from the system's random numbers.
     let salt = RandomState::new().hash_one(0);
     let mut bytes = Header::encode(salt).to_vec();
-    for &(key, payload) in definitions {
+    for (key, payload) in definitions {
         append_record(&mut bytes, salt, Kind::Put, key, payload);
     }
     let path = directory.join(NEW_FILE_NAME);

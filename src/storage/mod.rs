@@ -81,7 +81,7 @@ mod store;
 mod transaction;
 mod types;
 
-pub use definitions::{DamagedRange, Definition, DefinitionsLog, DefinitionsReport};
+pub use definitions::{DamagedRange, Definitions, DefinitionsLog, DefinitionsReport};
 pub use entries::{Entries, EntryQueue, ScratchPool};
 pub use helper::Gate;
 pub use record::Record;
