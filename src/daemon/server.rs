@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use log::{error, info, warn};
 
@@ -95,6 +96,11 @@ impl Server {
     /// Holds the storage helper back: nothing becomes durable meanwhile.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// How long the longest turn of the loop took since this was last asked.
+    pub fn take_longest_turn(&self) -> Duration {
+        self.remote.take_longest_turn()
     }
 
     /// Stops in an orderly way, as TERM does, and waits for the end.

@@ -36,6 +36,11 @@ impl Clock {
         self.now
     }
 
+    /// How long ago the turn's time was read.
+    pub fn since_read(&self) -> Duration {
+        self.now.elapsed()
+    }
+
     /// When it will be that many milliseconds since 1970; a far time comes early.
     pub fn instant_of(&self, unix_ms: u64) -> Instant {
         let since = Duration::from_millis(unix_ms).saturating_sub(self.started_unix);

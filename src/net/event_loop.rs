@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ pub struct EventLoop {
     /// A client got an answer in this turn: slots are written before it leaves.
     pub(super) answered: bool,
     pub(super) stopping: Option<Instant>,
-    remote: Remote,
+    pub(super) remote: Remote,
 }
 
 /// What other threads may tell the loop.
@@ -83,6 +84,8 @@ pub enum Command {
 pub struct Remote {
     sender: Sender<Command>,
     waker: Arc<Waker>,
+    /// Nanoseconds.
+    longest_turn: Arc<AtomicU64>,
 }
 
 /// Why the loop had to end.
@@ -142,6 +145,17 @@ impl Remote {
             log::error!("cannot wake the loop: {error}");
         }
     }
+
+    /// How long the longest turn took since this was last asked, from the end of the wait to the
+    /// end of the turn: what a message may have to wait because of others.
+    pub fn take_longest_turn(&self) -> Duration {
+        Duration::from_nanos(self.longest_turn.swap(0, Ordering::Relaxed))
+    }
+
+    pub(super) fn note_turn(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.longest_turn.fetch_max(nanos, Ordering::Relaxed);
+    }
 }
 
 /// The poll and the way to wake it, made before the broker whose storage helper needs it.
@@ -157,7 +171,8 @@ impl Wakeup {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (sender, commands) = channel();
-        Ok(Self { poll, commands, remote: Remote { sender, waker } })
+        let longest_turn = Arc::default();
+        Ok(Self { poll, commands, remote: Remote { sender, waker, longest_turn } })
     }
 
     /// Wakes the loop from the storage helper.

@@ -48,6 +48,7 @@ impl EventLoop {
     pub fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), LoopError> {
         while !self.has_stopped() {
             self.turn(signalled)?;
+            self.remote.note_turn(self.clock.since_read());
         }
         Ok(())
     }
