@@ -30,6 +30,9 @@
 //! written with one call; the helper syncs; the durable position moves; the session's
 //! `Confirms` releases what lies before it as one `basic.ack`.
 //!
+//! A transient message whose queues are empty and have consumers without acks at hand is not
+//! stored at all: it goes from the read buffer to their outboxes ([`broker::hand_over`]).
+//!
 //! # The way of a delivery and its ack
 //!
 //! A queue that has messages and a consumer in line is *dirty*. The turn takes the dirty queues

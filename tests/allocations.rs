@@ -89,6 +89,27 @@ fn a_transient_message_to_a_consumer_without_acks_allocates_nothing() {
 }
 
 #[test]
+fn a_transient_message_that_is_acked_allocates_nothing() {
+    let mut memory = Memory::new();
+    let (publisher, consumer) = (memory.connect(), memory.connect());
+    memory.declare(consumer, "q", false);
+    memory.consume(consumer, "q", Some(1000));
+    let mut input = Vec::new();
+    (0..BATCH).for_each(|_| publish(&mut input, "", "q", false, &[7; 100]));
+    let mut delivered = 0;
+    let mut acks = Vec::new();
+    let allocations = allocations_per_turn(|| {
+        memory.send(publisher, &input);
+        delivered += memory.turn() as u64;
+        acks.clear();
+        ack(&mut acks, delivered);
+        memory.send(consumer, &acks);
+    });
+    assert_eq!(delivered, 100 * BATCH);
+    assert!(allocations <= PER_TURN_MAX, "{allocations} for {BATCH} messages");
+}
+
+#[test]
 fn a_persistent_message_allocates_nothing_from_publish_to_confirm_and_ack() {
     let mut memory = Memory::new();
     let (publisher, consumer) = (memory.connect(), memory.connect());

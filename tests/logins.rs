@@ -37,7 +37,7 @@ fn log_in(memory: &mut Memory, from: &str, options: &Options, now: Instant) -> (
     let ip: IpAddr = from.parse().expect("an address");
     let key = ConnectionKey::new(0, 1);
     let mut session = Session::new(key, SocketAddr::from((ip, 1)), limits, now);
-    session.receive(&mut memory.broker, now, &PROTOCOL_HEADER);
+    session.receive(&mut memory.broker, now, &PROTOCOL_HEADER, &mut Vec::new());
     session.outbox.advance(session.outbox.len());
     let response = format!("\0{}\0{}", options.user, options.password);
     let start_ok = connection::StartOk {
@@ -48,7 +48,7 @@ fn log_in(memory: &mut Memory, from: &str, options: &Options, now: Instant) -> (
     };
     let mut input = Vec::new();
     encoder::method_frame(&mut input, 0, &start_ok);
-    session.receive(&mut memory.broker, now, &input);
+    session.receive(&mut memory.broker, now, &input, &mut Vec::new());
     let answer = session.outbox.plain().unwrap_or_default();
     let told = match Frame::parse(answer, 131_072).expect("good frames") {
         Parsed::Incomplete => Told::Nothing,
@@ -137,7 +137,7 @@ fn what_a_refused_client_sends_before_the_socket_closes_is_nothing() {
     let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: 0 };
     encoder::method_frame(&mut input, 0, &tune_ok);
     encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
-    assert_eq!(session.receive(&mut memory.broker, began, &input), input.len());
+    assert_eq!(session.receive(&mut memory.broker, began, &input, &mut Vec::new()), input.len());
     assert!(session.outbox.is_empty() && !session.is_open());
 }
 
@@ -151,14 +151,14 @@ fn handshake_has_ten_seconds_however_much_is_said() {
     let mut input = Vec::new();
     let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: 0 };
     encoder::method_frame(&mut input, 0, &tune_ok);
-    session.receive(&mut memory.broker, began + Duration::from_secs(9), &input);
+    session.receive(&mut memory.broker, began + Duration::from_secs(9), &input, &mut Vec::new());
     assert_eq!(session.deadline(), Some(limit));
     assert!(session.tick(&mut memory.broker, limit - Duration::from_millis(1)));
     assert!(!session.tick(&mut memory.broker, limit), "it may take longer");
     // Once it is open the limit is the heartbeat's, and this client wants none.
     input.clear();
     encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
-    session.receive(&mut memory.broker, limit - Duration::from_millis(1), &input);
+    session.receive(&mut memory.broker, limit - Duration::from_millis(1), &input, &mut Vec::new());
     assert!(session.is_open());
     assert_eq!(session.deadline(), None);
 }
@@ -173,7 +173,7 @@ fn heartbeat_is_the_clients_also_above_ours() {
         let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: seconds };
         encoder::method_frame(&mut input, 0, &tune_ok);
         encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
-        session.receive(&mut memory.broker, began, &input);
+        session.receive(&mut memory.broker, began, &input, &mut Vec::new());
         session.flushed(&mut memory.broker, session.outbox.len(), began);
         let interval = Duration::from_secs(seconds.into());
         assert_eq!(session.deadline(), Some(began + interval / 2), "the next is the broker's");

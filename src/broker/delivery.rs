@@ -113,10 +113,16 @@ impl Broker {
     /// The consumer whose turn it is; those before it that can take nothing leave the line.
     #[inline]
     fn next_consumer(&mut self, key: QueueKey) -> Option<ConsumerKey> {
-        let queue = self.queues.get_mut(key)?;
-        if queue.ready.is_empty() {
+        if self.queues.get(key)?.ready.is_empty() {
             return None;
         }
+        self.first_able(key)
+    }
+
+    /// The same, whether or not there is anything to take.
+    #[inline]
+    pub(super) fn first_able(&mut self, key: QueueKey) -> Option<ConsumerKey> {
+        let queue = self.queues.get_mut(key)?;
         loop {
             let first = queue.line.first()?;
             let consumer = self.consumers.get_mut(first)?;

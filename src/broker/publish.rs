@@ -29,6 +29,13 @@ pub struct Message<'a> {
     pub delay: Option<Delay>,
 }
 
+impl Message<'_> {
+    /// Whether a queue that it finds empty has no use for it but to pass it on.
+    pub fn may_pass(&self) -> bool {
+        self.ttl_ms.is_none() && self.delay.is_none()
+    }
+}
+
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {

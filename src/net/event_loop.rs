@@ -13,7 +13,7 @@ use mio::event::Source;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::broker::key::{Arena, ArenaKey};
-use crate::broker::{Broker, ConnectionKey, QueueKey};
+use crate::broker::{Broker, ConnectionKey, Handed, QueueKey};
 use crate::session::Limits;
 use crate::storage::{LogPos, StorageError};
 
@@ -37,6 +37,8 @@ pub struct EventLoop {
     pub(super) timers: Timers,
     /// Lent to the connection that is being read.
     pub(super) buffer: Box<[u8]>,
+    /// Messages that the connection being read hands to others; empty between reads.
+    pub(super) handed: Vec<Handed<'static>>,
     /// Connections with input to read or to go on with.
     pub(super) run_queue: VecDeque<ConnectionKey>,
     /// Connections that may have output.
@@ -210,6 +212,7 @@ impl EventLoop {
             commands: wakeup.commands,
             timers: Timers::default(),
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
+            handed: Vec::new(),
             run_queue: VecDeque::new(),
             touched: Vec::new(),
             confirming: Vec::new(),

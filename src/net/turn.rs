@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use crate::amqp::{AmqpError, ReplyCode};
+use crate::broker::hand_over::emptied;
 use crate::broker::{ConnectionKey, Effect};
 use crate::session::{Session, WaitUntil};
 use crate::storage::LogPos;
@@ -208,13 +209,23 @@ impl EventLoop {
             }
         }
         let now = self.clock.now();
-        let taken = connection.session.receive(&mut self.broker, now, &self.buffer[..bytes]);
+        let mut handed = std::mem::take(&mut self.handed);
+        let input = &self.buffer[..bytes];
+        let taken = connection.session.receive(&mut self.broker, now, input, &mut handed);
         let rest = &self.buffer[taken..bytes];
         if rest.is_empty() {
             connection.unread = Vec::new();
         } else {
             connection.unread.extend_from_slice(rest);
         }
+        for handed in &handed {
+            let to = handed.to.connection;
+            if let Some(connection) = self.connections.get_mut(to) {
+                connection.session.take_handed(&mut self.broker, handed);
+                connection.touch(&mut self.touched, to);
+            }
+        }
+        self.handed = emptied(handed);
         self.after_session(key);
     }
 

@@ -31,7 +31,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::amqp::{
     AmqpError, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Level, Method, Name, Parsed, ReplyCode,
 };
-use crate::broker::{Broker, ConnectionKey, LogPos, Subject};
+use crate::broker::{Broker, ConnectionKey, Handed, LogPos, Subject};
 
 use channel::{Channel, ChannelState};
 use content::Content;
@@ -146,8 +146,15 @@ impl Session {
     }
 
     /// Takes what the client sent; the number of bytes that are done with. What is left is
-    /// the beginning of a frame, or all that follows once the session waits.
-    pub fn receive(&mut self, broker: &mut Broker, now: Instant, input: &[u8]) -> usize {
+    /// the beginning of a frame, or all that follows once the session waits. Messages that went
+    /// into `handed` have to be given to their sessions ([`Session::take_handed`]) at once.
+    pub fn receive<'a>(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        input: &'a [u8],
+        handed: &mut Vec<Handed<'a>>,
+    ) -> usize {
         self.heartbeat.received(now);
         self.awaits_room = false;
         let mut at = 0;
@@ -155,7 +162,7 @@ impl Session {
             if matches!(self.phase, Phase::Closed(_)) {
                 return input.len();
             }
-            match self.step(broker, now, &input[at..]) {
+            match self.step(broker, now, &input[at..], handed) {
                 Ok(Step::Took(bytes)) => at += bytes,
                 Ok(Step::NeedsMore | Step::HeldBack) => break,
                 Err(error) => self.close_with(broker, now, &error),
@@ -166,7 +173,13 @@ impl Session {
 
     /// One frame, with the content behind it where it lies whole in the input. Errors are on
     /// the connection's level; those of a channel are dealt with here.
-    fn step(&mut self, broker: &mut Broker, now: Instant, input: &[u8]) -> Result<Step, AmqpError> {
+    fn step<'a>(
+        &mut self,
+        broker: &mut Broker,
+        now: Instant,
+        input: &'a [u8],
+        handed: &mut Vec<Handed<'a>>,
+    ) -> Result<Step, AmqpError> {
         if matches!(self.phase, Phase::Handshake(Handshake::Header)) {
             return Ok(self.take_protocol_header(now, input));
         }
@@ -181,7 +194,7 @@ impl Session {
                     return Ok(Step::HeldBack);
                 }
                 let number = frame.channel;
-                match self.channel_frame(broker, &frame, rest) {
+                match self.channel_frame(broker, &frame, rest, handed) {
                     Ok(more) => Ok(Step::Took(bytes + more)),
                     Err(error) if error.level == Level::Channel => {
                         self.close_channel_with(broker, number, &error);
@@ -255,11 +268,12 @@ impl Session {
     }
 
     /// A frame on a channel's number; how many bytes of the input behind it it took as well.
-    fn channel_frame(
+    fn channel_frame<'a>(
         &mut self,
         broker: &mut Broker,
-        frame: &Frame<'_>,
-        rest: &[u8],
+        frame: &Frame<'a>,
+        rest: &'a [u8],
+        handed: &mut Vec<Handed<'a>>,
     ) -> Result<usize, AmqpError> {
         let number = usize::from(frame.channel);
         match self.channels.get_mut(number) {
@@ -276,7 +290,7 @@ impl Session {
                 }
                 let method = Method::decode(frame.payload)?;
                 if let Method::BasicPublish(publish) = method {
-                    return self.begin_publish(broker, frame.channel, &publish, rest);
+                    return self.begin_publish(broker, frame.channel, &publish, rest, handed);
                 }
                 let (class, id) = method.id();
                 self.channel_method(broker, frame.channel, method)

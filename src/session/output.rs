@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, Properties, PropertyList, TableBuf, Value, encoder};
-use crate::broker::{Broker, ConsumerKey, Delivery, LogPos, Record, RecordRef};
+use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, Record, RecordRef};
 
 use super::channel::{ChannelState, Mode};
 use super::{OUTBOX_BYTES_MAX, OUTBOX_BYTES_RESUMED, Phase, Session, WaitUntil};
@@ -51,6 +51,33 @@ impl Session {
         if delivery.no_ack {
             broker.settle_sent(&delivery.held);
         }
+        self.note_outbox(broker);
+    }
+
+    /// Writes a message that another session handed over into the outbox; that settles it.
+    pub fn take_handed(&mut self, broker: &mut Broker, handed: &Handed<'_>) {
+        let Handed { to, message } = handed;
+        let slot = usize::from(to.channel);
+        let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(slot) else {
+            unreachable!("a consumer goes before its channel");
+        };
+        // The publisher may have deleted the queue right behind the message, and its consumer with
+        // it; the client does not know yet.
+        let consumer_tag = broker.consumer(to.consumer).map(|consumer| &consumer.tag);
+        let named = || channel.consumers.iter().find(|(_, key)| **key == to.consumer);
+        let Some(consumer_tag) = consumer_tag.or_else(|| named().map(|(tag, _)| tag)) else {
+            return;
+        };
+        let deliver = basic::Deliver {
+            consumer_tag: consumer_tag.as_bytes(),
+            delivery_tag: channel.unacked.tag_settled(),
+            redelivered: false,
+            exchange: message.exchange,
+            routing_key: message.routing_key,
+        };
+        let (out, frame_bytes_max) = (self.outbox.buffer(), self.frame_bytes_max);
+        let (properties, body) = (message.properties, message.body);
+        encoder::delivery(out, to.channel, &deliver, properties, body, frame_bytes_max);
         self.note_outbox(broker);
     }
 

@@ -10,10 +10,12 @@ use crate::amqp::{
 };
 use crate::broker::death::sender_keys;
 use crate::broker::delayed::Delay;
-use crate::broker::publish::PERSISTENT;
+use crate::broker::publish::{PERSISTENT, Published};
 use crate::broker::reply::REPLY_TO;
 use crate::broker::routing::Reuse;
-use crate::broker::{Access, AppendError, Body, Broker, Message, ParkedBody, Subject};
+use crate::broker::{
+    Access, AppendError, Body, Broker, Handed, Message, ParkedBody, Passing, Subject,
+};
 
 use super::channel::{Channel, ChannelState, Mode};
 use super::content::{
@@ -22,10 +24,22 @@ use super::content::{
 use super::{Session, tolerated};
 
 /// A message with everything that came with it.
+#[derive(Clone, Copy)]
 struct Arrived<'a> {
     publish: basic::Publish<'a>,
     properties: &'a [u8],
     body: Body<'a>,
+}
+
+impl<'a> Arrived<'a> {
+    /// The message as it may go on unstored; `None` while its body lies in the log.
+    fn passing(&self) -> Option<Passing<'a>> {
+        let Body::Inline(body) = self.body else {
+            return None;
+        };
+        let basic::Publish { exchange, routing_key, .. } = self.publish;
+        Some(Passing { exchange, routing_key, properties: self.properties, body })
+    }
 }
 
 /// Class and method of `basic.publish`, as a frame's payload begins with them.
@@ -39,12 +53,13 @@ const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 
 impl Session {
     /// `basic.publish`; how many bytes of `rest` its content took, when all of it is there.
-    pub(super) fn begin_publish(
+    pub(super) fn begin_publish<'a>(
         &mut self,
         broker: &mut Broker,
         number: u16,
-        publish: &basic::Publish<'_>,
-        rest: &[u8],
+        publish: &basic::Publish<'a>,
+        rest: &'a [u8],
+        handed: &mut Vec<Handed<'a>>,
     ) -> Result<usize, AmqpError> {
         if publish.immediate {
             let text = "immediate=true";
@@ -61,7 +76,7 @@ impl Session {
             properties: whole.header.properties.as_bytes(),
             body: Body::Inline(whole.body),
         };
-        self.publish(broker, number, arrived)?;
+        self.publish(broker, number, arrived, Some(handed))?;
         Ok(whole.consumed)
     }
 
@@ -105,7 +120,8 @@ impl Session {
         if header.body_bytes == 0 {
             let body = Body::Inline(&[]);
             let publish = started.publish();
-            return self.publish(broker, frame.channel, Arrived { publish, properties, body });
+            let arrived = Arrived { publish, properties, body };
+            return self.publish(broker, frame.channel, arrived, None);
         }
         self.check_size(header.body_bytes)?;
         let body = if header.body_bytes < PARKED_BYTES_MIN {
@@ -160,11 +176,11 @@ impl Session {
         let arrived = |body| Arrived { publish: started.publish(), properties: &properties, body };
         match body {
             GrowingBody::Inline(bytes) => {
-                self.publish(broker, frame.channel, arrived(Body::Inline(&bytes)))
+                self.publish(broker, frame.channel, arrived(Body::Inline(&bytes)), None)
             }
             GrowingBody::Parked(parked, _) => {
                 let arrived = arrived(Body::Parked(&parked));
-                let outcome = self.publish(broker, frame.channel, arrived);
+                let outcome = self.publish(broker, frame.channel, arrived, None);
                 self.give_up_parked(broker, frame.channel, parked);
                 outcome
             }
@@ -188,22 +204,24 @@ impl Session {
         Ok(durable || (held && persistent))
     }
 
-    /// Checks, routes and stores a complete message.
-    fn publish(
+    /// Checks, routes and stores a complete message, or leaves it in `handed` where that is lent.
+    fn publish<'a>(
         &mut self,
         broker: &mut Broker,
         number: u16,
-        arrived: Arrived<'_>,
+        arrived: Arrived<'a>,
+        handed: Option<&mut Vec<Handed<'a>>>,
     ) -> Result<(), AmqpError> {
-        let outcome = self.publish_checked(broker, number, arrived);
+        let outcome = self.publish_checked(broker, number, arrived, handed);
         outcome.map_err(at_publish)
     }
 
-    fn publish_checked(
+    fn publish_checked<'a>(
         &mut self,
         broker: &mut Broker,
         number: u16,
-        arrived: Arrived<'_>,
+        arrived: Arrived<'a>,
+        handed: Option<&mut Vec<Handed<'a>>>,
     ) -> Result<(), AmqpError> {
         let Arrived { publish, properties, body } = arrived;
         if let Body::Inline(body) = body {
@@ -234,8 +252,18 @@ impl Session {
             self.send_return(broker, number, &message);
             self.note_outbox(broker);
         }
-        let (_, channel) = self.parts(number);
-        let published = broker.enqueue(channel.route.queues(), &message).map_err(no_room)?;
+        let (from, channel) = (self.key, self.channel_at(number));
+        let queues = channel.route.queues();
+        let passing = arrived.passing().filter(|_| resolved.properties.is_none());
+        let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
+            message.may_pass()
+                && !broker.needs_durability(queues, message.persistent)
+                && broker.hand_over(from, queues, passing, handed)
+        });
+        let published = match is_handed {
+            true => Published::Done,
+            false => broker.enqueue(queues, &message).map_err(no_room)?,
+        };
         if let Mode::Confirm(confirms) = &mut channel.mode {
             match confirms.note(published) {
                 Some(delivery_tag) => {

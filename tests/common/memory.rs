@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use leveret::amqp::method::{basic, channel, confirm, connection, queue};
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, PropertyList, Table, encoder};
+use leveret::broker::hand_over::emptied;
 use leveret::broker::key::ArenaKey;
 use leveret::broker::user::Permissions;
-use leveret::broker::{Broker, ConnectionKey, QueueKey, Users};
+use leveret::broker::{Broker, ConnectionKey, Handed, QueueKey, Users};
 use leveret::session::{Limits, Session};
 use leveret::storage::{HelperMode, StoreOptions};
 use tempfile::TempDir;
@@ -20,6 +21,9 @@ pub struct Memory {
     pub broker: Broker,
     sessions: Vec<Session>,
     dirty: Vec<QueueKey>,
+    handed: Vec<Handed<'static>>,
+    /// Deliveries since the last turn.
+    delivered: usize,
     now: Instant,
     _directory: TempDir,
 }
@@ -44,6 +48,8 @@ impl Memory {
             broker,
             sessions: Vec::new(),
             dirty: Vec::new(),
+            handed: Vec::new(),
+            delivered: 0,
             now: Instant::now(),
             _directory: directory,
         }
@@ -127,12 +133,20 @@ impl Memory {
 
     /// What a client sent; all of it is whole frames.
     pub fn send(&mut self, client: usize, input: &[u8]) {
-        let taken = self.sessions[client].receive(&mut self.broker, self.now, input);
+        let mut handed = std::mem::take(&mut self.handed);
+        let session = &mut self.sessions[client];
+        let taken = session.receive(&mut self.broker, self.now, input, &mut handed);
         assert_eq!(taken, input.len());
+        for handed in &handed {
+            let client = handed.to.connection.index() as usize;
+            self.sessions[client].take_handed(&mut self.broker, handed);
+        }
+        self.delivered += handed.len();
+        self.handed = emptied(handed);
     }
 
     /// One turn, its sync included; the bytes that each client got are thrown away. How many
-    /// deliveries there were.
+    /// deliveries there were since the last one.
     pub fn turn(&mut self) -> usize {
         self.broker.store.take_answers().expect("the helper lives");
         self.broker.store.write_out_durable().expect("the disk takes it");
@@ -163,7 +177,7 @@ impl Memory {
     }
 
     fn deliver(&mut self) -> usize {
-        let mut delivered = 0;
+        let mut delivered = std::mem::take(&mut self.delivered);
         let mut dirty = std::mem::take(&mut self.dirty);
         self.broker.take_dirty(&mut dirty);
         for &queue in &dirty {

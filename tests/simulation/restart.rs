@@ -73,8 +73,9 @@ fn ask(world: &mut World, client: &mut Client, op: Op) -> Received {
     let mut bytes = Vec::new();
     op.encode(&mut bytes, 1, FRAME_BYTES_MAX);
     let now = world.now();
-    let taken = client.session.receive(world.broker(), now, &bytes);
-    assert_eq!(taken, bytes.len());
+    let mut handed = Vec::new();
+    let taken = client.session.receive(world.broker(), now, &bytes, &mut handed);
+    assert_eq!((taken, handed.len()), (bytes.len(), 0));
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let count = client.session.outbox.slices(&mut slices);
     let mut inbox: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();

@@ -1,7 +1,7 @@
 //! The broker under test without sockets: its turns in the order of `net::turn`, a virtual clock,
 //! clients whose bytes arrive in random pieces, and a storage helper that works when it likes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use leveret::amqp::method::connection;
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, TableBuf, Value, encoder};
 use leveret::broker::key::ArenaKey;
-use leveret::broker::{Broker, ConnectionKey, Effect, QueueKey, User, Users, VhostKey};
+use leveret::broker::{Broker, ConnectionKey, Effect, Handed, QueueKey, User, Users, VhostKey};
 use leveret::session::{Limits, SLICES_MAX, Session, WaitUntil};
 use leveret::storage::{HelperMode, StorageError, StoreOptions};
 use tempfile::TempDir;
@@ -195,7 +195,8 @@ impl World {
         let key = ConnectionKey::new(conn, 1);
         let mut session = Session::new(key, peer, limits, now);
         let hello = hello(wants_cancels);
-        let taken = session.receive(self.broker.as_mut().unwrap(), now, &hello);
+        let broker = self.broker.as_mut().unwrap();
+        let taken = session.receive(broker, now, &hello, &mut Vec::new());
         assert_eq!(taken, hello.len());
         assert!(session.is_open(), "the login is fine");
         let bytes = session.outbox.len();
@@ -325,26 +326,58 @@ impl World {
         };
         client.arrived += more.min(missing).min(100_000);
         let broker = self.broker.as_mut().unwrap();
-        let taken = session.receive(broker, now, &client.sent[..client.arrived]);
+        let (input, begin) = (client.sent[..client.arrived].to_vec(), client.taken);
+        let mut handed = Vec::new();
+        let taken = session.receive(broker, now, &input, &mut handed);
         client.sent.drain(..taken);
         client.arrived -= taken;
         client.taken += taken as u64;
+        let mut passed = self.pass_on(&input, begin, &handed);
+        let client = self.clients.get_mut(&conn).unwrap();
         let mut done = Vec::new();
         while client.ops.front().is_some_and(|(end, _, _)| *end <= client.taken) {
-            let (_, channel, op) = client.ops.pop_front().unwrap();
-            done.push((At { conn, channel }, op));
+            let (end, channel, op) = client.ops.pop_front().unwrap();
+            done.push((end, At { conn, channel }, op));
         }
         let waits = client.session.waits_for().is_some();
         self.observe(conn);
         let last = done.len().saturating_sub(1);
-        for (index, (at, op)) in done.into_iter().enumerate() {
+        let mut takers = BTreeSet::new();
+        for (index, (end, at, op)) in done.into_iter().enumerate() {
             self.events.note(describe(at, &op));
             self.twin.apply(at, &op, waits && index == last);
             self.check_certain()?;
+            while passed.front().is_some_and(|(begin, _)| *begin < end) {
+                let (_, to) = passed.pop_front().unwrap();
+                self.events.note(format!("it goes straight to {to:?}"));
+                self.twin.passed(to);
+                self.check_certain()?;
+                takers.insert(to.conn);
+            }
+        }
+        assert!(passed.is_empty(), "of an unfinished publish: {passed:?}");
+        for taker in takers {
+            self.twin.nothing_received(taker);
+            self.note_full(taker);
         }
         self.twin.nothing_received(conn);
         self.note_full(conn);
         Ok(())
+    }
+
+    /// Gives messages that are not stored to their sessions; where each began in what the
+    /// publisher sent, and who got it.
+    fn pass_on(&mut self, input: &[u8], begin: u64, handed: &[Handed<'_>]) -> VecDeque<(u64, At)> {
+        let mut passed = VecDeque::new();
+        for one in handed {
+            let offset = one.message.exchange.as_ptr().addr() - input.as_ptr().addr();
+            let at = At { conn: one.to.connection.index(), channel: one.to.channel };
+            let client = self.clients.get_mut(&at.conn).unwrap();
+            client.session.take_handed(self.broker.as_mut().unwrap(), one);
+            self.observe(at.conn);
+            passed.push_back((begin + offset as u64, at));
+        }
+        passed
     }
 
     fn check_certain(&self) -> Result<(), Stop> {

@@ -48,6 +48,22 @@ impl Twin {
         credit > 0 && credit >= wanted
     }
 
+    /// The broker gave a message to a consumer without storing it.
+    pub fn passed(&mut self, at: At) {
+        let received = self.connection(at.conn).received.front();
+        let Some(Method::BasicDeliver(deliver)) = received.map(Received::method) else {
+            panic!("{at:?}: basic.deliver should have come, not {received:?}");
+        };
+        let tag = String::from_utf8_lossy(deliver.consumer_tag).into_owned();
+        let Some(Tag::Consumer(id)) = self.channel(at).tags.get(&tag).copied() else {
+            panic!("{at:?} has no consumer '{tag}'");
+        };
+        let (queue, no_ack) = (self.consumers[&id].queue, self.consumers[&id].no_ack);
+        assert!(no_ack, "it would have to be kept until it is acked");
+        self.count("passed");
+        self.delivered(queue, at, &tag);
+    }
+
     /// The broker delivered from this queue to the consumer with this tag.
     pub fn delivered(&mut self, queue: QueueId, at: At, tag: &str) {
         let Some(Tag::Consumer(id)) = self.channel(at).tags.get(tag).copied() else {
