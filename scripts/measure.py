@@ -86,12 +86,23 @@ class Broker:
                 say(f"the broker ended with exit code {self.process.returncode}")
         self.process = None
 
+    def files(self):
+        """The files in its data directory."""
+        for directory, _, names in os.walk(os.path.join(self.directory, "data")):
+            yield from (os.path.join(directory, name) for name in names)
+
     def log_bytes(self):
         """Bytes of the files in its data directory."""
-        total = 0
-        for directory, _, names in os.walk(os.path.join(self.directory, "data")):
-            total += sum(os.path.getsize(os.path.join(directory, name)) for name in names)
-        return total
+        return sum(os.path.getsize(name) for name in self.files())
+
+    def read_log(self):
+        """The seconds that one process needs to read all of them."""
+        began, buffer = time.monotonic(), bytearray(1 << 20)
+        for name in self.files():
+            with open(name, "rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
+        return time.monotonic() - began
 
     def remove(self):
         self.stop()
@@ -136,9 +147,9 @@ def relay(programs, in_bytes, out_bytes, copies, seconds, file=None):
     return json.loads(peers(programs, serve, file, "--relay-load", load)[0])
 
 
-def ping(programs, in_bytes, out_bytes, connections, seconds, file):
-    """How fast one message in flight per connection is written to the file, synced and answered
-    without a broker."""
+def ping(programs, in_bytes, out_bytes, connections, seconds, file=None):
+    """How fast one message in flight per connection is answered without a broker, once it was
+    written to the file and synced, if there is one."""
     serve = ["--ping", in_bytes, out_bytes, connections]
     load = [in_bytes, out_bytes, connections, seconds]
     return json.loads(peers(programs, serve, file, "--ping-load", load)[1])
