@@ -8,14 +8,23 @@ use super::record::{Place, SPACE_BYTES, in_file, padded};
 use super::types::{AppendError, ParkedBody, StorageError};
 
 impl Ring {
-    /// Reserves space for a body.
-    pub(super) fn park_body(&mut self, bytes: u64, ids: Ids) -> Result<ParkedBody, AppendError> {
+    /// Reserves space for a body, which may take the last spare if it is privileged.
+    pub(super) fn park_body(
+        &mut self,
+        bytes: u64,
+        privileged: bool,
+        ids: Ids,
+    ) -> Result<ParkedBody, AppendError> {
         let bytes = u32::try_from(bytes).map_err(|_| AppendError::TooLarge)?;
         let span = padded(SPACE_BYTES + bytes as usize);
-        let index = self.make_room(span, false, ids)?;
+        let index = self.make_room(span, privileged, ids)?;
         let offset = self.append_plain(index, SPACE_BYTES, |out| encode::encode_space(out, bytes));
         self.skip(index, in_file(span - SPACE_BYTES));
-        self.segment_mut(index).live += 1;
+        let segment = self.segment_mut(index);
+        segment.live += 1;
+        segment.bodies += 1;
+        segment.spaces += 1;
+        segment.space_bytes += in_file(span);
         Ok(ParkedBody {
             segment: self.key(index),
             offset: offset + in_file(SPACE_BYTES),

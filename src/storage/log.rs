@@ -72,6 +72,11 @@ pub(super) struct Segment {
     pub(super) wait_sync: u64,
     /// Records here whose body is parked, by first slot.
     pub(super) parked: Vec<ParkedRecord>,
+    /// How often somebody holds a body that is parked here; `live` counts that, too.
+    pub(super) bodies: u32,
+    /// Spaces for bodies here, and the bytes that they take.
+    pub(super) spaces: u32,
+    pub(super) space_bytes: u32,
     /// Listed in the ring's `unsynced`.
     pub(super) unsynced: bool,
     /// Slots were written since the file was synced; that alone needs no sync.
@@ -87,6 +92,7 @@ pub(super) struct Segment {
 /// A record whose body is parked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ParkedRecord {
+    pub(super) offset: u32,
     pub(super) first_slot: u32,
     pub(super) slots: u32,
     pub(super) body_segment: u32,
@@ -112,6 +118,9 @@ impl Segment {
             owed: 0,
             wait_sync: 0,
             parked: Vec::new(),
+            bodies: 0,
+            spaces: 0,
+            space_bytes: 0,
             unsynced: false,
             slots_unsynced: false,
             zero_from: header.bytes,
@@ -132,6 +141,7 @@ impl Segment {
         self.dirty = None;
         self.wait_sync = 0;
         self.parked = Vec::new();
+        (self.bodies, self.spaces, self.space_bytes) = (0, 0, 0);
         self.compacted = false;
         self.zero_from = self.bytes;
     }
@@ -196,6 +206,8 @@ pub(super) struct Ring {
 
     /// Segments with dirty slots.
     pub(super) dirty: Vec<u32>,
+    /// Slots were written since compaction found nothing to do.
+    pub(super) grew_sparser: bool,
     /// In the order of their positions.
     pub(super) holds: VecDeque<Hold>,
     pub(super) body_releases: Vec<BodyRelease>,
@@ -238,6 +250,7 @@ impl Ring {
             buffer_live: 0,
             buffer_pinned: false,
             dirty: Vec::new(),
+            grew_sparser: true,
             holds: VecDeque::new(),
             body_releases: Vec::new(),
             scratch: Vec::new(),

@@ -87,9 +87,9 @@ pub use helper::Gate;
 pub use record::Record;
 pub use store::Store;
 pub use types::{
-    Answers, AppendError, Appended, Body, Damage, Entry, HelperMode, LogPos, MessageId, ParkedBody,
-    Publication, QueueId, RecordRef, Recovered, RecoveryReport, Relocated, SegmentKey, SlotRef,
-    StorageError, StoreCounters, StoreOptions,
+    Answers, AppendError, Appended, Body, Compaction, Damage, Entry, HelperMode, LogPos, MessageId,
+    ParkedBody, Publication, QueueId, RecordRef, Recovered, RecoveryReport, Relocated, SegmentKey,
+    SlotRef, StorageError, StoreCounters, StoreOptions,
 };
 
 #[cfg(test)]

@@ -238,7 +238,9 @@ fn assemble(
         .flat_map(|segment| segment.parked.iter().map(|parked| parked.body_segment))
         .collect();
     for body in bodies {
-        ring.segment_mut(body).live += 1;
+        let body = ring.segment_mut(body);
+        body.live += 1;
+        body.bodies += 1;
     }
     for index in 0..ring.segments.len() {
         let index = u32::try_from(index).expect("the table is made with u32");

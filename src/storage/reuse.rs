@@ -256,6 +256,8 @@ impl Ring {
         segment.renew(sequence);
         segment.state = State::Spare;
         self.spares.push_back(index);
+        // What was wanted was found elsewhere.
+        self.no_space &= self.spares.len() < SPARES;
     }
 
     /// The helper found no space for a segment.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::log::{Ids, ParkedRecord, Ring, Segment};
-use super::record::{self, End, Frame, Message, OldSlot, Record, in_file};
+use super::record::{self, End, Frame, Kind, Message, OldSlot, Record, in_file};
 use super::segment::HEADER_BYTES;
 use super::slots::SETTLED;
 use super::types::{Damage, Entry, LogPos, MessageId, RecordRef, Recovered, SlotRef};
@@ -142,7 +142,12 @@ impl Scan {
             }
             at += frame.span;
             self.bytes += u64::from(frame.span);
-            self.loaded[n].segment.end = at;
+            let segment = &mut self.loaded[n].segment;
+            segment.end = at;
+            if frame.kind == Kind::Space {
+                segment.spaces += 1;
+                segment.space_bytes += frame.span;
+            }
             if let Some(end) = frame.end() {
                 self.loaded[n].ended = Some(end);
                 return;
@@ -220,6 +225,7 @@ impl Scan {
             let body = message.place().and_then(|place| self.by_sequence.get(&place.sequence));
             if let Some(&body) = body {
                 let parked = ParkedRecord {
+                    offset: at + offset,
                     first_slot: message.first_slot(),
                     slots: message.queue_count(),
                     // The ring's table is made in the order of `loaded`.

@@ -98,10 +98,11 @@ impl Ring {
         self.segment_mut(index).owed += 1;
     }
 
-    /// One hold fewer on the segment.
+    /// One hold fewer on a body in the segment.
     pub(super) fn let_go(&mut self, index: u32) {
         let segment = self.segment_mut(index);
         segment.live -= 1;
+        segment.bodies -= 1;
         if segment.live == 0 && segment.state == State::Used {
             self.dead.push(index);
         }
@@ -152,6 +153,7 @@ impl Ring {
                 return Err(error);
             }
         }
+        self.grew_sparser |= !self.dirty.is_empty();
         self.dirty.clear();
         let next_sync = self.syncs_started + 1;
         for by in released {

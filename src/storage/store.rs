@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::compaction::Cursor;
+use super::compaction::Compacting;
 use super::helper::{Answer, Helper, Job, SyncJob};
 use super::log::{Ids, Ring};
 use super::record::Record;
@@ -27,8 +27,11 @@ pub struct Store {
     /// Copies of bodies pass through here.
     pub(super) scratch: Vec<u8>,
     pub(super) messages: u64,
-    /// How far the emptying of a segment is.
-    pub(super) compacting: Option<Cursor>,
+    pub(super) compacting: Compacting,
+    /// (Record, queue) pairs that compaction copied.
+    pub(super) relocated: u64,
+    /// The slots of records in the buffer are to be written with them.
+    pub(super) slots_follow: bool,
     helper: Helper,
     definitions: Definitions,
     report: RecoveryReport,
@@ -71,7 +74,9 @@ impl Store {
             ids: found.ids,
             scratch: Vec::new(),
             messages: 0,
-            compacting: None,
+            compacting: Compacting::default(),
+            relocated: 0,
+            slots_follow: false,
             helper: Helper::start(helper)?,
             definitions: Definitions::default(),
             report: found.report,
@@ -135,7 +140,7 @@ impl Store {
     /// See [`AppendError`].
     pub fn park_body(&mut self, durable: bool, bytes: u64) -> Result<ParkedBody, AppendError> {
         let ids = self.ids;
-        self.ring_mut(durable).park_body(bytes, ids)
+        self.ring_mut(durable).park_body(bytes, false, ids)
     }
 
     /// Writes the next part of a body straight to the file. `chunk` is not longer than what is
@@ -277,12 +282,17 @@ impl Store {
         self.write_out_slots()
     }
 
-    /// Writes the durable ring's appends.
+    /// Writes the durable ring's appends, and with what compaction copied how often it was
+    /// delivered: that was written before.
     ///
     /// # Errors
     /// Final ones: the space has its blocks already.
     pub fn write_out_records(&mut self) -> Result<(), StorageError> {
-        self.durable.write_buffer(self.ids)
+        self.durable.write_buffer(self.ids)?;
+        if std::mem::take(&mut self.slots_follow) {
+            self.durable.write_slots()?;
+        }
+        Ok(())
     }
 
     /// Writes the slots of the durable ring that changed; their records were written before.
@@ -466,6 +476,7 @@ impl Store {
             sync_nanos_last: self.sync_nanos_last,
             sync_nanos_total: self.sync_nanos_total,
             messages: self.messages,
+            relocated: self.relocated,
             segments_used: all - idle,
             segments_spare: ring.spares.len(),
             segments_free: ring.free.len(),

@@ -75,7 +75,7 @@ impl Store {
         let deliveries = initial_deliveries(publication);
         let offset = ring.append_draft(index, &draft, bytes, id, deliveries);
         if let Some(body_segment) = body_segment {
-            ring.note_parked(index, first_slot, in_file(slots), body_segment);
+            ring.note_parked(index, offset, (first_slot, in_file(slots)), body_segment);
         }
         let position = if durable { ring.end } else { LogPos::START };
         let segment = ring.key(index);
@@ -251,7 +251,8 @@ impl Store {
         let first_slot = appended.first_slot.slot;
         let slots = in_file(publication.queues.len());
         if let Some(body_segment) = body_segment {
-            self.durable.note_parked(index, first_slot, slots, body_segment);
+            let offset = appended.entry.at.offset;
+            self.durable.note_parked(index, offset, (first_slot, slots), body_segment);
         }
         let deliveries = initial_deliveries(publication);
         if deliveries > 0 {
@@ -266,14 +267,25 @@ impl Store {
 }
 
 impl Ring {
-    /// A record in segment `index` tells of a parked body from now on.
-    pub(super) fn note_parked(&mut self, index: u32, first_slot: u32, slots: u32, body: u32) {
+    /// A record at `offset` in segment `index`, with its first slot and so many of them, tells of
+    /// a parked body from now on.
+    pub(super) fn note_parked(
+        &mut self,
+        index: u32,
+        offset: u32,
+        (first_slot, slots): (u32, u32),
+        body_segment: u32,
+    ) {
         if slots == 0 {
             return;
         }
-        let parked = ParkedRecord { first_slot, slots, body_segment: body };
+        let parked = ParkedRecord { offset, first_slot, slots, body_segment };
         self.segment_mut(index).parked.push(parked);
-        self.segment_mut(body).live += 1;
+        let body = self.segment_mut(body_segment);
+        body.live += 1;
+        body.bodies += 1;
+        // Now there is a record with which the body can be moved.
+        body.compacted = false;
     }
 }
 

@@ -310,6 +310,18 @@ pub struct Recovered<'a> {
     pub record: Record<'a>,
 }
 
+/// What a call of [`Store::compact`](super::Store::compact) came to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Compaction {
+    /// Nothing is worth the effort.
+    #[default]
+    Idle,
+    /// There may be more to do at once.
+    Busy,
+    /// It goes on once a sync has returned or a segment is ready.
+    Waiting,
+}
+
 /// A (record, queue) pair that compaction copied to the end of the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Relocated {
@@ -372,6 +384,8 @@ pub struct StoreCounters {
     pub sync_nanos_total: u64,
     /// Messages appended.
     pub messages: u64,
+    /// (Record, queue) pairs that compaction copied.
+    pub relocated: u64,
     /// Segments of the durable ring that hold records; goes up and down.
     pub segments_used: usize,
     /// Segments of the durable ring that are ready to be written; goes up and down.

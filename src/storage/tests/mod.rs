@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod basics;
+mod compaction;
 mod damage;
 mod disk;
 mod model;

@@ -122,8 +122,8 @@ impl World {
                 960..980 => {
                     self.store().take_answers().unwrap();
                 }
-                980..988 => self.store().maintain().unwrap(),
-                988..992 => self.compact(),
+                980..985 => self.store().maintain().unwrap(),
+                985..992 => self.compact(),
                 992..994 => self.stop(),
                 994..997 => self.kill(),
                 _ => self.cut_power(),
@@ -282,13 +282,23 @@ impl World {
     }
 
     fn compact(&mut self) {
-        let n = self.random.below(100);
+        let (n, steps) = (self.random.below(100), self.random.below(8));
+        let bytes_max = 1 + self.random.below(20_000);
         let mut moved = Vec::new();
-        self.store().compact_any(n, &mut |relocated| moved.push(relocated));
+        self.store().compact_any(n, steps, bytes_max, &mut |relocated| moved.push(relocated));
         for moved in moved {
             let pair = self.twin.alive.get_mut(&(moved.entry.id, moved.queue.0)).unwrap();
             assert_eq!(pair.slot, moved.old);
             (pair.at, pair.slot) = (moved.entry.at, moved.slot);
+        }
+        // The copies are in the file and not durable.
+        match self.random.below(8) {
+            0 => self.store().write_out_durable().unwrap(),
+            1 => {
+                self.store().write_out_durable().unwrap();
+                self.cut_power();
+            }
+            _ => {}
         }
     }
 
@@ -440,6 +450,8 @@ impl World {
         while !self.twin.alive.is_empty() {
             self.settle();
         }
+        // It gives up a body that nobody wants any more.
+        self.store().compact(1, &mut |_| panic!("nothing is alive"));
         for _ in 0..4 {
             // The last one rolls the segment over.
             for _ in 0..30 {
