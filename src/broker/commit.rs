@@ -78,6 +78,7 @@ impl Broker {
         messages: &[TransactionMessage<'_>],
         settled: &[Held],
     ) -> Result<Option<LogPos>, AppendError> {
+        let settled = &self.where_they_are(settled);
         for held in settled {
             self.forget_name(held.queue, held.entry);
         }

@@ -10,7 +10,7 @@ use crate::broker::death::{self, Death, Reason};
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::moving::Move;
 use crate::broker::publish::PERSISTENT;
-use crate::storage::{AppendError, Entry, SlotRef};
+use crate::storage::{AppendError, Entry, QueueId, SlotRef};
 
 /// A message that left its queue and has to be dead-lettered.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(super) struct Dying {
     routing_key: Option<Name>,
     entry: Entry,
     slot: SlotRef,
+    queue_id: QueueId,
     reason: Reason,
 }
 
@@ -57,6 +58,7 @@ impl Broker {
                 routing_key: queue.settings.dead_letter_routing_key.clone(),
                 entry,
                 slot,
+                queue_id: queue.id,
                 reason,
             }),
         }
@@ -65,9 +67,11 @@ impl Broker {
     /// Moves dying messages to their dead-letter exchanges, a bounded number a turn.
     pub fn bury(&mut self) {
         for _ in 0..BURIED_PER_TURN_MAX {
-            let Some(dying) = self.dying.pop_front() else {
+            let Some(mut dying) = self.dying.pop_front() else {
                 return;
             };
+            let Dying { queue_id, entry, slot, .. } = dying;
+            (dying.entry, dying.slot) = self.moved.take(queue_id, entry, slot);
             if let Err(error) = self.bury_one(&dying) {
                 log::warn!("queue '{}': dead-lettering waits: {error}", dying.queue);
                 self.dying.push_front(dying);

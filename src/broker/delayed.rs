@@ -9,11 +9,12 @@ use std::cmp::Reverse;
 
 use crate::amqp::{Properties, PropertyList, TableBuf, Value};
 use crate::broker::Broker;
+use crate::broker::compaction::Moved;
 use crate::broker::key::ExchangeKey;
 use crate::broker::matcher::ExchangeKind;
 use crate::broker::moving::Move;
 use crate::broker::publish::{Message, PERSISTENT, Published, publication};
-use crate::storage::{AppendError, Entry, MessageId, SlotRef};
+use crate::storage::{AppendError, Entry, MessageId, QueueId, SlotRef};
 
 /// A message that its exchange holds back.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ pub(super) struct HeldBack {
     due_ms: u64,
     id: MessageId,
     exchange: ExchangeKey,
+    /// The number of the exchange.
+    queue: QueueId,
     at: crate::storage::RecordRef,
     slot: SlotRef,
 }
@@ -65,23 +68,23 @@ impl Broker {
         let mut held = publication(message, &queues, message.persistent, self.clock_ms);
         held.expiry_ms = due_ms;
         let appended = self.store.append(&held)?;
-        self.hold_stored(delay.exchange, appended.entry, appended.slot(0), due_ms);
+        self.hold_stored((delay.exchange, id), appended.entry, appended.slot(0), due_ms);
         Ok(match message.persistent {
             true => Published::DurableAt(appended.position),
             false => Published::Done,
         })
     }
 
-    /// Notes a stored message that is due then.
+    /// Notes a message that is due then, stored under the number of its exchange.
     pub(super) fn hold_stored(
         &mut self,
-        exchange: ExchangeKey,
+        (exchange, queue): (ExchangeKey, QueueId),
         entry: Entry,
         slot: SlotRef,
         due_ms: u64,
     ) {
         let Entry { id, at } = entry;
-        self.delayed.push(Reverse(HeldBack { due_ms, id, exchange, at, slot }));
+        self.delayed.push(Reverse(HeldBack { due_ms, id, exchange, queue, at, slot }));
     }
 
     /// When the next message is due, in ms since 1970.
@@ -92,13 +95,14 @@ impl Broker {
     /// Routes the messages that are due.
     pub fn release_delayed(&mut self) {
         for _ in 0..RELEASED_PER_TURN_MAX {
-            let Some(&Reverse(held)) = self.delayed.peek() else {
+            let Some(&Reverse(mut held)) = self.delayed.peek() else {
                 return;
             };
             if held.due_ms > self.clock_ms {
                 return;
             }
             self.delayed.pop();
+            held.follow(&mut self.moved);
             if let Err(error) = self.release_one(&held) {
                 log::warn!("a delayed message waits: {error}");
                 self.delayed.push(Reverse(held));
@@ -113,7 +117,8 @@ impl Broker {
         let (gone, kept): (Vec<_>, Vec<_>) =
             delayed.into_iter().partition(|Reverse(held)| held.exchange == exchange);
         self.delayed = kept.into();
-        for Reverse(held) in gone {
+        for Reverse(mut held) in gone {
+            held.follow(&mut self.moved);
             self.store.settle(held.at, held.slot);
         }
     }
@@ -137,6 +142,15 @@ impl Broker {
             ttl_ms: expiration.and_then(|text| text.parse().ok()),
         };
         self.move_message(&moved, &queues)
+    }
+}
+
+impl HeldBack {
+    /// Finds the message where compaction may have moved it.
+    fn follow(&mut self, moved: &mut Moved) {
+        let entry = Entry { id: self.id, at: self.at };
+        let (entry, slot) = moved.take(self.queue, entry, self.slot);
+        (self.at, self.slot) = (entry.at, slot);
     }
 }
 

@@ -67,6 +67,7 @@ impl Broker {
             queue: key,
             entry,
             slot,
+            queue_id: queue.id,
             channel: consumer.channel,
             consumer: Some(consumer_key),
             due_ms: due_ms(queue, consumer.no_ack, self.clock_ms, self.consumer_timeout_ms),
@@ -106,7 +107,8 @@ impl Broker {
         let left = u32::try_from(queue.ready.len()).unwrap_or(u32::MAX);
         let due_ms = due_ms(queue, no_ack, self.clock_ms, self.consumer_timeout_ms);
         let counted = queue.settings.delivery_limit.is_some();
-        let held = Held { queue: key, entry, slot, channel, consumer: None, due_ms, kept: false };
+        let (queue_id, consumer, kept) = (queue.id, None, false);
+        let held = Held { queue: key, entry, slot, queue_id, channel, consumer, due_ms, kept };
         Some(Got { before, counted, left, held })
     }
 

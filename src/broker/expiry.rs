@@ -21,10 +21,11 @@ const EXPIRED_AT_A_TIME_MAX: usize = 10_000;
 const STALE_DEADLINES_MAX: usize = 256;
 
 impl Broker {
-    /// When [`Broker::expire`] has something to do, in ms since 1970.
+    /// When a turn has something to do that only the time brings about, in ms since 1970.
     pub fn next_expiry_ms(&self) -> Option<u64> {
         let queues = self.wakeups.peek().map(|Reverse((at, _))| *at);
-        queues.into_iter().chain(self.next_delayed_ms()).min()
+        let others = [self.next_delayed_ms(), self.next_compaction_ms()];
+        queues.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Ends what has reached its time.

@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod binding;
 pub mod binds;
 pub mod commit;
+mod compaction;
 pub mod connections;
 pub mod consistent_hash;
 pub mod consume;
@@ -124,6 +125,10 @@ pub struct Broker {
     overfull: Vec<QueueKey>,
     /// The node's limit for acknowledging a delivery, where the queue has none.
     consumer_timeout_ms: Option<u64>,
+    /// What keeps mostly dead segments of the log is moved.
+    compactor: compaction::Compactor,
+    /// Messages that were moved and stand in no queue's line.
+    moved: compaction::Moved,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarded: VecDeque<(QueueId, Ready)>,
     /// What streams dropped, settled once the definitions are durable up to a position.
@@ -198,6 +203,7 @@ impl Broker {
             || !self.dying.is_empty()
             || !self.effects.is_empty()
             || self.has_retired()
+            || self.is_compacting()
             || self.definitions.appended() > self.definitions.written()
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Name, Properties};
+use crate::broker::compaction::{Compactor, Moved};
 use crate::broker::deduplication::name_in;
 use crate::broker::expiry::priority_in;
 use crate::broker::key::{Arena, ExchangeKey, QueueKey};
@@ -63,6 +64,8 @@ impl Broker {
             dying: VecDeque::new(),
             overfull: Vec::new(),
             consumer_timeout_ms: None,
+            compactor: Compactor::default(),
+            moved: Moved::default(),
             discarded: VecDeque::new(),
             retired: VecDeque::new(),
             streams: 0,
@@ -110,7 +113,8 @@ impl Broker {
         let (queues, scratch) = (&mut self.queues, &mut self.scratch);
         self.store.replay(&mut |found| {
             if let Some(&exchange) = delaying.get(&found.queue) {
-                held_back.push((exchange, found.entry, found.slot, found.record.expiry_ms()));
+                let due_ms = found.record.expiry_ms();
+                held_back.push(((exchange, found.queue), found.entry, found.slot, due_ms));
                 messages += 1;
                 return true;
             }

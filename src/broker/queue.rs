@@ -14,7 +14,7 @@ use crate::broker::effective::{EffectiveArguments, Overflow};
 use crate::broker::key::{ConnectionKey, VhostKey};
 use crate::broker::ready::Ready;
 use crate::broker::stream::Stream;
-use crate::storage::{MessageId, QueueId};
+use crate::storage::{Entry, MessageId, QueueId, ScratchPool};
 
 /// One queue of a vhost.
 #[derive(Debug)]
@@ -119,6 +119,14 @@ impl Queue {
     pub fn message_count(&self) -> usize {
         let in_stream = self.stream.as_ref().map_or(0, |stream| stream.len());
         self.ready.len() + in_stream
+    }
+
+    /// The record of a message lies elsewhere now; `false` when the message is not here.
+    pub(super) fn relocate(&mut self, entry: Entry, scratch: &mut ScratchPool) -> bool {
+        match &mut self.stream {
+            Some(stream) => stream.relocate(entry, scratch),
+            None => self.ready.relocate(entry, scratch),
+        }
     }
 
     /// Whether a message that joins may have to go because of it, or make another one go.

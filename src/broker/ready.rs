@@ -100,6 +100,11 @@ impl Ready {
         Some(entry)
     }
 
+    /// The record of a message lies elsewhere now; `false` when the message is not here.
+    pub fn relocate(&mut self, entry: Entry, scratch: &mut ScratchPool) -> bool {
+        self.lanes.iter_mut().any(|lane| lane.relocate(entry, scratch))
+    }
+
     /// Whether a message is ready.
     pub fn contains(&self, id: MessageId, priority: u8, scratch: &ScratchPool) -> bool {
         let lane = &self.lanes[self.lane_of(priority)];
@@ -149,6 +154,16 @@ impl Lane {
             return Some(entry);
         }
         self.waiting.pop_front(scratch)
+    }
+
+    fn relocate(&mut self, entry: Entry, scratch: &mut ScratchPool) -> bool {
+        match self.returned.get_mut(&entry.id) {
+            Some(returned) => {
+                *returned = entry;
+                true
+            }
+            None => self.waiting.relocate(entry.id, entry.at, scratch),
+        }
     }
 
     fn front(&self) -> Option<Entry> {

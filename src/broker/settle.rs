@@ -1,11 +1,12 @@
 //! What becomes of a delivered message: acknowledged, put back, or dropped?
 
 use crate::broker::Broker;
+use crate::broker::compaction::Moved;
 use crate::broker::death::Reason;
 use crate::broker::delivery::slot_in;
 use crate::broker::expiry::priority_of;
 use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
-use crate::storage::{Entry, QueueId, SlotRef};
+use crate::storage::{Entry, QueueId, SlotRef, Store};
 
 /// A delivered message that its consumer has not settled yet.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +17,9 @@ pub struct Held {
     pub entry: Entry,
     /// Its delivery state in that queue.
     pub slot: SlotRef,
+    /// The queue as the store knows it, also when it is gone. Compaction may move the message: see
+    /// `broker::compaction`.
+    pub queue_id: QueueId,
     /// The channel that it was delivered on.
     pub channel: ChannelKey,
     /// The consumer that got it; `None` for `basic.get`.
@@ -66,9 +70,10 @@ impl Broker {
 
     /// The consumer is done with the message.
     pub fn ack(&mut self, held: &Held) {
-        self.forget_name(held.queue, held.entry);
         if !held.kept {
-            self.store.settle(held.entry.at, held.slot);
+            let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+            self.forget_name(held.queue, entry);
+            self.store.settle(entry.at, slot);
         }
         self.give_credit_back(held);
     }
@@ -78,7 +83,8 @@ impl Broker {
         if held.kept {
             return self.give_credit_back(held);
         }
-        self.die_unaccounted(held.queue, held.entry, held.slot, Reason::Rejected);
+        let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+        self.die_unaccounted(held.queue, entry, slot, Reason::Rejected);
         self.give_credit_back(held);
     }
 
@@ -94,26 +100,28 @@ impl Broker {
     }
 
     fn put_back(&mut self, held: &Held) {
+        let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
         let Some(queue) = self.queues.get_mut(held.queue) else {
-            return self.store.settle(held.entry.at, held.slot);
+            return self.store.settle(entry.at, slot);
         };
-        let deliveries = u64::from(self.store.deliveries(held.slot));
+        let deliveries = u64::from(self.store.deliveries(slot));
         if queue.settings.delivery_limit.is_some_and(|limit| deliveries > limit) {
             let reason = Reason::DeliveryLimit;
-            return self.die_unaccounted(held.queue, held.entry, held.slot, reason);
+            return self.die_unaccounted(held.queue, entry, slot, reason);
         }
         let priority = match queue.ready.priority_max() {
             0 => 0,
-            _ => priority_of(&self.store, held.entry),
+            _ => priority_of(&self.store, entry),
         };
-        queue.ready_bytes += self.store.record(held.entry.at).body_bytes();
-        queue.ready.put_back(held.entry, priority);
-        self.note_deadline(held.queue, held.entry, priority);
+        queue.ready_bytes += self.store.record(entry.at).body_bytes();
+        queue.ready.put_back(entry, priority);
+        self.note_deadline(held.queue, entry, priority);
         self.limit_length(held.queue);
     }
 
     /// A transaction settled the message in the log; what is left is the credit.
     pub fn settled_by_transaction(&mut self, held: &Held) {
+        self.moved.forget(held.queue_id, held.entry.id);
         self.give_credit_back(held);
     }
 
@@ -181,7 +189,7 @@ impl Broker {
                 && let Some(entry) = ready.pop(&mut self.scratch)
             {
                 budget -= 1;
-                settle_for(&mut self.store, *queue, entry);
+                settle_for(&mut self.store, &mut self.moved, *queue, entry);
             }
             if !ready.is_empty() {
                 return;
@@ -191,7 +199,10 @@ impl Broker {
     }
 }
 
-fn settle_for(store: &mut crate::storage::Store, queue: QueueId, entry: Entry) {
-    let (slot, _) = slot_in(store, entry, queue);
-    store.settle(entry.at, slot);
+fn settle_for(store: &mut Store, moved: &mut Moved, queue: QueueId, entry: Entry) {
+    let (at, slot) = match moved.forget(queue, entry.id) {
+        Some(place) => place,
+        None => (entry.at, slot_in(store, entry, queue).0),
+    };
+    store.settle(at, slot);
 }

@@ -101,6 +101,11 @@ impl Stream {
         true
     }
 
+    /// The record of a message lies elsewhere now; `false` when the message was dropped.
+    pub(super) fn relocate(&mut self, entry: Entry, scratch: &mut ScratchPool) -> bool {
+        self.log.relocate(entry.id, entry.at, scratch)
+    }
+
     /// Drops the first message, whose body has this many bytes.
     fn drop_front(&mut self, body_bytes: u64, now_ms: u64, scratch: &mut ScratchPool) {
         let Some(entry) = self.log.pop_front(scratch) else {

@@ -98,7 +98,8 @@ impl Broker {
         let queue = self.queues.get_mut(key)?;
         let consumer = self.consumers.get_mut(reader)?;
         let channel = self.channels.get_mut(consumer.channel)?;
-        let (slot, _) = slot_in(&self.store, entry, queue.id);
+        let queue_id = queue.id;
+        let (slot, _) = slot_in(&self.store, entry, queue_id);
         consumer.unacked += 1;
         channel.unacked += 1;
         queue.unacked += 1;
@@ -106,6 +107,7 @@ impl Broker {
             queue: key,
             entry,
             slot,
+            queue_id,
             channel: consumer.channel,
             consumer: Some(reader),
             due_ms: due_ms(queue, false, self.clock_ms, self.consumer_timeout_ms),

@@ -63,6 +63,7 @@ impl EventLoop {
         self.broker.settle_discarded();
         self.broker.bury();
         self.broker.release_delayed();
+        self.broker.compact();
         self.take_answers()?;
         self.write_out()?;
         self.start_sync()?;
