@@ -71,31 +71,31 @@ pub fn start<'scope>(
     scope.spawn(move || take_and_publish(load, mover, Random::new(seed)));
 }
 
-/// Uses a broker until there were so many confirms and deliveries more, and ends it.
+/// Uses a broker until there were so many confirms and deliveries more, and ends it; what it said.
 pub fn work(
     process: Process,
     model: Model,
     random: &mut Random,
     events: usize,
     ended: Ended,
-) -> Model {
+) -> (Model, Vec<String>) {
     let events = model.events + events;
     let shared = Shared::new(model);
     let finish = AtomicBool::new(false);
     let load = Load { shared: &shared, finish: &finish, acks_are_sure: true };
-    thread::scope(|scope| {
+    let log = thread::scope(|scope| {
         // When this fails, the broker ends first, and with it the clients.
         let process = process;
         start(scope, load, process.address(), random);
         shared.wait_for(events);
-        if ended == Ended::Orderly {
-            process.terminate();
-        } else {
-            process.kill();
-        }
+        let log = match ended {
+            Ended::Orderly => process.terminate(),
+            Ended::Killed | Ended::Cut => process.kill(),
+        };
         finish.store(true, Ordering::Relaxed);
+        log
     });
-    shared.into_model()
+    (shared.into_model(), log)
 }
 
 /// Publishes in bursts and reads confirms.

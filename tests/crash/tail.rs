@@ -58,8 +58,8 @@ struct Writer {
     is_torn: bool,
 }
 
-/// The whole test for one seed.
-pub fn tear(seed: u64, spoil: Spoil) {
+/// The whole test for one seed; how many messages compaction moved.
+pub fn tear(seed: u64, spoil: Spoil) -> u64 {
     let keep = TempDir::new().expect("a temporary directory can be made");
     let path = keep.path().join("data");
     let names = declare(&path);
@@ -73,7 +73,8 @@ pub fn tear(seed: u64, spoil: Spoil) {
     let durable = writer.store.durable();
     let kept = writer.alive.values().filter(|copy| copy.position <= durable).count();
     let all = writer.alive.len();
-    eprintln!("seed {seed}, {spoil:?}: {kept} of {all} are durable, {durable:?}");
+    let moved = writer.store.counters().relocated;
+    eprintln!("seed {seed}, {spoil:?}: {kept} of {all} are durable, {durable:?}, {moved} moved");
     let copy = keep.path().join("copy");
     copy_directory(&path, &copy);
     writer.spoil(&copy, durable, spoil);
@@ -84,7 +85,7 @@ pub fn tear(seed: u64, spoil: Spoil) {
     }
     client.close();
     process.terminate();
-    drop(writer);
+    moved
 }
 
 /// Makes durable queues with the broker and puts into each a message that tells its number.
@@ -173,7 +174,8 @@ impl Writer {
         match self.random.within(0..100) {
             0..45 => self.publish(),
             45..55 => self.transact(),
-            55..70 => self.ack(),
+            55..65 => self.ack(),
+            65..70 => self.compact(),
             70..80 => self.write_out(),
             80..85 => {
                 self.write_out();
@@ -241,10 +243,27 @@ impl Writer {
     }
 
     fn ack(&mut self) {
-        for key in self.pick(4) {
+        // Every seventh message stays for long, so that the log gets sparse.
+        let settled = self.pick(12).into_iter().filter(|(number, _)| !number.is_multiple_of(7));
+        for key in settled {
             let copy = self.alive.remove(&key).expect("it was picked");
             self.store.settle(copy.at, copy.slot);
             self.acked.insert(key);
+        }
+    }
+
+    /// Moves what keeps mostly dead segments. What was durable stays so: until the copy is, the
+    /// old record counts.
+    fn compact(&mut self) {
+        let mut moved = Vec::new();
+        self.store.compact(30_000, &mut |relocated| moved.push(relocated));
+        let end = self.store.end();
+        for moved in moved {
+            let copies = self.alive.iter_mut();
+            let (_, copy) =
+                copies.into_iter().find(|(_, copy)| copy.slot == moved.old).expect("it is alive");
+            (copy.at, copy.slot) = (moved.entry.at, moved.slot);
+            self.slots.push((end, moved.slot.slot + 1));
         }
     }
 

@@ -12,7 +12,7 @@ use leveret::amqp::{Method, Name, PROTOCOL_HEADER, TableBuf, Value, encoder};
 use leveret::broker::key::ArenaKey;
 use leveret::broker::{Broker, ConnectionKey, Effect, Handed, QueueKey, User, Users, VhostKey};
 use leveret::session::{Limits, SLICES_MAX, Session, WaitUntil};
-use leveret::storage::{HelperMode, StorageError, StoreOptions};
+use leveret::storage::{Body, HelperMode, Publication, QueueId, StorageError, StoreOptions};
 use tempfile::TempDir;
 
 use super::client::{CHANNELS, Client, Profile, View};
@@ -22,7 +22,7 @@ use super::twin::{At, ConnId, Connection, Twin, short};
 use super::values::take_received;
 
 pub const FRAME_BYTES_MAX: u32 = 8192;
-const SEGMENT_BYTES: u32 = 256 * 1024;
+const SEGMENT_BYTES: u32 = 64 * 1024;
 const EVENTS_KEPT: usize = 60;
 /// The time at which every simulation begins, in ms since 1970.
 const BEGIN_MS: u64 = 1_700_000_000_000;
@@ -239,6 +239,8 @@ impl World {
         self.broker().settle_discarded();
         self.broker().bury();
         self.broker().release_delayed();
+        self.thin_out();
+        self.broker().compact();
         self.twin.bury();
         self.check_certain()?;
         self.run_helper();
@@ -265,6 +267,31 @@ impl World {
         broker.definitions.maintain().unwrap();
         self.compare();
         self.stage(Stage::End)
+    }
+
+    /// A message of no queue comes and goes: what is left lies in segments that are mostly dead,
+    /// so that it is moved.
+    fn thin_out(&mut self) {
+        if self.orderly || !self.random.chance(20) {
+            return;
+        }
+        let body = vec![0; SEGMENT_BYTES as usize / 4];
+        let store = &mut self.broker.as_mut().unwrap().store;
+        let appended = store.append(&Publication {
+            durable: true,
+            exchange: b"",
+            routing_key: b"",
+            properties: &[0, 0],
+            body: Body::Inline(&body),
+            published_ms: 0,
+            expiry_ms: 0,
+            deliveries: 0,
+            queues: &[QueueId(0)],
+            replaces: None,
+        });
+        if let Ok(appended) = appended {
+            store.settle(appended.entry.at, appended.first_slot);
+        }
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), Stop> {
