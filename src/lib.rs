@@ -43,6 +43,13 @@
 //! page of its own in the next sync. An ack is not synced by itself: after a crash, a message
 //! that was acked in its last milliseconds may come once more, marked as redelivered.
 //!
+//! # The way of a message that stays
+//!
+//! Any segment in which nothing is alive is used again. When most of the log is dead and a few
+//! old messages keep its segments, [`broker::Broker::compact`] moves them to the end, a bounded
+//! amount a turn and no faster than they become durable. Queues are told where their messages lie
+//! now; a delivery that is not acked asks when it is settled (see `broker::compaction`).
+//!
 //! # The turn
 //!
 //! It is drawn at the top of `net::turn`, one line a step.

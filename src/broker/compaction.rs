@@ -329,6 +329,38 @@ mod tests {
         assert_eq!(node.drain(queues[1]), known(&[("b", 0), ("c", 0), ("d", 0)]));
     }
 
+    /// Whoever waits for the disk wakes the loop; until then there is nothing to do.
+    #[test]
+    fn the_loop_sleeps_while_copies_wait_for_their_sync() {
+        let mut node = Node::start();
+        let queue = node.declare("q", &[]);
+        let body = "y".repeat(500);
+        for _ in 0..40 {
+            for _ in 0..10 {
+                node.publish(&[queue], &body, 0, None);
+            }
+            node.fill();
+        }
+        let now_ms = NOW_MS + LOOK_EVERY_MS;
+        node.broker.set_clock(now_ms);
+        node.broker.compact();
+        assert!(node.broker.has_work(), "it has begun");
+        for _ in 0..1000 {
+            node.broker.compact();
+            node.broker.store.write_out_records().unwrap();
+        }
+        assert_eq!(node.broker.compactor.state, Compaction::Waiting);
+        assert!(!node.broker.has_work());
+        assert_eq!(node.broker.next_expiry_ms(), None);
+        assert!(node.broker.store.has_unsynced(), "which is why the loop will wake");
+        let before = node.broker.store.counters().relocated;
+        node.turn();
+        node.turn();
+        assert!(node.broker.store.counters().relocated > before);
+        node.compact();
+        assert_eq!(node.drain(queue).len(), 400);
+    }
+
     /// The map of the queues held the durable ones only, and the line of the other one was left
     /// with the place where the record had been.
     #[test]
