@@ -13,20 +13,26 @@ use common::*;
 use tempfile::TempDir;
 
 const SEGMENT_BYTES: u32 = 64 << 10;
+/// For large messages.
+const LARGE_SEGMENT_BYTES: u32 = 1 << 20;
 
 /// A broker and its directory.
 struct Sparse {
     process: Process,
     client: Client,
     path: PathBuf,
-    _keep: TempDir,
+    _keep: Option<TempDir>,
 }
 
 impl Sparse {
     fn start() -> Sparse {
         let keep = TempDir::new().expect("a temporary directory can be made");
         let path = keep.path().join("data");
-        let process = Process::start(&path, SEGMENT_BYTES);
+        Sparse::start_on(path, Some(keep), SEGMENT_BYTES)
+    }
+
+    fn start_on(path: PathBuf, keep: Option<TempDir>, segment_bytes: u32) -> Sparse {
+        let process = Process::start(&path, segment_bytes);
         let client = connect(&process);
         Sparse { process, client, path, _keep: keep }
     }
@@ -88,29 +94,30 @@ fn a_queue_that_keeps_one_message_in_a_hundred_does_not_keep_the_log() {
     let mut sparse = Sparse::start();
     let client = &mut sparse.client;
     let (fast, slow) = (client.durable_queue(1), client.durable_queue(1));
-    let large = "x".repeat(2000);
-    for number in 0..3000usize {
+    // A hundred of them are less than a segment.
+    let small = "x".repeat(400);
+    for number in 0..8000usize {
         if number.is_multiple_of(100) {
             publish(client, &slow, &persistent(), &number.to_string());
         }
-        publish(client, &fast, &persistent(), &large);
+        publish(client, &fast, &persistent(), &small);
     }
     // The first comes back, the second is held, the third is acked.
     let tags: Vec<u64> = (0..3).map(|_| client.get(3, &slow).expect("it is there").tag).collect();
     client.reject(3, tags[0], true);
     client.ack(3, tags[2]);
-    client.confirmed(2, "", &slow, &persistent(), "3000");
+    client.confirmed(2, "", &slow, &persistent(), "8000");
     let before = sparse.log_bytes();
-    assert!(before > 50 * u64::from(SEGMENT_BYTES), "{before}");
+    assert!(before > 40 * u64::from(SEGMENT_BYTES), "{before}");
     let taken = sparse.client.consume_no_ack(1, &fast);
-    for _ in 0..3000 {
-        assert_eq!(sparse.client.expect_delivery(1).message.body.len(), large.len());
+    for _ in 0..8000 {
+        assert_eq!(sparse.client.expect_delivery(1).message.body.len(), small.len());
     }
     assert_eq!(sparse.client.cancel(1, &taken), []);
     sparse.wait_until_smaller(before);
     let client = &mut sparse.client;
     client.reject(3, tags[1], true);
-    let rest: Vec<usize> = (300..=3000).step_by(100).collect();
+    let rest: Vec<usize> = (300..=8000).step_by(100).collect();
     let expected = [numbers([0, 100], true), numbers(rest.clone(), false)].concat();
     assert_eq!(take_all(client, &slow), expected, "in order, as they were marked");
     // One is settled for good before the broker is killed.
@@ -161,25 +168,92 @@ fn priorities_and_times_to_live_are_kept() {
 
 #[test]
 fn large_messages_do_not_keep_the_log_either() {
-    let mut sparse = Sparse::start();
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let path = keep.path().join("data");
+    let mut sparse = Sparse::start_on(path, Some(keep), LARGE_SEGMENT_BYTES);
     let client = &mut sparse.client;
     let (fast, slow) = (client.durable_queue(1), client.durable_queue(1));
-    // In the middle of many small ones, so that their segments are shared.
-    let large = |number: usize| format!("{number}:{}", "y".repeat(40_000));
-    for number in 0..150usize {
-        if number.is_multiple_of(15) {
+    // One in every segment, among many smaller ones.
+    let large = |number: usize| format!("{number}:{}", "y".repeat(100_000));
+    for number in 0..1500usize {
+        if number.is_multiple_of(30) {
             publish(client, &slow, &persistent(), &large(number));
         }
         publish(client, &fast, &persistent(), &"x".repeat(20_000));
     }
-    client.wait_for_messages(1, &fast, 150);
+    client.wait_for_messages(1, &fast, 1500);
     let before = sparse.log_bytes();
     let purge = queue::Purge { queue: fast.as_bytes(), nowait: false };
-    assert_eq!(sparse.client.call::<PurgeOk>(1, purge).messages, 150);
+    assert_eq!(sparse.client.call::<PurgeOk>(1, purge).messages, 1500);
     sparse.wait_until_smaller(before);
     let mut sparse = sparse.kill_and_start();
-    let expected: Vec<_> = (0..150).step_by(15).map(|number| (large(number), true)).collect();
+    let expected: Vec<_> = (0..1500).step_by(30).map(|number| (large(number), true)).collect();
     assert!(take_all(&mut sparse.client, &slow) == expected, "each as it was");
+    sparse.client.close();
+    sparse.process.terminate();
+}
+
+/// What a publisher knows.
+#[derive(Default)]
+struct Published {
+    sent: u64,
+    confirmed: u64,
+    is_blocked: bool,
+}
+
+impl Published {
+    /// Publishes until the broker says that the disk is full; every tenth message goes to `slow`.
+    fn fill_the_disk(&mut self, client: &mut Client, fast: &str, slow: &str) {
+        let large = "x".repeat(2000);
+        while !self.is_blocked {
+            for _ in 0..50 {
+                let is_slow = self.sent.is_multiple_of(10);
+                let body = if is_slow { self.sent.to_string() } else { large.clone() };
+                let queue = if is_slow { slow } else { fast };
+                client.publish_with(2, "", queue, &persistent(), body.as_bytes());
+                self.sent += 1;
+            }
+            while self.confirmed < self.sent && !self.is_blocked {
+                self.listen(client);
+            }
+        }
+    }
+
+    fn listen(&mut self, client: &mut Client) {
+        let event = client.next_of_any().expect("the broker runs");
+        if let Method::BasicAck(ack) = event.method() {
+            self.confirmed = ack.delivery_tag;
+        } else if let Method::ConnectionBlocked(_) = event.method() {
+            self.is_blocked = true;
+        } else if let Method::ConnectionUnblocked(_) = event.method() {
+            self.is_blocked = false;
+        } else {
+            panic!("{:?}", event.method());
+        }
+    }
+}
+
+#[test]
+fn on_a_full_disk_room_is_made_and_publishers_go_on() {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let disk = match Mounted::in_memory(8 << 20, &keep.path().join("disk")) {
+        Ok(disk) => disk,
+        Err(missing) => return eprintln!("left out: {missing}"),
+    };
+    let mut sparse = Sparse::start_on(disk.0.join("data"), None, SEGMENT_BYTES);
+    let client = &mut sparse.client;
+    let (fast, slow) = (client.durable_queue(1), client.durable_queue(1));
+    let mut published = Published::default();
+    published.fill_the_disk(client, &fast, &slow);
+    let mut other = connect(&sparse.process);
+    let purge = queue::Purge { queue: fast.as_bytes(), nowait: false };
+    assert!(other.call::<PurgeOk>(1, purge).messages > 1000);
+    while published.is_blocked || published.confirmed < published.sent {
+        published.listen(&mut sparse.client);
+    }
+    let sent = usize::try_from(published.sent).expect("few");
+    assert_eq!(take_all(&mut other, &slow), numbers((0..sent).step_by(10), false));
+    other.close();
     sparse.client.close();
     sparse.process.terminate();
 }

@@ -14,13 +14,12 @@ mod common;
 mod kit;
 
 use std::env;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Client, Process};
+use common::{Client, Mounted, Process, path_text, run};
 use kit::drain::{Ended, drain};
 use kit::load::{self, Load};
 use kit::model::{Model, Shared, between};
@@ -32,48 +31,6 @@ const CLONES: usize = 6;
 const SEGMENT_BYTES: u32 = 1 << 20;
 const DISK_BYTES: u64 = 512 << 20;
 const BELOW_BYTES: u64 = 4 << 30;
-
-/// Runs a program; the error is what it said.
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let shown = format!("{program} {}", arguments.join(" "));
-    let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| format!("{shown}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    output.status.success().then_some(()).ok_or(format!("{shown}: {}", said.trim()))
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary directories have simple names")
-}
-
-/// A file system in a file, mounted as long as this value lives.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(image: &Path, at: &Path) -> Result<Mounted, String> {
-        fs::create_dir_all(at).map_err(|error| format!("{}: {error}", at.display()))?;
-        run("mount", &["-o", "loop", text(image), text(at)])?;
-        Ok(Mounted(at.to_owned()))
-    }
-
-    fn make(kind: &[&str], image: &Path, bytes: u64, at: &Path) -> Result<Mounted, String> {
-        let file = File::create(image).and_then(|file| file.set_len(bytes));
-        file.map_err(|error| format!("{}: {error}", image.display()))?;
-        let arguments = [&kind[1..], &[text(image)]].concat();
-        run(kind[0], &arguments)?;
-        Mounted::new(image, at)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily if need be: a test that failed may have left something open.
-        if let Err(error) = run("umount", &[text(&self.0)]) {
-            eprintln!("{error}");
-            drop(run("umount", &["--lazy", text(&self.0)]));
-        }
-    }
-}
 
 /// The disk of the broker and what is below; they go in this order.
 struct Disk {
@@ -107,7 +64,8 @@ impl Disk {
     fn clone(&self, number: usize) -> PathBuf {
         let image = self.below.0.join("disk.img");
         let clone = self.below.0.join(format!("clone-{number}.img"));
-        run("cp", &["--reflink=always", text(&image), text(&clone)]).expect("XFS has reflinks");
+        run("cp", &["--reflink=always", path_text(&image), path_text(&clone)])
+            .expect("XFS has reflinks");
         clone
     }
 }

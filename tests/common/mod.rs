@@ -10,6 +10,7 @@
 
 mod client;
 mod deaths;
+mod mounted;
 mod node;
 mod owned;
 mod process;
@@ -19,6 +20,7 @@ mod verbs;
 
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
 pub use deaths::Death;
+pub use mounted::{Mounted, path_text, run};
 pub use node::{End, Node};
 pub use owned::*;
 pub use process::{Process, Refusal, spawn};
