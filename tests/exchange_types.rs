@@ -147,10 +147,10 @@ fn random_sends_each_message_to_one_of_its_queues() {
     client.delete_exchange(1, &exchange);
 }
 
-fn delay(client: &mut Client, exchange: &str, key: &str, delay_ms: i64, body: &str) {
+fn delay(client: &mut Client, channel: u16, exchange: &str, key: &str, delay_ms: i64, body: &str) {
     let headers = table(&[("x-delay", Value::I64(delay_ms))]);
     let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
-    client.publish_with(1, exchange, key, &properties, body.as_bytes());
+    client.publish_with(channel, exchange, key, &properties, body.as_bytes());
 }
 
 #[test]
@@ -165,42 +165,35 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "a.*");
     client.consume_no_ack(1, &queue);
-    delay(&mut client, &exchange, "a.b", 600, "last");
-    delay(&mut client, &exchange, "b.a", 1, "not bound");
-    delay(&mut client, &exchange, "a.b", 300, "second");
+    delay(&mut client, 1, &exchange, "a.b", 600, "last");
+    delay(&mut client, 1, &exchange, "b.a", 1, "not bound");
+    delay(&mut client, 1, &exchange, "a.b", 300, "second");
     client.publish(1, &exchange, "a.b", "first");
     assert_eq!(client.expect_bodies(1, 3), ["first", "second", "last"]);
     client.delete_exchange(1, &exchange);
 }
 
 #[test]
-fn delayed_message_survives_a_restart() {
-    let Some(mut node) = Node::start() else { return };
-    for end in [End::Term, End::Kill] {
-        let mut client = node.connect();
-        let (exchange, queue) = (unique("delayed"), client.durable_queue(1));
-        let arguments = table(&[("x-delayed-type", Value::LongString(b"fanout"))]);
-        let declare = exchange::Declare {
-            exchange: exchange.as_bytes(),
-            kind: b"x-delayed-message",
-            durable: true,
-            arguments: arguments.table(),
-            ..Default::default()
-        };
-        client.call::<ExchangeDeclareOk>(1, declare);
-        client.bind(1, &queue, &exchange, "");
-        client.confirm_select(1);
-        for (delay_ms, body) in [(3_600_000, "in an hour"), (600, "soon")] {
-            let headers = table(&[("x-delay", Value::I64(delay_ms))]);
-            let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
-            client.confirmed(1, &exchange, "", &properties, body);
-        }
-        node.restart(end, client);
-        let mut client = node.connect();
-        client.consume_no_ack(1, &queue);
-        assert_eq!(client.expect_delivery(1).message.body(), "soon", "after {end:?}");
-        client.expect_nothing_before(1, 1);
+fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
     }
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let queue = client.queue(1);
+    client.bind(1, &queue, &exchange, "key");
+    client.open(2);
+    client.call::<TxSelectOk>(2, tx::Select {});
+    delay(&mut client, 2, &exchange, "key", 1, "rolled back");
+    client.call::<TxRollbackOk>(2, tx::Rollback {});
+    delay(&mut client, 2, &exchange, "key", 300, "second");
+    delay(&mut client, 2, &exchange, "key", 1, "first");
+    client.call::<TxCommitOk>(2, tx::Commit {});
+    client.consume_no_ack(1, &queue);
+    assert_eq!(client.expect_bodies(1, 2), ["first", "second"]);
+    client.delete_exchange(1, &exchange);
 }
 
 #[test]
@@ -215,9 +208,9 @@ fn delay_of_any_64_bits_is_taken() {
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "key");
     client.confirm_select(1);
-    delay(&mut client, &exchange, "key", i64::MAX, "never");
-    delay(&mut client, &exchange, "key", 1 << 40, "in 34 years");
-    delay(&mut client, &exchange, "key", 0, "now");
+    delay(&mut client, 1, &exchange, "key", i64::MAX, "never");
+    delay(&mut client, 1, &exchange, "key", 1 << 40, "in 34 years");
+    delay(&mut client, 1, &exchange, "key", 0, "now");
     let mut confirmed = 0;
     while confirmed < 3 {
         let ack = client.expect::<Ack>(1);

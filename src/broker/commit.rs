@@ -1,12 +1,11 @@
 //! How does a transaction take effect, whole or not at all?
 
-use std::collections::HashMap;
-
 use crate::broker::Broker;
+use crate::broker::admission::Together;
 use crate::broker::key::QueueKey;
-use crate::broker::publish::{Message, Published, publication};
+use crate::broker::publish::{Message, publication};
 use crate::broker::settle::Held;
-use crate::storage::{AppendError, Appended, LogPos, QueueId};
+use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId};
 
 /// A message of a transaction and the queues that it was routed to.
 #[derive(Debug)]
@@ -26,6 +25,16 @@ pub struct Committed {
     pub refused: bool,
 }
 
+/// A message of a transaction that is about to be stored.
+struct Planned<'a> {
+    message: Message<'a>,
+    /// They take it.
+    queues: &'a [QueueKey],
+    /// Those that still exist, as the log knows them; of a message that its exchange holds
+    /// back, the number of the exchange.
+    ids: Vec<QueueId>,
+}
+
 impl Broker {
     /// Stores and enqueues `messages` in order and settles `settled`, all or nothing, also
     /// after a crash. Acknowledgements and rejections without a dead-letter exchange are
@@ -33,116 +42,197 @@ impl Broker {
     ///
     /// When one message has to be durable, all of them go into the durable log: one record
     /// holds the transaction, and ids grow in the order of the publishes.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; then nothing was changed.
     pub fn commit(
         &mut self,
         messages: &[TransactionMessage<'_>],
         settled: &[Held],
     ) -> Result<Committed, AppendError> {
-        let mut refused = false;
-        let mut queues: Vec<Vec<QueueKey>> = Vec::with_capacity(messages.len());
-        // What the messages before this one will have added to each queue by then.
-        let mut added: HashMap<QueueKey, (u64, u64)> = HashMap::new();
-        for message in messages {
-            let body_bytes = self.body_bytes(&message.message.body);
-            let (refusing, accepting): (Vec<_>, Vec<_>) = message.queues.iter().partition(|&key| {
-                let (messages, bytes) = added.get(key).copied().unwrap_or_default();
-                self.refuses_more(*key, messages + 1, bytes + body_bytes)
-            });
-            for &key in &accepting {
-                let (messages, bytes) = added.entry(key).or_default();
-                *messages += 1;
-                *bytes += body_bytes;
-            }
-            refused |= !refusing.is_empty();
-            self.dead_letter_refused(&refusing, &message.message, body_bytes)?;
-            queues.push(accepting);
+        let mut together = Together::default();
+        let mut admitted = Vec::with_capacity(messages.len());
+        for TransactionMessage { queues, message } in messages {
+            let body_bytes = self.body_bytes(&message.body);
+            let one = self.admit(queues, message.properties, body_bytes, &mut together);
+            let letters = self.letters_of_refused(&one, message, body_bytes, &mut together);
+            admitted.push((one, letters));
         }
-        let messages: Vec<_> = messages
-            .iter()
-            .zip(&queues)
-            .map(|(m, queues)| TransactionMessage { queues, message: m.message })
-            .collect();
-        let mut position = self.commit_accepted(&messages, settled)?;
-        for message in &messages {
-            if let Some(delay) = message.message.delay
-                && let Published::DurableAt(held) = self.hold_message(&message.message, delay)?
-            {
-                position = Some(held);
+        let mut planned = Vec::with_capacity(messages.len());
+        for (TransactionMessage { message, .. }, (one, letters)) in messages.iter().zip(&admitted) {
+            let copies = letters.iter().map(|copy| (copy.message(message), &copy.queues));
+            for (message, queues) in copies.chain([(*message, &one.taking)]) {
+                let ids = self.ids_of(&message, queues);
+                if !ids.is_empty() {
+                    planned.push(Planned { message, queues, ids });
+                }
             }
         }
+        let position = self.commit_planned(&planned, settled)?;
+        let refused = admitted.iter().any(|(one, _)| !one.refusing.is_empty());
         Ok(Committed { position, refused })
     }
 
-    fn commit_accepted(
+    /// Under which numbers a message is stored; none: it is not.
+    fn ids_of(&self, message: &Message<'_>, queues: &[QueueKey]) -> Vec<QueueId> {
+        let mut ids = Vec::new();
+        match message.delay {
+            Some(delay) => ids.extend(self.delay_id(delay)),
+            None => self.live_queue_ids(queues, &mut ids),
+        }
+        ids
+    }
+
+    fn commit_planned(
         &mut self,
-        messages: &[TransactionMessage<'_>],
+        planned: &[Planned<'_>],
         settled: &[Held],
     ) -> Result<Option<LogPos>, AppendError> {
         let settled = &self.where_they_are(settled);
-        for held in settled {
-            self.forget_name(held.queue, held.entry);
-        }
-        let durable =
-            messages.iter().any(|m| self.needs_durability(m.queues, m.message.persistent));
+        let durable = planned.iter().any(|Planned { message, queues, .. }| {
+            let held_back = message.delay.is_some() && message.persistent;
+            held_back || self.needs_durability(queues, message.persistent)
+        });
         let (logged, volatile): (Vec<&Held>, Vec<&Held>) =
             settled.iter().partition(|held| held.slot.segment.is_durable() && !held.kept);
-        let mut ids: Vec<Vec<QueueId>> = Vec::with_capacity(messages.len());
-        for message in messages {
-            let mut live = Vec::new();
-            self.live_queue_ids(message.queues, &mut live);
-            ids.push(live);
-        }
-        let routed: Vec<_> = messages.iter().zip(&ids).filter(|(_, ids)| !ids.is_empty()).collect();
-        let publications: Vec<_> = routed
-            .iter()
-            .map(|(m, ids)| publication(&m.message, ids, durable, self.clock_ms))
-            .collect();
-        let mut position = None;
-        let appended = if durable || !logged.is_empty() {
-            let slots: Vec<_> = logged.iter().map(|held| held.slot).collect();
-            let in_log = if durable { &publications[..] } else { &[] };
-            let (mut appended, end) = self.store.append_transaction(in_log, &slots)?;
-            position = Some(end);
-            if !durable {
-                appended = self.append_all(&publications)?;
+        let names: Vec<_> =
+            logged.iter().map(|held| self.name_held(held.queue, held.entry)).collect();
+        let (appended, position) = self.append_planned(planned, durable, &logged)?;
+        for (Planned { message, queues, ids }, appended) in planned.iter().zip(&appended) {
+            match message.delay {
+                Some(delay) => {
+                    let (due_ms, from) = (self.due_ms(delay), (delay.exchange, ids[0]));
+                    self.hold_stored(from, appended.entry, appended.slot(0), due_ms);
+                }
+                None => {
+                    let body_bytes = self.store.record(appended.entry.at).body_bytes();
+                    self.push_to_queues(queues, appended, message.priority, body_bytes);
+                }
             }
-            appended
-        } else {
-            self.append_all(&publications)?
-        };
-        for ((message, _), appended) in routed.iter().zip(&appended) {
-            let body_bytes = self.store.record(appended.entry.at).body_bytes();
-            self.push_to_queues(message.queues, appended, message.message.priority, body_bytes);
         }
         for held in volatile {
             self.ack(held);
         }
-        for held in logged {
-            self.settled_by_transaction(held);
+        for (held, name) in logged.into_iter().zip(names) {
+            self.settled_by_transaction(held, name);
         }
         Ok(position)
+    }
+
+    /// Appends the messages and settles what is in the durable log, all or nothing.
+    fn append_planned(
+        &mut self,
+        planned: &[Planned<'_>],
+        durable: bool,
+        logged: &[&Held],
+    ) -> Result<(Vec<Appended>, Option<LogPos>), AppendError> {
+        let publications: Vec<_> = planned
+            .iter()
+            .map(|Planned { message, ids, .. }| {
+                let mut publication = publication(message, ids, durable, self.clock_ms);
+                if let Some(delay) = message.delay {
+                    publication.expiry_ms = self.due_ms(delay);
+                }
+                publication
+            })
+            .collect();
+        let slots: Vec<_> = logged.iter().map(|held| held.slot).collect();
+        if durable {
+            let (appended, end) = self.store.append_transaction(&publications, &slots)?;
+            return Ok((appended, Some(end)));
+        }
+        let appended = self.append_all(&publications)?;
+        if slots.is_empty() {
+            return Ok((appended, None));
+        }
+        match self.store.append_transaction(&[], &slots) {
+            Ok((_, end)) => Ok((appended, Some(end))),
+            Err(error) => {
+                self.take_back(&appended, &publications);
+                Err(error)
+            }
+        }
     }
 
     /// Appends transient messages; when one does not fit, those before it are dropped again.
     fn append_all(
         &mut self,
-        publications: &[crate::storage::Publication<'_>],
+        publications: &[Publication<'_>],
     ) -> Result<Vec<Appended>, AppendError> {
         let mut all: Vec<Appended> = Vec::with_capacity(publications.len());
         for publication in publications {
             match self.store.append(publication) {
                 Ok(appended) => all.push(appended),
                 Err(error) => {
-                    for (appended, publication) in all.iter().zip(publications) {
-                        for index in 0..publication.queues.len() {
-                            let index = u32::try_from(index).expect("at most 65,535 queues");
-                            self.store.settle(appended.entry.at, appended.slot(index));
-                        }
-                    }
+                    self.take_back(&all, publications);
                     return Err(error);
                 }
             }
         }
         Ok(all)
+    }
+
+    fn take_back(&mut self, appended: &[Appended], publications: &[Publication<'_>]) {
+        for (appended, publication) in appended.iter().zip(publications) {
+            for index in 0..publication.queues.len() {
+                let index = u32::try_from(index).expect("at most 65,535 queues");
+                self.store.settle(appended.entry.at, appended.slot(index));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::TableBuf;
+    use crate::broker::testing::{declare, open, publish_with, subject};
+    use crate::storage::Body;
+
+    fn transient(exchange: &[u8]) -> Message<'_> {
+        Message {
+            exchange,
+            routing_key: b"q",
+            properties: &[0, 0],
+            body: Body::Inline(b"body"),
+            persistent: false,
+            priority: 0,
+            ttl_ms: None,
+            delay: None,
+        }
+    }
+
+    /// The acknowledgements of a transaction were carried out, and only then the room for its
+    /// transient messages was looked for. The session put the deliveries back that were
+    /// settled already, and the end of the channel settled them again: an assertion.
+    #[test]
+    fn a_commit_that_the_log_refuses_leaves_nothing_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_bool(b"x-message-deduplication", true);
+        let queue = declare(&mut broker, "q", arguments.table());
+        let other = declare(&mut broker, "other", TableBuf::new().table());
+        let mut headers = TableBuf::new();
+        headers.put_str(b"x-deduplication-header", "name");
+        publish_with(&mut broker, queue, headers.table());
+        let channel = broker.open_channel(subject(&broker).connection, 1);
+        let held = broker.get(queue, channel, false).unwrap().held;
+
+        let good = TransactionMessage { queues: &[other], message: transient(b"x") };
+        // What the log refuses for its length fails where what it has no room for fails.
+        let bad = TransactionMessage { queues: &[other], message: transient(&[b'x'; 256]) };
+        assert_eq!(broker.commit(&[good, bad], &[held]), Err(AppendError::TooLarge));
+
+        assert_eq!(broker.queue(other).unwrap().ready.len(), 0);
+        assert_eq!(broker.queue(queue).unwrap().unacked, 1);
+        publish_with(&mut broker, queue, headers.table());
+        assert_eq!(broker.queue(queue).unwrap().ready.len(), 0, "the name is still in the queue");
+        broker.requeue(&held);
+        let again = broker.get(queue, channel, false).unwrap();
+        assert_eq!(again.before, 1, "the message is there and can be settled");
+        broker.ack(&again.held);
+        publish_with(&mut broker, queue, headers.table());
+        assert_eq!(broker.queue(queue).unwrap().ready.len(), 1, "and its name came free");
     }
 }

@@ -128,32 +128,44 @@ impl Broker {
         }
     }
 
-    /// Whether the queue holds a message of this name already; if not, it will.
-    pub(super) fn is_held(&mut self, key: QueueKey, properties: &[u8]) -> bool {
-        let Some(queue) = self.queues.get_mut(key) else {
-            return false;
-        };
-        if !queue.settings.message_deduplication {
-            return false;
-        }
-        let list = Properties::new(properties).list().unwrap_or_default();
-        name_in(&list).is_some_and(|name| !queue.names.insert(name))
+    /// Whether a queue takes only one message of each name at a time.
+    #[inline]
+    pub(super) fn takes_names_once(&self, key: QueueKey) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.settings.message_deduplication)
     }
 
-    /// A message left a queue for good: its name may come again.
+    /// Whether a message of this name is in the queue.
+    pub(super) fn holds_name(&self, key: QueueKey, name: &[u8]) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.names.contains(name))
+    }
+
+    /// A message joined a queue that takes each name once.
+    pub(super) fn note_name(&mut self, key: QueueKey, entry: Entry) {
+        let name = self.name_of(entry);
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.names.extend(name);
+        }
+    }
+
+    /// A message leaves a queue for good: its name may come again.
     #[inline]
     pub(super) fn forget_name(&mut self, key: QueueKey, entry: Entry) {
-        let Some(queue) = self.queues.get_mut(key) else {
-            return;
-        };
-        if !queue.settings.message_deduplication {
-            return;
-        }
-        let record = self.store.record(entry.at);
-        let list = Properties::new(record.properties()).list().unwrap_or_default();
-        if let Some(name) = name_in(&list) {
+        if let Some(name) = self.name_held(key, entry)
+            && let Some(queue) = self.queues.get_mut(key)
+        {
             queue.names.remove(&name);
         }
+    }
+
+    /// The name under which a queue that takes each name once holds this message.
+    #[inline]
+    pub(super) fn name_held(&self, key: QueueKey, entry: Entry) -> Option<Box<[u8]>> {
+        if self.takes_names_once(key) { self.name_of(entry) } else { None }
+    }
+
+    fn name_of(&self, entry: Entry) -> Option<Box<[u8]>> {
+        let record = self.store.record(entry.at);
+        name_in(&Properties::new(record.properties()).list().unwrap_or_default())
     }
 }
 

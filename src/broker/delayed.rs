@@ -59,11 +59,10 @@ impl Broker {
         message: &Message<'_>,
         delay: Delay,
     ) -> Result<Published, AppendError> {
-        let id = self.exchanges.get(delay.exchange).and_then(|exchange| exchange.delay_id);
-        let Some(id) = id else {
+        let Some(id) = self.delay_id(delay) else {
             return Ok(Published::Done);
         };
-        let due_ms = self.clock_ms.saturating_add(delay.ms);
+        let due_ms = self.due_ms(delay);
         let queues = [id];
         let mut held = publication(message, &queues, message.persistent, self.clock_ms);
         held.expiry_ms = due_ms;
@@ -73,6 +72,16 @@ impl Broker {
             true => Published::DurableAt(appended.position),
             false => Published::Done,
         })
+    }
+
+    /// The number under which the exchange's messages are stored; `None` when it is gone.
+    pub(super) fn delay_id(&self, delay: Delay) -> Option<QueueId> {
+        self.exchanges.get(delay.exchange)?.delay_id
+    }
+
+    /// When a message that is published now is due, in ms since 1970.
+    pub(super) fn due_ms(&self, delay: Delay) -> u64 {
+        self.clock_ms.saturating_add(delay.ms)
     }
 
     /// Notes a message that is due then, stored under the number of its exchange.

@@ -9,12 +9,8 @@ use crate::broker::effective::Overflow;
 use crate::broker::key::QueueKey;
 
 impl Broker {
-    /// Whether the queue refuses another message of this size (`reject-publish`).
-    pub(super) fn refuses(&self, key: QueueKey, body_bytes: u64) -> bool {
-        self.refuses_more(key, 1, body_bytes)
-    }
-
-    /// Whether the queue refuses the last of so many messages of together so many bytes.
+    /// Whether the queue refuses the last of so many messages of together so many bytes
+    /// (`reject-publish`).
     pub(super) fn refuses_more(&self, key: QueueKey, messages: u64, bytes: u64) -> bool {
         let Some(queue) = self.queues.get(key) else {
             return false;

@@ -5,6 +5,7 @@
 //! value or an [`Effect`]. May import `amqp` and `storage`.
 
 pub mod access;
+mod admission;
 pub mod arguments;
 pub mod binding;
 pub mod binds;

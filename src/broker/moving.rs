@@ -2,6 +2,7 @@
 //! there?
 
 use crate::broker::Broker;
+use crate::broker::admission::Together;
 use crate::broker::expiry::priority_in;
 use crate::broker::key::QueueKey;
 use crate::storage::{AppendError, Body, Entry, Publication, QueueId, SlotRef};
@@ -34,16 +35,16 @@ impl Broker {
         queues: &[QueueKey],
     ) -> Result<(), AppendError> {
         let Move { entry, slot, .. } = *message;
-        let mut accepting: Vec<QueueKey> = queues.to_vec();
         let body_bytes = self.store.record(entry.at).body_bytes();
-        accepting.retain(|&key| !self.refuses(key, body_bytes));
+        let mut together = Together::default();
+        let taking = self.admit(queues, message.properties, body_bytes, &mut together).taking;
         let mut ids: Vec<QueueId> = Vec::new();
-        self.live_queue_ids(&accepting, &mut ids);
+        self.live_queue_ids(&taking, &mut ids);
         if ids.is_empty() {
             self.store.settle(entry.at, slot);
             return Ok(());
         }
-        let durable = self.needs_durability(&accepting, message.persistent);
+        let durable = self.needs_durability(&taking, message.persistent);
         let replaces = (durable && slot.segment.is_durable()).then_some(slot);
         let now_ms = self.clock_ms;
         let appended = self.store.append(&Publication {
@@ -62,7 +63,7 @@ impl Broker {
             self.store.settle(entry.at, slot);
         }
         let priority = priority_in(message.properties);
-        self.push_to_queues(&accepting, &appended, priority, body_bytes);
+        self.push_to_queues(&taking, &appended, priority, body_bytes);
         Ok(())
     }
 }

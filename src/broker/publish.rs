@@ -1,7 +1,8 @@
 //! How does a message get into its queues?
 
-use crate::amqp::{Properties, Table};
+use crate::amqp::{Name, Properties, Table};
 use crate::broker::Broker;
+use crate::broker::admission::{Admitted, Together};
 use crate::broker::death::{self, Death, Reason};
 use crate::broker::delayed::Delay;
 use crate::broker::effective::Overflow;
@@ -75,32 +76,16 @@ impl Broker {
             return self.hold_message(message, delay);
         }
         let body_bytes = self.body_bytes(&message.body);
-        if queues.iter().any(|&key| self.deduplicates(key)) {
-            let mut others = queues.to_vec();
-            others.retain(|&key| !self.is_held(key, message.properties));
-            return self.enqueue_new(&others, message, body_bytes);
+        if self.all_take(queues, body_bytes) {
+            return self.store_message(queues, message, body_bytes);
         }
-        self.enqueue_new(queues, message, body_bytes)
-    }
-
-    fn enqueue_new(
-        &mut self,
-        queues: &[QueueKey],
-        message: &Message<'_>,
-        body_bytes: u64,
-    ) -> Result<Published, AppendError> {
-        if queues.iter().any(|&key| self.refuses(key, body_bytes)) {
-            let (refusing, accepting): (Vec<_>, Vec<_>) =
-                queues.iter().partition(|&&key| self.refuses(key, body_bytes));
-            self.dead_letter_refused(&refusing, message, body_bytes)?;
-            self.store_message(&accepting, message, body_bytes)?;
-            return Ok(Published::Refused);
+        let mut together = Together::default();
+        let admitted = self.admit(queues, message.properties, body_bytes, &mut together);
+        for letter in self.letters_of_refused(&admitted, message, body_bytes, &mut together) {
+            self.store_message(&letter.queues, &letter.message(message), body_bytes)?;
         }
-        self.store_message(queues, message, body_bytes)
-    }
-
-    fn deduplicates(&self, key: QueueKey) -> bool {
-        self.queues.get(key).is_some_and(|queue| queue.settings.message_deduplication)
+        let published = self.store_message(&admitted.taking, message, body_bytes)?;
+        Ok(if admitted.refusing.is_empty() { published } else { Published::Refused })
     }
 
     /// Writes a piece of a large body to the log as it arrives. A write that fails is the end
@@ -171,6 +156,9 @@ impl Broker {
                 self.dirty.push(key);
             }
             if ruled {
+                if queue.settings.message_deduplication {
+                    self.note_name(key, entry);
+                }
                 self.note_deadline(key, entry, priority);
                 self.expire_at_once(key, entry, priority);
                 self.limit_length(key);
@@ -178,15 +166,17 @@ impl Broker {
         }
     }
 
-    /// Those of the queues that refuse a message which want it dead-lettered
-    /// (`reject-publish-dlx`) get their way.
-    pub(super) fn dead_letter_refused(
+    /// The copies of a message that those of the queues that refuse it send to their dead-letter
+    /// exchanges (`reject-publish-dlx`).
+    pub(super) fn letters_of_refused(
         &mut self,
-        refusing: &[QueueKey],
+        admitted: &Admitted,
         message: &Message<'_>,
         body_bytes: u64,
-    ) -> Result<(), AppendError> {
-        for &key in refusing {
+        together: &mut Together,
+    ) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        for &key in &admitted.refusing {
             let Some(queue) = self.queues.get(key) else {
                 continue;
             };
@@ -212,17 +202,35 @@ impl Broker {
             let mut queues = self.route_dead(vhost, &exchange, to, key, &list);
             let headers = list.headers.unwrap_or(Table::EMPTY);
             self.drop_cycles(headers, Reason::MaxLength, &mut queues);
-            queues.retain(|&key| !self.refuses(key, body_bytes));
-            let moved = Message {
-                exchange: &exchange,
-                routing_key: to.map_or(key, |to| to),
-                properties: &properties,
-                ttl_ms: None,
-                ..*message
-            };
-            self.store_message(&queues, &moved, body_bytes)?;
+            let queues = self.admit(&queues, &properties, body_bytes, together).taking;
+            letters.push(Letter { exchange, routing_key, properties, queues });
         }
-        Ok(())
+        letters
+    }
+}
+
+/// The copy of a refused message that goes to a dead-letter exchange.
+#[derive(Debug)]
+pub(super) struct Letter {
+    exchange: Name,
+    /// In place of the message's own.
+    routing_key: Option<Name>,
+    properties: Vec<u8>,
+    /// They take it.
+    pub(super) queues: Vec<QueueKey>,
+}
+
+impl Letter {
+    /// What is stored of the refused message.
+    pub(super) fn message<'a>(&'a self, refused: &Message<'a>) -> Message<'a> {
+        Message {
+            exchange: &self.exchange,
+            routing_key: self.routing_key.as_deref().unwrap_or(refused.routing_key),
+            properties: &self.properties,
+            ttl_ms: None,
+            delay: None,
+            ..*refused
+        }
     }
 }
 

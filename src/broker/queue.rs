@@ -129,10 +129,12 @@ impl Queue {
         }
     }
 
-    /// Whether a message that joins may have to go because of it, or make another one go.
+    /// Whether a message that joins may have to go because of it, make another one go, or has
+    /// a name to remember.
     #[inline]
     pub fn has_rules(&self) -> bool {
-        self.settings.message_ttl_ms.is_some()
+        self.settings.message_deduplication
+            || self.settings.message_ttl_ms.is_some()
             || self.settings.max_length.is_some()
             || self.settings.max_length_bytes.is_some()
     }
