@@ -192,6 +192,59 @@ fn cc_is_removed_and_does_not_route_with_a_dead_letter_key() {
     client.delete_exchange(1, &exchange);
 }
 
+/// RabbitMQ keeps the keys of BCC with the message, though no consumer sees them; they were lost.
+#[test]
+fn bcc_routes_dead_letters_at_every_death_without_a_dead_letter_key_and_is_never_seen() {
+    let server = Server::start();
+    let mut client = connect(&server);
+    let exchange = client.exchange(1, "direct");
+    let queue = client.queue_dying_to(1, &exchange, &[]);
+    let by_bcc = client.queue_dying_to(1, &exchange, &[]);
+    let (by_cc, once_more) = (client.queue(1), client.queue(1));
+    client.bind(1, &by_bcc, &exchange, "blind");
+    client.bind(1, &by_cc, &exchange, "copy");
+    let (cc, bcc) = (keys(&["copy"]), keys(&["blind"]));
+    let headers = fields(&[("CC", Value::Array(cc.array())), ("BCC", Value::Array(bcc.array()))]);
+    client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
+    client.reject_next(1, &queue, "dies");
+    client.wait_for_messages(1, &by_bcc, 1);
+    client.bind(1, &once_more, &exchange, "blind");
+    let got = client.get(1, &by_bcc).expect("it was just there");
+    client.reject(1, got.tag, false);
+    let twice_dead = client.dead_letter(1, &once_more);
+    assert_eq!(twice_dead.deaths()[0].routing_keys, [&queue, "copy"]);
+    for message in [got.message, client.get(1, &by_cc).expect("CC routes too").message, twice_dead]
+    {
+        assert_eq!(message.headers().table().find(b"BCC"), None);
+        assert_eq!(message.headers().table().find(b"CC"), Some(Value::Array(cc.array())));
+    }
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn bcc_is_removed_and_does_not_route_with_a_dead_letter_key() {
+    let server = Server::start();
+    let mut client = connect(&server);
+    let exchange = client.exchange(1, "direct");
+    let key = [("x-dead-letter-routing-key", word("another"))];
+    let queue = client.queue_dying_to(1, &exchange, &key);
+    let (by_key, by_bcc) = (client.queue_dying_to(1, &exchange, &[]), client.queue(1));
+    client.bind(1, &by_key, &exchange, "another");
+    client.bind(1, &by_bcc, &exchange, "blind");
+    let bcc = keys(&["blind"]);
+    let headers = fields(&[("BCC", Value::Array(bcc.array()))]);
+    client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
+    client.reject_next(1, &queue, "dies");
+    client.wait_for_messages(1, &by_key, 1);
+    // It is not there any more at the next death either.
+    client.reject_next(1, &by_key, "dies");
+    client.wait_for_messages(1, &by_key, 1);
+    let message = client.dead_letter(1, &by_key);
+    assert_eq!(message.headers().table().find(b"BCC"), None);
+    assert_eq!(client.inspect(1, &by_bcc).messages, 0);
+    client.delete_exchange(1, &exchange);
+}
+
 #[test]
 fn missing_dead_letter_exchange_drops_the_message() {
     let server = Server::start();

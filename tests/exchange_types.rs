@@ -173,6 +173,36 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
     client.delete_exchange(1, &exchange);
 }
 
+/// The keys of BCC were lost while the message was held back.
+#[test]
+fn delayed_message_goes_to_the_keys_of_cc_and_bcc_too() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let queues = bound(&mut client, &exchange, &["key", "copy", "blind"]);
+    let (mut cc, mut bcc) = (ArrayBuf::new(), ArrayBuf::new());
+    cc.push_str("copy");
+    bcc.push_str("blind");
+    let headers = table(&[
+        ("x-delay", Value::I64(1)),
+        ("CC", Value::Array(cc.array())),
+        ("BCC", Value::Array(bcc.array())),
+    ]);
+    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    client.publish_with(1, &exchange, "key", &properties, b"x");
+    for queue in queues {
+        client.wait_for_messages(1, &queue, 1);
+        let message = client.get(1, &queue).expect("it was just there").message;
+        assert_eq!(message.headers().table().find(b"CC"), Some(Value::Array(cc.array())));
+        assert_eq!(message.headers().table().find(b"BCC"), None);
+    }
+    client.delete_exchange(1, &exchange);
+}
+
 #[test]
 fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
     let server = Server::start();

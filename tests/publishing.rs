@@ -254,6 +254,23 @@ fn cc_and_bcc_are_additional_routing_keys() {
 }
 
 #[test]
+fn bcc_is_not_seen_in_a_returned_message() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let bcc = keys(&["no such queue"]);
+    let headers = fields(&[("BCC", Value::Array(bcc.array())), ("other", word("kept"))]);
+    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let publish = basic::Publish {
+        routing_key: b"no such queue either",
+        mandatory: true,
+        ..Default::default()
+    };
+    client.publish_as(1, publish, &properties, b"lost");
+    let message = client.expect::<Return>(1).message;
+    assert_eq!(message.headers(), fields(&[("other", word("kept"))]));
+}
+
+#[test]
 fn cc_that_is_no_array_is_406() {
     let server = Server::start();
     for key in ["CC", "BCC"] {

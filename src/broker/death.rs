@@ -4,6 +4,10 @@
 //! (<https://www.rabbitmq.com/docs/dlx>), and what they tell about cycles. Imports `amqp`.
 
 use crate::amqp::{Array, ArrayBuf, PropertyList, Table, TableBuf, Value};
+use crate::broker::blind::{self, BCC};
+
+/// The header with further routing keys that everybody may see.
+const CC: &[u8] = b"CC";
 
 /// Why a message left its queue without being acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,12 +69,10 @@ pub fn properties_after(properties: &PropertyList<'_>, death: &Death<'_>) -> Vec
         headers.set(name.as_bytes(), Value::LongString(value));
     }
     if death.rerouted {
-        headers.remove(b"CC");
+        headers.remove(CC);
+        headers.remove(BCC);
     }
-    let after = PropertyList { headers: Some(headers.table()), expiration: None, ..*properties };
-    let mut bytes = Vec::new();
-    after.encode(&mut bytes);
-    bytes
+    blind::stored(&PropertyList { headers: Some(headers.table()), expiration: None, ..*properties })
 }
 
 /// Whether a message with these headers, which just died for `reason`, went round in a circle
@@ -94,18 +96,28 @@ pub fn is_cycle(headers: Table<'_>, reason: Reason, queue: &[u8]) -> bool {
     false
 }
 
-/// The routing keys that the sender chose: the key, then those of the headers CC and BCC. BCC
-/// is there only while the message is published.
+/// All routing keys that the sender chose: the key, then those of the headers CC and BCC.
 pub fn sender_keys<'a>(
     routing_key: &'a [u8],
     headers: Option<Table<'a>>,
 ) -> impl Iterator<Item = &'a [u8]> {
-    let keys_of = move |name: &[u8]| match headers.and_then(|headers| headers.find(name)) {
+    open_keys(routing_key, headers).chain(keys_in(headers, BCC))
+}
+
+/// Those of them that consumers may see.
+fn open_keys<'a>(
+    routing_key: &'a [u8],
+    headers: Option<Table<'a>>,
+) -> impl Iterator<Item = &'a [u8]> {
+    std::iter::once(routing_key).chain(keys_in(headers, CC))
+}
+
+fn keys_in<'a>(headers: Option<Table<'a>>, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    let keys = match headers.and_then(|headers| headers.find(name)) {
         Some(Value::Array(keys)) => keys,
         _ => Array::EMPTY,
     };
-    let more = keys_of(b"CC").iter().chain(keys_of(b"BCC").iter());
-    std::iter::once(routing_key).chain(more.filter_map(|key| key.text()))
+    keys.iter().filter_map(|key| key.text())
 }
 
 /// The `x-death` array with this death at its head; an earlier one in the same queue for the
@@ -155,7 +167,7 @@ fn first_time(headers: Table<'_>, expiration: Option<&[u8]>, death: &Death<'_>) 
     table.put(b"time", Value::Timestamp(death.time_s));
     table.put(b"exchange", Value::LongString(death.exchange));
     let mut keys = ArrayBuf::new();
-    for key in sender_keys(death.routing_key, Some(headers)) {
+    for key in open_keys(death.routing_key, Some(headers)) {
         keys.push(Value::LongString(key));
     }
     table.put(b"routing-keys", Value::Array(keys.array()));

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 
 use crate::amqp::{Properties, PropertyList, TableBuf, Value};
 use crate::broker::Broker;
+use crate::broker::blind;
 use crate::broker::compaction::Moved;
 use crate::broker::key::ExchangeKey;
 use crate::broker::matcher::ExchangeKind;
@@ -170,9 +171,7 @@ fn with_delay_spent(list: &PropertyList<'_>) -> Vec<u8> {
     if let Some(delay) = delay.and_then(|delay| delay.integer()) {
         headers.set(b"x-delay", Value::I64(-delay));
     }
-    let mut bytes = Vec::new();
-    PropertyList { headers: Some(headers.table()), ..*list }.encode(&mut bytes);
-    bytes
+    blind::stored(&PropertyList { headers: Some(headers.table()), ..*list })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod admission;
 pub mod arguments;
 pub mod binding;
 pub mod binds;
+pub mod blind;
 pub mod commit;
 mod compaction;
 pub mod connections;

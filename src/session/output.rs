@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, Properties, PropertyList, TableBuf, Value, encoder};
+use crate::broker::blind;
 use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, Record, RecordRef};
 
 use super::channel::{ChannelState, Mode};
@@ -40,8 +41,9 @@ impl Session {
             routing_key: record.routing_key(),
         };
         let added = Added::to(delivery);
-        if record.body_bytes() < SHARED_BYTES_MIN && added.is_none() {
-            let (properties, body) = (record.properties(), record.body());
+        let (properties, body) = (record.properties(), record.body());
+        let unchanged = added.is_none() && !blind::is_blind(properties);
+        if record.body_bytes() < SHARED_BYTES_MIN && unchanged {
             let frame_bytes_max = self.frame_bytes_max;
             encoder::delivery(out, delivery.channel, &deliver, properties, body, frame_bytes_max);
         } else {
@@ -91,8 +93,11 @@ impl Session {
         record: &Record<'_>,
         added: Option<Added>,
     ) {
-        let changed = added.map(|added| added.with(record.properties()));
-        let properties = changed.as_deref().unwrap_or(record.properties());
+        let stored = record.properties();
+        let visible = blind::is_blind(stored).then(|| blind::visible(stored));
+        let properties = visible.as_deref().unwrap_or(stored);
+        let changed = added.map(|added| added.with(properties));
+        let properties = changed.as_deref().unwrap_or(properties);
         let body = record.body();
         if record.body_bytes() < SHARED_BYTES_MIN {
             let out = self.outbox.buffer();

@@ -5,9 +5,9 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{
-    AmqpError, Frame, FrameKind, Method, Name, Properties, PropertyList, ReplyCode, TableBuf,
-    Value, encoder,
+    AmqpError, Frame, FrameKind, Method, Name, Properties, PropertyList, ReplyCode, Value, encoder,
 };
+use crate::broker::blind;
 use crate::broker::death::sender_keys;
 use crate::broker::delayed::Delay;
 use crate::broker::publish::{PERSISTENT, Published};
@@ -301,9 +301,12 @@ impl Session {
             Body::Parked(body) => broker.store.parked_body(body),
             Body::Of(at) => broker.store.record(at).body(),
         };
+        let visible =
+            blind::is_blind(message.properties).then(|| blind::visible(message.properties));
+        let properties = visible.as_deref().unwrap_or(message.properties);
         let out = self.outbox.buffer();
         encoder::method_frame(out, number, &Method::BasicReturn(method));
-        encoder::content(out, number, message.properties, body, frame_bytes_max);
+        encoder::content(out, number, properties, body, frame_bytes_max);
     }
 
     fn check_size(&self, body_bytes: u64) -> Result<(), AmqpError> {
@@ -378,17 +381,8 @@ fn resolve(
     if reply_to.is_none() && copies != Copies::Blind {
         return Ok(Resolved { properties: None, delay });
     }
-    let mut headers = properties.headers.map(TableBuf::from);
-    if let Some(headers) = &mut headers {
-        headers.remove(b"BCC");
-    }
-    let rewritten = PropertyList {
-        headers: headers.as_ref().map(TableBuf::table),
-        reply_to: reply_to.or(properties.reply_to),
-        ..*properties
-    };
-    let mut bytes = Vec::new();
-    rewritten.encode(&mut bytes);
+    let reply_to = reply_to.or(properties.reply_to);
+    let bytes = blind::stored(&PropertyList { reply_to, ..*properties });
     Ok(Resolved { properties: Some(bytes), delay })
 }
 

@@ -47,6 +47,8 @@ pub struct At {
 pub struct Message {
     pub exchange: String,
     pub key: String,
+    /// The keys of BCC, which no consumer sees and by which it is routed when it dies.
+    pub blind: Vec<String>,
     pub props: Props,
     pub body: Rc<Vec<u8>>,
     pub published_ms: u64,

@@ -105,6 +105,7 @@ impl Twin {
         Rc::new(Message {
             exchange: publish.exchange.clone(),
             key: publish.key.clone(),
+            blind: keys_of(&publish.key, &publish.props, &["BCC"]).split_off(1),
             props,
             body: Rc::clone(&publish.body),
             published_ms: self.now_ms,
@@ -316,7 +317,11 @@ impl Twin {
         let mut props = death.props_after(&old.props);
         let keys = match &dying.key {
             Some(key) => vec![key.clone()],
-            None => keys_of(&old.key, &props, &["CC"]),
+            None => old.keys(&props),
+        };
+        let blind = match &dying.key {
+            Some(_) => Vec::new(),
+            None => old.blind.clone(),
         };
         if dying.key.is_some() {
             props.remove_header("CC");
@@ -324,6 +329,7 @@ impl Twin {
         let message = Message {
             exchange: dying.exchange.clone(),
             key: dying.key.clone().unwrap_or_else(|| old.key.clone()),
+            blind,
             props,
             body: Rc::clone(&old.body),
             published_ms: self.now_ms,
@@ -378,13 +384,18 @@ impl Twin {
         let mut props = death.props_after(&message.props);
         let keys = match &dlx_key {
             Some(key) => vec![key.clone()],
-            None => keys_of(&message.key, &props, &["CC"]),
+            None => message.keys(&props),
+        };
+        let blind = match &dlx_key {
+            Some(_) => Vec::new(),
+            None => message.blind.clone(),
         };
         if dlx_key.is_some() {
             props.remove_header("CC");
         }
         let moved = Message {
             exchange,
+            blind,
             key: dlx_key.unwrap_or_else(|| message.key.clone()),
             props,
             own_deadline: None,
@@ -394,6 +405,15 @@ impl Twin {
         let persistent = moved.props.delivery_mode == Some(2);
         self.group = self.fresh();
         self.add(&Rc::new(moved), &queues, place, persistent, None);
+    }
+}
+
+impl Message {
+    /// What it is routed by when it dies with these properties.
+    fn keys(&self, props: &Props) -> Vec<String> {
+        let mut keys = keys_of(&self.key, props, &["CC"]);
+        keys.extend_from_slice(&self.blind);
+        keys
     }
 }
 
