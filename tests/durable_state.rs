@@ -414,6 +414,55 @@ fn committed_reject_is_dead_lettered_once() {
 }
 
 #[test]
+fn committed_transaction_is_there_whole_over_its_queues_and_acks() {
+    for end in ENDS {
+        let Some((mut node, mut client)) = start() else {
+            return;
+        };
+        let queues: Vec<_> = (0..3).map(|_| client.durable_queue(1)).collect();
+        store(&mut client, &queues[0], &["acked", "stays"]);
+        client.call::<TxSelectOk>(3, tx::Select {});
+        let got = client.get(3, &queues[0]).expect("it waits");
+        client.ack(3, got.tag);
+        for queue in &queues {
+            client.publish_with(3, "", queue, &persistent(), b"small");
+            client.publish_with(3, "", queue, &persistent(), &[b'x'; 100_000]);
+        }
+        client.call::<TxCommitOk>(3, tx::Commit {});
+        let mut client = restart(&mut node, end, client);
+        assert_eq!(client.get(3, &queues[0]).expect("it was not acked").message.body(), "stays");
+        for queue in &queues {
+            let lengths: Vec<_> = client.drain(1, queue).iter().map(String::len).collect();
+            assert_eq!(lengths, [5, 100_000]);
+        }
+    }
+}
+
+#[test]
+fn bcc_of_a_stored_message_routes_its_dead_letter_after_a_restart() {
+    for end in ENDS {
+        let Some((mut node, mut client)) = start() else {
+            return;
+        };
+        let blind = client.durable_queue(1);
+        let queue = {
+            let arguments = fields(&[("x-dead-letter-exchange", word("amq.direct"))]);
+            client.durable_queue_with(1, arguments.table())
+        };
+        client.bind(1, &blind, "amq.direct", "blind");
+        let mut keys = ArrayBuf::new();
+        keys.push_str("blind");
+        let headers = fields(&[("BCC", Value::Array(keys.array()))]);
+        let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
+        client.confirmed(2, "", &queue, &properties, "dies later");
+        let mut client = restart(&mut node, end, client);
+        client.reject_next(3, &queue, "dies later");
+        let message = client.dead_letter(1, &blind);
+        assert_eq!(message.headers().table().find(b"BCC"), None);
+    }
+}
+
+#[test]
 fn transaction_that_was_not_committed_leaves_no_trace() {
     for end in ENDS {
         let Some((mut node, mut client)) = start() else {

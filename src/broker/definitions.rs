@@ -240,6 +240,8 @@ impl Broker {
                 let policy = Policy::decode(payload).ok()?;
                 let vhost = self.vhost_named(&policy.vhost)?;
                 self.insert_policy(vhost, policy);
+                // The predeclared ones are there already.
+                self.apply_to_exchanges(vhost);
             }
             Kind::Exchange => {
                 let vhost = self.vhost_named(take_part(&mut rest)?)?;

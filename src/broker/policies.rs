@@ -77,10 +77,18 @@ impl Broker {
             return;
         };
         let queues: Vec<QueueKey> = found.queues.values().copied().collect();
-        let exchanges: Vec<ExchangeKey> = found.exchanges.values().copied().collect();
         for key in queues {
             self.apply_to_queue(key);
         }
+        self.apply_to_exchanges(vhost);
+        self.topology_changed();
+    }
+
+    pub(super) fn apply_to_exchanges(&mut self, vhost: VhostKey) {
+        let Some(found) = self.vhosts.get(vhost) else {
+            return;
+        };
+        let exchanges: Vec<ExchangeKey> = found.exchanges.values().copied().collect();
         for key in exchanges {
             let Some(exchange) = self.exchanges.get(key) else {
                 continue;
@@ -91,7 +99,6 @@ impl Broker {
                 exchange.alternate = alternate;
             }
         }
-        self.topology_changed();
     }
 
     fn apply_to_queue(&mut self, key: QueueKey) {
@@ -119,9 +126,10 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::{TableBuf, Value};
+    use crate::broker::exchanges::ExchangeDeclare;
     use crate::broker::pattern::Pattern;
     use crate::broker::policy::ApplyTo;
-    use crate::broker::testing::{declare, open, publish};
+    use crate::broker::testing::{NOW_MS, declare, open, publish, subject};
 
     fn policy(name: &str, pattern: &str, priority: i64, key: &str, value: i64) -> Policy {
         let mut definition = TableBuf::new();
@@ -183,6 +191,101 @@ mod tests {
         let operator = Policy { operator: true, ..policy("cap", ".*", 0, "max-length", 10) };
         broker.set_policy(operator).unwrap();
         assert_eq!(broker.queue(queue).unwrap().settings.max_length, Some(10));
+    }
+
+    /// A policy without a say on lengths, for a name.
+    fn text_policy(pattern: &str, key: &str, value: &str) -> Policy {
+        let mut definition = TableBuf::new();
+        definition.put_str(key.as_bytes(), value);
+        let apply_to = ApplyTo::All;
+        Policy { definition, apply_to, ..policy(value, pattern, 0, "unused", 0) }
+    }
+
+    #[test]
+    fn a_time_to_live_holds_at_once_for_messages_that_wait_and_ends_with_its_policy() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        publish(&mut broker, queue, 2);
+        broker.set_policy(policy("mortal", ".*", 0, "message-ttl", 1_000)).unwrap();
+        assert_eq!(broker.next_expiry_ms(), Some(NOW_MS), "the queue is looked at");
+        broker.expire();
+        assert_eq!((ready(&broker, queue), broker.next_expiry_ms()), (2, Some(NOW_MS + 1_000)));
+        broker.set_clock(NOW_MS + 1_000);
+        broker.expire();
+        assert_eq!(ready(&broker, queue), 0);
+        publish(&mut broker, queue, 2);
+        let vhost = broker.vhost_named(b"/").unwrap();
+        broker.clear_policy(vhost, false, &Name::from("mortal"));
+        broker.set_clock(NOW_MS + 10_000);
+        broker.expire();
+        assert_eq!(ready(&broker, queue), 2);
+    }
+
+    #[test]
+    fn an_expiry_holds_for_a_queue_that_was_unused_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        broker.set_clock(NOW_MS + 5_000);
+        broker.set_policy(policy("brief", ".*", 0, "expires", 1_000)).unwrap();
+        broker.expire();
+        broker.set_clock(NOW_MS + 5_999);
+        broker.expire();
+        assert!(broker.queue(queue).is_some(), "its time began with the policy");
+        broker.set_clock(NOW_MS + 6_000);
+        broker.expire();
+        assert!(broker.queue(queue).is_none());
+    }
+
+    #[test]
+    fn messages_that_wait_are_dead_lettered_where_the_policy_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        let dead = declare(&mut broker, "dead", Table::EMPTY);
+        publish(&mut broker, queue, 3);
+        let mut both = text_policy("^q$", "dead-letter-exchange", "");
+        both.definition.put_str(b"dead-letter-routing-key", "dead");
+        both.definition.put_i64(b"max-length", 1);
+        broker.set_policy(both).unwrap();
+        broker.bury();
+        assert_eq!([ready(&broker, queue), ready(&broker, dead)], [1, 2]);
+    }
+
+    /// After a start the predeclared exchanges had none: they are there before the policies.
+    #[test]
+    fn an_alternate_holds_at_once_for_every_exchange_also_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let request = ExchangeDeclare {
+            name: b"own",
+            kind: b"direct",
+            passive: false,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: Table::EMPTY,
+        };
+        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        let before = broker.topology_version();
+        let pattern = "^(own|amq.direct)$";
+        broker.set_policy(text_policy(pattern, "alternate-exchange", "amq.fanout")).unwrap();
+        assert!(broker.topology_version() > before, "remembered routes are found anew");
+        let alternates = |broker: &Broker| {
+            let vhost = broker.vhost_named(b"/").unwrap();
+            [&b"own"[..], b"amq.direct", b"amq.topic"].map(|name| {
+                let key = broker.exchange_named(vhost, name).unwrap();
+                broker.exchanges.get(key).unwrap().alternate.is_some()
+            })
+        };
+        assert_eq!(alternates(&broker), [true, true, false]);
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        assert_eq!(alternates(&broker), [true, true, false]);
+        let vhost = broker.vhost_named(b"/").unwrap();
+        broker.clear_policy(vhost, false, &Name::from("amq.fanout"));
+        assert_eq!(alternates(&broker), [false, false, false]);
     }
 
     #[test]
