@@ -230,7 +230,30 @@ fn multiple_never_covers_a_refused_message() {
 }
 
 #[test]
-fn queue_deleted_meanwhile_counts_as_done() {
+fn multiple_never_covers_an_unconfirmed_message() {
+    let server = Server::start();
+    let Some(gate) = server.gate() else {
+        return;
+    };
+    let mut client = Client::connect(server.address());
+    client.open(2);
+    let queue = client.durable_queue(2);
+    client.confirm_select(1);
+    gate.hold();
+    client.publish(1, "", &queue, "transient");
+    client.publish_with(1, "", &queue, &PERSISTENT, b"waits for the disk");
+    for _ in 0..10 {
+        client.publish(1, "", &queue, "transient");
+    }
+    let ack = client.expect::<Ack>(1);
+    assert_eq!((ack.tag, ack.multiple), (1, false));
+    client.expect_nothing_before(1, 2);
+    gate.release();
+    expect_acks(&mut client, 1, 12);
+}
+
+#[test]
+fn message_is_acked_when_its_queue_was_deleted_meanwhile() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     client.open(2);

@@ -85,6 +85,48 @@ fn direct_reply_to_answers_a_passive_declare() {
 }
 
 #[test]
+fn direct_reply_is_never_stored() {
+    let server = Server::start();
+    let Some(gate) = server.gate() else { return };
+    let mut asking = Client::connect(server.address());
+    let mut answering = Client::connect(server.address());
+    let queue = answering.shared_queue(1);
+    answering.consume_no_ack(1, &queue);
+    answering.open(2);
+    answering.confirm_select(2);
+    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
+    let properties =
+        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
+    asking.publish_with(1, "", &queue, &properties, b"question");
+    let question = answering.expect_delivery(1).message;
+    let reply_to = text(question.list().reply_to.expect("reply_to came along"));
+    // The disk does nothing, and nobody waits for it.
+    gate.hold();
+    answering.confirmed(2, "", &reply_to, &persistent(), "answer");
+    assert_eq!(asking.expect_delivery(1).message.body(), "answer");
+    gate.release();
+}
+
+#[test]
+fn channel_may_ask_for_direct_replies_again_after_it_cancelled_them() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    client.open(2);
+    let tag = client.consume_no_ack(1, "amq.rabbitmq.reply-to");
+    client.consume_no_ack(2, "amq.rabbitmq.reply-to");
+    client.cancel(1, &tag);
+    let properties =
+        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
+    client.publish_with(1, "", "anywhere", &properties, b"question");
+    let text = "PRECONDITION_FAILED - fast reply consumer does not exist";
+    client.expect_channel_error(1, 406, text);
+    client.open(1);
+    client.consume_no_ack(1, "amq.rabbitmq.reply-to");
+    client.publish_with(1, "", "anywhere", &properties, b"question");
+    client.round_trip(1);
+}
+
+#[test]
 fn direct_reply_is_no_queue_for_mandatory() {
     let server = Server::start();
     let mut asking = Client::connect(server.address());

@@ -227,6 +227,30 @@ fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
 }
 
 #[test]
+fn dead_letter_is_held_back_by_a_delaying_exchange_like_any_message() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let dead = bound(&mut client, &exchange, &[""]).remove(0);
+    let rejecting = client.queue_dying_to(1, &exchange, &[]);
+    let refusing = [("x-max-length", Value::I64(0)), ("x-overflow", word("reject-publish-dlx"))];
+    let refusing = client.queue_dying_to(1, &exchange, &refusing);
+    delay(&mut client, 1, "", &rejecting, 600, "rejected, long");
+    delay(&mut client, 1, "", &refusing, 300, "refused, short");
+    client.publish(1, "", &rejecting, "rejected, at once");
+    client.reject_next(1, &rejecting, "rejected, long");
+    client.reject_next(1, &rejecting, "rejected, at once");
+    client.consume_no_ack(1, &dead);
+    let expected = ["rejected, at once", "refused, short", "rejected, long"];
+    assert_eq!(client.expect_bodies(1, 3), expected);
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
 fn delay_of_any_64_bits_is_taken() {
     let server = Server::start();
     if server.differs("it has no such exchange") {

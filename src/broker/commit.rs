@@ -62,7 +62,7 @@ impl Broker {
         for (TransactionMessage { message, .. }, (one, letters)) in messages.iter().zip(&admitted) {
             let copies = letters.iter().map(|copy| (copy.message(message), &copy.queues));
             for (message, queues) in copies.chain([(*message, &one.taking)]) {
-                let ids = self.ids_of(&message, queues);
+                let ids = self.ids_of(message.delay, queues);
                 if !ids.is_empty() {
                     planned.push(Planned { message, queues, ids });
                 }
@@ -71,16 +71,6 @@ impl Broker {
         let position = self.commit_planned(&planned, settled)?;
         let refused = admitted.iter().any(|(one, _)| !one.refusing.is_empty());
         Ok(Committed { position, refused })
-    }
-
-    /// Under which numbers a message is stored; none: it is not.
-    fn ids_of(&self, message: &Message<'_>, queues: &[QueueKey]) -> Vec<QueueId> {
-        let mut ids = Vec::new();
-        match message.delay {
-            Some(delay) => ids.extend(self.delay_id(delay)),
-            None => self.live_queue_ids(queues, &mut ids),
-        }
-        ids
     }
 
     fn commit_planned(
@@ -98,12 +88,9 @@ impl Broker {
         let names: Vec<_> =
             logged.iter().map(|held| self.name_held(held.queue, held.entry)).collect();
         let (appended, position) = self.append_planned(planned, durable, &logged)?;
-        for (Planned { message, queues, ids }, appended) in planned.iter().zip(&appended) {
+        for (Planned { message, queues, .. }, appended) in planned.iter().zip(&appended) {
             match message.delay {
-                Some(delay) => {
-                    let (due_ms, from) = (self.due_ms(delay), (delay.exchange, ids[0]));
-                    self.hold_stored(from, appended.entry, appended.slot(0), due_ms);
-                }
+                Some(delay) => self.hold_stored(delay, appended),
                 None => {
                     let body_bytes = self.store.record(appended.entry.at).body_bytes();
                     self.push_to_queues(queues, appended, message.priority, body_bytes);

@@ -7,6 +7,7 @@
 use crate::amqp::{Name, Properties, PropertyList, Table};
 use crate::broker::Broker;
 use crate::broker::death::{self, Death, Reason};
+use crate::broker::delayed::Delay;
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::moving::Move;
 use crate::broker::publish::PERSISTENT;
@@ -99,8 +100,12 @@ impl Broker {
         );
         let new = Properties::new(&properties).list().unwrap_or_default();
         let to = dying.routing_key.as_ref();
-        let mut queues = self.route_dead(dying.vhost, &dying.exchange, to, &key, &new);
-        self.drop_cycles(new.headers.unwrap_or(Table::EMPTY), reason, &mut queues);
+        let delay = self.delay_of_dead(dying.vhost, &dying.exchange, &new);
+        let mut queues = Vec::new();
+        if delay.is_none() {
+            queues = self.route_dead(dying.vhost, &dying.exchange, to, &key, &new);
+            self.drop_cycles(new.headers.unwrap_or(Table::EMPTY), reason, &mut queues);
+        }
         let message = Move {
             entry,
             slot: dying.slot,
@@ -109,8 +114,19 @@ impl Broker {
             properties: &properties,
             persistent: list.delivery_mode == Some(PERSISTENT),
             ttl_ms: None,
+            delay,
         };
         self.move_message(&message, &queues)
+    }
+
+    /// Whether a dead-letter exchange holds the message back first.
+    pub(super) fn delay_of_dead(
+        &self,
+        vhost: VhostKey,
+        exchange: &Name,
+        properties: &PropertyList<'_>,
+    ) -> Option<Delay> {
+        self.delay_of(self.exchange_named(vhost, exchange)?, properties)
     }
 
     /// The queues behind a dead-letter exchange; none when it is missing.

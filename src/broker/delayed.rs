@@ -11,11 +11,11 @@ use crate::amqp::{Properties, PropertyList, TableBuf, Value};
 use crate::broker::Broker;
 use crate::broker::blind;
 use crate::broker::compaction::Moved;
-use crate::broker::key::ExchangeKey;
+use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::matcher::ExchangeKind;
 use crate::broker::moving::Move;
 use crate::broker::publish::{Message, PERSISTENT, Published, publication};
-use crate::storage::{AppendError, Entry, MessageId, QueueId, SlotRef};
+use crate::storage::{AppendError, Appended, Entry, MessageId, QueueId, SlotRef};
 
 /// A message that its exchange holds back.
 #[derive(Debug, Clone, Copy)]
@@ -60,24 +60,31 @@ impl Broker {
         message: &Message<'_>,
         delay: Delay,
     ) -> Result<Published, AppendError> {
-        let Some(id) = self.delay_id(delay) else {
+        let ids = self.ids_of(Some(delay), &[]);
+        if ids.is_empty() {
             return Ok(Published::Done);
-        };
-        let due_ms = self.due_ms(delay);
-        let queues = [id];
-        let mut held = publication(message, &queues, message.persistent, self.clock_ms);
-        held.expiry_ms = due_ms;
+        }
+        let mut held = publication(message, &ids, message.persistent, self.clock_ms);
+        held.expiry_ms = self.due_ms(delay);
         let appended = self.store.append(&held)?;
-        self.hold_stored((delay.exchange, id), appended.entry, appended.slot(0), due_ms);
+        self.hold_stored(delay, &appended);
         Ok(match message.persistent {
             true => Published::DurableAt(appended.position),
             false => Published::Done,
         })
     }
 
-    /// The number under which the exchange's messages are stored; `None` when it is gone.
-    pub(super) fn delay_id(&self, delay: Delay) -> Option<QueueId> {
-        self.exchanges.get(delay.exchange)?.delay_id
+    /// Under which numbers a message is stored: those of the queues that still exist, or that
+    /// of the exchange that holds it back. None: it is not.
+    pub(super) fn ids_of(&self, delay: Option<Delay>, queues: &[QueueKey]) -> Vec<QueueId> {
+        let mut ids = Vec::new();
+        match delay {
+            Some(Delay { exchange, .. }) => {
+                ids.extend(self.exchanges.get(exchange).and_then(|exchange| exchange.delay_id));
+            }
+            None => self.live_queue_ids(queues, &mut ids),
+        }
+        ids
     }
 
     /// When a message that is published now is due, in ms since 1970.
@@ -85,8 +92,15 @@ impl Broker {
         self.clock_ms.saturating_add(delay.ms)
     }
 
+    /// Notes a message that was just stored.
+    pub(super) fn hold_stored(&mut self, delay: Delay, appended: &Appended) {
+        let id = self.exchanges.get(delay.exchange).and_then(|exchange| exchange.delay_id);
+        let from = (delay.exchange, id.expect("it was stored under this number"));
+        self.hold_until(from, appended.entry, appended.slot(0), self.due_ms(delay));
+    }
+
     /// Notes a message that is due then, stored under the number of its exchange.
-    pub(super) fn hold_stored(
+    pub(super) fn hold_until(
         &mut self,
         (exchange, queue): (ExchangeKey, QueueId),
         entry: Entry,
@@ -150,6 +164,7 @@ impl Broker {
             properties: &properties,
             persistent: list.delivery_mode == Some(PERSISTENT),
             ttl_ms: expiration.and_then(|text| text.parse().ok()),
+            delay: None,
         };
         self.move_message(&moved, &queues)
     }

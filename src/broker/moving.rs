@@ -3,9 +3,10 @@
 
 use crate::broker::Broker;
 use crate::broker::admission::Together;
+use crate::broker::delayed::Delay;
 use crate::broker::expiry::priority_in;
 use crate::broker::key::QueueKey;
-use crate::storage::{AppendError, Body, Entry, Publication, QueueId, SlotRef};
+use crate::storage::{AppendError, Body, Entry, Publication, SlotRef};
 
 /// A message on its way from one place in the log to another.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Move<'a> {
     pub persistent: bool,
     /// Its own time to live from now on, in milliseconds.
     pub ttl_ms: Option<u64>,
+    /// The exchange holds it back first.
+    pub delay: Option<Delay>,
 }
 
 impl Broker {
@@ -34,19 +37,20 @@ impl Broker {
         message: &Move<'_>,
         queues: &[QueueKey],
     ) -> Result<(), AppendError> {
-        let Move { entry, slot, .. } = *message;
+        let Move { entry, slot, delay, .. } = *message;
         let body_bytes = self.store.record(entry.at).body_bytes();
         let mut together = Together::default();
         let taking = self.admit(queues, message.properties, body_bytes, &mut together).taking;
-        let mut ids: Vec<QueueId> = Vec::new();
-        self.live_queue_ids(&taking, &mut ids);
+        let ids = self.ids_of(delay, &taking);
         if ids.is_empty() {
             self.store.settle(entry.at, slot);
             return Ok(());
         }
-        let durable = self.needs_durability(&taking, message.persistent);
+        let held_back = delay.is_some() && message.persistent;
+        let durable = held_back || self.needs_durability(&taking, message.persistent);
         let replaces = (durable && slot.segment.is_durable()).then_some(slot);
         let now_ms = self.clock_ms;
+        let ttl_ends_ms = message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1));
         let appended = self.store.append(&Publication {
             durable,
             exchange: message.exchange,
@@ -54,7 +58,7 @@ impl Broker {
             properties: message.properties,
             body: Body::Of(entry.at),
             published_ms: now_ms,
-            expiry_ms: message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1)),
+            expiry_ms: delay.map_or(ttl_ends_ms, |delay| self.due_ms(delay)),
             deliveries: 0,
             queues: &ids,
             replaces,
@@ -62,8 +66,13 @@ impl Broker {
         if replaces.is_none() {
             self.store.settle(entry.at, slot);
         }
-        let priority = priority_in(message.properties);
-        self.push_to_queues(&taking, &appended, priority, body_bytes);
+        match delay {
+            Some(delay) => self.hold_stored(delay, &appended),
+            None => {
+                let priority = priority_in(message.properties);
+                self.push_to_queues(&taking, &appended, priority, body_bytes);
+            }
+        }
         Ok(())
     }
 }

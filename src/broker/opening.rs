@@ -147,7 +147,7 @@ impl Broker {
             true
         });
         for (exchange, entry, slot, due_ms) in held_back {
-            self.hold_stored(exchange, entry, slot, due_ms);
+            self.hold_until(exchange, entry, slot, due_ms);
         }
         warn_of_homeless(homeless);
         for (key, entry, priority) in with_deadline {

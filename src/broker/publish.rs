@@ -82,7 +82,11 @@ impl Broker {
         let mut together = Together::default();
         let admitted = self.admit(queues, message.properties, body_bytes, &mut together);
         for letter in self.letters_of_refused(&admitted, message, body_bytes, &mut together) {
-            self.store_message(&letter.queues, &letter.message(message), body_bytes)?;
+            let copy = letter.message(message);
+            match copy.delay {
+                Some(delay) => self.hold_message(&copy, delay)?,
+                None => self.store_message(&letter.queues, &copy, body_bytes)?,
+            };
         }
         let published = self.store_message(&admitted.taking, message, body_bytes)?;
         Ok(if admitted.refusing.is_empty() { published } else { Published::Refused })
@@ -199,11 +203,15 @@ impl Broker {
             let properties = death::properties_after(&list, &death);
             let list = Properties::new(&properties).list().unwrap_or_default();
             let (key, to) = (message.routing_key, routing_key.as_ref());
-            let mut queues = self.route_dead(vhost, &exchange, to, key, &list);
-            let headers = list.headers.unwrap_or(Table::EMPTY);
-            self.drop_cycles(headers, Reason::MaxLength, &mut queues);
-            let queues = self.admit(&queues, &properties, body_bytes, together).taking;
-            letters.push(Letter { exchange, routing_key, properties, queues });
+            let delay = self.delay_of_dead(vhost, &exchange, &list);
+            let mut queues = Vec::new();
+            if delay.is_none() {
+                queues = self.route_dead(vhost, &exchange, to, key, &list);
+                let headers = list.headers.unwrap_or(Table::EMPTY);
+                self.drop_cycles(headers, Reason::MaxLength, &mut queues);
+                queues = self.admit(&queues, &properties, body_bytes, together).taking;
+            }
+            letters.push(Letter { exchange, routing_key, properties, queues, delay });
         }
         letters
     }
@@ -218,6 +226,8 @@ pub(super) struct Letter {
     properties: Vec<u8>,
     /// They take it.
     pub(super) queues: Vec<QueueKey>,
+    /// The exchange holds it back first.
+    delay: Option<Delay>,
 }
 
 impl Letter {
@@ -228,7 +238,7 @@ impl Letter {
             routing_key: self.routing_key.as_deref().unwrap_or(refused.routing_key),
             properties: &self.properties,
             ttl_ms: None,
-            delay: None,
+            delay: self.delay,
             ..*refused
         }
     }
