@@ -94,6 +94,36 @@ fn exclusive_consumer_is_refused_where_others_are() {
 }
 
 #[test]
+fn queue_is_free_again_when_its_exclusive_consumer_ends() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let mut other = Client::connect(server.address());
+    let queue = client.durable_queue(1);
+    let exclusive = || basic::Consume { exclusive: true, ..consume(&queue, "mine") };
+    client.call::<ConsumeOk>(1, exclusive());
+    client.cancel(1, "mine");
+    other.call::<ConsumeOk>(1, exclusive());
+    other.close_channel(1);
+    let tag = client.consume(1, &queue);
+    client.cancel(1, &tag);
+    client.delete_queue(1, &queue);
+}
+
+#[test]
+fn get_is_free_to_anyone_beside_an_exclusive_consumer() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let queue = client.queue(1);
+    client.prefetch(1, 1);
+    client.call::<ConsumeOk>(1, basic::Consume { exclusive: true, ..consume(&queue, "mine") });
+    client.open(2);
+    client.publish(2, "", &queue, "consumed");
+    assert_eq!(client.expect_delivery(1).message.body(), "consumed");
+    client.publish(2, "", &queue, "got");
+    assert_eq!(client.drain(2, &queue), ["got"]);
+}
+
+#[test]
 fn no_local_is_ignored() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
@@ -256,6 +286,22 @@ fn get_carries_the_number_of_messages_left() {
 }
 
 #[test]
+fn get_of_an_empty_queue_is_get_empty() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let queue = client.queue(1);
+    let get = basic::Get { queue: queue.as_bytes(), no_ack: false };
+    client.send(1, get);
+    assert!(matches!(client.next(1).method(), Method::BasicGetEmpty(_)));
+    client.store(2, &queue, &["a"]);
+    let got = client.get(1, &queue).expect("a message is there");
+    // What is delivered and not acked is not there for others.
+    client.send(1, get);
+    assert!(matches!(client.next(1).method(), Method::BasicGetEmpty(_)));
+    client.ack(1, got.tag);
+}
+
+#[test]
 fn get_without_acks_settles_at_once() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
@@ -350,6 +396,32 @@ fn prefetch_for_each_consumer_lifts_the_shared_one() {
     // It applies to consumers started later, hence this one has no limit at all now.
     client.prefetch(1, 1);
     client.expect_bodies(1, 3);
+}
+
+#[test]
+fn shared_prefetch_holds_beside_that_of_each_consumer() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    client.open(2);
+    let (one, two) = (client.queue(2), client.queue(2));
+    client.prefetch(1, 2);
+    let qos = basic::Qos { prefetch_count: 3, global: true, ..Default::default() };
+    client.call::<QosOk>(1, qos);
+    client.consume(1, &one);
+    for _ in 0..5 {
+        client.publish(2, "", &one, "one");
+    }
+    assert_eq!(client.expect_bodies(1, 2), ["one", "one"], "what a consumer may have");
+    client.expect_nothing_before(1, 2);
+    client.consume(1, &two);
+    for _ in 0..5 {
+        client.publish(2, "", &two, "two");
+    }
+    assert_eq!(client.expect_bodies(1, 1), ["two"], "what the channel may have");
+    client.expect_nothing_before(1, 2);
+    client.ack(1, 1);
+    client.expect_bodies(1, 1);
+    client.expect_nothing_before(1, 2);
 }
 
 #[test]
