@@ -292,3 +292,31 @@ fn routing_keys_of_x_death_have_cc_but_not_bcc() {
     assert_eq!(headers.table().find(b"CC"), Some(Value::Array(cc.array())));
     client.delete_exchange(1, &exchange);
 }
+
+#[test]
+fn x_death_that_a_client_made_up_does_no_harm() {
+    let server = Server::start();
+    if server.differs("its queue dies of it and is never seen again") {
+        return;
+    }
+    let mut client = connect(&server);
+    let (queue, dead) = client.dying_queue(1, &[]);
+    let mut numbers = ArrayBuf::new();
+    numbers.push(Value::I64(1));
+    let mut empty = ArrayBuf::new();
+    empty.push(Value::Table(Table::EMPTY));
+    for made_up in [Value::Array(numbers.array()), Value::Array(empty.array())] {
+        let headers = fields(&[("x-death", made_up)]);
+        client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
+        client.reject_next(1, &queue, "dies");
+        client.wait_for_messages(1, &dead, 1);
+        let message = client.get(1, &dead).expect("it was just there").message;
+        let headers = message.headers();
+        let Some(Value::Array(deaths)) = headers.table().find(b"x-death") else {
+            panic!("{headers:?}");
+        };
+        let Some(Value::Table(newest)) = deaths.iter().next() else { panic!("{deaths:?}") };
+        assert_eq!(newest.find(b"reason"), Some(word("rejected")));
+        assert_eq!(newest.find(b"count"), Some(Value::I64(1)));
+    }
+}

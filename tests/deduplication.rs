@@ -108,6 +108,21 @@ fn name_stays_taken_until_its_message_is_settled() {
     assert_eq!(client.drain(1, &queue), ["last"]);
 }
 
+/// The ack of a message from before a purge freed the name for a third one.
+#[test]
+fn name_that_a_purge_freed_is_not_freed_again_by_who_had_it_before() {
+    let server = Server::start();
+    let Some(mut client) = connect(&server) else { return };
+    let queue = queue(&mut client, &[]);
+    publish(&mut client, 1, "", &queue, "a", "before the purge");
+    let held = client.get(1, &queue).expect("it is there");
+    client.call::<PurgeOk>(1, queue::Purge { queue: queue.as_bytes(), nowait: false });
+    publish(&mut client, 1, "", &queue, "a", "after the purge");
+    client.ack(1, held.tag);
+    publish(&mut client, 1, "", &queue, "a", "duplicate");
+    assert_eq!(client.drain(1, &queue), ["after the purge"]);
+}
+
 #[test]
 fn duplicate_is_confirmed() {
     let server = Server::start();

@@ -227,6 +227,31 @@ fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
 }
 
 #[test]
+fn time_to_live_of_a_delayed_message_begins_when_it_is_routed() {
+    let server = Server::start();
+    if server.differs("it has no such exchange") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let arguments = table(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let (queue, dead) = client.dying_queue(1, &[]);
+    client.bind(1, &queue, &exchange, "");
+    let headers = table(&[("x-delay", Value::I64(50))]);
+    // Over twice before it is routed, if it counted from the publish on.
+    let properties = PropertyList { headers: Some(headers.table()), ..expiring("25") };
+    client.consume(1, &queue);
+    client.publish_with(1, &exchange, "", &properties, b"in time");
+    let delivery = client.expect_delivery(1);
+    assert_eq!(delivery.message.body(), "in time");
+    client.ack(1, delivery.tag);
+    client.cancel(1, &delivery.consumer);
+    client.publish_with(1, &exchange, "", &properties, b"late");
+    assert_eq!(client.dead_letter(1, &dead).body(), "late");
+    client.delete_exchange(1, &exchange);
+}
+
+#[test]
 fn dead_letter_is_held_back_by_a_delaying_exchange_like_any_message() {
     let server = Server::start();
     if server.differs("it has no such exchange") {

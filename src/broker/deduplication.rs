@@ -7,12 +7,12 @@
 //! durable exchange remembers is kept with the definitions; what a queue holds tells its own
 //! names.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, Table, Value};
 use crate::broker::Broker;
 use crate::broker::key::{QueueKey, VhostKey};
-use crate::storage::Entry;
+use crate::storage::{Entry, MessageId};
 
 /// The names that an exchange remembers.
 ///
@@ -26,8 +26,8 @@ pub struct Cache {
     order: VecDeque<Box<[u8]>>,
 }
 
-/// The names of the messages in one queue.
-pub type Names = HashSet<Box<[u8]>>;
+/// The names of the messages in one queue, and who has them.
+pub type Names = HashMap<Box<[u8]>, MessageId>;
 
 /// What became of a name that an exchange saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,24 +136,32 @@ impl Broker {
 
     /// Whether a message of this name is in the queue.
     pub(super) fn holds_name(&self, key: QueueKey, name: &[u8]) -> bool {
-        self.queues.get(key).is_some_and(|queue| queue.names.contains(name))
+        self.queues.get(key).is_some_and(|queue| queue.names.contains_key(name))
     }
 
     /// A message joined a queue that takes each name once.
     pub(super) fn note_name(&mut self, key: QueueKey, entry: Entry) {
-        let name = self.name_of(entry);
-        if let Some(queue) = self.queues.get_mut(key) {
-            queue.names.extend(name);
+        if let Some(name) = self.name_of(entry)
+            && let Some(queue) = self.queues.get_mut(key)
+        {
+            queue.names.insert(name, entry.id);
         }
     }
 
     /// A message leaves a queue for good: its name may come again.
     #[inline]
     pub(super) fn forget_name(&mut self, key: QueueKey, entry: Entry) {
-        if let Some(name) = self.name_held(key, entry)
-            && let Some(queue) = self.queues.get_mut(key)
+        if let Some(name) = self.name_held(key, entry) {
+            self.free_name(key, entry.id, &name);
+        }
+    }
+
+    /// The same where the name is known. After a purge somebody else may have it.
+    pub(super) fn free_name(&mut self, key: QueueKey, id: MessageId, name: &[u8]) {
+        if let Some(queue) = self.queues.get_mut(key)
+            && queue.names.get(name) == Some(&id)
         {
-            queue.names.remove(&name);
+            queue.names.remove(name);
         }
     }
 

@@ -138,7 +138,7 @@ impl Broker {
             queue.ready_bytes += record.body_bytes();
             if queue.settings.message_deduplication {
                 let list = Properties::new(record.properties()).list().unwrap_or_default();
-                queue.names.extend(name_in(&list));
+                queue.names.extend(name_in(&list).map(|name| (name, found.entry.id)));
             }
             if queue.deadline_ms(record.published_ms(), record.expiry_ms()).is_some() {
                 with_deadline.push((key, found.entry, priority));

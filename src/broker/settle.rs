@@ -122,10 +122,8 @@ impl Broker {
     /// A transaction settled the message in the log; what is left is the credit and the name
     /// under which its queue held it.
     pub(super) fn settled_by_transaction(&mut self, held: &Held, name: Option<Box<[u8]>>) {
-        if let Some(name) = name
-            && let Some(queue) = self.queues.get_mut(held.queue)
-        {
-            queue.names.remove(&name);
+        if let Some(name) = name {
+            self.free_name(held.queue, held.entry.id, &name);
         }
         self.moved.forget(held.queue_id, held.entry.id);
         self.give_credit_back(held);
