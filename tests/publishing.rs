@@ -274,10 +274,40 @@ fn bcc_is_not_seen_in_a_returned_message() {
 fn cc_that_is_no_array_is_406() {
     let server = Server::start();
     for key in ["CC", "BCC"] {
-        let mut headers = TableBuf::new();
-        headers.put_str(key.as_bytes(), "not an array");
+        for (value, kind) in [
+            (word("not an array"), "longstr"),
+            (Value::Table(Table::EMPTY), "table"),
+            (Value::I32(5), "signedint"),
+            (Value::Bool(true), "bool"),
+            (Value::Void, "void"),
+        ] {
+            let headers = fields(&[(key, value)]);
+            let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+            let text = format!(
+                "PRECONDITION_FAILED - invalid message: \
+                 {{unacceptable_type_in_header,\"{key}\",{kind}}}"
+            );
+            refuse(&server, &properties, 406, &text);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_string_in_cc_is_no_key() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let (queue, copy) = (client.queue(1), client.queue(1));
+    let mut cc = ArrayBuf::new();
+    cc.push(Value::I32(1));
+    cc.push(Value::Void);
+    cc.push_str(&copy);
+    for key in ["CC", "BCC"] {
+        let headers = fields(&[(key, Value::Array(cc.array()))]);
         let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
-        refuse(&server, &properties, 406, "PRECONDITION_FAILED - ");
+        client.publish_with(1, "", &queue, &properties, b"letter");
+        for queue in [&queue, &copy] {
+            assert_eq!(client.drain(1, queue), ["letter"], "{key}");
+        }
     }
 }
 
