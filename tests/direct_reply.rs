@@ -77,11 +77,51 @@ fn asking_for_direct_replies_without_a_consumer_is_406() {
 }
 
 #[test]
-fn direct_reply_to_answers_a_passive_declare() {
+fn direct_reply_to_answers_a_declare_passive_or_not() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let found = client.inspect(1, "amq.rabbitmq.reply-to");
-    assert_eq!(found.queue, "amq.rabbitmq.reply-to");
+    let name = "amq.rabbitmq.reply-to";
+    for passive in [true, false] {
+        let declare = queue::Declare { queue: name.as_bytes(), passive, ..Default::default() };
+        let found = client.call::<DeclareOk>(1, declare);
+        assert_eq!((found.queue.as_str(), found.messages, found.consumers), (name, 0, 1));
+    }
+}
+
+#[test]
+fn who_answers_may_ask_whether_anybody_waits_and_takes_nothing_from_them() {
+    let server = Server::start();
+    let mut asking = Client::connect(server.address());
+    let mut answering = Client::connect(server.address());
+    let queue = answering.shared_queue(1);
+    answering.consume_no_ack(1, &queue);
+    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
+    let properties =
+        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
+    asking.publish_with(1, "", &queue, &properties, b"question");
+    let question = answering.expect_delivery(1).message;
+    let reply_to = text(question.list().reply_to.expect("reply_to came along"));
+    for passive in [true, false] {
+        let declare = queue::Declare { queue: reply_to.as_bytes(), passive, ..Default::default() };
+        assert_eq!(answering.call::<DeclareOk>(1, declare).consumers, 1);
+    }
+    // It is no queue: nothing is deleted, and there is nothing to purge, to get or to bind.
+    answering.delete_queue(1, &reply_to);
+    let name = reply_to.as_bytes();
+    let purge = Method::QueuePurge(queue::Purge { queue: name, nowait: false });
+    let get = Method::BasicGet(basic::Get { queue: name, no_ack: true });
+    let consume = Method::BasicConsume(basic::Consume { queue: name, ..Default::default() });
+    for method in [purge, get, consume] {
+        answering.send(1, method);
+        answering.expect_channel_error(1, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.");
+        answering.open(1);
+    }
+    answering.publish(1, "", &reply_to, "answer");
+    assert_eq!(asking.expect_delivery(1).message.body(), "answer");
+    asking.close_channel(1);
+    let declare = queue::Declare { queue: name, ..Default::default() };
+    answering.send(1, declare);
+    answering.expect_channel_error(1, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.");
 }
 
 #[test]

@@ -191,13 +191,38 @@ fn oversized_publish_is_drained_before_the_next_method_counts() {
 }
 
 #[test]
-fn expiration_that_is_no_number_is_406() {
+fn expiration_that_is_no_decimal_string_is_406() {
     let server = Server::start();
-    for wrong in ["", "soon", "-1", "1.5", "0x10", " 5"] {
+    for (wrong, why) in [
+        ("", "no_integer"),
+        ("soon", "no_integer"),
+        (" 5", "no_integer"),
+        ("-", "no_integer"),
+        ("--5", "no_integer"),
+        ("-1", "{value_negative,-1}"),
+        ("1.5", "{leftover_string,\".5\"}"),
+        ("0x10", "{leftover_string,\"x10\"}"),
+        ("5 ", "{leftover_string,\" \"}"),
+        ("0315360000001", "{value_too_large,315360000001}"),
+    ] {
         let properties = PropertyList { expiration: Some(wrong.as_bytes()), ..Default::default() };
-        let text = "PRECONDITION_FAILED - invalid expiration '";
-        refuse(&server, &properties, 406, text);
+        let text = format!("PRECONDITION_FAILED - invalid expiration '{wrong}': {why}");
+        refuse(&server, &properties, 406, &text);
     }
+}
+
+#[test]
+fn expiration_may_have_a_sign_and_zeros_before_it() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let queue = client.queue(1);
+    for expiration in ["60000", "+60000", "00060000", "315360000000"] {
+        client.publish_with(1, "", &queue, &expiring(expiration), b"taken");
+        let got = client.get(1, &queue).expect("it is there");
+        assert_eq!(got.message.list().expiration, Some(expiration.as_bytes()));
+    }
+    client.publish_with(1, "", &queue, &expiring("-0"), b"gone at once");
+    assert_eq!(client.drain(1, &queue), NONE);
 }
 
 #[test]

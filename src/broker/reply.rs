@@ -4,12 +4,13 @@
 //! nobody can guess. The queue is transient and hidden, has this one consumer and ends with it;
 //! a message that comes to it is delivered in the same turn and so is never written anywhere.
 
-use crate::amqp::Name;
+use crate::amqp::{AmqpError, Name, ReplyCode};
 use crate::broker::Broker;
 use crate::broker::access::Subject;
 use crate::broker::consumer::Consumer;
 use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
 use crate::broker::queue::{Declaration, Queue};
+use crate::broker::resource::Resource;
 
 /// The pseudo-queue's name (<https://www.rabbitmq.com/docs/direct-reply-to>).
 pub const REPLY_TO: &[u8] = b"amq.rabbitmq.reply-to";
@@ -46,6 +47,19 @@ impl Broker {
             cursor: 0,
             parked: false,
         })
+    }
+
+    /// Checks that somebody waits for answers at an address, which is what a declaration of it
+    /// asks; 404 when they left. The pseudo-queue is always there.
+    pub fn check_reply_address(&self, subject: &Subject, name: &[u8]) -> Result<(), AmqpError> {
+        let vhost = self.vhosts.get(subject.vhost);
+        let key = vhost.and_then(|vhost| vhost.queues.get(name).copied());
+        if name == REPLY_TO || key.is_some() {
+            return Ok(());
+        }
+        let vhost = self.vhost_name(subject.vhost);
+        let text = format!("no {}", Resource::queue(&vhost, name));
+        Err(AmqpError::channel(ReplyCode::NotFound, text))
     }
 
     /// Whether a message for these queues counts as not routed: there is none, but for those

@@ -24,9 +24,11 @@ impl Broker {
         self.vhosts.get(vhost)?.exchanges.get(name).copied()
     }
 
-    /// A queue of a vhost by its name.
+    /// A queue of a vhost by its name. Those of direct replies, which only messages reach, are
+    /// none.
     pub fn queue_named(&self, vhost: VhostKey, name: &[u8]) -> Option<QueueKey> {
-        self.vhosts.get(vhost)?.queues.get(name).copied()
+        let key = self.vhosts.get(vhost)?.queues.get(name).copied()?;
+        self.queues.get(key).is_some_and(|queue| !queue.is_reply_queue).then_some(key)
     }
 
     /// Fills `queues` with the queues that a message published to `exchange` with this key

@@ -432,15 +432,33 @@ fn check_copies(properties: &PropertyList<'_>) -> Result<Copies, AmqpError> {
     Ok(copies)
 }
 
-/// A message's time to live in milliseconds.
+/// A message's time to live in milliseconds; 406 with RabbitMQ's reasons, which are Erlang's.
 fn parse_expiration(expiration: &[u8]) -> Result<u64, AmqpError> {
-    let text = std::str::from_utf8(expiration).ok();
-    let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let number: Option<u64> = digits.and_then(|digits| digits.parse().ok());
-    number.filter(|&number| number <= EXPIRATION_MS_MAX).ok_or_else(|| {
-        let text = format!("invalid expiration '{}'", Name::from(expiration));
-        AmqpError::channel(ReplyCode::PreconditionFailed, text)
-    })
+    let (negative, unsigned) = match expiration.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        Some(_) | None => (false, expiration),
+    };
+    let end = unsigned.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(unsigned.len());
+    let (digits, rest) = unsigned.split_at(end);
+    let digits = Name::from(digits).to_string();
+    let number = digits.trim_start_matches('0');
+    let why = if digits.is_empty() {
+        "no_integer".to_owned()
+    } else if !rest.is_empty() {
+        format!("{{leftover_string,\"{}\"}}", Name::from(rest))
+    } else if number.is_empty() {
+        return Ok(0);
+    } else if negative {
+        format!("{{value_negative,-{number}}}")
+    } else {
+        match number.parse() {
+            Ok(ttl_ms) if ttl_ms <= EXPIRATION_MS_MAX => return Ok(ttl_ms),
+            Ok(_) | Err(_) => format!("{{value_too_large,{number}}}"),
+        }
+    };
+    let text = format!("invalid expiration '{}': {why}", Name::from(expiration));
+    Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
 }
 
 /// 506: the log takes no more.

@@ -90,9 +90,10 @@ impl Session {
         } else {
             self.queue_name(number, declare.queue)?
         };
-        if declare.passive && name.as_bytes() == REPLY_TO {
-            let queue = REPLY_TO;
-            let ok = queue::DeclareOk { queue, message_count: 0, consumer_count: 0 };
+        if name.as_bytes().starts_with(REPLY_TO) {
+            broker.check_reply_address(self.subject(), name.as_bytes())?;
+            let queue = name.as_bytes();
+            let ok = queue::DeclareOk { queue, message_count: 0, consumer_count: 1 };
             self.answer_declare(broker, number, false, declare.nowait, ok.into());
             return Ok(());
         }
