@@ -63,6 +63,9 @@
 //! - *A transaction is one record* of the log, with one checksum, that holds its messages and
 //!   the slots that it settles: atomic by its make. When one of its messages has to be durable,
 //!   all of them are stored in it, so that ids grow in publish order.
+//! - *The keys of BCC are stored with their message* and left out when it is sent: they route it
+//!   again when it dies or its delay is over (`broker::blind`). All other properties are stored
+//!   and sent as they came.
 //! - *Deliveries come before the transient ring is written.* What was consumed at once is never
 //!   written at all. The durable log is written, and its sync begun, before the deliveries.
 //! - *A session that has to wait for the disk stops reading*: for the definition that it made,
