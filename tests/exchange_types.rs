@@ -147,6 +147,27 @@ fn random_sends_each_message_to_one_of_its_queues() {
     client.delete_exchange(1, &exchange);
 }
 
+#[test]
+fn random_and_consistent_hash_choose_once_whatever_keys_cc_has() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    client.confirm_select(1);
+    let mut cc = ArrayBuf::new();
+    (0..20).for_each(|number| cc.push_str(&format!("another key {number}")));
+    let headers = table(&[("CC", Value::Array(cc.array()))]);
+    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    for kind in ["x-random", "x-consistent-hash"] {
+        let exchange = declare(&mut client, kind, &TableBuf::new());
+        let queues = bound(&mut client, &exchange, &["1", "1", "1"]);
+        for number in 0..10 {
+            client.confirmed(1, &exchange, &number.to_string(), &properties, "x");
+        }
+        let taken: usize = queues.iter().map(|queue| client.drain(1, queue).len()).sum();
+        assert_eq!(taken, 10, "{kind}");
+        client.delete_exchange(1, &exchange);
+    }
+}
+
 fn delay(client: &mut Client, channel: u16, exchange: &str, key: &str, delay_ms: i64, body: &str) {
     let headers = table(&[("x-delay", Value::I64(delay_ms))]);
     let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };

@@ -278,6 +278,37 @@ fn cc_and_bcc_are_additional_routing_keys() {
     }
 }
 
+/// Each key was routed by itself, so that those without a binding went to the alternate.
+#[test]
+fn alternate_exchange_takes_nothing_when_one_of_the_keys_finds_a_queue() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let (exchange, alternate) = (unique("direct"), client.exchange(1, "fanout"));
+    let arguments = fields(&[("alternate-exchange", word(&alternate))]);
+    let declare = exchange::Declare {
+        exchange: exchange.as_bytes(),
+        kind: b"direct",
+        arguments: arguments.table(),
+        ..Default::default()
+    };
+    client.call::<ExchangeDeclareOk>(1, declare);
+    let (bound, other) = (client.queue(1), client.queue(1));
+    client.bind(1, &bound, &exchange, "bound");
+    client.bind(1, &other, &alternate, "");
+    for (key, more) in [("bound", "unbound"), ("unbound", "bound"), ("unbound", "unbound, too")] {
+        let cc = keys(&[more]);
+        for name in ["CC", "BCC"] {
+            let headers = fields(&[(name, Value::Array(cc.array()))]);
+            let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+            client.publish_with(1, &exchange, key, &properties, more.as_bytes());
+        }
+    }
+    assert_eq!(client.drain(1, &bound), ["unbound", "unbound", "bound", "bound"]);
+    assert_eq!(client.drain(1, &other), ["unbound, too", "unbound, too"]);
+    client.delete_exchange(1, &exchange);
+    client.delete_exchange(1, &alternate);
+}
+
 #[test]
 fn bcc_is_not_seen_in_a_returned_message() {
     let server = Server::start();

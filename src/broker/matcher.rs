@@ -213,6 +213,15 @@ impl Matcher {
         }
     }
 
+    /// Whether each of several routing keys may lead to further destinations; the others look at
+    /// the first one, if at any.
+    pub fn looks_at_every_key(&self) -> bool {
+        match self {
+            Self::Direct(_) | Self::Topic(_) => true,
+            Self::Fanout(_) | Self::Headers(_) | Self::ConsistentHash(_) | Self::Random(_) => false,
+        }
+    }
+
     /// Whether the routing key alone decides, so that a result can be remembered for the next
     /// message with the same key until a binding changes.
     pub fn is_decided_by_key(&self) -> bool {

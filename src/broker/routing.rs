@@ -40,6 +40,29 @@ impl Broker {
         properties: &PropertyList<'_>,
         queues: &mut Vec<QueueKey>,
     ) -> Reuse {
+        self.route_keys(exchange, &[routing_key], properties, queues)
+    }
+
+    /// As [`Broker::route`] for the routing key and every key of the headers CC and BCC. An
+    /// exchange looks at all of them before it turns to its alternate.
+    pub fn route_all(
+        &mut self,
+        exchange: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) {
+        let keys: Vec<&[u8]> = sender_keys(routing_key, properties.headers).collect();
+        self.route_keys(exchange, &keys, properties, queues);
+    }
+
+    fn route_keys(
+        &mut self,
+        exchange: ExchangeKey,
+        keys: &[&[u8]],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) -> Reuse {
         queues.clear();
         let mut visited = std::mem::take(&mut self.visited);
         let mut reuse = Reuse::WhileTopologyStands;
@@ -47,7 +70,7 @@ impl Broker {
         let mut next = 0;
         while let Some(&exchange) = visited.get(next) {
             next += 1;
-            reuse = self.route_one(exchange, routing_key, properties, queues, &mut visited, reuse);
+            reuse = self.route_one(exchange, keys, properties, queues, &mut visited, reuse);
         }
         visited.clear();
         self.visited = visited;
@@ -58,28 +81,10 @@ impl Broker {
         reuse
     }
 
-    /// As [`Broker::route`] for the routing key and every key of the header CC.
-    pub fn route_all(
-        &mut self,
-        exchange: ExchangeKey,
-        routing_key: &[u8],
-        properties: &PropertyList<'_>,
-        queues: &mut Vec<QueueKey>,
-    ) {
-        let mut all = Vec::new();
-        for key in sender_keys(routing_key, properties.headers) {
-            self.route(exchange, key, properties, queues);
-            all.append(queues);
-        }
-        all.sort_unstable();
-        all.dedup();
-        *queues = all;
-    }
-
     fn route_one(
         &mut self,
         key: ExchangeKey,
-        routing_key: &[u8],
+        keys: &[&[u8]],
         properties: &PropertyList<'_>,
         queues: &mut Vec<QueueKey>,
         visited: &mut Vec<ExchangeKey>,
@@ -91,10 +96,13 @@ impl Broker {
         let before = self.destinations.len();
         if exchange.name.is_empty() {
             let vhost = self.vhosts.get(exchange.vhost);
-            let queue = vhost.and_then(|vhost| vhost.queues.get(routing_key));
-            self.destinations.extend(queue.map(|&queue| Destination::Queue(queue)));
+            let queues = keys.iter().filter_map(|&key| vhost?.queues.get(key));
+            self.destinations.extend(queues.map(|&queue| Destination::Queue(queue)));
         } else {
-            exchange.matcher.route(routing_key, properties, &mut self.destinations);
+            let looked_at = if exchange.matcher.looks_at_every_key() { keys } else { &keys[..1] };
+            for key in looked_at {
+                exchange.matcher.route(key, properties, &mut self.destinations);
+            }
         }
         if self.destinations.len() == before
             && let Some(alternate) = self.alternate_of(exchange.vhost, exchange.alternate.as_ref())

@@ -95,6 +95,7 @@ impl Session {
             let queue = name.as_bytes();
             let ok = queue::DeclareOk { queue, message_count: 0, consumer_count: 1 };
             self.answer_declare(broker, number, false, declare.nowait, ok.into());
+            self.channel_at(number).last_queue = Some(name);
             return Ok(());
         }
         let request = QueueDeclare {

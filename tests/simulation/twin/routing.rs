@@ -10,14 +10,12 @@ impl Twin {
     /// The queues behind an exchange for these keys, each once.
     pub fn route(&self, exchange: &str, keys: &[String], props: &Props) -> Vec<QueueId> {
         let mut queues = BTreeSet::new();
-        for key in keys {
-            let mut visited = vec![exchange.to_string()];
-            let mut next = 0;
-            while next < visited.len() {
-                let here = visited[next].clone();
-                self.route_one(&here, key, props, &mut queues, &mut visited);
-                next += 1;
-            }
+        let mut visited = vec![exchange.to_string()];
+        let mut next = 0;
+        while next < visited.len() {
+            let here = visited[next].clone();
+            self.route_one(&here, keys, props, &mut queues, &mut visited);
+            next += 1;
         }
         queues.into_iter().collect()
     }
@@ -25,7 +23,7 @@ impl Twin {
     fn route_one(
         &self,
         exchange: &str,
-        key: &str,
+        keys: &[String],
         props: &Props,
         queues: &mut BTreeSet<QueueId>,
         visited: &mut Vec<String>,
@@ -35,11 +33,11 @@ impl Twin {
         };
         let mut destinations = Vec::new();
         if exchange.is_empty() {
-            destinations.push((End::Queue, key.to_string()));
+            destinations.extend(keys.iter().map(|key| (End::Queue, key.clone())));
             destinations.retain(|(_, name)| self.queue_named(name).is_some());
         }
         for binding in self.bindings.iter().filter(|b| b.source == exchange) {
-            if matches(spec.kind, binding, key, props) {
+            if keys.iter().any(|key| matches(spec.kind, binding, key, props)) {
                 destinations.push((binding.end, binding.destination.clone()));
             }
         }
