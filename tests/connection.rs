@@ -441,19 +441,6 @@ fn update_secret_is_answered() {
 }
 
 #[test]
-fn update_secret_with_a_wrong_password_is_530() {
-    let server = Server::start();
-    if server.differs("it takes any secret of its own users, whose passwords do not expire") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
-    let secret = connection::UpdateSecret { new_secret: b"wrong", reason: b"renewal" };
-    client.send(0, secret);
-    let text = "NOT_ALLOWED - New secret was refused by one of the backends";
-    client.expect_connection_error(530, text);
-}
-
-#[test]
 fn what_follows_connection_close_is_discarded() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
