@@ -85,6 +85,9 @@ const IMPORTANT: &[&str] = &[
     "consumer cancelled",
     "killed",
     "drained at the end",
+    "server-named",
+    "the last declared queue",
+    "no previously declared queue",
 ];
 
 /// Runs one seed, until its end or until nothing more can be said.

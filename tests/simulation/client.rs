@@ -165,29 +165,47 @@ impl Profile {
         queues.find(|(name, _)| *name == queue).unwrap().1.clone()
     }
 
-    fn queue(&self, random: &mut Random) -> String {
+    /// The name of a queue: one of this run's, or one that the broker made.
+    fn queue(&self, twin: &Twin, random: &mut Random) -> String {
+        let given: Vec<&String> = server_named(twin).collect();
+        if !given.is_empty() && random.chance(12) {
+            return (*random.pick(&given)).clone();
+        }
         random.pick(&self.queues).0.into()
+    }
+
+    /// The same for methods that take no name as the last declared queue's.
+    fn queue_at(&self, twin: &Twin, at: At, random: &mut Random) -> String {
+        let connection = twin.connections.get(&at.conn);
+        let channel = connection.and_then(|connection| connection.channels.get(&at.channel));
+        let declared = channel.is_some_and(|channel| channel.last_queue.is_some());
+        if random.below(1000) < if declared { 120 } else { 3 } {
+            return String::new();
+        }
+        self.queue(twin, random)
     }
 
     /// An operation on an open channel.
     pub fn next_op(&self, twin: &Twin, at: At, idle: bool, random: &mut Random) -> Op {
         let roll = random.below(1000);
         match roll {
-            0..=379 => Op::Publish(self.publish(random)),
-            380..=469 => self.consume(random),
+            0..=379 => Op::Publish(self.publish(twin, random)),
+            380..=469 => self.consume(twin, at, random),
             470..=499 => Op::Cancel { tag: (*random.pick(&TAGS)).into() },
-            500..=569 => Op::Get { queue: self.queue(random), no_ack: random.chance(30) },
+            500..=569 => {
+                Op::Get { queue: self.queue_at(twin, at, random), no_ack: random.chance(30) }
+            }
             570..=779 if idle => self.settlement(twin, at, random),
-            570..=779 => Op::Publish(self.publish(random)),
+            570..=779 => Op::Publish(self.publish(twin, random)),
             780..=799 => Op::Recover,
             800..=839 if self.prefetch => {
                 Op::Qos { count: u16::from(random.small(4)), global: random.chance(40) }
             }
             800..=869 => self.selecting(twin, at, random),
             870..=889 => self.selecting(twin, at, random),
-            890..=899 => Op::Bind(self.binding(random)),
-            900..=909 => self.unbinding(twin, random),
-            _ => self.rare(random),
+            890..=899 => Op::Bind(self.binding_at(twin, at, random)),
+            900..=909 => self.unbinding(twin, at, random),
+            _ => self.rare(twin, at, random),
         }
     }
 
@@ -202,10 +220,17 @@ impl Profile {
         }
     }
 
-    fn rare(&self, random: &mut Random) -> Op {
-        let queue = self.queue(random);
+    fn rare(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
+        let queue = self.queue_at(twin, at, random);
         match random.below(90) {
-            0..=29 => Op::DeclareQueue {
+            0..=5 => self.declare_unnamed(twin, random),
+            6..=29 if queue.is_empty() || queue.starts_with("amq.") => Op::DeclareQueue {
+                queue,
+                passive: random.chance(90),
+                spec: QueueSpec::plain(false),
+                nowait: false,
+            },
+            6..=29 => Op::DeclareQueue {
                 passive: random.chance(10),
                 spec: if random.chance(5) { QueueSpec::plain(false) } else { self.spec_of(&queue) },
                 queue,
@@ -230,16 +255,47 @@ impl Profile {
         }
     }
 
-    fn unbinding(&self, twin: &Twin, random: &mut Random) -> Op {
+    /// A queue that is to get its name from the broker; only so many of them.
+    fn declare_unnamed(&self, twin: &Twin, random: &mut Random) -> Op {
+        if server_named(twin).count() > 3 {
+            return Op::Get { queue: self.queue(twin, random), no_ack: false };
+        }
+        let mut spec = QueueSpec::plain(random.chance(40));
+        spec.exclusive = random.chance(40);
+        spec.auto_delete = random.chance(40);
+        spec.expires_ms = random.chance(60).then(|| random.between(20, 400) as u64);
+        Op::DeclareQueue { queue: String::new(), passive: false, spec, nowait: false }
+    }
+
+    /// A binding whose queue may be the last declared one.
+    fn binding_at(&self, twin: &Twin, at: At, random: &mut Random) -> Binding {
+        let mut binding = self.binding(random);
+        if binding.end == End::Queue {
+            binding.destination = self.queue_at(twin, at, random);
+        }
+        binding
+    }
+
+    fn unbinding(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
         if twin.bindings.is_empty() {
             return Op::Unbind(self.binding(random));
         }
-        Op::Unbind(random.pick(&twin.bindings).clone())
+        let mut binding = random.pick(&twin.bindings).clone();
+        let connection = twin.connections.get(&at.conn);
+        let channel = connection.and_then(|connection| connection.channels.get(&at.channel));
+        let last = channel.and_then(|channel| channel.last_queue.as_ref());
+        if binding.end == End::Queue && last == Some(&binding.destination) {
+            binding.destination.clear();
+            if Some(&binding.key) == last {
+                binding.key.clear();
+            }
+        }
+        Op::Unbind(binding)
     }
 
-    fn consume(&self, random: &mut Random) -> Op {
+    fn consume(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
         Op::Consume(Consume {
-            queue: self.queue(random),
+            queue: self.queue_at(twin, at, random),
             // The third tag is on nobody's list of favourites: reuse is an error of the connection.
             tag: (*random.pick(&TAGS)).into(),
             no_ack: random.chance(30),
@@ -254,7 +310,7 @@ impl Profile {
         let tags: Vec<u64> = channel.map_or(Vec::new(), |c| c.unacked.keys().copied().collect());
         let tag = if tags.is_empty() {
             if !random.chance(3) {
-                return Op::Publish(self.publish(random));
+                return Op::Publish(self.publish(twin, random));
             }
             random.below(4) as u64
         } else if random.chance(50) {
@@ -272,7 +328,7 @@ impl Profile {
         }
     }
 
-    fn publish(&self, random: &mut Random) -> Publish {
+    fn publish(&self, twin: &Twin, random: &mut Random) -> Publish {
         let mut props = Props::default();
         if random.chance(70) {
             props.delivery_mode = Some(2);
@@ -307,7 +363,7 @@ impl Profile {
         let large = size > 20_000;
         body.resize(body.len() + size, b'.');
         let (exchange, key) = match random.below(100) {
-            0..=49 => ("", self.queue(random)),
+            0..=49 => ("", self.queue(twin, random)),
             50..=79 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
             _ if large => ("amq.topic", "a.b".to_string()),
             _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
@@ -320,6 +376,12 @@ impl Profile {
             body: Rc::new(body),
         }
     }
+}
+
+/// The queues that have their names from the broker.
+fn server_named(twin: &Twin) -> impl Iterator<Item = &String> {
+    let queues = twin.queues.values().map(|queue| &queue.name);
+    queues.filter(|name| name.starts_with("amq.gen-"))
 }
 
 /// Whether the tag of a consume would be reused, which would end the connection: mostly avoided.

@@ -31,15 +31,18 @@ pub fn restart(world: &mut World) -> Outcome {
     let mut inspector = world.log_in(INSPECTOR, false);
     ask(world, &mut inspector, Op::OpenChannel);
     let mut looked_at = BTreeSet::new();
-    let queues = world.profile.queues.clone();
-    for (name, spec) in queues {
+    let declared = world.profile.queues.iter().map(|(name, _)| name.to_string());
+    let names: BTreeSet<String> = surviving.queues().into_iter().chain(declared).collect();
+    for name in names.iter().map(String::as_str) {
         if world.queue(name).is_none() {
             let missing = surviving.certain.contains(name);
             assert!(!missing, "queue '{name}' is gone");
             continue;
         }
         looked_at.insert(name.to_string());
-        let drained = spec.delivery_limit.is_some() || world.random.chance(30);
+        let id = world.twin.queue_named(name);
+        let limited = id.is_none_or(|id| world.twin.queues[&id].spec.delivery_limit.is_some());
+        let drained = limited || world.random.chance(30);
         let found = get_all(world, &mut inspector, name, drained);
         let copies = surviving.check_queue(name, &found);
         world.events.note(format!("queue {name} has {} messages", found.len()));

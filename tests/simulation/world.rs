@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::client::{CHANNELS, Client, Profile, View};
 use super::ops::Op;
 use super::random::Random;
-use super::twin::{At, ConnId, Connection, Twin, short};
+use super::twin::{At, ConnId, Connection, Twin, UNNAMED, short};
 use super::values::take_received;
 
 pub const FRAME_BYTES_MAX: u32 = 8192;
@@ -624,6 +624,9 @@ impl World {
     fn compare(&self) {
         for queue in self.twin.queues.values() {
             let name = &queue.name;
+            if name == UNNAMED {
+                continue;
+            }
             let Some(found) = self.queue(name) else {
                 panic!("queue '{name}' is gone");
             };
@@ -636,7 +639,8 @@ impl World {
                 "queue '{name}': ready, bytes, unacked, consumers; the twin's are on the right"
             );
         }
-        for (name, _) in &self.profile.queues {
+        let declared = self.profile.queues.iter().map(|(name, _)| *name);
+        for name in declared.chain(self.twin.names_given.iter().map(String::as_str)) {
             let gone = self.twin.queue_named(name).is_none();
             assert!(!gone || self.queue(name).is_none(), "queue '{name}' should be gone");
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Copied, Held, Mode, QueueId, Settlement, Twin};
+use super::{Copied, Held, Mode, QueueId, Settlement, Twin, UNNAMED};
 use crate::ops::End;
 use crate::values::{Props, Received};
 use leveret::amqp::Method;
@@ -85,7 +85,7 @@ impl Twin {
         }
         for (&id, queue) in &mut self.queues {
             alive.extend(queue.ready.drain(..).map(|copied| (id, copied)));
-            if queue.spec.durable {
+            if queue.spec.durable && queue.name != UNNAMED {
                 surviving.names.entry(queue.name.clone()).or_default().insert(id);
                 if queue.born < self.stamp && !surviving.uncertain {
                     surviving.certain.insert(queue.name.clone());
@@ -111,7 +111,8 @@ impl Twin {
         self.consumers.clear();
         self.cancels.clear();
         self.overfull.clear();
-        self.queues.retain(|_, queue| queue.spec.durable);
+        // What nobody was told the name of is nobody's.
+        self.queues.retain(|_, queue| queue.spec.durable && queue.name != UNNAMED);
         self.exchanges.retain(|_, exchange| exchange.spec.durable);
         for queue in self.queues.values_mut() {
             queue.consumers.clear();
@@ -158,6 +159,11 @@ impl Twin {
 }
 
 impl Surviving {
+    /// The queues that may be there.
+    pub fn queues(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
     /// Checks what was found in a queue; what each message was.
     pub fn check_queue(&mut self, name: &str, found: &[Found]) -> Vec<Copied> {
         let none = BTreeSet::new();

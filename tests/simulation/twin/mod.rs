@@ -8,6 +8,7 @@
 mod crash;
 mod delivery;
 mod ends;
+mod names;
 mod ops;
 mod queueing;
 mod routing;
@@ -15,7 +16,7 @@ mod settling;
 mod topology;
 mod transactions;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use leveret::amqp::method::{channel, connection};
@@ -26,6 +27,7 @@ use super::values::{Props, Received};
 
 pub use crash::Found;
 pub use delivery::short;
+pub use names::UNNAMED;
 pub use queueing::Dying;
 
 /// How often things came to pass.
@@ -160,13 +162,23 @@ pub struct Channel {
     pub shared_prefetch: u32,
     pub shared_unacked: u32,
     pub mode: Mode,
+    /// What an empty queue name means.
+    pub last_queue: Option<String>,
+}
+
+/// What has to come.
+#[derive(Debug)]
+pub enum Reply {
+    Exactly(Vec<u8>),
+    /// `queue.declare-ok` with a name for this queue.
+    NameOf(QueueId),
 }
 
 /// A reply that may only come when something is on disk.
 #[derive(Debug)]
 pub struct Awaited {
     pub channel: u16,
-    pub reply: Vec<u8>,
+    pub reply: Reply,
     pub needs: Option<u64>,
 }
 
@@ -220,6 +232,8 @@ pub struct Twin {
     /// All messages go to the durable log: they are in one transaction with one that has to.
     pub logging: bool,
     pub tally: Tally,
+    /// The names that the broker made.
+    pub names_given: BTreeSet<String>,
     next: u64,
 }
 
@@ -286,27 +300,36 @@ impl Twin {
 
     /// The answer to a method that may have to wait for the disk: up to a stamp, if `needs`.
     pub fn reply(&mut self, at: At, method: &Method<'_>, needs: Option<u64>) {
-        if !self.deferring {
-            let early = needs.is_some_and(|stamp| stamp >= self.durable);
-            assert!(!early, "{} before it is on disk", method.name());
-            return self.expect(at, method);
-        }
         let mut reply = Vec::new();
         encoder::method_frame(&mut reply, at.channel, method);
-        let awaited =
-            Awaited { channel: at.channel, reply: reply[7..reply.len() - 1].to_vec(), needs };
+        self.answer(at, Reply::Exactly(reply[7..reply.len() - 1].to_vec()), needs);
+    }
+
+    /// As [`Twin::reply`]: a name for this queue.
+    pub fn reply_with_name(&mut self, at: At, queue: QueueId, needs: Option<u64>) {
+        self.answer(at, Reply::NameOf(queue), needs);
+    }
+
+    fn answer(&mut self, at: At, reply: Reply, needs: Option<u64>) {
+        let channel = at.channel;
+        let awaited = Awaited { channel, reply, needs };
         self.connection(at.conn).awaited = Some(awaited);
+        if !self.deferring {
+            self.wait_is_over(at.conn);
+        }
     }
 
     /// The reply that a session held back came.
     pub fn wait_is_over(&mut self, conn: ConnId) {
         let awaited = self.connection(conn).awaited.take();
-        let awaited = awaited.expect("the session waited for something");
-        let early = awaited.needs.is_some_and(|stamp| stamp >= self.durable);
-        assert!(!early, "an answer before it is on disk: {awaited:?}");
-        let channel = awaited.channel;
+        let Awaited { channel, reply, needs } = awaited.expect("the session waited for something");
+        let early = needs.is_some_and(|stamp| stamp >= self.durable);
+        assert!(!early, "an answer before it is on disk: {reply:?}");
         let at = At { conn, channel };
-        self.expect(at, &Method::decode(&awaited.reply).unwrap());
+        match reply {
+            Reply::Exactly(reply) => self.expect(at, &Method::decode(&reply).unwrap()),
+            Reply::NameOf(queue) => self.take_name(at, queue),
+        }
     }
 
     /// A mistake on a channel: it closes with one of these codes, and what it held goes back.

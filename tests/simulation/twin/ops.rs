@@ -36,7 +36,11 @@ impl Twin {
                 self.expect(at, &Method::ChannelCloseOk(channel::CloseOk {}));
             }
             (Some(true), _) => {}
-            (Some(false), op) => self.apply_open(at, op),
+            (Some(false), op) => {
+                if let Some(op) = self.named(at, op) {
+                    self.apply_open(at, &op);
+                }
+            }
         }
     }
 

@@ -45,6 +45,13 @@ impl Twin {
     }
 
     fn declare_queue(&mut self, at: At, name: &str, passive: bool, spec: &QueueSpec, nowait: bool) {
+        if name.is_empty() {
+            return self.declare_unnamed(at, spec);
+        }
+        // The names of the broker are not for clients to give.
+        if name.starts_with("amq.") && !passive {
+            return self.channel_error(at, &[403], 50, 10);
+        }
         let known = self.queue_named(name);
         let mut needs = None;
         let id = match known {
@@ -82,9 +89,10 @@ impl Twin {
         if !nowait {
             self.reply(at, &Method::QueueDeclareOk(ok), needs);
         }
+        self.channel(at).last_queue = Some(name.into());
     }
 
-    fn create_queue(&mut self, at: At, name: &str, spec: &QueueSpec) -> QueueId {
+    pub fn create_queue(&mut self, at: At, name: &str, spec: &QueueSpec) -> QueueId {
         let id = self.fresh();
         let mut spec = spec.clone();
         spec.durable &= !spec.exclusive;
