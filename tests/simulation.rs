@@ -85,6 +85,8 @@ const IMPORTANT: &[&str] = &[
     "consumer cancelled",
     "killed",
     "drained at the end",
+    "held back",
+    "released",
     "server-named",
     "the last declared queue",
     "no previously declared queue",

@@ -100,13 +100,18 @@ impl Profile {
             durable,
             auto_delete,
             alternate: alternate.map(Into::into),
+            arguments: Fields::new(),
         };
         let kind = *random.pick(&["fanout", "topic", "direct"]);
+        let mut later = exchange("x-delayed-message", random.chance(70), random.chance(20), None);
+        let inner = *random.pick(&["fanout", "topic", "direct"]);
+        later.arguments.push(("x-delayed-type".into(), Val::Text(inner.into())));
         let exchanges = vec![
             ("dx", exchange(kind, true, false, None)),
             ("e1", exchange("topic", true, true, Some("e2"))),
             ("e2", exchange("fanout", random.chance(50), false, Some("e1"))),
             ("e3", exchange("headers", false, true, Some("amq.fanout"))),
+            ("later", later),
         ];
         Profile {
             queues,
@@ -134,6 +139,11 @@ impl Profile {
         for _ in 0..8 {
             ops.push(Op::Bind(self.binding(random)));
         }
+        for (key, queue) in [("#", "b"), ("k", "d"), ("a.b", "b")] {
+            let (source, destination) = ("later".into(), queue.into());
+            let (key, arguments) = (key.into(), Fields::new());
+            ops.push(Op::Bind(Binding { source, end: End::Queue, destination, key, arguments }));
+        }
         ops
     }
 
@@ -143,7 +153,7 @@ impl Profile {
         let (end, destination) = if random.chance(80) {
             (End::Queue, random.pick(&self.queues).0)
         } else {
-            (End::Exchange, *random.pick(&own))
+            (End::Exchange, *random.pick(&own[..4]))
         };
         let keys = if random.chance(50) { &KEYS[..] } else { &PATTERNS[..] };
         let key = (*random.pick(keys)).into();
@@ -366,8 +376,17 @@ impl Profile {
             0..=49 => ("", self.queue(twin, random)),
             50..=79 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
             _ if large => ("amq.topic", "a.b".to_string()),
+            80..=84 => ("later", (*random.pick(&KEYS[..2])).to_string()),
             _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
         };
+        if exchange == "later" {
+            props.remove_header("BCC");
+        }
+        if exchange == "later" && random.chance(85) {
+            let delay = i32::from(random.small(120)) - 10;
+            let delays = [Val::I32(delay), Val::I64(delay.into())];
+            props.set_header("x-delay", random.pick(&delays).clone());
+        }
         Publish {
             exchange: exchange.into(),
             key,

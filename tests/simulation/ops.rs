@@ -111,6 +111,8 @@ pub struct ExchangeSpec {
     pub durable: bool,
     pub auto_delete: bool,
     pub alternate: Option<String>,
+    /// Further arguments.
+    pub arguments: Fields,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,8 +340,14 @@ impl Publish {
 }
 
 impl ExchangeSpec {
+    /// A durable one without arguments.
+    pub fn plain(kind: &'static str) -> Self {
+        let arguments = Fields::new();
+        Self { kind, durable: true, auto_delete: false, alternate: None, arguments }
+    }
+
     fn encode(&self, out: &mut Vec<u8>, number: u16, name: &str) {
-        let mut arguments = Fields::new();
+        let mut arguments = self.arguments.clone();
         if let Some(alternate) = &self.alternate {
             arguments.push(("alternate-exchange".into(), Val::Text(alternate.clone())));
         }

@@ -242,6 +242,7 @@ impl World {
         self.thin_out();
         self.broker().compact();
         self.twin.bury();
+        self.twin.release_delayed();
         self.check_certain()?;
         self.run_helper();
         self.stage(Stage::Burial)?;

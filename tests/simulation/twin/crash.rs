@@ -101,6 +101,7 @@ impl Twin {
         for (id, copied, _) in self.settled.drain(..) {
             surviving.copies.entry(id).or_default().push((copied, false));
         }
+        surviving.uncertain |= self.held_back_after_stop();
         self.count("killed");
         self.forget_the_volatile();
         surviving

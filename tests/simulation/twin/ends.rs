@@ -29,6 +29,7 @@ impl Twin {
             return;
         }
         self.topology_stamp = Some(self.stamp);
+        self.forget_held_back(name);
         self.bindings.retain(|binding| binding.source != name);
         self.remove_bindings_to(End::Exchange, name);
     }

@@ -6,6 +6,7 @@
 //! when a confirm comes), it is told what the broker chose and says whether that was legal.
 
 mod crash;
+mod delayed;
 mod delivery;
 mod ends;
 mod names;
@@ -197,6 +198,8 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Exchange {
     pub spec: ExchangeSpec,
+    /// Another one of its name has another.
+    pub id: u64,
 }
 
 /// The twin.
@@ -220,6 +223,10 @@ pub struct Twin {
     pub settled: Vec<(QueueId, Copied, u64)>,
     /// Queues that went, with their names, and when; for crashes.
     pub removed: Vec<(QueueId, String, u64)>,
+    /// What delayed exchanges hold back.
+    pub held_back: Vec<delayed::HeldBack>,
+    /// When something that lasts came to its time last.
+    pub released_stamp: Option<u64>,
     /// When a definition changed last.
     pub topology_stamp: Option<u64>,
     /// The last operation's reply is held back by the session.
@@ -248,8 +255,8 @@ impl Twin {
             ("amq.headers", "headers"),
         ];
         for (name, kind) in predeclared {
-            let spec = ExchangeSpec { kind, durable: true, auto_delete: false, alternate: None };
-            twin.exchanges.insert(name.into(), Exchange { spec });
+            let spec = ExchangeSpec::plain(kind);
+            twin.exchanges.insert(name.into(), Exchange { spec, id: 0 });
         }
         twin
     }

@@ -3,7 +3,6 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::{basic, channel, confirm, connection, tx};
 
-use super::routing::keys_of;
 use super::transactions::Pending;
 use super::{At, Channel, Consumer, Held, Mode, QueueId, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
@@ -130,19 +129,29 @@ impl Twin {
         if !self.exchanges.contains_key(&publish.exchange) {
             return self.channel_error(at, &[404], 60, 40);
         }
-        let keys = keys_of(&publish.key, &publish.props, &["CC", "BCC"]);
-        let queues = self.route(&publish.exchange, &keys, &publish.props);
+        let delay = self.delay_of(publish);
+        let queues = match delay {
+            Some(_) => Vec::new(),
+            None => self.route_publish(publish),
+        };
         if let Mode::Transaction { publishes, .. } = &mut self.channel(at).mode {
             let publish = publish.clone();
-            return publishes.push(Pending { publish, queues });
+            return publishes.push(Pending { publish, queues, delay });
         }
-        if publish.mandatory && queues.is_empty() {
+        if publish.mandatory && queues.is_empty() && delay.is_none() {
             self.expect_return(at, publish);
         }
         let persistent = publish.props.delivery_mode == Some(2);
         let durable = |queue: &QueueId| self.queues[queue].spec.durable;
-        let needs = (persistent && queues.iter().any(durable)).then_some(self.stamp);
-        let refused = self.enqueue(publish, &queues);
+        let lasts = delay.is_some() || queues.iter().any(durable);
+        let needs = (persistent && lasts).then_some(self.stamp);
+        let refused = match delay {
+            Some(delay) => {
+                self.hold_back(publish, delay);
+                false
+            }
+            None => self.enqueue(publish, &queues),
+        };
         let Mode::Confirm { last, waiting } = &mut self.channel(at).mode else {
             return;
         };

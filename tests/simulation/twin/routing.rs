@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{QueueId, Twin};
-use crate::ops::{Binding, End};
+use crate::ops::{Binding, End, ExchangeSpec};
 use crate::values::{Props, Val};
 
 impl Twin {
@@ -37,7 +37,7 @@ impl Twin {
             destinations.retain(|(_, name)| self.queue_named(name).is_some());
         }
         for binding in self.bindings.iter().filter(|b| b.source == exchange) {
-            if keys.iter().any(|key| matches(spec.kind, binding, key, props)) {
+            if keys.iter().any(|key| matches(spec, binding, key, props)) {
                 destinations.push((binding.end, binding.destination.clone()));
             }
         }
@@ -72,7 +72,12 @@ pub fn keys_of(key: &str, props: &Props, headers: &[&str]) -> Vec<String> {
     keys
 }
 
-fn matches(kind: &str, binding: &Binding, key: &str, props: &Props) -> bool {
+fn matches(spec: &ExchangeSpec, binding: &Binding, key: &str, props: &Props) -> bool {
+    let inner = spec.arguments.iter().find(|(name, _)| name == "x-delayed-type");
+    let kind = match inner {
+        Some((_, Val::Text(kind))) => kind,
+        _ => spec.kind,
+    };
     match kind {
         "fanout" => true,
         "direct" => binding.key == key,

@@ -156,7 +156,8 @@ impl Twin {
                     self.topology_stamp = Some(self.stamp);
                     needs = Some(self.stamp);
                 }
-                self.exchanges.insert(name.into(), Exchange { spec });
+                let id = self.fresh();
+                self.exchanges.insert(name.into(), Exchange { spec, id });
             }
         }
         self.reply(at, &Method::ExchangeDeclareOk(exchange::DeclareOk {}), needs);

@@ -3,6 +3,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::tx;
 
+use super::delayed::Delay;
 use super::{At, Held, Mode, QueueId, Settlement, Twin};
 use crate::ops::{Overflow, Publish};
 
@@ -11,6 +12,8 @@ use crate::ops::{Overflow, Publish};
 pub struct Pending {
     pub publish: Publish,
     pub queues: Vec<QueueId>,
+    /// Its exchange holds it back for so long from the commit on.
+    pub delay: Option<Delay>,
 }
 
 impl Twin {
@@ -28,16 +31,18 @@ impl Twin {
         let Some((publishes, settled)) = self.take_transaction(at, 20) else {
             return;
         };
-        for Pending { publish, queues } in &publishes {
+        for Pending { publish, queues, delay } in &publishes {
             let gone = queues.iter().all(|queue| !self.queues.contains_key(queue));
-            if publish.mandatory && gone {
+            if publish.mandatory && gone && delay.is_none() {
                 self.expect_return(at, publish);
             }
         }
         let is_durable = |queue: &QueueId| self.queues.get(queue).is_some_and(|q| q.spec.durable);
         let needs_disk = publishes.iter().any(|pending| {
             let persistent = pending.publish.props.delivery_mode == Some(2);
-            persistent && pending.queues.iter().any(is_durable)
+            let held = |delay| self.holds_back(&pending.publish, delay);
+            let lasts = pending.delay.is_some_and(held) || pending.queues.iter().any(is_durable);
+            persistent && lasts
         });
         let acked = |(_, held, how): &(u64, Held, Settlement)| {
             *how == Settlement::Ack && held.copied.durable && is_durable(&held.queue)
@@ -63,7 +68,7 @@ impl Twin {
     fn enqueue_all(&mut self, publishes: Vec<Pending>) -> bool {
         let mut refused = false;
         let mut accepted = Vec::new();
-        for Pending { publish, queues } in publishes {
+        for Pending { publish, queues, delay } in publishes {
             let bytes = publish.body.len() as u64;
             let full = |queue: &QueueId| {
                 self.refuses(*queue, bytes) || self.is_filled(*queue, bytes, &accepted)
@@ -73,10 +78,14 @@ impl Twin {
             for queue in full {
                 self.dead_letter_refused(queue, &publish);
             }
-            accepted.push((publish, rest));
+            accepted.push((publish, rest, delay));
         }
         let group = self.fresh();
-        for (publish, queues) in accepted {
+        for (publish, queues, delay) in accepted {
+            if let Some(delay) = delay {
+                self.hold_back(&publish, delay);
+                continue;
+            }
             let message = self.message_of(&publish);
             let persistent = publish.props.delivery_mode == Some(2);
             let place = self.own_place();
@@ -87,16 +96,16 @@ impl Twin {
     }
 
     /// Whether those of the same transaction fill a queue that refuses what is too much.
-    fn is_filled(&self, queue: QueueId, bytes: u64, accepted: &[(Publish, Vec<QueueId>)]) -> bool {
+    fn is_filled(&self, queue: QueueId, bytes: u64, accepted: &[Accepted]) -> bool {
         let Some(found) = self.queues.get(&queue) else {
             return false;
         };
         if found.spec.overflow == Overflow::DropHead {
             return false;
         }
-        let earlier = accepted.iter().filter(|(_, queues)| queues.contains(&queue));
+        let earlier = accepted.iter().filter(|(_, queues, _)| queues.contains(&queue));
         let (mut messages, mut all_bytes) = (1, bytes);
-        for (publish, _) in earlier {
+        for (publish, _, _) in earlier {
             messages += 1;
             all_bytes += publish.body.len() as u64;
         }
@@ -116,5 +125,8 @@ impl Twin {
         self.expect(at, &Method::TxRollbackOk(tx::RollbackOk {}));
     }
 }
+
+/// A publish, the queues that take it, and how long it is held back.
+type Accepted = (Publish, Vec<QueueId>, Option<Delay>);
 
 type Parts = (Vec<Pending>, Vec<(u64, Held, Settlement)>);
