@@ -43,6 +43,9 @@ pub enum View {
 /// Channels 1 to this number are used.
 pub const CHANNELS: usize = 3;
 
+/// The stream.
+const STREAM: &str = "z";
+
 /// What exists in one run, and what its clients like to do.
 pub struct Profile {
     pub queues: Vec<(&'static str, QueueSpec)>,
@@ -93,8 +96,13 @@ impl Profile {
         s.single_active = true;
         let mut e = QueueSpec::plain(random.chance(70));
         e.expires_ms = Some(random.between(20, 400) as u64);
-        let specs = [a, b, c, r, d, t, x, s, e];
-        queues.extend(["a", "b", "c", "r", "d", "t", "x", "s", "e"].into_iter().zip(specs));
+        let mut z = QueueSpec::plain(true);
+        z.stream = true;
+        z.max_bytes = random.chance(50).then(|| random.between(300, 5000) as u64);
+        z.max_age_s = random.chance(30).then(|| random.between(1, 2) as u64);
+        let specs = [a, b, c, r, d, t, x, s, e, z];
+        let names = ["a", "b", "c", "r", "d", "t", "x", "s", "e", STREAM];
+        queues.extend(names.into_iter().zip(specs));
         let exchange = |kind, durable, auto_delete, alternate: Option<&str>| ExchangeSpec {
             kind,
             durable,
@@ -202,9 +210,7 @@ impl Profile {
             0..=379 => Op::Publish(self.publish(twin, random)),
             380..=469 => self.consume(twin, at, random),
             470..=499 => Op::Cancel { tag: (*random.pick(&TAGS)).into() },
-            500..=569 => {
-                Op::Get { queue: self.queue_at(twin, at, random), no_ack: random.chance(30) }
-            }
+            500..=569 => self.get(twin, at, random),
             570..=779 if idle => self.settlement(twin, at, random),
             570..=779 => Op::Publish(self.publish(twin, random)),
             780..=799 => Op::Recover,
@@ -249,6 +255,7 @@ impl Profile {
             30..=39 => {
                 Op::DeleteQueue { queue, if_unused: random.chance(40), if_empty: random.chance(40) }
             }
+            40..=49 if queue == STREAM && random.chance(90) => self.get(twin, at, random),
             40..=49 => Op::Purge { queue },
             50..=69 => {
                 let (exchange, spec) = random.pick(&self.exchanges).clone();
@@ -304,14 +311,28 @@ impl Profile {
     }
 
     fn consume(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
+        let queue = self.queue_at(twin, at, random);
+        if queue == STREAM && random.chance(98) {
+            return read(twin, at, random);
+        }
         Op::Consume(Consume {
-            queue: self.queue_at(twin, at, random),
+            queue,
             // The third tag is on nobody's list of favourites: reuse is an error of the connection.
             tag: (*random.pick(&TAGS)).into(),
             no_ack: random.chance(30),
             exclusive: random.chance(5),
             priority: *random.pick(&[0, 0, 0, 1, -1]),
+            offset: None,
         })
+    }
+
+    fn get(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
+        let mut queue = self.queue_at(twin, at, random);
+        // It would be the end of the connection.
+        if queue == STREAM && random.chance(95) {
+            queue = "a".into();
+        }
+        Op::Get { queue, no_ack: random.chance(30) }
     }
 
     fn settlement(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
@@ -395,6 +416,29 @@ impl Profile {
             body: Rc::new(body),
         }
     }
+}
+
+/// The next thing to do for somebody who wants to read the stream: a prefetch count, then that.
+fn read(twin: &Twin, at: At, random: &mut Random) -> Op {
+    let connection = twin.connections.get(&at.conn);
+    let channel = connection.and_then(|connection| connection.channels.get(&at.channel));
+    if !channel.is_some_and(|c| c.prefetch > 0 && c.shared_prefetch == 0) {
+        return Op::Qos { count: 1 + u16::from(random.small(4)), global: false };
+    }
+    let offset = match random.below(6) {
+        0 => None,
+        1 => Some(Val::I64(random.below(60) as i64)),
+        2 => Some(Val::Time(twin.now_ms / 1000 - random.below(3) as u64)),
+        _ => Some(Val::Text((*random.pick(&["first", "first", "last", "next"])).into())),
+    };
+    Op::Consume(Consume {
+        queue: STREAM.into(),
+        tag: (*random.pick(&TAGS)).into(),
+        no_ack: false,
+        exclusive: false,
+        priority: *random.pick(&[0, 0, 0, 1, -1]),
+        offset,
+    })
 }
 
 /// The queues that have their names from the broker.

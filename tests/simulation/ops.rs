@@ -88,6 +88,8 @@ pub struct Consume {
     pub no_ack: bool,
     pub exclusive: bool,
     pub priority: i32,
+    /// Where a stream's reader begins.
+    pub offset: Option<Val>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +140,8 @@ pub struct QueueSpec {
     pub max_priority: Option<u8>,
     pub delivery_limit: Option<u32>,
     pub single_active: bool,
+    pub stream: bool,
+    pub max_age_s: Option<u64>,
 }
 
 impl QueueSpec {
@@ -156,6 +160,8 @@ impl QueueSpec {
             max_priority: None,
             delivery_limit: None,
             single_active: false,
+            stream: false,
+            max_age_s: None,
         }
     }
 
@@ -187,6 +193,12 @@ impl QueueSpec {
         text("x-overflow", overflow);
         if self.single_active {
             all.push(("x-single-active-consumer".into(), Val::Bool(true)));
+        }
+        if self.stream {
+            all.push(("x-queue-type".into(), Val::Text("stream".into())));
+        }
+        if let Some(seconds) = self.max_age_s {
+            all.push(("x-max-age".into(), Val::Text(format!("{seconds}s"))));
         }
         all
     }
@@ -281,7 +293,10 @@ impl Op {
         match self {
             Op::Consume(consume) => {
                 let priority = Val::I32(consume.priority);
-                let arguments = table_of(&[("x-priority".into(), priority)]);
+                let mut arguments = vec![("x-priority".into(), priority)];
+                let offset = consume.offset.clone();
+                arguments.extend(offset.map(|offset| ("x-stream-offset".into(), offset)));
+                let arguments = table_of(&arguments);
                 method(Method::BasicConsume(basic::Consume {
                     queue: consume.queue.as_bytes(),
                     consumer_tag: consume.tag.as_bytes(),

@@ -44,6 +44,7 @@ fn consume(queue: &str) -> Op {
         no_ack: true,
         exclusive: false,
         priority: 0,
+        offset: None,
     })
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::io::IoSlice;
 
 use leveret::amqp::Method;
+use leveret::broker::arguments::QueueKind;
 use leveret::session::SLICES_MAX;
 
 use super::client::Client;
-use super::ops::Op;
-use super::twin::{ConnId, Found};
-use super::values::{Received, take_received};
+use super::ops::{Consume, Op};
+use super::twin::{ConnId, Found, Surviving, take_offset};
+use super::values::{Received, Val, take_received};
 use super::world::{FRAME_BYTES_MAX, World};
 
 /// What becomes of a run after a crash.
@@ -41,6 +42,10 @@ pub fn restart(world: &mut World) -> Outcome {
         }
         looked_at.insert(name.to_string());
         let id = world.twin.queue_named(name);
+        if world.queue(name).unwrap().settings.kind == QueueKind::Stream {
+            look_at_stream(world, &mut inspector, &mut surviving, name);
+            continue;
+        }
         let limited = id.is_none_or(|id| world.twin.queues[&id].spec.delivery_limit.is_some());
         let drained = limited || world.random.chance(30);
         let found = get_all(world, &mut inspector, name, drained);
@@ -58,6 +63,51 @@ pub fn restart(world: &mut World) -> Outcome {
     let now_ms = world.now_ms;
     world.broker().start_clock(now_ms);
     Outcome::GoesOn
+}
+
+/// Reads a stream from its beginning to its end.
+fn look_at_stream(
+    world: &mut World,
+    inspector: &mut Client,
+    surviving: &mut Surviving,
+    name: &str,
+) {
+    ask(world, inspector, Op::Qos { count: 60_000, global: false });
+    let consume = Consume {
+        queue: name.into(),
+        tag: name.into(),
+        no_ack: false,
+        exclusive: false,
+        priority: 0,
+        offset: Some(Val::Text("first".into())),
+    };
+    ask(world, inspector, Op::Consume(consume));
+    let mut dirty = Vec::new();
+    world.broker().take_dirty(&mut dirty);
+    let mut next = None;
+    for key in dirty {
+        while let Some(delivery) = world.broker().next_delivery(key) {
+            inspector.session.deliver(world.broker(), &delivery);
+            let received = take_sent(world, inspector).remove(0);
+            let (mut props, body) = received.content.unwrap();
+            let offset = take_offset(&mut props);
+            assert!(next.is_none_or(|next| next == offset), "{offset}, not {next:?}");
+            let first = next.is_none();
+            next = Some(offset + 1);
+            let Some(id) = world.twin.queue_named(name) else {
+                continue;
+            };
+            let stream = world.twin.queues.get_mut(&id).unwrap().stream.as_mut().unwrap();
+            assert!(!first || offset <= stream.may_lack, "it begins at {offset}");
+            let copied = stream.read(offset, &props, &body);
+            surviving.found_in_stream(&copied);
+        }
+    }
+    world.events.note(format!("stream {name} ends at {next:?}"));
+    ask(world, inspector, Op::Cancel { tag: name.into() });
+    if let Some(next) = next.filter(|_| !surviving.uncertain) {
+        world.twin.adopt_stream(name, next);
+    }
 }
 
 fn get_all(world: &mut World, inspector: &mut Client, name: &str, no_ack: bool) -> Vec<Found> {
@@ -79,12 +129,21 @@ fn ask(world: &mut World, client: &mut Client, op: Op) -> Received {
     let mut handed = Vec::new();
     let taken = client.session.receive(world.broker(), now, &bytes, &mut handed);
     assert_eq!((taken, handed.len()), (bytes.len(), 0));
-    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-    let count = client.session.outbox.slices(&mut slices);
-    let mut inbox: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
-    let length = inbox.len();
-    client.session.flushed(world.broker(), length, now);
-    let mut received = take_received(&mut inbox, FRAME_BYTES_MAX);
+    let mut received = take_sent(world, client);
     assert_eq!(received.len(), 1, "one question, one answer");
     received.remove(0)
+}
+
+/// What the broker sent.
+fn take_sent(world: &mut World, client: &mut Client) -> Vec<Received> {
+    let now = world.now();
+    let mut inbox = Vec::new();
+    while !client.session.outbox.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = client.session.outbox.slices(&mut slices);
+        let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+        inbox.extend_from_slice(&all);
+        client.session.flushed(world.broker(), all.len(), now);
+    }
+    take_received(&mut inbox, FRAME_BYTES_MAX)
 }

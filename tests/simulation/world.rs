@@ -243,6 +243,7 @@ impl World {
         self.broker().compact();
         self.twin.bury();
         self.twin.release_delayed();
+        self.twin.let_streams_forget();
         self.check_certain()?;
         self.run_helper();
         self.stage(Stage::Burial)?;
@@ -635,6 +636,10 @@ impl World {
                 (found.ready.len(), found.ready_bytes, found.unacked, found.line.members().len());
             let (ready, unacked) = (queue.ready.len(), queue.unacked);
             let expected = (ready, queue.bytes(), unacked, queue.consumers.len());
+            if let Some(stream) = &queue.stream {
+                let count = found.message_count() as u64;
+                assert!(stream.counts().contains(&count), "'{name}' has {count} messages");
+            }
             assert_eq!(
                 counts, expected,
                 "queue '{name}': ready, bytes, unacked, consumers; the twin's are on the right"

@@ -80,11 +80,21 @@ impl Twin {
                 if let Mode::Transaction { settled, .. } = &mut channel.mode {
                     held.extend(settled.drain(..).map(|(_, held, _)| held));
                 }
+                let kept = |held: &Held| {
+                    let queue = self.queues.get(&held.queue);
+                    queue.is_some_and(|queue| queue.stream.is_some())
+                };
+                held.retain(|held| !kept(held));
                 alive.extend(held.into_iter().map(|held| (held.queue, held.copied)));
             }
         }
         for (&id, queue) in &mut self.queues {
             alive.extend(queue.ready.drain(..).map(|copied| (id, copied)));
+            if let Some(stream) = &queue.stream {
+                let front = usize::try_from(stream.may_lack).unwrap();
+                let messages = stream.messages.iter().skip(front);
+                alive.extend(messages.map(|kept| (id, kept.copied.clone())));
+            }
             if queue.spec.durable && queue.name != UNNAMED {
                 surviving.names.entry(queue.name.clone()).or_default().insert(id);
                 if queue.born < self.stamp && !surviving.uncertain {
@@ -160,6 +170,11 @@ impl Twin {
 }
 
 impl Surviving {
+    /// Notes that a message of a stream is there.
+    pub fn found_in_stream(&mut self, copied: &Copied) {
+        self.present.insert(copied.serial);
+    }
+
     /// The queues that may be there.
     pub fn queues(&self) -> Vec<String> {
         self.names.keys().cloned().collect()

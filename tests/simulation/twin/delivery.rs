@@ -30,7 +30,7 @@ impl Twin {
         let found = &self.queues[&queue];
         let in_line = if found.spec.single_active { 1 } else { usize::MAX };
         let line = found.consumers.iter().take(in_line).copied();
-        line.filter(|&id| self.credit(id) != Some(0)).collect()
+        line.filter(|&id| self.credit(id) != Some(0) && self.may_read(id)).collect()
     }
 
     pub fn consumers_take_all(&self, queue: QueueId, more: usize) -> bool {
@@ -76,7 +76,10 @@ impl Twin {
         let Method::BasicDeliver(deliver) = received.method() else {
             panic!("basic.deliver expected, got {received:?}");
         };
-        let mut copied = self.take_candidate(queue, &received, 1);
+        let mut copied = match self.queues[&queue].stream {
+            Some(_) => self.take_from_stream(id, &received),
+            None => self.take_candidate(queue, &received, 1),
+        };
         self.count("delivered");
         if copied.deliveries > 0 {
             self.count("redelivered");
@@ -171,6 +174,8 @@ impl Twin {
                 deadline.is_none_or(|at| at > self.now_ms)
             });
             let eligible = self.eligible(id);
+            let reader = eligible.iter().find(|&&id| self.has_to_read(id));
+            assert!(reader.is_none(), "a reader of '{}' waits", queue.name);
             assert!(
                 !waits || eligible.is_empty(),
                 "queue '{}' has {} messages and {} could take one",

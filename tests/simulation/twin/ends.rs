@@ -1,9 +1,22 @@
 //! What becomes of things when queues, channels and connections end?
 
+use std::ops::RangeInclusive;
+
+use leveret::amqp::Method;
+
 use super::{At, ConnId, Consumer, ConsumerId, Mode, QueueId, Settlement, Tag, Twin};
 use crate::ops::End;
 
 impl Twin {
+    /// `queue.delete-ok`.
+    pub fn expect_deleted(&mut self, at: At, messages: &RangeInclusive<u64>) {
+        let received = self.next_received(at, "queue.delete-ok");
+        let Method::QueueDeleteOk(ok) = received.method() else {
+            panic!("queue.delete-ok expected, got {received:?}");
+        };
+        assert!(messages.contains(&ok.message_count.into()), "{ok:?}, not {messages:?}");
+    }
+
     /// A queue goes with its messages, bindings and consumers.
     pub fn remove_queue(&mut self, id: QueueId) {
         let Some(queue) = self.queues.remove(&id) else {

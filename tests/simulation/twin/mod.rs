@@ -14,10 +14,12 @@ mod ops;
 mod queueing;
 mod routing;
 mod settling;
+mod streams;
 mod topology;
 mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use leveret::amqp::method::{channel, connection};
@@ -26,10 +28,11 @@ use leveret::amqp::{Method, encoder};
 use super::ops::{Binding, ExchangeSpec, QueueSpec};
 use super::values::{Props, Received};
 
-pub use crash::Found;
+pub use crash::{Found, Surviving};
 pub use delivery::short;
 pub use names::UNNAMED;
 pub use queueing::Dying;
+pub use streams::take_offset;
 
 /// How often things came to pass.
 pub type Tally = BTreeMap<&'static str, u64>;
@@ -94,6 +97,8 @@ pub struct Queue {
     pub owner: Option<ConnId>,
     /// Sorted by falling priority, then by place.
     pub ready: Vec<Copied>,
+    /// In place of `ready`.
+    pub stream: Option<streams::Stream>,
     pub unacked: usize,
     pub consumers: Vec<ConsumerId>,
     pub overfull: bool,
@@ -113,6 +118,8 @@ pub struct Consumer {
     pub unacked: u32,
     /// Deliveries that others of its priority got while it could have taken them.
     pub passed_over: usize,
+    /// The offset that a stream's reader gets next.
+    pub cursor: Option<u64>,
 }
 
 /// A delivery that waits to be settled.
@@ -173,6 +180,16 @@ pub enum Reply {
     Exactly(Vec<u8>),
     /// `queue.declare-ok` with a name for this queue.
     NameOf(QueueId),
+    /// `queue.delete-ok` with one of these numbers of messages.
+    Deleted {
+        messages: RangeInclusive<u64>,
+    },
+    /// `queue.declare-ok` with one of these numbers of messages.
+    Counted {
+        queue: String,
+        messages: RangeInclusive<u64>,
+        consumers: usize,
+    },
 }
 
 /// A reply that may only come when something is on disk.
@@ -317,7 +334,7 @@ impl Twin {
         self.answer(at, Reply::NameOf(queue), needs);
     }
 
-    fn answer(&mut self, at: At, reply: Reply, needs: Option<u64>) {
+    pub fn answer(&mut self, at: At, reply: Reply, needs: Option<u64>) {
         let channel = at.channel;
         let awaited = Awaited { channel, reply, needs };
         self.connection(at.conn).awaited = Some(awaited);
@@ -336,6 +353,10 @@ impl Twin {
         match reply {
             Reply::Exactly(reply) => self.expect(at, &Method::decode(&reply).unwrap()),
             Reply::NameOf(queue) => self.take_name(at, queue),
+            Reply::Deleted { messages } => self.expect_deleted(at, &messages),
+            Reply::Counted { queue, messages, consumers } => {
+                self.expect_counts(at, &queue, &messages, consumers)
+            }
         }
     }
 

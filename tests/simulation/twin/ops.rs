@@ -4,7 +4,7 @@ use leveret::amqp::Method;
 use leveret::amqp::method::{basic, channel, confirm, connection, tx};
 
 use super::transactions::Pending;
-use super::{At, Channel, Consumer, Held, Mode, QueueId, Settlement, Tag, Twin};
+use super::{At, Channel, Consumer, Held, Mode, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
 
 impl Twin {
@@ -142,9 +142,8 @@ impl Twin {
             self.expect_return(at, publish);
         }
         let persistent = publish.props.delivery_mode == Some(2);
-        let durable = |queue: &QueueId| self.queues[queue].spec.durable;
-        let lasts = delay.is_some() || queues.iter().any(durable);
-        let needs = (persistent && lasts).then_some(self.stamp);
+        let held = persistent && delay.is_some();
+        let needs = (held || self.is_logged(&queues, persistent)).then_some(self.stamp);
         let refused = match delay {
             Some(delay) => {
                 self.hold_back(publish, delay);
@@ -197,6 +196,10 @@ impl Twin {
         let Some(queue) = self.usable_queue(at, &consume.queue, 60, 20) else {
             return;
         };
+        if self.refuses_reader(at, queue, consume) {
+            return;
+        }
+        let cursor = self.cursor_of(queue, consume);
         let found = &self.queues[&queue];
         let mut others = found.consumers.iter();
         let taken = others.any(|other| self.consumers[other].exclusive);
@@ -215,10 +218,12 @@ impl Twin {
             queue,
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
-            priority: consume.priority,
+            // The readers of a stream take nothing from each other.
+            priority: if cursor.is_some() { 0 } else { consume.priority },
             prefetch,
             unacked: 0,
             passed_over: 0,
+            cursor,
         };
         self.consumers.insert(id, consumer);
         self.queues.get_mut(&queue).unwrap().consumers.push(id);
@@ -249,6 +254,9 @@ impl Twin {
         let Some(queue) = self.usable_queue(at, name, 60, 70) else {
             return;
         };
+        if self.queues[&queue].stream.is_some() {
+            return self.connection_error(at.conn, 540);
+        }
         self.queues.get_mut(&queue).unwrap().used_at_ms = self.now_ms;
         self.expire_front(queue);
         if self.queues[&queue].ready.is_empty() {

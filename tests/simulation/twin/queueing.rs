@@ -127,26 +127,43 @@ impl Twin {
         durable: bool,
         moved_from: Option<u64>,
     ) {
+        let logged = self.is_logged(queues, durable) || self.logging;
         for &queue in queues {
             let serial = self.fresh();
             let (born, group) = (self.stamp, self.group);
             let Some(found) = self.queues.get_mut(&queue) else {
                 continue;
             };
-            found.insert(Copied {
+            let copied = Copied {
                 message: Rc::clone(message),
                 place,
                 deliveries: 0,
                 born,
-                durable,
-                logged: durable || self.logging,
+                // A stream stores everything.
+                durable: durable || found.stream.is_some(),
+                logged,
                 group,
                 moved_from,
                 serial,
-            });
+            };
+            if let Some(stream) = &mut found.stream {
+                stream.push(copied);
+                self.ambiguous |= self.burying_unordered && found.spec.max_bytes.is_some();
+                continue;
+            }
+            found.insert(copied);
             self.expire_at_once(queue, serial);
             self.limit(queue);
         }
+    }
+
+    /// Whether a message to these queues belongs on disk.
+    pub fn is_logged(&self, queues: &[QueueId], persistent: bool) -> bool {
+        let wants = |queue: &QueueId| {
+            let found = self.queues.get(queue);
+            found.is_some_and(|q| q.spec.durable && (persistent || q.stream.is_some()))
+        };
+        queues.iter().any(wants)
     }
 
     /// Without any time to live it is delivered at once or gone.

@@ -3,7 +3,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::{exchange, queue};
 
-use super::{At, Exchange, Queue, QueueId, Twin};
+use super::{At, Exchange, Queue, QueueId, Reply, Twin};
 use crate::ops::{Binding, End, ExchangeSpec, Op, QueueSpec};
 
 impl Twin {
@@ -86,7 +86,13 @@ impl Twin {
             message_count: count(found.ready.len()),
             consumer_count: count(found.consumers.len()),
         };
-        if !nowait {
+        if nowait {
+            // Nobody asks.
+        } else if let Some(stream) = &found.stream {
+            let (queue, consumers) = (name.into(), found.consumers.len());
+            let messages = stream.counts();
+            self.answer(at, Reply::Counted { queue, messages, consumers }, needs);
+        } else {
             self.reply(at, &Method::QueueDeclareOk(ok), needs);
         }
         self.channel(at).last_queue = Some(name.into());
@@ -99,11 +105,13 @@ impl Twin {
         if spec.durable {
             self.topology_stamp = Some(self.stamp);
         }
+        let stream = spec.stream.then(Default::default);
         let queue = Queue {
             name: name.into(),
             owner: spec.exclusive.then_some(at.conn),
             spec,
             ready: Vec::new(),
+            stream,
             unacked: 0,
             consumers: Vec::new(),
             overfull: false,
@@ -115,27 +123,34 @@ impl Twin {
     }
 
     fn delete_queue(&mut self, at: At, name: &str, if_unused: bool, if_empty: bool) {
-        let mut message_count = 0;
+        let mut messages = 0..=0;
         if self.queue_named(name).is_some() {
             let Some(id) = self.usable_queue(at, name, 50, 40) else {
                 return;
             };
             let found = &self.queues[&id];
             let in_use = if_unused && !found.consumers.is_empty();
-            if in_use || (if_empty && !found.ready.is_empty()) {
+            let ready = found.ready.len() as u64;
+            messages = found.stream.as_ref().map_or(ready..=ready, |stream| stream.counts());
+            // Whether all of a stream is gone, the broker knows.
+            let next = self.connections[&at.conn].received.front();
+            let refused = next.is_some_and(|r| matches!(r.method(), Method::ChannelClose(_)));
+            let not_empty = *messages.start() > 0 || (*messages.end() > 0 && refused);
+            if in_use || (if_empty && not_empty) {
                 return self.channel_error(at, &[406], 50, 40);
             }
-            message_count = u32::try_from(found.ready.len()).unwrap();
             self.remove_queue(id);
         }
-        let ok = queue::DeleteOk { message_count };
-        self.reply(at, &Method::QueueDeleteOk(ok), None);
+        self.answer(at, Reply::Deleted { messages }, None);
     }
 
     fn purge(&mut self, at: At, name: &str) {
         let Some(id) = self.usable_queue(at, name, 50, 30) else {
             return;
         };
+        if self.queues[&id].stream.is_some() {
+            return self.connection_error(at.conn, 540);
+        }
         let ready = std::mem::take(&mut self.queues.get_mut(&id).unwrap().ready);
         let message_count = u32::try_from(ready.len()).unwrap();
         for copied in ready {

@@ -41,8 +41,8 @@ impl Twin {
         let needs_disk = publishes.iter().any(|pending| {
             let persistent = pending.publish.props.delivery_mode == Some(2);
             let held = |delay| self.holds_back(&pending.publish, delay);
-            let lasts = pending.delay.is_some_and(held) || pending.queues.iter().any(is_durable);
-            persistent && lasts
+            (persistent && pending.delay.is_some_and(held))
+                || self.is_logged(&pending.queues, persistent)
         });
         let acked = |(_, held, how): &(u64, Held, Settlement)| {
             *how == Settlement::Ack && held.copied.durable && is_durable(&held.queue)
