@@ -19,6 +19,8 @@
 mod client;
 #[path = "simulation/ops.rs"]
 mod ops;
+#[path = "simulation/policies.rs"]
+mod policies;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/regressions.rs"]
@@ -90,6 +92,10 @@ const IMPORTANT: &[&str] = &[
     "read from a stream",
     "forgotten by a stream",
     "reader refused",
+    "policy set",
+    "policy cleared",
+    "reply asked for",
+    "reply",
     "server-named",
     "the last declared queue",
     "no previously declared queue",

@@ -60,13 +60,17 @@ impl Broker {
         }
     }
 
-    /// The alternate of an exchange of this name and these arguments.
+    /// The alternate of an exchange of this name and these arguments. The default exchange has
+    /// none, whatever policies match its empty name.
     pub(super) fn alternate_for(
         &self,
         vhost: VhostKey,
         name: &Name,
         arguments: Table<'_>,
     ) -> Option<Name> {
+        if name.is_empty() {
+            return None;
+        }
         let vhost = self.vhosts.get(vhost)?;
         let definition = vhost.policies.matching(Target::Exchange, name).definition();
         alternate_exchange(arguments, definition.table())

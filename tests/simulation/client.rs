@@ -7,7 +7,7 @@ use leveret::session::Session;
 
 use super::ops::{Binding, Consume, End, ExchangeSpec, Op, Overflow, Publish, QueueSpec};
 use super::random::Random;
-use super::twin::{At, Mode, Tag, Twin};
+use super::twin::{At, Mode, REPLY_TO, Tag, Twin, UNNAMED};
 use super::values::{Fields, Props, Val};
 
 /// A client and the session that serves it.
@@ -53,6 +53,7 @@ pub struct Profile {
     pub transactions: bool,
     pub large_bodies: bool,
     pub prefetch: bool,
+    pub policies: bool,
 }
 
 const KEYS: [&str; 6] = ["k", "a.b", "a.c.d", "", "a", "a..b"];
@@ -127,6 +128,7 @@ impl Profile {
             transactions: random.chance(60),
             large_bodies: random.chance(40),
             prefetch: random.chance(80),
+            policies: random.chance(50),
         }
     }
 
@@ -186,6 +188,12 @@ impl Profile {
     /// The name of a queue: one of this run's, or one that the broker made.
     fn queue(&self, twin: &Twin, random: &mut Random) -> String {
         let given: Vec<&String> = server_named(twin).collect();
+        if !twin.reply_names.is_empty() && random.below(1000) < 4 {
+            return replier(twin, random);
+        }
+        if random.below(1000) < 2 {
+            return REPLY_TO.into();
+        }
         if !given.is_empty() && random.chance(12) {
             return (*random.pick(&given)).clone();
         }
@@ -207,12 +215,12 @@ impl Profile {
     pub fn next_op(&self, twin: &Twin, at: At, idle: bool, random: &mut Random) -> Op {
         let roll = random.below(1000);
         match roll {
-            0..=379 => Op::Publish(self.publish(twin, random)),
+            0..=379 => Op::Publish(self.publish(twin, at, random)),
             380..=469 => self.consume(twin, at, random),
             470..=499 => Op::Cancel { tag: (*random.pick(&TAGS)).into() },
             500..=569 => self.get(twin, at, random),
             570..=779 if idle => self.settlement(twin, at, random),
-            570..=779 => Op::Publish(self.publish(twin, random)),
+            570..=779 => Op::Publish(self.publish(twin, at, random)),
             780..=799 => Op::Recover,
             800..=839 if self.prefetch => {
                 Op::Qos { count: u16::from(random.small(4)), global: random.chance(40) }
@@ -311,7 +319,11 @@ impl Profile {
     }
 
     fn consume(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
-        let queue = self.queue_at(twin, at, random);
+        let mut queue = self.queue_at(twin, at, random);
+        let replies = random.chance(5);
+        if replies {
+            queue = REPLY_TO.into();
+        }
         if queue == STREAM && random.chance(98) {
             return read(twin, at, random);
         }
@@ -319,7 +331,7 @@ impl Profile {
             queue,
             // The third tag is on nobody's list of favourites: reuse is an error of the connection.
             tag: (*random.pick(&TAGS)).into(),
-            no_ack: random.chance(30),
+            no_ack: random.chance(if replies { 96 } else { 30 }),
             exclusive: random.chance(5),
             priority: *random.pick(&[0, 0, 0, 1, -1]),
             offset: None,
@@ -341,7 +353,7 @@ impl Profile {
         let tags: Vec<u64> = channel.map_or(Vec::new(), |c| c.unacked.keys().copied().collect());
         let tag = if tags.is_empty() {
             if !random.chance(3) {
-                return Op::Publish(self.publish(twin, random));
+                return Op::Publish(self.publish(twin, at, random));
             }
             random.below(4) as u64
         } else if random.chance(50) {
@@ -359,7 +371,7 @@ impl Profile {
         }
     }
 
-    fn publish(&self, twin: &Twin, random: &mut Random) -> Publish {
+    fn publish(&self, twin: &Twin, at: At, random: &mut Random) -> Publish {
         let mut props = Props::default();
         if random.chance(70) {
             props.delivery_mode = Some(2);
@@ -400,14 +412,19 @@ impl Profile {
             80..=84 => ("later", (*random.pick(&KEYS[..2])).to_string()),
             _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
         };
-        if exchange == "later" {
-            props.remove_header("BCC");
-        }
         if exchange == "later" && random.chance(85) {
             let delay = i32::from(random.small(120)) - 10;
             let delays = [Val::I32(delay), Val::I64(delay.into())];
             props.set_header("x-delay", random.pick(&delays).clone());
         }
+        let connection = twin.connections.get(&at.conn);
+        let channel = connection.and_then(|connection| connection.channels.get(&at.channel));
+        let waits = channel.is_some_and(|channel| channel.replies.is_some());
+        if random.below(1000) < if waits { 400 } else { 2 } {
+            props.reply_to = Some(REPLY_TO.into());
+        }
+        let answers = !twin.reply_names.is_empty() && random.chance(3);
+        let key = if answers && exchange.is_empty() { replier(twin, random) } else { key };
         Publish {
             exchange: exchange.into(),
             key,
@@ -441,10 +458,19 @@ fn read(twin: &Twin, at: At, random: &mut Random) -> Op {
     })
 }
 
+/// The name of somebody who waits for replies, or did once: mostly the last one.
+fn replier(twin: &Twin, random: &mut Random) -> String {
+    let alive: Vec<&String> =
+        twin.reply_names.keys().filter(|name| twin.queue_named(name).is_some()).collect();
+    let all: Vec<&String> = twin.reply_names.keys().collect();
+    let names = if alive.is_empty() || random.chance(10) { all } else { alive };
+    (*random.pick(&names)).clone()
+}
+
 /// The queues that have their names from the broker.
 fn server_named(twin: &Twin) -> impl Iterator<Item = &String> {
     let queues = twin.queues.values().map(|queue| &queue.name);
-    queues.filter(|name| name.starts_with("amq.gen-"))
+    queues.filter(|name| name.starts_with("amq.gen-") && *name != UNNAMED)
 }
 
 /// Whether the tag of a consume would be reused, which would end the connection: mostly avoided.

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use super::ops::{Consume, Op, Overflow, Publish, QueueSpec};
+use super::ops::{Binding, Consume, End, ExchangeSpec, Op, Overflow, Publish, QueueSpec};
+use super::policies::PolicySpec;
 use super::settle_down;
-use super::twin::ConnId;
-use super::values::Props;
+use super::twin::{ConnId, REPLY_TO};
+use super::values::{Fields, Props, Val};
 use super::world::World;
 
 /// A client with an open channel 1 and queues of these kinds.
@@ -35,6 +36,16 @@ fn publish(queue: &str, body: &str) -> Op {
         props: Props { delivery_mode, ..Props::default() },
         body: Rc::new(format!("message {body}").into_bytes()),
     })
+}
+
+fn binding(source: &str, queue: &str, key: &str) -> Binding {
+    Binding {
+        source: source.into(),
+        end: End::Queue,
+        destination: queue.into(),
+        key: key.into(),
+        arguments: Fields::new(),
+    }
 }
 
 fn consume(queue: &str) -> Op {
@@ -87,4 +98,80 @@ fn a_consumer_does_not_end_in_the_place_of_an_older_one() {
     world.send(conn, 1, Op::Cancel { tag: "tag".into() });
     settle_down(&mut world).unwrap();
     assert!(world.queue("new").unwrap().line.members().is_empty());
+}
+
+/// What the default exchange had no queue for went to the alternate exchange of a policy that
+/// matches every name: it came to queues that nobody had sent it to, and was never returned.
+#[test]
+fn no_policy_gives_the_default_exchange_an_alternate() {
+    let (mut world, conn) = start(&[("here", QueueSpec::plain(true))]);
+    world.send(conn, 1, Op::Bind(binding("amq.fanout", "here", "")));
+    settle_down(&mut world).unwrap();
+    world.set_policy(PolicySpec {
+        name: "one",
+        operator: false,
+        pattern: ".*",
+        apply_to: "all",
+        priority: 0,
+        definition: vec![("alternate-exchange".into(), Val::Text("amq.fanout".into()))],
+    });
+    let Op::Publish(mut lost) = publish("nowhere", "lost") else { unreachable!() };
+    lost.mandatory = true;
+    world.send(conn, 1, Op::Publish(lost.clone()));
+    lost.exchange = "amq.direct".into();
+    world.send(conn, 1, Op::Publish(lost));
+    settle_down(&mut world).unwrap();
+    assert_eq!(world.twin.tally["returned"], 1);
+    assert_eq!(world.queue("here").unwrap().ready.len(), 1);
+}
+
+/// Each key of a message went to the alternate exchange by itself when it led nowhere, although
+/// another key of the message had a queue.
+#[test]
+fn an_alternate_exchange_gets_only_what_no_key_has_a_queue_for() {
+    let queues = ["main", "rest"].map(|name| (name, QueueSpec::plain(true)));
+    let (mut world, conn) = start(&queues);
+    let mut spec = ExchangeSpec::plain("direct");
+    spec.alternate = Some("amq.fanout".into());
+    world.send(conn, 1, Op::DeclareExchange { exchange: "e".into(), spec });
+    world.send(conn, 1, Op::Bind(binding("e", "main", "known")));
+    world.send(conn, 1, Op::Bind(binding("amq.fanout", "rest", "")));
+    for key in ["known", "strange"] {
+        let Op::Publish(mut copied) = publish(key, key) else { unreachable!() };
+        copied.exchange = "e".into();
+        copied.props.set_header("CC", Val::List(vec![Val::Text("unknown".into())]));
+        world.send(conn, 1, Op::Publish(copied));
+    }
+    settle_down(&mut world).unwrap();
+    assert_eq!(world.queue("main").unwrap().ready.len(), 1);
+    assert_eq!(world.queue("rest").unwrap().ready.len(), 1, "none of its keys is known");
+}
+
+/// Whoever knew the name that somebody's direct replies come to could use it as a queue: bind it,
+/// or delete it, and no reply came any more.
+#[test]
+fn the_name_for_direct_replies_is_no_queue() {
+    let (mut world, conn) = start(&[("requests", QueueSpec::plain(false))]);
+    let Op::Consume(replies) = consume(REPLY_TO) else { unreachable!() };
+    world.send(conn, 1, Op::Consume(replies));
+    let Op::Publish(mut request) = publish("requests", "request") else { unreachable!() };
+    request.props.reply_to = Some(REPLY_TO.into());
+    world.send(conn, 1, Op::Publish(request));
+    world.send(conn, 1, Op::Get { queue: "requests".into(), no_ack: true });
+    settle_down(&mut world).unwrap();
+    let name = world.twin.reply_names.keys().next().unwrap().clone();
+    let (if_unused, if_empty) = (false, false);
+    for op in [
+        Op::Bind(binding("amq.fanout", &name, "")),
+        Op::Get { queue: name.clone(), no_ack: true },
+        Op::Purge { queue: name.clone() },
+        Op::DeleteQueue { queue: name.clone(), if_unused, if_empty },
+    ] {
+        world.send(conn, 2, Op::OpenChannel);
+        world.send(conn, 2, op);
+        settle_down(&mut world).unwrap();
+    }
+    world.send(conn, 1, publish(&name, "reply"));
+    settle_down(&mut world).unwrap();
+    assert_eq!(world.twin.tally["reply"], 1);
 }

@@ -105,8 +105,8 @@ fn look_at_stream(
     }
     world.events.note(format!("stream {name} ends at {next:?}"));
     ask(world, inspector, Op::Cancel { tag: name.into() });
-    if let Some(next) = next.filter(|_| !surviving.uncertain) {
-        world.twin.adopt_stream(name, next);
+    if !surviving.uncertain {
+        world.twin.adopt_stream(name, next, surviving.written);
     }
 }
 
@@ -145,5 +145,7 @@ fn take_sent(world: &mut World, client: &mut Client) -> Vec<Received> {
         inbox.extend_from_slice(&all);
         client.session.flushed(world.broker(), all.len(), now);
     }
-    take_received(&mut inbox, FRAME_BYTES_MAX)
+    let mut received = take_received(&mut inbox, FRAME_BYTES_MAX);
+    received.iter_mut().for_each(|one| world.twin.replace_name(one));
+    received
 }

@@ -27,6 +27,7 @@ pub struct Props {
     pub delivery_mode: Option<u8>,
     pub priority: Option<u8>,
     pub expiration: Option<String>,
+    pub reply_to: Option<String>,
     pub headers: Option<Fields>,
 }
 
@@ -96,6 +97,7 @@ impl Props {
             delivery_mode: self.delivery_mode,
             priority: self.priority,
             expiration: self.expiration.as_ref().map(|text| text.as_bytes()),
+            reply_to: self.reply_to.as_ref().map(|text| text.as_bytes()),
             headers: headers.as_ref().map(TableBuf::table),
             ..PropertyList::default()
         }
@@ -105,11 +107,12 @@ impl Props {
 
     pub fn read(bytes: &[u8]) -> Props {
         let list = Properties::new(bytes).list().unwrap();
-        let expiration = list.expiration.map(<[u8]>::to_vec);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Props {
             delivery_mode: list.delivery_mode,
             priority: list.priority,
-            expiration: expiration.map(|text| String::from_utf8(text).unwrap()),
+            expiration: list.expiration.map(text),
+            reply_to: list.reply_to.map(text),
             headers: list.headers.map(fields),
         }
     }

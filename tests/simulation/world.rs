@@ -56,7 +56,7 @@ pub struct World {
     pub now_ms: u64,
     pub directory: TempDir,
     base: Instant,
-    vhost: VhostKey,
+    pub vhost: VhostKey,
     first_user: User,
     next_conn: ConnId,
     /// What the running sync covers, and whether it ran.
@@ -225,6 +225,7 @@ impl World {
     /// One turn.
     pub fn turn(&mut self) -> Result<(), Stop> {
         self.advance_clock();
+        self.change_policies();
         self.run_helper();
         let mut order: Vec<ConnId> = self.clients.keys().copied().collect();
         for index in (1..order.len()).rev() {
@@ -457,7 +458,10 @@ impl World {
                 _ => {}
             }
         }
-        self.twin.connection(conn).received.extend(received);
+        let full = client.session.is_full();
+        let connection = self.twin.connection(conn);
+        connection.full = full;
+        connection.received.extend(received);
     }
 
     fn note_full(&mut self, conn: ConnId) {
@@ -556,6 +560,7 @@ impl World {
         self.dirty = dirty;
         if budget == usize::MAX {
             self.twin.nothing_to_deliver();
+            self.twin.expire_for_consumers();
         }
     }
 
@@ -569,7 +574,9 @@ impl World {
         let client = self.clients.get_mut(&conn).unwrap();
         client.session.deliver(broker, delivery);
         self.observe(conn);
-        let queue = self.twin.queue_named(&name).unwrap();
+        let queue = self.twin.queue_of(at, &tag);
+        let found = &self.twin.queues[&queue];
+        assert!(found.replies || found.name == name, "it consumes from '{}'", found.name);
         self.twin.delivered(queue, at, &tag);
         self.twin.nothing_received(conn);
         self.note_full(conn);
@@ -626,7 +633,7 @@ impl World {
     fn compare(&self) {
         for queue in self.twin.queues.values() {
             let name = &queue.name;
-            if name == UNNAMED {
+            if name == UNNAMED || queue.replies {
                 continue;
             }
             let Some(found) = self.queue(name) else {
@@ -640,9 +647,12 @@ impl World {
                 let count = found.message_count() as u64;
                 assert!(stream.counts().contains(&count), "'{name}' has {count} messages");
             }
+            let bodies: Vec<String> =
+                queue.ready.iter().map(|copied| short(&copied.message.body)).collect();
             assert_eq!(
                 counts, expected,
-                "queue '{name}': ready, bytes, unacked, consumers; the twin's are on the right"
+                "queue '{name}': ready, bytes, unacked, consumers; the twin's are on the right, \
+                 with {bodies:?}"
             );
         }
         let declared = self.profile.queues.iter().map(|(name, _)| *name);

@@ -26,7 +26,8 @@ pub struct Surviving {
     names: BTreeMap<String, BTreeSet<QueueId>>,
     /// Per queue: each copy, and whether it was not settled.
     copies: BTreeMap<QueueId, Vec<(Copied, bool)>>,
-    written: u64,
+    /// What has a smaller stamp was written.
+    pub written: u64,
     /// Queues that have to be there.
     pub certain: BTreeSet<String>,
     /// Definitions changed in the last moments: what is there has to be looked at.
@@ -154,6 +155,9 @@ impl Twin {
         };
         let at = super::At { conn: u32::MAX, channel: 0 };
         for mut copied in copies {
+            // Everything counts as delivered after a crash; how often, may not have been written.
+            copied.deliveries = copied.deliveries.max(1);
+            copied.unsure = copied.deliveries - 1;
             copied.deliveries += 1;
             copied.born = 0;
             copied.durable = true;

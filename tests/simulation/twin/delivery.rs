@@ -26,7 +26,7 @@ impl Twin {
     }
 
     /// The consumers that a queue may deliver to now, whatever their priorities.
-    fn eligible(&self, queue: QueueId) -> Vec<ConsumerId> {
+    pub fn eligible(&self, queue: QueueId) -> Vec<ConsumerId> {
         let found = &self.queues[&queue];
         let in_line = if found.spec.single_active { 1 } else { usize::MAX };
         let line = found.consumers.iter().take(in_line).copied();
@@ -81,6 +81,9 @@ impl Twin {
             None => self.take_candidate(queue, &received, 1),
         };
         self.count("delivered");
+        if self.queues[&queue].replies {
+            self.count("reply");
+        }
         if copied.deliveries > 0 {
             self.count("redelivered");
         }
@@ -146,8 +149,7 @@ impl Twin {
         let candidates = found.candidates();
         let is_it = |&&index: &&usize| {
             let copied = &found.ready[index];
-            let expected = props_of(copied, counted);
-            *copied.message.body == *body && expected.same_as(props)
+            *copied.message.body == *body && forgotten(copied, counted, props).is_some()
         };
         let Some(&index) = candidates.iter().find(is_it) else {
             let expected: Vec<_> = candidates
@@ -163,7 +165,12 @@ impl Twin {
                 short(body)
             );
         };
-        found.ready.remove(index)
+        let mut copied = found.ready.remove(index);
+        if limited {
+            copied.deliveries -= forgotten(&copied, counted, props).unwrap();
+            copied.unsure = 0;
+        }
+        copied
     }
 
     /// All queues were asked for deliveries until there were none: was none forgotten?
@@ -249,6 +256,15 @@ impl Twin {
             self.expect(at, &Method::BasicCancel(cancel));
         }
     }
+}
+
+/// How many deliveries the broker forgot, going by what it tells; `None`: it tells nonsense.
+fn forgotten(copied: &Copied, counted_from: Option<u32>, props: &Props) -> Option<u32> {
+    (0..=copied.unsure).find(|less| {
+        let deliveries = copied.deliveries - less;
+        let copied = Copied { deliveries, ..copied.clone() };
+        props_of(&copied, counted_from).same_as(props)
+    })
 }
 
 /// What a message looks like when it is delivered.

@@ -73,9 +73,13 @@ impl Twin {
             return;
         };
         queue.consumers.retain(|&other| other != id);
+        let replies = queue.replies;
         queue.used_at_ms = self.now_ms;
         if queue.consumers.is_empty() && queue.spec.auto_delete {
             self.remove_queue(consumer.queue);
+        }
+        if replies {
+            self.channel(consumer.at).replies = None;
         }
     }
 

@@ -11,7 +11,9 @@ mod delivery;
 mod ends;
 mod names;
 mod ops;
+mod policies;
 mod queueing;
+mod replies;
 mod routing;
 mod settling;
 mod streams;
@@ -26,12 +28,14 @@ use leveret::amqp::method::{channel, connection};
 use leveret::amqp::{Method, encoder};
 
 use super::ops::{Binding, ExchangeSpec, QueueSpec};
+use super::policies::PolicySpec;
 use super::values::{Props, Received};
 
 pub use crash::{Found, Surviving};
 pub use delivery::short;
 pub use names::UNNAMED;
 pub use queueing::Dying;
+pub use replies::REPLY_TO;
 pub use streams::take_offset;
 
 /// How often things came to pass.
@@ -78,6 +82,8 @@ pub struct Copied {
     pub message: Rc<Message>,
     pub place: Place,
     pub deliveries: u32,
+    /// So many of them the broker may have forgotten by a crash.
+    pub unsure: u32,
     /// It has to survive a stop once what happened at this stamp is on disk.
     pub born: u64,
     pub durable: bool,
@@ -93,10 +99,15 @@ pub struct Copied {
 #[derive(Debug)]
 pub struct Queue {
     pub name: String,
+    /// What it was declared with.
+    pub declared: QueueSpec,
+    /// That and the policies.
     pub spec: QueueSpec,
     pub owner: Option<ConnId>,
     /// Sorted by falling priority, then by place.
     pub ready: Vec<Copied>,
+    /// It is no queue to anybody, but takes direct replies.
+    pub replies: bool,
     /// In place of `ready`.
     pub stream: Option<streams::Stream>,
     pub unacked: usize,
@@ -170,6 +181,8 @@ pub struct Channel {
     pub shared_prefetch: u32,
     pub shared_unacked: u32,
     pub mode: Mode,
+    /// The name that its direct replies come to.
+    pub replies: Option<String>,
     /// What an empty queue name means.
     pub last_queue: Option<String>,
 }
@@ -251,6 +264,13 @@ pub struct Twin {
     /// A choice of the broker that cannot be seen has consequences: this run ends here.
     pub ambiguous: bool,
     pub group: u64,
+    /// The names for direct replies that came to be known, and what stands for them here.
+    pub reply_names: BTreeMap<String, String>,
+    /// The names to reply to of messages by the beginnings of their bodies.
+    pub asked: BTreeMap<Vec<u8>, String>,
+    pub policies: Vec<PolicySpec>,
+    /// Messages of several queues died because a policy changed.
+    pub policies_killed: bool,
     /// Messages are buried whose order is the broker's choice.
     pub burying_unordered: bool,
     /// All messages go to the durable log: they are in one transaction with one that has to.
@@ -307,7 +327,8 @@ impl Twin {
     pub fn next_received(&mut self, at: At, wanted: &str) -> Received {
         let connection = self.connection(at.conn);
         let next = connection.received.pop_front();
-        let next = next.unwrap_or_else(|| panic!("{at:?}: {wanted} should have come"));
+        let mut next = next.unwrap_or_else(|| panic!("{at:?}: {wanted} should have come"));
+        self.replace_name(&mut next);
         assert_eq!(next.channel, at.channel, "{wanted} came elsewhere");
         next
     }

@@ -6,7 +6,7 @@ use super::{At, QueueId, Twin};
 use crate::ops::{Binding, Consume, End, Op, QueueSpec};
 
 /// What a queue is called here until its name has come.
-pub const UNNAMED: &str = "?";
+pub const UNNAMED: &str = "amq.gen-?";
 
 impl Twin {
     /// The operation with the name of its queue written out: an empty one is the last queue

@@ -4,7 +4,7 @@ use leveret::amqp::Method;
 use leveret::amqp::method::{basic, channel, confirm, connection, tx};
 
 use super::transactions::Pending;
-use super::{At, Channel, Consumer, Held, Mode, Settlement, Tag, Twin};
+use super::{At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
 
 impl Twin {
@@ -129,6 +129,9 @@ impl Twin {
         if !self.exchanges.contains_key(&publish.exchange) {
             return self.channel_error(at, &[404], 60, 40);
         }
+        let Some(publish) = &self.with_reply_name(at, publish) else {
+            return;
+        };
         let delay = self.delay_of(publish);
         let queues = match delay {
             Some(_) => Vec::new(),
@@ -138,7 +141,7 @@ impl Twin {
             let publish = publish.clone();
             return publishes.push(Pending { publish, queues, delay });
         }
-        if publish.mandatory && queues.is_empty() && delay.is_none() {
+        if publish.mandatory && self.is_unroutable(&queues) && delay.is_none() {
             self.expect_return(at, publish);
         }
         let persistent = publish.props.delivery_mode == Some(2);
@@ -192,6 +195,9 @@ impl Twin {
             Some(Tag::Ended) if refused => return self.connection_error(at.conn, 530),
             Some(Tag::Ended) => self.forget_cancel(at, &consume.tag),
             None => {}
+        }
+        if consume.queue == REPLY_TO {
+            return self.consume_replies(at, consume);
         }
         let Some(queue) = self.usable_queue(at, &consume.queue, 60, 20) else {
             return;

@@ -138,6 +138,7 @@ impl Twin {
                 message: Rc::clone(message),
                 place,
                 deliveries: 0,
+                unsure: 0,
                 born,
                 // A stream stores everything.
                 durable: durable || found.stream.is_some(),
@@ -227,9 +228,13 @@ impl Twin {
 
     /// The turn's deliveries are over.
     pub fn enforce_limits(&mut self) {
+        let now = self.now_ms;
         for queue in std::mem::take(&mut self.overfull) {
             if let Some(found) = self.queues.get_mut(&queue) {
                 found.overfull = false;
+                // Somebody may have tried to take what is past its time, or not.
+                let late = |c: &Copied| found.deadline(&c.message).is_some_and(|at| at <= now);
+                self.ambiguous |= found.spec.dlx.is_some() && found.ready.iter().any(late);
                 self.drop_heads(queue);
             }
         }
@@ -255,6 +260,16 @@ impl Twin {
                 && found.spec.expires_ms.is_some_and(|ms| found.used_at_ms + ms <= now);
             if unused {
                 self.remove_queue(queue);
+            }
+        }
+    }
+
+    /// Consumers tried to take all that they could: what is past its time at the front is gone.
+    pub fn expire_for_consumers(&mut self) {
+        let all: Vec<QueueId> = self.queues.keys().copied().collect();
+        for queue in all {
+            if !self.eligible(queue).is_empty() {
+                self.expire_front(queue);
             }
         }
     }
@@ -289,6 +304,8 @@ impl Twin {
         let source = match reason {
             // Those with a time of their own go when it comes, whoever stands before them.
             "expired" if own_time => (1 << 60) + copied.serial,
+            // Where it stood among others was the broker's choice, too.
+            "expired" if copied.place.source != 0 => (1 << 60) + copied.serial,
             "expired" => 1 + queue * 1024 + priority * 4,
             _ => 2 + queue * 1024,
         };
@@ -305,7 +322,8 @@ impl Twin {
 
     /// Dead messages move. When time was a cause, the order among them is the broker's.
     pub fn bury(&mut self) {
-        let by_time = self.limbo.iter().any(|dying| dying.reason == "expired");
+        let by_policy = std::mem::take(&mut self.policies_killed);
+        let by_time = by_policy || self.limbo.iter().any(|dying| dying.reason == "expired");
         let unordered = by_time && self.limbo.len() > 1;
         self.burying_unordered = unordered;
         let batch = self.fresh();

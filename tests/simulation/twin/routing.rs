@@ -42,7 +42,7 @@ impl Twin {
             }
         }
         if destinations.is_empty() {
-            let alternate = spec.alternate.clone();
+            let alternate = self.alternate_of(exchange);
             let there = alternate.filter(|name| self.exchanges.contains_key(name));
             destinations.extend(there.map(|name| (End::Exchange, name)));
         }

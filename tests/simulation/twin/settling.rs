@@ -39,7 +39,11 @@ impl Twin {
                 None => self.settled.push((queue, copied, self.stamp)),
                 Some(found) => {
                     let limit = found.spec.delivery_limit;
-                    if limit.is_some_and(|limit| copied.deliveries > limit) {
+                    let least = copied.deliveries - copied.unsure;
+                    let may_stay = limit.is_some_and(|limit| least <= limit);
+                    let may_go = limit.is_some_and(|limit| copied.deliveries > limit);
+                    self.ambiguous |= may_stay && may_go;
+                    if may_go {
                         self.die(queue, copied, "delivery_limit");
                     } else {
                         found.insert(copied);

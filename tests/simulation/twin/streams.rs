@@ -196,10 +196,15 @@ impl Twin {
         copied
     }
 
-    /// What a stream has after a stop: from some offset on everything that was written.
-    pub fn adopt_stream(&mut self, name: &str, found: u64) {
-        let id = self.queue_named(name).unwrap();
+    /// What a stream has after a stop: from some offset on everything up to this one, or
+    /// nothing; then its offsets go on behind what was written.
+    pub fn adopt_stream(&mut self, name: &str, end: Option<u64>, written: u64) {
+        let Some(id) = self.queue_named(name) else {
+            return;
+        };
         let stream = self.stream(id);
+        let was_written = stream.messages.iter().filter(|kept| kept.copied.born < written);
+        let found = end.unwrap_or(was_written.count() as u64);
         // What was passed over in the last moments may be there again.
         stream.lacks = 0;
         stream.messages.truncate(usize::try_from(found).unwrap());

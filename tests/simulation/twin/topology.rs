@@ -3,13 +3,14 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::{exchange, queue};
 
-use super::{At, Exchange, Queue, QueueId, Reply, Twin};
+use super::{At, Exchange, Queue, QueueId, REPLY_TO, Reply, Twin};
 use crate::ops::{Binding, End, ExchangeSpec, Op, QueueSpec};
 
 impl Twin {
     /// A queue that has to be there (404) and open to the connection (405).
     pub fn usable_queue(&mut self, at: At, name: &str, class: u16, method: u16) -> Option<QueueId> {
-        let Some(id) = self.queue_named(name) else {
+        let queue = self.queue_named(name).filter(|id| !self.queues[id].replies);
+        let Some(id) = queue else {
             self.channel_error(at, &[404], class, method);
             return None;
         };
@@ -52,6 +53,10 @@ impl Twin {
         if name.starts_with("amq.") && !passive {
             return self.channel_error(at, &[403], 50, 10);
         }
+        let replies = self.queue_named(name).is_some_and(|id| self.queues[&id].replies);
+        if passive && (name == REPLY_TO || replies) {
+            return self.declare_replies(at, name);
+        }
         let known = self.queue_named(name);
         let mut needs = None;
         let id = match known {
@@ -66,7 +71,7 @@ impl Twin {
                     return self.channel_error(at, &[405], 50, 10);
                 }
                 let durable = spec.durable && !spec.exclusive;
-                if found.spec != (QueueSpec { durable, ..spec.clone() }) {
+                if found.declared != (QueueSpec { durable, ..spec.clone() }) {
                     return self.channel_error(at, &[406], 50, 10);
                 }
                 id
@@ -100,31 +105,24 @@ impl Twin {
 
     pub fn create_queue(&mut self, at: At, name: &str, spec: &QueueSpec) -> QueueId {
         let id = self.fresh();
-        let mut spec = spec.clone();
-        spec.durable &= !spec.exclusive;
+        let mut declared = spec.clone();
+        declared.durable &= !spec.exclusive;
+        let spec = self.effective(name, &declared);
         if spec.durable {
             self.topology_stamp = Some(self.stamp);
         }
+        let owner = spec.exclusive.then_some(at.conn);
         let stream = spec.stream.then(Default::default);
-        let queue = Queue {
-            name: name.into(),
-            owner: spec.exclusive.then_some(at.conn),
-            spec,
-            ready: Vec::new(),
-            stream,
-            unacked: 0,
-            consumers: Vec::new(),
-            overfull: false,
-            used_at_ms: self.now_ms,
-            born: self.stamp,
-        };
+        let (used_at_ms, born) = (self.now_ms, self.stamp);
+        let empty = empty_queue(name, spec);
+        let queue = Queue { owner, declared, stream, used_at_ms, born, ..empty };
         self.queues.insert(id, queue);
         id
     }
 
     fn delete_queue(&mut self, at: At, name: &str, if_unused: bool, if_empty: bool) {
         let mut messages = 0..=0;
-        if self.queue_named(name).is_some() {
+        if self.queue_named(name).is_some_and(|id| !self.queues[&id].replies) {
             let Some(id) = self.usable_queue(at, name, 50, 40) else {
                 return;
             };
@@ -194,7 +192,9 @@ impl Twin {
             End::Exchange if self.exchanges.contains_key(&binding.destination) => {}
             End::Exchange => codes.push(404),
             End::Queue => match self.queue_named(&binding.destination) {
+                None if binding.destination == REPLY_TO => codes.push(403),
                 None => codes.push(404),
+                Some(id) if self.queues[&id].replies => codes.push(404),
                 Some(id) if self.queues[&id].owner.is_some_and(|o| o != at.conn) => {
                     codes.push(405);
                 }
@@ -255,5 +255,23 @@ impl Twin {
             End::Exchange => Method::ExchangeUnbindOk(exchange::UnbindOk {}),
         };
         self.reply(at, &ok, None);
+    }
+}
+
+/// A queue as it begins.
+pub fn empty_queue(name: &str, spec: QueueSpec) -> Queue {
+    Queue {
+        name: name.into(),
+        owner: None,
+        declared: spec.clone(),
+        spec,
+        ready: Vec::new(),
+        replies: false,
+        stream: None,
+        unacked: 0,
+        consumers: Vec::new(),
+        overfull: false,
+        used_at_ms: 0,
+        born: 0,
     }
 }

@@ -32,12 +32,14 @@ impl Twin {
             return;
         };
         for Pending { publish, queues, delay } in &publishes {
-            let gone = queues.iter().all(|queue| !self.queues.contains_key(queue));
-            if publish.mandatory && gone && delay.is_none() {
+            if publish.mandatory && self.is_unroutable(queues) && delay.is_none() {
                 self.expect_return(at, publish);
             }
         }
-        let is_durable = |queue: &QueueId| self.queues.get(queue).is_some_and(|q| q.spec.durable);
+        // An acknowledgement changes nothing in a stream.
+        let settles = |queue: &QueueId| {
+            self.queues.get(queue).is_some_and(|q| q.spec.durable && q.stream.is_none())
+        };
         let needs_disk = publishes.iter().any(|pending| {
             let persistent = pending.publish.props.delivery_mode == Some(2);
             let held = |delay| self.holds_back(&pending.publish, delay);
@@ -45,7 +47,7 @@ impl Twin {
                 || self.is_logged(&pending.queues, persistent)
         });
         let acked = |(_, held, how): &(u64, Held, Settlement)| {
-            *how == Settlement::Ack && held.copied.durable && is_durable(&held.queue)
+            *how == Settlement::Ack && held.copied.durable && settles(&held.queue)
         };
         let needs = (needs_disk || settled.iter().any(acked)).then_some(self.stamp);
         self.logging = needs_disk;
