@@ -96,6 +96,7 @@ const IMPORTANT: &[&str] = &[
     "policy cleared",
     "reply asked for",
     "reply",
+    "timed out",
     "server-named",
     "the last declared queue",
     "no previously declared queue",

@@ -49,7 +49,8 @@ impl Session {
         broker.forget_connection(self.key);
     }
 
-    /// A mistake on a channel: `channel.close` with the error; the rest of the connection
+    /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer
+    /// that waits for the disk; the rest of the connection
     /// goes on.
     pub(super) fn close_channel_with(
         &mut self,
@@ -61,6 +62,9 @@ impl Session {
         let slot = &mut self.channels[usize::from(number)];
         if let Some(ChannelState::Open(channel)) = slot.replace(ChannelState::Closing) {
             release(broker, *channel);
+        }
+        if let Some(wait) = self.wait.as_mut().filter(|wait| wait.channel == number) {
+            wait.reply.clear();
         }
         let close = channel_methods::Close {
             reply_code: error.code.number(),

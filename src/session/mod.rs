@@ -90,7 +90,9 @@ enum Phase {
 pub struct Wait {
     /// What has to be on disk.
     pub until: WaitUntil,
-    /// Frames that may only leave then.
+    /// The channel of the answer.
+    channel: u16,
+    /// Frames that may only leave then; none when the channel has been closed.
     reply: Vec<u8>,
 }
 

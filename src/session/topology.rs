@@ -223,6 +223,7 @@ impl Session {
         }
         let mut reply = Vec::new();
         encoder::method_frame(&mut reply, number, &ok);
-        self.wait = Some(Wait { until: WaitUntil::Definitions(position), reply });
+        let until = WaitUntil::Definitions(position);
+        self.wait = Some(Wait { until, channel: number, reply });
     }
 }

@@ -67,7 +67,8 @@ impl Session {
             Some(position) => {
                 let mut reply = Vec::new();
                 encoder::method_frame(&mut reply, number, &ok);
-                self.wait = Some(Wait { until: WaitUntil::Messages(position), reply });
+                let until = WaitUntil::Messages(position);
+                self.wait = Some(Wait { until, channel: number, reply });
             }
         }
         Ok(())

@@ -101,6 +101,10 @@ impl Profile {
         z.stream = true;
         z.max_bytes = random.chance(50).then(|| random.between(300, 5000) as u64);
         z.max_age_s = random.chance(30).then(|| random.between(1, 2) as u64);
+        for one in [&mut a, &mut s, &mut z] {
+            let timeout_ms = random.between(30, 400) as u64;
+            one.consumer_timeout_ms = random.chance(25).then_some(timeout_ms);
+        }
         let specs = [a, b, c, r, d, t, x, s, e, z];
         let names = ["a", "b", "c", "r", "d", "t", "x", "s", "e", STREAM];
         queues.extend(names.into_iter().zip(specs));

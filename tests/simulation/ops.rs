@@ -142,6 +142,7 @@ pub struct QueueSpec {
     pub single_active: bool,
     pub stream: bool,
     pub max_age_s: Option<u64>,
+    pub consumer_timeout_ms: Option<u64>,
 }
 
 impl QueueSpec {
@@ -162,6 +163,7 @@ impl QueueSpec {
             single_active: false,
             stream: false,
             max_age_s: None,
+            consumer_timeout_ms: None,
         }
     }
 
@@ -174,6 +176,7 @@ impl QueueSpec {
         };
         number("x-expires", self.expires_ms);
         number("x-message-ttl", self.ttl_ms);
+        number("x-consumer-timeout", self.consumer_timeout_ms);
         number("x-max-length", self.max_length);
         number("x-max-length-bytes", self.max_bytes);
         number("x-max-priority", self.max_priority.map(u64::from));

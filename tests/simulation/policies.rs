@@ -61,7 +61,7 @@ impl PolicySpec {
 
 fn entry(operator: bool, random: &mut Random) -> (&'static str, Val) {
     let mut number = |low, high| Val::I64(random.between(low, high) as i64);
-    let (ttl, expires) = (number(0, 60), number(20, 400));
+    let (ttl, expires, timeout) = (number(0, 60), number(20, 400), number(30, 400));
     let (length, bytes, limit) = (number(0, 6), number(0, 600), number(0, 3));
     let mut text = |choices: &[&str]| Val::Text((*random.pick(choices)).into());
     let overflow = text(&["drop-head", "reject-publish", "reject-publish-dlx"]);
@@ -77,6 +77,7 @@ fn entry(operator: bool, random: &mut Random) -> (&'static str, Val) {
         ("dead-letter-exchange", exchange),
         ("dead-letter-routing-key", key),
         ("alternate-exchange", alternate),
+        ("consumer-timeout", timeout),
     ];
     let known = if operator { &all[..5] } else { &all[..] };
     random.pick(known).clone()

@@ -175,3 +175,24 @@ fn the_name_for_direct_replies_is_no_queue() {
     settle_down(&mut world).unwrap();
     assert_eq!(world.twin.tally["reply"], 1);
 }
+
+/// A delivery on a channel was not acknowledged in time while a commit on it waited for the disk:
+/// the channel was closed, and then `tx.commit-ok` came on it.
+#[test]
+fn nothing_comes_on_a_channel_after_its_close() {
+    let mut slow = QueueSpec::plain(true);
+    slow.consumer_timeout_ms = Some(50);
+    let (mut world, conn) = start(&[("slow", slow)]);
+    world.send(conn, 1, publish("slow", "first"));
+    world.send(conn, 1, Op::TxSelect);
+    world.send(conn, 1, Op::Get { queue: "slow".into(), no_ack: false });
+    settle_down(&mut world).unwrap();
+    world.send(conn, 1, publish("slow", "second"));
+    world.send(conn, 1, Op::TxCommit);
+    world.orderly = true;
+    world.turn().unwrap();
+    assert!(world.clients[&conn].session.waits_for().is_some());
+    world.now_ms += 100;
+    settle_down(&mut world).unwrap();
+    assert_eq!(world.twin.tally["timed out"], 1);
+}

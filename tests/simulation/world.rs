@@ -236,6 +236,7 @@ impl World {
                 self.run_connection(conn)?;
             }
         }
+        self.fire_timers();
         self.stage(Stage::Input)?;
         self.broker().settle_discarded();
         self.broker().bury();
@@ -408,6 +409,23 @@ impl World {
             passed.push_back((begin + offset as u64, at));
         }
         passed
+    }
+
+    /// Sessions whose time has come are asked what is due.
+    fn fire_timers(&mut self) {
+        let (now, now_ms) = (self.now(), self.now_ms);
+        let all: Vec<ConnId> = self.clients.keys().copied().collect();
+        for conn in all {
+            let session = &mut self.clients.get_mut(&conn).unwrap().session;
+            if session.acks_due_ms().is_some_and(|due| due <= now_ms) {
+                assert!(session.tick(self.broker.as_mut().unwrap(), now), "nobody is silent");
+                self.observe(conn);
+            }
+            if !self.twin.connection(conn).closed {
+                self.twin.time_out(conn);
+                self.twin.nothing_received(conn);
+            }
+        }
     }
 
     fn check_certain(&self) -> Result<(), Stop> {

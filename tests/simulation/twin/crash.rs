@@ -166,7 +166,7 @@ impl Twin {
                 self.settled.push((id, copied, self.stamp));
                 continue;
             }
-            let held = Held { copied, queue: id, consumer: None };
+            let held = Held { copied, queue: id, consumer: None, due_ms: None };
             self.queues.get_mut(&id).unwrap().unacked += 1;
             self.settle_one(at, held, Settlement::Requeue);
         }

@@ -89,6 +89,7 @@ impl Twin {
         }
         let message = &copied.message;
         let no_ack = self.consumers[&id].no_ack;
+        let due_ms = self.due_ms(queue);
         let channel = self.channel(at);
         channel.last_tag += 1;
         let delivery_tag = channel.last_tag;
@@ -106,7 +107,7 @@ impl Twin {
         copied.deliveries += 1;
         channel.shared_unacked += 1;
         let consumer = Some(id);
-        let held = Held { copied, queue, consumer };
+        let held = Held { copied, queue, consumer, due_ms };
         channel.unacked.insert(delivery_tag, held);
         self.consumers.get_mut(&id).unwrap().unacked += 1;
         self.queues.get_mut(&queue).unwrap().unacked += 1;

@@ -17,6 +17,7 @@ mod replies;
 mod routing;
 mod settling;
 mod streams;
+mod timeouts;
 mod topology;
 mod transactions;
 
@@ -139,6 +140,8 @@ pub struct Held {
     pub copied: Copied,
     pub queue: QueueId,
     pub consumer: Option<ConsumerId>,
+    /// When it has to be acknowledged.
+    pub due_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +194,8 @@ pub struct Channel {
 #[derive(Debug)]
 pub enum Reply {
     Exactly(Vec<u8>),
+    /// Its channel was closed: nothing.
+    Nothing,
     /// `queue.declare-ok` with a name for this queue.
     NameOf(QueueId),
     /// `queue.delete-ok` with one of these numbers of messages.
@@ -373,6 +378,7 @@ impl Twin {
         let at = At { conn, channel };
         match reply {
             Reply::Exactly(reply) => self.expect(at, &Method::decode(&reply).unwrap()),
+            Reply::Nothing => {}
             Reply::NameOf(queue) => self.take_name(at, queue),
             Reply::Deleted { messages } => self.expect_deleted(at, &messages),
             Reply::Counted { queue, messages, consumers } => {
@@ -386,6 +392,9 @@ impl Twin {
         self.release_channel(at);
         let closing = Channel { closing: true, ..Channel::default() };
         let connection = self.connection(at.conn);
+        if let Some(awaited) = connection.awaited.as_mut().filter(|a| a.channel == at.channel) {
+            awaited.reply = Reply::Nothing;
+        }
         connection.channels.insert(at.channel, closing);
         let received = self.next_received(at, "channel.close");
         let Method::ChannelClose(close) = received.method() else {

@@ -274,6 +274,7 @@ impl Twin {
         };
         let mut copied = self.take_candidate(queue, &received, 0);
         self.count("got");
+        let due_ms = self.due_ms(queue);
         let left = u32::try_from(self.queues[&queue].ready.len()).unwrap();
         let channel = self.channel(at);
         channel.last_tag += 1;
@@ -289,7 +290,7 @@ impl Twin {
             return self.settled.push((queue, copied, self.stamp));
         }
         copied.deliveries += 1;
-        let held = Held { copied, queue, consumer: None };
+        let held = Held { copied, queue, consumer: None, due_ms };
         let tag = channel.last_tag;
         channel.unacked.insert(tag, held);
         self.queues.get_mut(&queue).unwrap().unacked += 1;

@@ -62,6 +62,7 @@ impl Twin {
         let least = |own: Option<u64>, key: &str| own.into_iter().chain(number(key)).min();
         let mut spec = declared.clone();
         spec.max_bytes = least(spec.max_bytes, "max-length-bytes");
+        spec.consumer_timeout_ms = least(spec.consumer_timeout_ms, "consumer-timeout");
         if spec.stream {
             return spec;
         }

@@ -28,7 +28,7 @@ impl Twin {
 
     /// Carries a settlement out; the consumer gets its credit back.
     pub fn settle_one(&mut self, at: At, held: Held, how: Settlement) {
-        let Held { copied, queue, consumer } = held;
+        let Held { copied, queue, consumer, .. } = held;
         let kept = self.queues.get(&queue).is_some_and(|queue| queue.stream.is_some());
         match how {
             // It stays where it is, whatever became of the delivery.
