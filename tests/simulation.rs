@@ -19,6 +19,8 @@
 mod client;
 #[path = "simulation/ops.rs"]
 mod ops;
+#[path = "simulation/permissions.rs"]
+mod permissions;
 #[path = "simulation/policies.rs"]
 mod policies;
 #[path = "simulation/random.rs"]
@@ -97,6 +99,8 @@ const IMPORTANT: &[&str] = &[
     "reply asked for",
     "reply",
     "timed out",
+    "not allowed",
+    "key not allowed",
     "server-named",
     "the last declared queue",
     "no previously declared queue",

@@ -54,6 +54,7 @@ pub struct Profile {
     pub large_bodies: bool,
     pub prefetch: bool,
     pub policies: bool,
+    pub permissions: bool,
 }
 
 const KEYS: [&str; 6] = ["k", "a.b", "a.c.d", "", "a", "a..b"];
@@ -133,6 +134,7 @@ impl Profile {
             large_bodies: random.chance(40),
             prefetch: random.chance(80),
             policies: random.chance(50),
+            permissions: random.chance(40),
         }
     }
 

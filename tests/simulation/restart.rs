@@ -29,7 +29,7 @@ pub fn restart(world: &mut World) -> Outcome {
     world.kill_at = None;
     let mut surviving = world.twin.killed();
     world.open();
-    let mut inspector = world.log_in(INSPECTOR, false);
+    let mut inspector = world.log_in(INSPECTOR, false, "guest");
     ask(world, &mut inspector, Op::OpenChannel);
     let mut looked_at = BTreeSet::new();
     let declared = world.profile.queues.iter().map(|(name, _)| name.to_string());

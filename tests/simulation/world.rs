@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use leveret::amqp::method::connection;
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, TableBuf, Value, encoder};
 use leveret::broker::key::ArenaKey;
-use leveret::broker::{Broker, ConnectionKey, Effect, Handed, QueueKey, User, Users, VhostKey};
+use leveret::broker::{Broker, ConnectionKey, Effect, Handed, QueueKey, VhostKey};
 use leveret::session::{Limits, SLICES_MAX, Session, WaitUntil};
 use leveret::storage::{Body, HelperMode, Publication, QueueId, StorageError, StoreOptions};
 use tempfile::TempDir;
 
 use super::client::{CHANNELS, Client, Profile, View};
 use super::ops::Op;
+use super::permissions::{Rights, USERS};
 use super::random::Random;
 use super::twin::{At, ConnId, Connection, Twin, UNNAMED, short};
 use super::values::take_received;
@@ -57,7 +58,6 @@ pub struct World {
     pub directory: TempDir,
     base: Instant,
     pub vhost: VhostKey,
-    first_user: User,
     next_conn: ConnId,
     /// What the running sync covers, and whether it ran.
     syncing: Option<(u64, bool)>,
@@ -108,7 +108,6 @@ impl World {
         // In memory where that is possible: real syncs are waited for and prove nothing here.
         let memory = Path::new("/dev/shm");
         let directory = TempDir::new_in(memory).or_else(|_| TempDir::new()).unwrap();
-        let first_user = Users::first_user("guest", "guest", "/").unwrap();
         let mut world = World {
             random,
             twin: Twin::new(),
@@ -120,7 +119,6 @@ impl World {
             directory,
             base: Instant::now(),
             vhost: VhostKey::new(0, 0),
-            first_user,
             next_conn: 1,
             syncing: None,
             unsynced_since: None,
@@ -131,7 +129,9 @@ impl World {
         world.open();
         let broker = world.broker.as_mut().unwrap();
         world.vhost = broker.create_vhost(&Name::from("/"));
-        broker.put_user(world.first_user.clone());
+        for name in USERS {
+            broker.put_user(Rights::ALL.user(name));
+        }
         broker.definitions.sync_now().unwrap();
         broker.start_clock(BEGIN_MS);
         world.twin.now_ms = BEGIN_MS;
@@ -174,15 +174,16 @@ impl World {
         let conn = self.next_conn;
         self.next_conn += 1;
         let wants_cancels = self.random.chance(80);
-        let client = self.log_in(conn, wants_cancels);
+        let user = if self.profile.permissions { *self.random.pick(&USERS) } else { USERS[0] };
+        let client = self.log_in(conn, wants_cancels, user);
         self.clients.insert(conn, client);
-        let connection = Connection { wants_cancels, ..Connection::default() };
+        let connection = Connection { wants_cancels, user, ..Connection::default() };
         self.twin.connections.insert(conn, connection);
         self.events.note(format!("connection {conn} opens"));
         conn
     }
 
-    pub fn log_in(&mut self, conn: ConnId, wants_cancels: bool) -> Client {
+    pub fn log_in(&mut self, conn: ConnId, wants_cancels: bool, user: &str) -> Client {
         let limits = Limits {
             frame_bytes_max: FRAME_BYTES_MAX,
             channel_max: 100,
@@ -194,7 +195,7 @@ impl World {
         let now = self.now();
         let key = ConnectionKey::new(conn, 1);
         let mut session = Session::new(key, peer, limits, now);
-        let hello = hello(wants_cancels);
+        let hello = hello(wants_cancels, user);
         let broker = self.broker.as_mut().unwrap();
         let taken = session.receive(broker, now, &hello, &mut Vec::new());
         assert_eq!(taken, hello.len());
@@ -226,6 +227,7 @@ impl World {
     pub fn turn(&mut self) -> Result<(), Stop> {
         self.advance_clock();
         self.change_policies();
+        self.change_permissions();
         self.run_helper();
         let mut order: Vec<ConnId> = self.clients.keys().copied().collect();
         for index in (1..order.len()).rev() {
@@ -699,16 +701,18 @@ fn tell(session: &mut Session, effect: &Effect) {
 }
 
 /// Everything that a client says until it is connected, at once.
-fn hello(wants_cancels: bool) -> Vec<u8> {
+fn hello(wants_cancels: bool, user: &str) -> Vec<u8> {
     let mut capabilities = TableBuf::new();
     capabilities.put_bool(b"consumer_cancel_notify", wants_cancels);
     let mut properties = TableBuf::new();
     properties.put(b"capabilities", Value::Table(capabilities.table()));
     let mut out = PROTOCOL_HEADER.to_vec();
+    // The password is the name.
+    let response = format!("\0{user}\0{user}");
     let start_ok = connection::StartOk {
         client_properties: properties.table(),
         mechanism: b"PLAIN",
-        response: b"\0guest\0guest",
+        response: response.as_bytes(),
         locale: b"en_US",
     };
     encoder::method_frame(&mut out, 0, &start_ok);

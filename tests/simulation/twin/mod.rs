@@ -11,6 +11,7 @@ mod delivery;
 mod ends;
 mod names;
 mod ops;
+mod permissions;
 mod policies;
 mod queueing;
 mod replies;
@@ -29,12 +30,14 @@ use leveret::amqp::method::{channel, connection};
 use leveret::amqp::{Method, encoder};
 
 use super::ops::{Binding, ExchangeSpec, QueueSpec};
+use super::permissions::Rights;
 use super::policies::PolicySpec;
 use super::values::{Props, Received};
 
 pub use crash::{Found, Surviving};
 pub use delivery::short;
 pub use names::UNNAMED;
+pub use permissions::Access;
 pub use queueing::Dying;
 pub use replies::REPLY_TO;
 pub use streams::take_offset;
@@ -226,6 +229,8 @@ pub struct Connection {
     pub awaited: Option<Awaited>,
     pub closed: bool,
     pub wants_cancels: bool,
+    /// Who logged in.
+    pub user: &'static str,
     /// Its outbox is full: nothing is delivered to it.
     pub full: bool,
 }
@@ -273,6 +278,8 @@ pub struct Twin {
     pub reply_names: BTreeMap<String, String>,
     /// The names to reply to of messages by the beginnings of their bodies.
     pub asked: BTreeMap<Vec<u8>, String>,
+    /// Who has not all rights.
+    pub rights: BTreeMap<&'static str, Rights>,
     pub policies: Vec<PolicySpec>,
     /// Messages of several queues died because a policy changed.
     pub policies_killed: bool,

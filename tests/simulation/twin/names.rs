@@ -2,7 +2,7 @@
 
 use leveret::amqp::Method;
 
-use super::{At, QueueId, Twin};
+use super::{Access, At, QueueId, Twin};
 use crate::ops::{Binding, Consume, End, Op, QueueSpec};
 
 /// What a queue is called here until its name has come.
@@ -33,6 +33,11 @@ impl Twin {
 
     /// `queue.declare` without a name: the broker makes one that nobody else has.
     pub fn declare_unnamed(&mut self, at: At, spec: &QueueSpec) {
+        if !self.allows(at, &[(Access::Configure, UNNAMED)], 50, 10)
+            || !self.allows_dead_letters(at, UNNAMED, spec)
+        {
+            return;
+        }
         let id = self.create_queue(at, UNNAMED, spec);
         let needs = self.queues[&id].spec.durable.then_some(self.stamp);
         self.reply_with_name(at, id, needs);

@@ -4,7 +4,7 @@ use leveret::amqp::Method;
 use leveret::amqp::method::{basic, channel, confirm, connection, tx};
 
 use super::transactions::Pending;
-use super::{At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
+use super::{Access, At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
 
 impl Twin {
@@ -126,12 +126,18 @@ impl Twin {
     }
 
     fn publish(&mut self, at: At, publish: &Publish) {
+        if !self.allows(at, &[(Access::Write, &publish.exchange)], 60, 40) {
+            return;
+        }
         if !self.exchanges.contains_key(&publish.exchange) {
             return self.channel_error(at, &[404], 60, 40);
         }
         let Some(publish) = &self.with_reply_name(at, publish) else {
             return;
         };
+        if !self.allows_keys(at, publish) {
+            return;
+        }
         let delay = self.delay_of(publish);
         let queues = match delay {
             Some(_) => Vec::new(),
@@ -199,6 +205,9 @@ impl Twin {
         if consume.queue == REPLY_TO {
             return self.consume_replies(at, consume);
         }
+        if !self.allows(at, &[(Access::Read, &consume.queue)], 60, 20) {
+            return;
+        }
         let Some(queue) = self.usable_queue(at, &consume.queue, 60, 20) else {
             return;
         };
@@ -257,6 +266,9 @@ impl Twin {
     }
 
     fn get(&mut self, at: At, name: &str, no_ack: bool) {
+        if !self.allows(at, &[(Access::Read, name)], 60, 70) {
+            return;
+        }
         let Some(queue) = self.usable_queue(at, name, 60, 70) else {
             return;
         };

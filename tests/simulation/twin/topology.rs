@@ -3,7 +3,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::{exchange, queue};
 
-use super::{At, Exchange, Queue, QueueId, REPLY_TO, Reply, Twin};
+use super::{Access, At, Exchange, Queue, QueueId, REPLY_TO, Reply, Twin};
 use crate::ops::{Binding, End, ExchangeSpec, Op, QueueSpec};
 
 impl Twin {
@@ -32,6 +32,9 @@ impl Twin {
             Op::Purge { queue } => self.purge(at, queue),
             Op::DeclareExchange { exchange, spec } => self.declare_exchange(at, exchange, spec),
             Op::DeleteExchange { exchange, if_unused } => {
+                if !self.allows(at, &[(Access::Configure, exchange)], 40, 20) {
+                    return;
+                }
                 let used = self.bindings.iter().any(|b| b.source == *exchange);
                 if *if_unused && used && self.exchanges.contains_key(exchange) {
                     return self.channel_error(at, &[406], 40, 20);
@@ -60,6 +63,7 @@ impl Twin {
         let known = self.queue_named(name);
         let mut needs = None;
         let id = match known {
+            _ if !passive && !self.allows(at, &[(Access::Configure, name)], 50, 10) => return,
             _ if passive => match self.usable_queue(at, name, 50, 10) {
                 Some(id) => id,
                 None => return,
@@ -76,6 +80,7 @@ impl Twin {
                 }
                 id
             }
+            None if !self.allows_dead_letters(at, name, spec) => return,
             None => {
                 let id = self.create_queue(at, name, spec);
                 needs = self.queues[&id].spec.durable.then_some(self.stamp);
@@ -121,6 +126,9 @@ impl Twin {
     }
 
     fn delete_queue(&mut self, at: At, name: &str, if_unused: bool, if_empty: bool) {
+        if !self.allows(at, &[(Access::Configure, name)], 50, 40) {
+            return;
+        }
         let mut messages = 0..=0;
         if self.queue_named(name).is_some_and(|id| !self.queues[&id].replies) {
             let Some(id) = self.usable_queue(at, name, 50, 40) else {
@@ -143,6 +151,9 @@ impl Twin {
     }
 
     fn purge(&mut self, at: At, name: &str) {
+        if !self.allows(at, &[(Access::Read, name)], 50, 30) {
+            return;
+        }
         let Some(id) = self.usable_queue(at, name, 50, 30) else {
             return;
         };
@@ -159,19 +170,27 @@ impl Twin {
     }
 
     fn declare_exchange(&mut self, at: At, name: &str, spec: &ExchangeSpec) {
+        if !self.allows(at, &[(Access::Configure, name)], 40, 10) {
+            return;
+        }
         let mut needs = None;
-        match self.exchanges.get(name) {
-            Some(found) if found.spec != *spec => return self.channel_error(at, &[406], 40, 10),
-            Some(_) => {}
-            None => {
-                let spec = spec.clone();
-                if spec.durable {
-                    self.topology_stamp = Some(self.stamp);
-                    needs = Some(self.stamp);
-                }
-                let id = self.fresh();
-                self.exchanges.insert(name.into(), Exchange { spec, id });
+        if let Some(found) = self.exchanges.get(name) {
+            if found.spec != *spec {
+                return self.channel_error(at, &[406], 40, 10);
             }
+        } else {
+            // What comes to its alternate is read from the one and written to the other.
+            let both =
+                spec.alternate.as_deref().map(|to| [(Access::Read, name), (Access::Write, to)]);
+            if both.is_some_and(|both| !self.allows(at, &both, 40, 10)) {
+                return;
+            }
+            if spec.durable {
+                self.topology_stamp = Some(self.stamp);
+                needs = Some(self.stamp);
+            }
+            let (spec, id) = (spec.clone(), self.fresh());
+            self.exchanges.insert(name.into(), Exchange { spec, id });
         }
         self.reply(at, &Method::ExchangeDeclareOk(exchange::DeclareOk {}), needs);
     }
@@ -184,6 +203,9 @@ impl Twin {
             (End::Exchange, true) => (40, 30),
             (End::Exchange, false) => (40, 40),
         };
+        if !self.allows_binding(at, binding, class, method) {
+            return false;
+        }
         let mut codes = Vec::new();
         if !self.exchanges.contains_key(&binding.source) {
             codes.push(404);
@@ -192,7 +214,6 @@ impl Twin {
             End::Exchange if self.exchanges.contains_key(&binding.destination) => {}
             End::Exchange => codes.push(404),
             End::Queue => match self.queue_named(&binding.destination) {
-                None if binding.destination == REPLY_TO => codes.push(403),
                 None => codes.push(404),
                 Some(id) if self.queues[&id].replies => codes.push(404),
                 Some(id) if self.queues[&id].owner.is_some_and(|o| o != at.conn) => {
