@@ -326,7 +326,7 @@ impl Profile {
 
     fn consume(&self, twin: &Twin, at: At, random: &mut Random) -> Op {
         let mut queue = self.queue_at(twin, at, random);
-        let replies = random.chance(5);
+        let replies = random.chance(15);
         if replies {
             queue = REPLY_TO.into();
         }
@@ -426,7 +426,7 @@ impl Profile {
         let connection = twin.connections.get(&at.conn);
         let channel = connection.and_then(|connection| connection.channels.get(&at.channel));
         let waits = channel.is_some_and(|channel| channel.replies.is_some());
-        if random.below(1000) < if waits { 400 } else { 2 } {
+        if random.below(1000) < if waits { 300 } else { 6 } {
             props.reply_to = Some(REPLY_TO.into());
         }
         let answers = !twin.reply_names.is_empty() && random.chance(3);

@@ -393,6 +393,7 @@ impl World {
             self.twin.nothing_received(taker);
             self.note_full(taker);
         }
+        self.refuse_early(conn);
         self.twin.nothing_received(conn);
         self.note_full(conn);
         Ok(())
@@ -411,6 +412,24 @@ impl World {
             passed.push_back((begin + offset as u64, at));
         }
         passed
+    }
+
+    /// A publish with a large body may be refused as soon as its header is there.
+    fn refuse_early(&mut self, conn: ConnId) {
+        let Some(received) = self.twin.connection(conn).received.front() else {
+            return;
+        };
+        let closed = matches!(received.method(), Method::ChannelClose(_));
+        let channel = received.channel;
+        let client = self.clients.get_mut(&conn).unwrap();
+        let begun =
+            |(_, on, op): &(u64, u16, Op)| closed && *on == channel && matches!(op, Op::Publish(_));
+        if client.ops.front().is_some_and(begun) {
+            let (_, channel, op) = client.ops.pop_front().unwrap();
+            let at = At { conn, channel };
+            self.events.note(format!("refused at its header: {}", describe(at, &op)));
+            self.twin.apply(at, &op, false);
+        }
     }
 
     /// Sessions whose time has come are asked what is due.
