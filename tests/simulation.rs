@@ -101,6 +101,8 @@ const IMPORTANT: &[&str] = &[
     "timed out",
     "not allowed",
     "key not allowed",
+    "repeated",
+    "held already",
     "server-named",
     "the last declared queue",
     "no previously declared queue",

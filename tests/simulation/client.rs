@@ -106,8 +106,15 @@ impl Profile {
             let timeout_ms = random.between(30, 400) as u64;
             one.consumer_timeout_ms = random.chance(25).then_some(timeout_ms);
         }
-        let specs = [a, b, c, r, d, t, x, s, e, z];
-        let names = ["a", "b", "c", "r", "d", "t", "x", "s", "e", STREAM];
+        d.deduplicates = random.chance(40);
+        let mut u = QueueSpec::plain(random.chance(80));
+        u.deduplicates = true;
+        u.max_length = random.chance(40).then(|| random.between(1, 4) as u64);
+        u.overflow = *random.pick(&[Overflow::DropHead, Overflow::Reject]);
+        u.ttl_ms = (times && random.chance(30)).then(|| random.below(60) as u64);
+        u.delivery_limit = random.chance(30).then(|| u32::from(random.small(3)));
+        let specs = [a, b, c, r, d, t, x, s, e, u, z];
+        let names = ["a", "b", "c", "r", "d", "t", "x", "s", "e", "u", STREAM];
         queues.extend(names.into_iter().zip(specs));
         let exchange = |kind, durable, auto_delete, alternate: Option<&str>| ExchangeSpec {
             kind,
@@ -120,12 +127,20 @@ impl Profile {
         let mut later = exchange("x-delayed-message", random.chance(70), random.chance(20), None);
         let inner = *random.pick(&["fanout", "topic", "direct"]);
         later.arguments.push(("x-delayed-type".into(), Val::Text(inner.into())));
+        let mut once = exchange("x-message-deduplication", random.chance(70), false, None);
+        let size = Val::I64(random.between(1, 3) as i64);
+        once.arguments.push(("x-cache-size".into(), size));
+        if random.chance(50) {
+            let ttl_ms = Val::I64(random.between(5, 200) as i64);
+            once.arguments.push(("x-cache-ttl".into(), ttl_ms));
+        }
         let exchanges = vec![
             ("dx", exchange(kind, true, false, None)),
             ("e1", exchange("topic", true, true, Some("e2"))),
             ("e2", exchange("fanout", random.chance(50), false, Some("e1"))),
             ("e3", exchange("headers", false, true, Some("amq.fanout"))),
             ("later", later),
+            ("once", once),
         ];
         Profile {
             queues,
@@ -155,8 +170,10 @@ impl Profile {
         for _ in 0..8 {
             ops.push(Op::Bind(self.binding(random)));
         }
-        for (key, queue) in [("#", "b"), ("k", "d"), ("a.b", "b")] {
-            let (source, destination) = ("later".into(), queue.into());
+        let bound = [("#", "b"), ("k", "d"), ("a.b", "b"), ("a.b", "u")];
+        let bound = bound.map(|(key, queue)| ("later", key, queue));
+        for (source, key, queue) in bound.into_iter().chain([("once", "", "s")]) {
+            let (source, destination) = (source.into(), queue.into());
             let (key, arguments) = (key.into(), Fields::new());
             ops.push(Op::Bind(Binding { source, end: End::Queue, destination, key, arguments }));
         }
@@ -392,6 +409,13 @@ impl Profile {
             let number = random.pick(&[Val::I32(1), Val::I64(1), Val::I64(2)]).clone();
             props.set_header("number", number);
         }
+        if random.chance(25) {
+            let name = *random.pick(&["n1", "n2", "n3"]);
+            props.set_header("x-deduplication-header", Val::Text(name.into()));
+            if random.chance(10) {
+                props.set_header("x-cache-ttl", Val::I64(random.between(1, 50) as i64));
+            }
+        }
         if random.chance(10) {
             props.set_header("word", Val::Text("yes".into()));
         }
@@ -413,8 +437,9 @@ impl Profile {
         body.resize(body.len() + size, b'.');
         let (exchange, key) = match random.below(100) {
             0..=49 => ("", self.queue(twin, random)),
-            50..=79 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
+            50..=77 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
             _ if large => ("amq.topic", "a.b".to_string()),
+            78..=79 => ("once", (*random.pick(&KEYS)).to_string()),
             80..=84 => ("later", (*random.pick(&KEYS[..2])).to_string()),
             _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
         };

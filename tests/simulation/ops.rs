@@ -140,6 +140,7 @@ pub struct QueueSpec {
     pub max_priority: Option<u8>,
     pub delivery_limit: Option<u32>,
     pub single_active: bool,
+    pub deduplicates: bool,
     pub stream: bool,
     pub max_age_s: Option<u64>,
     pub consumer_timeout_ms: Option<u64>,
@@ -161,6 +162,7 @@ impl QueueSpec {
             max_priority: None,
             delivery_limit: None,
             single_active: false,
+            deduplicates: false,
             stream: false,
             max_age_s: None,
             consumer_timeout_ms: None,
@@ -196,6 +198,9 @@ impl QueueSpec {
         text("x-overflow", overflow);
         if self.single_active {
             all.push(("x-single-active-consumer".into(), Val::Bool(true)));
+        }
+        if self.deduplicates {
+            all.push(("x-message-deduplication".into(), Val::Bool(true)));
         }
         if self.stream {
             all.push(("x-queue-type".into(), Val::Text("stream".into())));

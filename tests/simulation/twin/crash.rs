@@ -128,6 +128,7 @@ impl Twin {
         self.exchanges.retain(|_, exchange| exchange.spec.durable);
         for queue in self.queues.values_mut() {
             queue.consumers.clear();
+            queue.names.clear();
             queue.unacked = 0;
             queue.overfull = false;
             queue.born = 0;
@@ -166,6 +167,7 @@ impl Twin {
                 self.settled.push((id, copied, self.stamp));
                 continue;
             }
+            self.note_name(id, &copied);
             let held = Held { copied, queue: id, consumer: None, due_ms: None };
             self.queues.get_mut(&id).unwrap().unacked += 1;
             self.settle_one(at, held, Settlement::Requeue);

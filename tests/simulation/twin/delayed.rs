@@ -91,6 +91,7 @@ impl Twin {
         let mut queues = self.route(&publish.exchange, &keys, &publish.props);
         let bytes = publish.body.len() as u64;
         queues.retain(|queue| !self.refuses(*queue, bytes));
+        let queues = self.without_repeated(&queues, &publish.props);
         negate_delay(&mut publish);
         let message = self.message_of(&publish);
         let persistent = publish.props.delivery_mode == Some(2);

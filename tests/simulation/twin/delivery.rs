@@ -102,6 +102,7 @@ impl Twin {
         };
         assert_eq!(format!("{deliver:?}"), format!("{expected:?}"));
         if no_ack {
+            self.free_name(queue, &copied);
             return self.settled.push((queue, copied, self.stamp));
         }
         copied.deliveries += 1;

@@ -6,6 +6,7 @@
 //! when a confirm comes), it is told what the broker chose and says whether that was legal.
 
 mod crash;
+mod deduplication;
 mod delayed;
 mod delivery;
 mod ends;
@@ -32,7 +33,7 @@ use leveret::amqp::{Method, encoder};
 use super::ops::{Binding, ExchangeSpec, QueueSpec};
 use super::permissions::Rights;
 use super::policies::PolicySpec;
-use super::values::{Props, Received};
+use super::values::{Props, Received, Val};
 
 pub use crash::{Found, Surviving};
 pub use delivery::short;
@@ -112,6 +113,8 @@ pub struct Queue {
     pub ready: Vec<Copied>,
     /// It is no queue to anybody, but takes direct replies.
     pub replies: bool,
+    /// Of the messages in it, each with the message's serial number.
+    pub names: BTreeMap<Val, u64>,
     /// In place of `ready`.
     pub stream: Option<streams::Stream>,
     pub unacked: usize,
@@ -240,6 +243,8 @@ pub struct Exchange {
     pub spec: ExchangeSpec,
     /// Another one of its name has another.
     pub id: u64,
+    /// The last names of messages, the newest last.
+    pub seen: Vec<deduplication::Seen>,
 }
 
 /// The twin.
@@ -305,7 +310,7 @@ impl Twin {
         ];
         for (name, kind) in predeclared {
             let spec = ExchangeSpec::plain(kind);
-            twin.exchanges.insert(name.into(), Exchange { spec, id: 0 });
+            twin.exchanges.insert(name.into(), Exchange { spec, id: 0, seen: Vec::new() });
         }
         twin
     }

@@ -141,6 +141,7 @@ impl Twin {
         let delay = self.delay_of(publish);
         let queues = match delay {
             Some(_) => Vec::new(),
+            None if self.is_repeated(publish) => Vec::new(),
             None => self.route_publish(publish),
         };
         if let Mode::Transaction { publishes, .. } = &mut self.channel(at).mode {
@@ -152,7 +153,8 @@ impl Twin {
         }
         let persistent = publish.props.delivery_mode == Some(2);
         let held = persistent && delay.is_some();
-        let needs = (held || self.is_logged(&queues, persistent)).then_some(self.stamp);
+        let new = self.taking(&queues, publish);
+        let needs = (held || self.is_logged(&new, persistent)).then_some(self.stamp);
         let refused = match delay {
             Some(delay) => {
                 self.hold_back(publish, delay);
@@ -299,6 +301,7 @@ impl Twin {
         };
         assert_eq!(format!("{got:?}"), format!("{expected:?}"));
         if no_ack {
+            self.free_name(queue, &copied);
             return self.settled.push((queue, copied, self.stamp));
         }
         copied.deliveries += 1;

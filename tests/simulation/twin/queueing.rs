@@ -87,6 +87,7 @@ impl Twin {
         let is_refused = |twin: &Twin, queue: &QueueId| twin.refuses(*queue, bytes);
         let (refusing, accepting): (Vec<_>, Vec<_>) =
             queues.iter().copied().partition(|queue| is_refused(self, queue));
+        let taking = self.without_repeated(&accepting, &publish.props);
         for &queue in &refusing {
             self.dead_letter_refused(queue, publish);
         }
@@ -94,8 +95,17 @@ impl Twin {
         let persistent = publish.props.delivery_mode == Some(2);
         let place = self.own_place();
         self.group = self.fresh();
-        self.add(&message, &accepting, place, persistent, None);
+        self.add(&message, &taking, place, persistent, None);
         !refusing.is_empty()
+    }
+
+    /// Those of the queues that would take a message: they are not full and have not got it.
+    pub fn taking(&self, queues: &[QueueId], publish: &Publish) -> Vec<QueueId> {
+        let bytes = publish.body.len() as u64;
+        let takes = |queue: &&QueueId| {
+            !self.refuses(**queue, bytes) && !self.holds_name(**queue, &publish.props)
+        };
+        queues.iter().filter(takes).copied().collect()
     }
 
     pub fn message_of(&self, publish: &Publish) -> Rc<Message> {
@@ -147,6 +157,11 @@ impl Twin {
                 moved_from,
                 serial,
             };
+            if found.spec.deduplicates
+                && let Some(name) = super::deduplication::name_in(&message.props)
+            {
+                found.names.insert(name.clone(), serial);
+            }
             if let Some(stream) = &mut found.stream {
                 stream.push(copied);
                 self.ambiguous |= self.burying_unordered && found.spec.max_bytes.is_some();
@@ -295,6 +310,7 @@ impl Twin {
     /// A message left its queue: it is dead-lettered when its time in the turn comes.
     pub fn die(&mut self, queue: QueueId, copied: Copied, reason: &'static str) {
         self.count(reason);
+        self.free_name(queue, &copied);
         let found = self.queues.get(&queue);
         let Some((found, exchange)) = found.and_then(|q| Some((q, q.spec.dlx.clone()?))) else {
             return self.settled.push((queue, copied, self.stamp));
@@ -394,7 +410,7 @@ impl Twin {
         let reached = queues.len();
         queues.retain(|queue| !self.refuses(*queue, bytes));
         self.ambiguous |= self.burying_unordered && queues.len() < reached;
-        queues
+        self.without_repeated(&queues, &message.props)
     }
 
     /// reject-publish-dlx: the refused message is dead-lettered.

@@ -79,7 +79,7 @@ fn matches(spec: &ExchangeSpec, binding: &Binding, key: &str, props: &Props) -> 
         _ => spec.kind,
     };
     match kind {
-        "fanout" => true,
+        "fanout" | "x-message-deduplication" => true,
         "direct" => binding.key == key,
         "topic" => topic_matches(&words_of(&binding.key), &words_of(key)),
         "headers" => headers_match(binding, props),

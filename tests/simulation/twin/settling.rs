@@ -33,7 +33,10 @@ impl Twin {
         match how {
             // It stays where it is, whatever became of the delivery.
             _ if kept => {}
-            Settlement::Ack => self.settled.push((queue, copied, self.stamp)),
+            Settlement::Ack => {
+                self.free_name(queue, &copied);
+                self.settled.push((queue, copied, self.stamp));
+            }
             Settlement::Reject => self.die(queue, copied, "rejected"),
             Settlement::Requeue => match self.queues.get_mut(&queue) {
                 None => self.settled.push((queue, copied, self.stamp)),

@@ -1,5 +1,7 @@
 //! What do declaring, deleting, binding and purging do?
 
+use std::collections::BTreeMap;
+
 use leveret::amqp::Method;
 use leveret::amqp::method::{exchange, queue};
 
@@ -52,13 +54,17 @@ impl Twin {
         if name.is_empty() {
             return self.declare_unnamed(at, spec);
         }
+        // Whoever declares a name for direct replies asks whether somebody is there.
+        if name.starts_with(REPLY_TO) {
+            let replies = self.queue_named(name).is_some_and(|id| self.queues[&id].replies);
+            if name == REPLY_TO || replies {
+                return self.declare_replies(at, name);
+            }
+            return self.channel_error(at, &[404], 50, 10);
+        }
         // The names of the broker are not for clients to give.
         if name.starts_with("amq.") && !passive {
             return self.channel_error(at, &[403], 50, 10);
-        }
-        let replies = self.queue_named(name).is_some_and(|id| self.queues[&id].replies);
-        if passive && (name == REPLY_TO || replies) {
-            return self.declare_replies(at, name);
         }
         let known = self.queue_named(name);
         let mut needs = None;
@@ -160,7 +166,9 @@ impl Twin {
         if self.queues[&id].stream.is_some() {
             return self.connection_error(at.conn, 540);
         }
-        let ready = std::mem::take(&mut self.queues.get_mut(&id).unwrap().ready);
+        let found = self.queues.get_mut(&id).unwrap();
+        found.names.clear();
+        let ready = std::mem::take(&mut found.ready);
         let message_count = u32::try_from(ready.len()).unwrap();
         for copied in ready {
             self.settled.push((id, copied, self.stamp));
@@ -190,7 +198,7 @@ impl Twin {
                 needs = Some(self.stamp);
             }
             let (spec, id) = (spec.clone(), self.fresh());
-            self.exchanges.insert(name.into(), Exchange { spec, id });
+            self.exchanges.insert(name.into(), Exchange { spec, id, seen: Vec::new() });
         }
         self.reply(at, &Method::ExchangeDeclareOk(exchange::DeclareOk {}), needs);
     }
@@ -288,6 +296,7 @@ pub fn empty_queue(name: &str, spec: QueueSpec) -> Queue {
         spec,
         ready: Vec::new(),
         replies: false,
+        names: BTreeMap::new(),
         stream: None,
         unacked: 0,
         consumers: Vec::new(),

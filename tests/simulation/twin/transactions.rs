@@ -3,6 +3,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::tx;
 
+use super::deduplication::name_in;
 use super::delayed::Delay;
 use super::{At, Held, Mode, QueueId, Settlement, Twin};
 use crate::ops::{Overflow, Publish};
@@ -40,19 +41,12 @@ impl Twin {
         let settles = |queue: &QueueId| {
             self.queues.get(queue).is_some_and(|q| q.spec.durable && q.stream.is_none())
         };
-        let needs_disk = publishes.iter().any(|pending| {
-            let persistent = pending.publish.props.delivery_mode == Some(2);
-            let held = |delay| self.holds_back(&pending.publish, delay);
-            (persistent && pending.delay.is_some_and(held))
-                || self.is_logged(&pending.queues, persistent)
-        });
         let acked = |(_, held, how): &(u64, Held, Settlement)| {
             *how == Settlement::Ack && held.copied.durable && settles(&held.queue)
         };
-        let needs = (needs_disk || settled.iter().any(acked)).then_some(self.stamp);
-        self.logging = needs_disk;
-        let refused = self.enqueue_all(publishes);
-        self.logging = false;
+        let acks_last = settled.iter().any(acked);
+        let (refused, needs_disk) = self.enqueue_all(publishes);
+        let needs = (needs_disk || acks_last).then_some(self.stamp);
         let (acks, others): (Vec<_>, Vec<_>) =
             settled.into_iter().partition(|(_, _, how)| *how == Settlement::Ack);
         for (_, held, how) in acks.into_iter().chain(others) {
@@ -66,9 +60,11 @@ impl Twin {
         self.reply(at, &Method::TxCommitOk(tx::CommitOk {}), needs);
     }
 
-    /// Which are refused is settled before any of them is enqueued.
-    fn enqueue_all(&mut self, publishes: Vec<Pending>) -> bool {
+    /// Which are refused is settled before any of them is enqueued. Whether one was, and whether
+    /// one of the others has to be on disk: then all go there.
+    fn enqueue_all(&mut self, publishes: Vec<Pending>) -> (bool, bool) {
         let mut refused = false;
+        self.logging = true;
         let mut accepted = Vec::new();
         for Pending { publish, queues, delay } in publishes {
             let bytes = publish.body.len() as u64;
@@ -77,11 +73,28 @@ impl Twin {
             };
             let (full, rest): (Vec<_>, Vec<_>) = queues.iter().copied().partition(full);
             refused |= !full.is_empty();
+            let named = |(earlier, queues, _): &Accepted, queue: &QueueId| {
+                let names = (name_in(&earlier.props), name_in(&publish.props));
+                names.0 == names.1 && queues.contains(queue)
+            };
+            let repeats = |queue: &QueueId| {
+                let found = self.queues.get(queue).is_some_and(|q| q.spec.deduplicates);
+                let has_name = name_in(&publish.props).is_some();
+                found && has_name && accepted.iter().any(|one| named(one, queue))
+            };
+            let rest: Vec<_> = rest.into_iter().filter(|queue| !repeats(queue)).collect();
+            let rest = self.without_repeated(&rest, &publish.props);
             for queue in full {
                 self.dead_letter_refused(queue, &publish);
             }
             accepted.push((publish, rest, delay));
         }
+        let needs_disk = accepted.iter().any(|(publish, queues, delay)| {
+            let persistent = publish.props.delivery_mode == Some(2);
+            let held = |delay| self.holds_back(publish, delay);
+            (persistent && delay.is_some_and(held)) || self.is_logged(queues, persistent)
+        });
+        self.logging = needs_disk;
         let group = self.fresh();
         for (publish, queues, delay) in accepted {
             if let Some(delay) = delay {
@@ -94,7 +107,8 @@ impl Twin {
             self.group = group;
             self.add(&message, &queues, place, persistent, None);
         }
-        refused
+        self.logging = false;
+        (refused, needs_disk)
     }
 
     /// Whether those of the same transaction fill a queue that refuses what is too much.
