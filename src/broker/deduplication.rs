@@ -34,7 +34,8 @@ pub type Names = HashMap<Box<[u8]>, MessageId>;
 enum Seen {
     /// It is remembered already.
     Before,
-    /// It is remembered from now on; names that had to go for it.
+    /// It is remembered from now on; names that had to go for it, its own old one too, so that
+    /// they are stored in their order.
     Now(Vec<Box<[u8]>>),
 }
 
@@ -80,6 +81,7 @@ impl Cache {
         let mut gone = Vec::new();
         if self.until.remove(name).is_some() {
             self.order.retain(|other| **other != *name);
+            gone.push(name.into());
         }
         while self.order.len() >= self.size
             && let Some(oldest) = self.order.pop_front()
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
     use crate::amqp::TableBuf;
     use crate::broker::exchanges::ExchangeDeclare;
-    use crate::broker::testing::{declare, open, publish_with, subject};
+    use crate::broker::testing::{NOW_MS, declare, open, publish_with, subject};
 
     fn cache(size: i64, ttl_ms: Option<i64>) -> Cache {
         let mut arguments = TableBuf::new();
@@ -219,9 +221,9 @@ mod tests {
         let mut cache = cache(9, Some(100));
         assert_eq!(cache.see(b"a", None, 0), Seen::Now(vec![]));
         assert_eq!(cache.see(b"a", None, 99), Seen::Before);
-        assert_eq!(cache.see(b"a", None, 100), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"a", None, 100), Seen::Now(vec![b"a"[..].into()]));
         assert_eq!(cache.see(b"b", Some(5), 100), Seen::Now(vec![]));
-        assert_eq!(cache.see(b"b", None, 105), Seen::Now(vec![]));
+        assert_eq!(cache.see(b"b", None, 105), Seen::Now(vec![b"b"[..].into()]));
     }
 
     #[test]
@@ -294,5 +296,42 @@ mod tests {
         broker.delete_exchange(&subject(&broker), b"once", false).unwrap();
         broker.declare_exchange(&subject(&broker), &request).unwrap();
         assert!(!broker.is_repeated(vhost, b"once", &list), "a new exchange remembers nothing");
+    }
+
+    /// A name that was seen anew kept its old place in the definitions: after a restart it had to
+    /// go before names that were older.
+    #[test]
+    fn a_name_that_was_seen_anew_is_the_newest_also_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_i64(b"x-cache-size", 2);
+        let request = ExchangeDeclare {
+            name: b"once",
+            kind: b"x-message-deduplication",
+            passive: false,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: arguments.table(),
+        };
+        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        let is_repeated = |broker: &mut Broker, name: &str, ttl_ms: i64| {
+            let mut headers = named(name);
+            headers.put_i64(b"x-cache-ttl", ttl_ms);
+            let list = PropertyList { headers: Some(headers.table()), ..PropertyList::default() };
+            let vhost = broker.vhost_named(b"/").unwrap();
+            broker.is_repeated(vhost, b"once", &list)
+        };
+        assert!(!is_repeated(&mut broker, "a", 5));
+        assert!(!is_repeated(&mut broker, "b", 10_000));
+        broker.set_clock(NOW_MS + 5);
+        assert!(!is_repeated(&mut broker, "a", 10_000), "its time was over");
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        broker.set_clock(NOW_MS + 5);
+        assert!(!is_repeated(&mut broker, "c", 10_000), "b has to go for it");
+        assert!(is_repeated(&mut broker, "a", 10_000));
+        assert!(!is_repeated(&mut broker, "b", 10_000));
     }
 }
