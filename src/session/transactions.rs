@@ -2,7 +2,7 @@
 
 use crate::amqp::method::tx;
 use crate::amqp::{AmqpError, Method, ReplyCode, encoder};
-use crate::broker::Broker;
+use crate::broker::{Broker, Held, Settlement};
 
 use super::channel::Mode;
 use super::publish::no_room;
@@ -46,9 +46,7 @@ impl Session {
         let committed = match outcome {
             Ok(committed) => committed,
             Err(error) => {
-                let settled = transaction.settlements.into_iter();
-                let held = settled.map(|(tag, held, _)| (tag, held));
-                self.channel_at(number).unacked.put_back(held);
+                self.make_outstanding(number, transaction.settlements);
                 return Err(error);
             }
         };
@@ -82,10 +80,18 @@ impl Session {
     ) -> Result<(), AmqpError> {
         let mut transaction = self.take_transaction(number)?;
         transaction.release_parked(broker);
-        let settled = transaction.settlements.into_iter().map(|(tag, held, _)| (tag, held));
-        self.channel_at(number).unacked.put_back(settled);
+        self.make_outstanding(number, transaction.settlements);
         self.send(number, &Method::TxRollbackOk(tx::RollbackOk {}));
         Ok(())
+    }
+
+    /// Deliveries that the transaction does not settle after all have to be acknowledged in time.
+    fn make_outstanding(&mut self, number: u16, settled: Vec<(u64, Held, Settlement)>) {
+        for (_, held, _) in &settled {
+            self.note_ack_due(held.due_ms);
+        }
+        let held = settled.into_iter().map(|(tag, held, _)| (tag, held));
+        self.channel_at(number).unacked.put_back(held);
     }
 
     fn take_transaction(&mut self, number: u16) -> Result<Transaction, AmqpError> {

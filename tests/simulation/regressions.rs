@@ -196,3 +196,23 @@ fn nothing_comes_on_a_channel_after_its_close() {
     settle_down(&mut world).unwrap();
     assert_eq!(world.twin.tally["timed out"], 1);
 }
+
+/// A rollback made a delivery outstanding again whose time was over: nobody looked at it any more,
+/// and its consumer could keep it for ever.
+#[test]
+fn what_a_rollback_makes_outstanding_again_has_to_be_acknowledged_in_time() {
+    let mut slow = QueueSpec::plain(true);
+    slow.consumer_timeout_ms = Some(50);
+    let (mut world, conn) = start(&[("slow", slow)]);
+    world.send(conn, 1, publish("slow", "one"));
+    world.send(conn, 1, Op::TxSelect);
+    world.send(conn, 1, Op::Get { queue: "slow".into(), no_ack: false });
+    world.send(conn, 1, Op::Ack { tag: 1, multiple: false });
+    settle_down(&mut world).unwrap();
+    world.now_ms += 100;
+    settle_down(&mut world).unwrap();
+    assert!(!world.twin.tally.contains_key("timed out"), "it is acknowledged, for the time being");
+    world.send(conn, 1, Op::TxRollback);
+    settle_down(&mut world).unwrap();
+    assert_eq!(world.twin.tally["timed out"], 1);
+}
