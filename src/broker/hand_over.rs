@@ -79,10 +79,7 @@ impl Broker {
     /// Whose turn it is at a queue where messages may pass.
     fn taker(&mut self, key: QueueKey) -> Option<Taker> {
         let queue = self.queues.get(key)?;
-        let keeps = queue.stream.is_some()
-            || queue.has_rules()
-            || queue.settings.message_deduplication
-            || !queue.ready.is_empty();
+        let keeps = queue.stream.is_some() || queue.has_rules() || !queue.ready.is_empty();
         if keeps {
             return None;
         }

@@ -254,7 +254,8 @@ impl Session {
         }
         let (from, channel) = (self.key, self.channel_at(number));
         let queues = channel.route.queues();
-        let passing = arrived.passing().filter(|_| resolved.properties.is_none());
+        let passes = resolved.properties.is_none() && !blind::is_blind(properties);
+        let passing = arrived.passing().filter(|_| passes);
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
             message.may_pass()
                 && !broker.needs_durability(queues, message.persistent)
