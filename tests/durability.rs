@@ -356,6 +356,49 @@ fn while_the_disk_is_busy_everybody_else_is_served() {
     expect_confirms(&mut publisher, 2, 1, rounds);
 }
 
+/// A message that is there already was confirmed at once, also when the first one of its name was
+/// not on disk yet: a power cut took both.
+#[test]
+fn a_repeated_message_is_confirmed_no_sooner_than_the_one_that_it_repeats() {
+    let broker = Held::start();
+    let mut client = broker.connect();
+    let once = common::fields(&[("x-message-deduplication", common::Value::Bool(true))]);
+    let declare = queue::Declare { arguments: once.table(), ..declare("once") };
+    client.call::<DeclareOk>(1, declare);
+    let size = common::fields(&[("x-cache-size", common::Value::I32(10))]);
+    let declare = exchange::Declare {
+        exchange: b"names",
+        kind: b"x-message-deduplication",
+        durable: true,
+        arguments: size.table(),
+        ..Default::default()
+    };
+    client.call::<ExchangeDeclareOk>(1, declare);
+    durable_queue(&mut client, "kept");
+    client.bind(1, "kept", "names", "");
+    confirming(&mut client, 2);
+    client.open(3);
+    client.call::<TxSelectOk>(3, tx::Select {});
+    let name = common::fields(&[("x-deduplication-header", common::word("the same"))]);
+    let named = PropertyList { headers: Some(name.table()), ..PERSISTENT };
+    broker.server.gate().hold();
+    for _ in 0..2 {
+        client.publish_with(2, "", "once", &named, b"x");
+        client.publish_with(2, "names", "", &named, b"x");
+        client.expect_nothing_before(2, 1);
+    }
+    client.publish_with(3, "", "once", &named, b"x");
+    client.send(3, tx::Commit {});
+    let mut other = broker.connect();
+    assert_eq!(other.inspect(1, "once").messages, 1);
+    assert_eq!(other.inspect(1, "kept").messages, 1);
+    client.expect_silence(2);
+    client.expect_silence(3);
+    broker.server.gate().release();
+    expect_confirms(&mut client, 2, 1, 4);
+    client.expect::<TxCommitOk>(3);
+}
+
 /// The longest turn while the helper is held for 100 ms. Others on the machine may make a turn
 /// longer, but not each time; a turn that waits for the helper takes the 100 ms each time.
 #[test]

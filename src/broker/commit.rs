@@ -1,7 +1,7 @@
 //! How does a transaction take effect, whole or not at all?
 
 use crate::broker::Broker;
-use crate::broker::admission::Together;
+use crate::broker::admission::{Admitted, Together};
 use crate::broker::key::QueueKey;
 use crate::broker::publish::{Message, publication};
 use crate::broker::settle::Held;
@@ -68,7 +68,14 @@ impl Broker {
                 }
             }
         }
+        // A message that is there already survives when the one that it repeats does.
+        let is_repeat = |(m, (one, _)): (&TransactionMessage<'_>, &(Admitted, Vec<_>))| {
+            let asked = one.taking.len() + one.refusing.len();
+            m.message.persistent && m.message.delay.is_none() && asked < m.queues.len()
+        };
+        let repeats = messages.iter().zip(&admitted).any(is_repeat);
         let position = self.commit_planned(&planned, settled)?;
+        let position = position.or_else(|| repeats.then(|| self.store.end()));
         let refused = admitted.iter().any(|(one, _)| !one.refusing.is_empty());
         Ok(Committed { position, refused })
     }

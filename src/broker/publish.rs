@@ -88,8 +88,19 @@ impl Broker {
                 None => self.store_message(&letter.queues, &copy, body_bytes)?,
             };
         }
+        if !admitted.refusing.is_empty() {
+            self.store_message(&admitted.taking, message, body_bytes)?;
+            return Ok(Published::Refused);
+        }
         let published = self.store_message(&admitted.taking, message, body_bytes)?;
-        Ok(if admitted.refusing.is_empty() { published } else { Published::Refused })
+        let is_repeated = message.persistent && admitted.taking.len() < queues.len();
+        Ok(if is_repeated && published == Published::Done { self.repeated() } else { published })
+    }
+
+    /// What became of a persistent message that is there already: it survives when the one that it
+    /// repeats does, which was stored some time before.
+    pub fn repeated(&self) -> Published {
+        Published::DurableAt(self.store.end())
     }
 
     /// Writes a piece of a large body to the log as it arrives. A write that fails is the end

@@ -230,7 +230,9 @@ impl Session {
         let list = Properties::new(properties).list()?;
         let (subject, channel) = self.parts(number);
         let resolved = resolve(broker, subject, channel, &publish, &list)?;
-        if list.headers.is_some() && broker.is_repeated(subject.vhost, publish.exchange, &list) {
+        let repeated =
+            list.headers.is_some() && broker.is_repeated(subject.vhost, publish.exchange, &list);
+        if repeated {
             channel.route.fresh().clear();
         }
         let message = Message {
@@ -252,7 +254,8 @@ impl Session {
             self.send_return(broker, number, &message);
             self.note_outbox(broker);
         }
-        let (from, channel) = (self.key, self.channel_at(number));
+        let from = self.key;
+        let channel = self.channel_at(number);
         let queues = channel.route.queues();
         let passes = resolved.properties.is_none() && !blind::is_blind(properties);
         let passing = arrived.passing().filter(|_| passes);
@@ -261,9 +264,12 @@ impl Session {
                 && !broker.needs_durability(queues, message.persistent)
                 && broker.hand_over(from, queues, passing, handed)
         });
-        let published = match is_handed {
-            true => Published::Done,
-            false => broker.enqueue(queues, &message).map_err(no_room)?,
+        let published = if repeated && message.persistent {
+            broker.repeated()
+        } else if is_handed {
+            Published::Done
+        } else {
+            broker.enqueue(queues, &message).map_err(no_room)?
         };
         if let Mode::Confirm(confirms) = &mut channel.mode {
             match confirms.note(published) {

@@ -216,7 +216,7 @@ impl Twin {
                 let Mode::Confirm { waiting, .. } = &mut self.channel(at).mode else {
                     unreachable!()
                 };
-                let needs = waiting.remove(&sequence).flatten();
+                let needs = waiting.remove(&sequence).and_then(|(needs, _)| needs);
                 let early = needs.is_some_and(|stamp| stamp >= durable);
                 assert!(!early, "publish {sequence} is confirmed before it is on disk");
             }
@@ -229,7 +229,8 @@ impl Twin {
             for (number, channel) in &connection.channels {
                 if let Mode::Confirm { waiting, .. } = &channel.mode {
                     let first = waiting.iter().next();
-                    let overdue = first.filter(|(_, needs)| needs.is_none_or(|s| s < self.durable));
+                    let overdue =
+                        first.filter(|(_, (_, until))| until.is_none_or(|s| s < self.durable));
                     assert!(
                         overdue.is_none(),
                         "connection {conn}, channel {number}: {overdue:?} was not confirmed"

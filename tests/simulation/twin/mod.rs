@@ -163,8 +163,9 @@ pub enum Mode {
     Plain,
     Confirm {
         last: u64,
-        /// What each unconfirmed publish waits for: the stamp that has to be durable.
-        waiting: BTreeMap<u64, Option<u64>>,
+        /// What each unconfirmed publish waits for: a stamp that has to be durable, and one with
+        /// which it waits no longer.
+        waiting: BTreeMap<u64, (Option<u64>, Option<u64>)>,
     },
     Transaction {
         publishes: Vec<transactions::Pending>,

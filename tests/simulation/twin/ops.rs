@@ -139,9 +139,10 @@ impl Twin {
             return;
         }
         let delay = self.delay_of(publish);
+        let repeated = delay.is_none() && self.is_repeated(publish);
         let queues = match delay {
             Some(_) => Vec::new(),
-            None if self.is_repeated(publish) => Vec::new(),
+            None if repeated => Vec::new(),
             None => self.route_publish(publish),
         };
         if let Mode::Transaction { publishes, .. } = &mut self.channel(at).mode {
@@ -155,6 +156,10 @@ impl Twin {
         let held = persistent && delay.is_some();
         let new = self.taking(&queues, publish);
         let needs = (held || self.is_logged(&new, persistent)).then_some(self.stamp);
+        // What is there already is confirmed no sooner than the message that it repeats, which may
+        // be on disk since long ago.
+        let repeated = repeated || queues.iter().any(|q| self.holds_name(*q, &publish.props));
+        let until = needs.or((persistent && repeated).then_some(self.stamp));
         let refused = match delay {
             Some(delay) => {
                 self.hold_back(publish, delay);
@@ -168,7 +173,7 @@ impl Twin {
         *last += 1;
         let delivery_tag = *last;
         if !refused {
-            waiting.insert(delivery_tag, needs);
+            waiting.insert(delivery_tag, (needs, until));
             return;
         }
         let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
