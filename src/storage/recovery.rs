@@ -290,6 +290,8 @@ fn add(
     if end.is_none() {
         raise_deliveries(&mut segment);
         if ended.is_none() && (has_records || in_use) && !segment.damaged {
+            let (path, end) = (segment.file.path.display(), segment.end);
+            log::info!("{path} ends at byte {end}: the last stop was not an orderly one");
             write_end(&mut segment)?;
         }
     }
