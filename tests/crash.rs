@@ -86,9 +86,11 @@ fn begin_in_vain(path: &Path, segment_bytes: u32, random: &mut Random) {
 
 #[test]
 fn nothing_is_lost_when_the_broker_is_killed_with_small_segments() {
-    let killed_while_moving = go_through(1, 256 << 10);
+    // When a kill comes is a matter of chance: until one came in the middle of compaction.
+    let mut seeds = (0..10).map(|n| 1 + 1000 * n);
     let is_short = number("LEVERET_CRASH_ROUNDS").is_some();
-    assert!(killed_while_moving > 0 || is_short, "compaction was never cut short");
+    let was_cut_short = seeds.any(|seed| go_through(seed, 256 << 10) > 0 || is_short);
+    assert!(was_cut_short, "compaction was never cut short");
 }
 
 #[test]
