@@ -1,5 +1,7 @@
 //! How does a transaction take effect, whole or not at all?
 
+use std::collections::HashSet;
+
 use crate::broker::Broker;
 use crate::broker::admission::{Admitted, Together};
 use crate::broker::key::QueueKey;
@@ -52,29 +54,48 @@ impl Broker {
     ) -> Result<Committed, AppendError> {
         let mut together = Together::default();
         let mut admitted = Vec::with_capacity(messages.len());
-        for TransactionMessage { queues, message } in messages {
+        // Somebody else, or an earlier message, may have brought its name in the meantime.
+        let mut names = HashSet::new();
+        let (mut new, mut any_known) = (Vec::with_capacity(messages.len()), false);
+        for one in messages {
+            let name = one.message.name;
+            if name.is_none_or(|name| !self.is_known(name) && names.insert(name.identity())) {
+                new.push(one);
+            } else {
+                any_known |= one.message.persistent;
+            }
+        }
+        let messages = new;
+        for TransactionMessage { queues, message } in &messages {
             let body_bytes = self.body_bytes(&message.body);
             let one = self.admit(queues, message.properties, body_bytes, &mut together);
             let letters = self.letters_of_refused(&one, message, body_bytes, &mut together);
             admitted.push((one, letters));
         }
         let mut planned = Vec::with_capacity(messages.len());
+        let mut unstored = Vec::new();
         for (TransactionMessage { message, .. }, (one, letters)) in messages.iter().zip(&admitted) {
             let copies = letters.iter().map(|copy| (copy.message(message), &copy.queues));
-            for (message, queues) in copies.chain([(*message, &one.taking)]) {
+            // One that is refused may be sent again.
+            let name = message.name.filter(|_| one.refusing.is_empty());
+            let own = Message { name, ..*message };
+            for (message, queues) in copies.chain([(own, &one.taking)]) {
                 let ids = self.ids_of(message.delay, queues);
                 if !ids.is_empty() {
                     planned.push(Planned { message, queues, ids });
+                } else if let Some(name) = message.name {
+                    unstored.push(name);
                 }
             }
         }
         // A message that is there already survives when the one that it repeats does.
-        let is_repeat = |(m, (one, _)): (&TransactionMessage<'_>, &(Admitted, Vec<_>))| {
+        let is_repeat = |(m, (one, _)): (&&TransactionMessage<'_>, &(Admitted, Vec<_>))| {
             let asked = one.taking.len() + one.refusing.len();
             m.message.persistent && m.message.delay.is_none() && asked < m.queues.len()
         };
-        let repeats = messages.iter().zip(&admitted).any(is_repeat);
+        let repeats = any_known || messages.iter().zip(&admitted).any(is_repeat);
         let position = self.commit_planned(&planned, settled)?;
+        unstored.into_iter().for_each(|name| self.remember_name(name, false));
         let position = position.or_else(|| repeats.then(|| self.store.end()));
         let refused = admitted.iter().any(|(one, _)| !one.refusing.is_empty());
         Ok(Committed { position, refused })
@@ -95,6 +116,10 @@ impl Broker {
         let names: Vec<_> =
             logged.iter().map(|held| self.name_held(held.queue, held.entry)).collect();
         let (appended, position) = self.append_planned(planned, durable, &logged)?;
+        for name in planned.iter().filter_map(|planned| planned.message.name) {
+            let is_defined = durable && self.definition_of_name(name).is_some();
+            self.remember_name(name, is_defined);
+        }
         for (Planned { message, queues, .. }, appended) in planned.iter().zip(&appended) {
             match message.delay {
                 Some(delay) => self.hold_stored(delay, appended),
@@ -120,10 +145,17 @@ impl Broker {
         durable: bool,
         logged: &[&Held],
     ) -> Result<(Vec<Appended>, Option<LogPos>), AppendError> {
+        let definitions: Vec<_> = planned
+            .iter()
+            .map(|planned| self.definition_of_name(planned.message.name.filter(|_| durable)?))
+            .collect();
         let publications: Vec<_> = planned
             .iter()
-            .map(|Planned { message, ids, .. }| {
+            .zip(&definitions)
+            .map(|(Planned { message, ids, .. }, definition)| {
                 let mut publication = publication(message, ids, durable, self.clock_ms);
+                let defines = definition.as_ref();
+                publication.defines = defines.map(|(key, t)| (&key[..], t.table().as_bytes()));
                 if let Some(delay) = message.delay {
                     publication.expiry_ms = self.due_ms(delay);
                 }
@@ -193,6 +225,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             delay: None,
+            name: None,
         }
     }
 

@@ -82,7 +82,7 @@ impl Broker {
             Compaction::Busy | Compaction::Waiting => true,
         };
         // What is settled soon need not be moved.
-        if !is_due || !self.discarded.is_empty() {
+        if !is_due || !self.discarding.lines.is_empty() {
             return;
         }
         self.compactor.look_at_ms = self.clock_ms + LOOK_EVERY_MS;
@@ -124,7 +124,7 @@ impl Broker {
     pub(super) fn next_compaction_ms(&self) -> Option<u64> {
         let may_be = self.compactor.state == Compaction::Idle
             && self.store.may_need_compaction()
-            && !self.definitions.may_lack_some();
+            && self.store.report().damaged.is_empty();
         may_be.then_some(self.compactor.look_at_ms)
     }
 
@@ -209,6 +209,7 @@ mod tests {
                 priority,
                 ttl_ms,
                 delay: None,
+                name: None,
             };
             self.broker.enqueue(queues, &message).unwrap();
         }

@@ -68,15 +68,25 @@ impl Broker {
     /// Moves dying messages to their dead-letter exchanges, a bounded number a turn.
     pub fn bury(&mut self) {
         for _ in 0..BURIED_PER_TURN_MAX {
+            if self.waits_for_room {
+                return;
+            }
             let Some(mut dying) = self.dying.pop_front() else {
                 return;
             };
             let Dying { queue_id, entry, slot, .. } = dying;
             (dying.entry, dying.slot) = self.moved.take(queue_id, entry, slot);
-            if let Err(error) = self.bury_one(&dying) {
-                log::warn!("queue '{}': dead-lettering waits: {error}", dying.queue);
-                self.dying.push_front(dying);
-                return;
+            match self.bury_one(&dying) {
+                Ok(()) => {}
+                Err(AppendError::TooLarge) => {
+                    log::warn!("queue '{}': a dead letter is too large, it goes", dying.queue);
+                    self.store.settle(dying.entry.at, dying.slot);
+                }
+                Err(error @ AppendError::Full) => {
+                    self.wait_for_room("dead letters wait", error);
+                    self.dying.push_front(dying);
+                    return;
+                }
             }
         }
     }

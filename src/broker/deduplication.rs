@@ -4,14 +4,14 @@
 //! `x-message-deduplication` remembers the names of the last messages (`x-cache-size`, for
 //! `x-cache-ttl` milliseconds) and routes each once; a queue with the argument
 //! `x-message-deduplication` takes a message only while no other of its name is in it. What a
-//! durable exchange remembers is kept with the definitions; what a queue holds tells its own
-//! names.
+//! durable exchange remembers is a definition that is stored in the record of the message that
+//! took the name; what a queue holds tells its own names.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, Table, Value};
+use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, Table, TableBuf, Value};
 use crate::broker::Broker;
-use crate::broker::key::{QueueKey, VhostKey};
+use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
 use crate::storage::{Entry, MessageId};
 
 /// The names that an exchange remembers.
@@ -28,16 +28,6 @@ pub struct Cache {
 
 /// The names of the messages in one queue, and who has them.
 pub type Names = HashMap<Box<[u8]>, MessageId>;
-
-/// What became of a name that an exchange saw.
-#[derive(Debug, PartialEq, Eq)]
-enum Seen {
-    /// It is remembered already.
-    Before,
-    /// It is remembered from now on; names that had to go for it, its own old one too, so that
-    /// they are stored in their order.
-    Now(Vec<Box<[u8]>>),
-}
 
 impl Cache {
     /// The cache that an exchange's arguments ask for; 406 without a sensible `x-cache-size`.
@@ -74,14 +64,21 @@ impl Cache {
         }
     }
 
-    fn see(&mut self, name: &[u8], ttl_ms: Option<u64>, now_ms: u64) -> Seen {
-        if self.until.get(name).is_some_and(|&until| now_ms < until) {
-            return Seen::Before;
-        }
+    /// Whether a name is remembered.
+    fn has(&self, name: &[u8], now_ms: u64) -> bool {
+        self.until.get(name).is_some_and(|&until| now_ms < until)
+    }
+
+    /// When a name that is remembered now is forgotten.
+    fn until_ms(&self, ttl_ms: Option<u64>, now_ms: u64) -> u64 {
+        ttl_ms.or(self.ttl_ms).map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl))
+    }
+
+    /// Remembers a name as the newest; says which had to go for it.
+    fn remember(&mut self, name: &[u8], until_ms: u64) -> Vec<Box<[u8]>> {
         let mut gone = Vec::new();
         if self.until.remove(name).is_some() {
             self.order.retain(|other| **other != *name);
-            gone.push(name.into());
         }
         while self.order.len() >= self.size
             && let Some(oldest) = self.order.pop_front()
@@ -89,44 +86,93 @@ impl Cache {
             self.until.remove(&oldest);
             gone.push(oldest);
         }
-        let ttl_ms = ttl_ms.or(self.ttl_ms);
-        let until_ms = ttl_ms.map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl));
         self.until.insert(name.into(), until_ms);
         self.order.push_back(name.into());
-        Seen::Now(gone)
+        gone
+    }
+}
+
+/// What an exchange has to say of a message's name.
+#[derive(Debug)]
+pub enum Sighting {
+    /// The exchange does not look at names, or the message has none.
+    Nameless,
+    /// It has routed a message of this name already.
+    Repeated,
+    /// The name is new; it is remembered once the message is stored.
+    New(NewName),
+}
+
+/// A name that an exchange has not seen.
+#[derive(Debug, Clone)]
+pub struct NewName {
+    exchange: ExchangeKey,
+    name: Box<[u8]>,
+    until_ms: u64,
+}
+
+impl NewName {
+    /// What two messages of one name at one exchange have in common.
+    pub(super) fn identity(&self) -> (ExchangeKey, &[u8]) {
+        (self.exchange, &self.name)
     }
 }
 
 impl Broker {
-    /// Whether an exchange has routed a message of this name already; if not, it remembers it.
-    pub fn is_repeated(
-        &mut self,
+    /// Whether an exchange has routed a message of this name already. A new name is not remembered
+    /// before its message is stored: one that is refused or rolled back may come again.
+    pub fn look_for_name(
+        &self,
         vhost: VhostKey,
         exchange: &[u8],
         properties: &PropertyList<'_>,
-    ) -> bool {
+    ) -> Sighting {
         let Some(key) = self.exchange_named(vhost, exchange) else {
-            return false;
+            return Sighting::Nameless;
         };
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return false;
+        let cache = self.exchanges.get(key).and_then(|exchange| exchange.cache.as_ref());
+        let Some((cache, name)) = cache.zip(name_in(properties)) else {
+            return Sighting::Nameless;
+        };
+        if cache.has(&name, self.clock_ms) {
+            return Sighting::Repeated;
+        }
+        let ttl = properties.headers.and_then(|headers| headers.find(b"x-cache-ttl"));
+        let until_ms = cache.until_ms(ttl.and_then(natural), self.clock_ms);
+        Sighting::New(NewName { exchange: key, name, until_ms })
+    }
+
+    /// Whether a name was remembered since it was found to be new.
+    pub(super) fn is_known(&self, new: &NewName) -> bool {
+        let cache = self.exchanges.get(new.exchange).and_then(|exchange| exchange.cache.as_ref());
+        cache.is_some_and(|cache| cache.has(&new.name, self.clock_ms))
+    }
+
+    /// The definition that makes a new name last: with a message that is stored, or by itself.
+    pub(super) fn definition_of_name(&self, new: &NewName) -> Option<(Vec<u8>, TableBuf)> {
+        let exchange = self.exchanges.get(new.exchange)?;
+        exchange.durable.then(|| self.seen_definition(new.exchange, &new.name, new.until_ms))?
+    }
+
+    /// The message of a new name was stored, or it needed not be: the exchange remembers the name
+    /// from now on. `is_defined`: its definition went with the message.
+    pub(super) fn remember_name(&mut self, new: &NewName, is_defined: bool) {
+        let definition = if is_defined { None } else { self.definition_of_name(new) };
+        let Some(exchange) = self.exchanges.get_mut(new.exchange) else {
+            return;
         };
         let Some(cache) = &mut exchange.cache else {
-            return false;
+            return;
         };
-        let Some(name) = name_in(properties) else {
-            return false;
-        };
-        let ttl = properties.headers.and_then(|headers| headers.find(b"x-cache-ttl"));
-        match cache.see(&name, ttl.and_then(natural), self.clock_ms) {
-            Seen::Before => true,
-            Seen::Now(gone) => {
-                let until_ms = cache.until.get(&name).copied().unwrap_or(u64::MAX);
-                if exchange.durable {
-                    self.keep_seen(key, &name, until_ms, &gone);
-                }
-                false
-            }
+        let durable = exchange.durable;
+        let gone = cache.remember(&new.name, new.until_ms);
+        if let Some((key, payload)) = definition {
+            // As a new one: names are told at start in the order in which they were seen.
+            self.store.undefine(&key);
+            self.store.define(&key, payload.table().as_bytes());
+        }
+        for name in gone.iter().filter(|_| durable) {
+            self.forget_one_seen(new.exchange, name);
         }
     }
 
@@ -192,7 +238,6 @@ fn natural(value: Value<'_>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amqp::TableBuf;
     use crate::broker::exchanges::ExchangeDeclare;
     use crate::broker::testing::{NOW_MS, declare, open, publish_with, subject};
 
@@ -205,25 +250,48 @@ mod tests {
         Cache::of(arguments.table()).unwrap()
     }
 
+    /// What had to go for a name that is new; `None`: it is not.
+    fn see(
+        cache: &mut Cache,
+        name: &[u8],
+        ttl_ms: Option<u64>,
+        now_ms: u64,
+    ) -> Option<Vec<Box<[u8]>>> {
+        let until_ms = cache.until_ms(ttl_ms, now_ms);
+        (!cache.has(name, now_ms)).then(|| cache.remember(name, until_ms))
+    }
+
+    fn is_repeated(broker: &mut Broker, properties: &PropertyList<'_>) -> bool {
+        let vhost = broker.vhost_named(b"/").unwrap();
+        match broker.look_for_name(vhost, b"once", properties) {
+            Sighting::Nameless => panic!("it has a name"),
+            Sighting::Repeated => true,
+            Sighting::New(new) => {
+                broker.remember_name(&new, false);
+                false
+            }
+        }
+    }
+
     #[test]
     fn a_name_is_new_once_and_the_oldest_goes_when_there_is_no_room() {
         let mut cache = cache(2, None);
-        assert_eq!(cache.see(b"a", None, 0), Seen::Now(vec![]));
-        assert_eq!(cache.see(b"a", None, 1), Seen::Before);
-        assert_eq!(cache.see(b"b", None, 2), Seen::Now(vec![]));
-        assert_eq!(cache.see(b"c", None, 3), Seen::Now(vec![b"a"[..].into()]));
-        assert_eq!(cache.see(b"b", None, 4), Seen::Before);
-        assert_eq!(cache.see(b"a", None, 5), Seen::Now(vec![b"b"[..].into()]));
+        assert_eq!(see(&mut cache, b"a", None, 0), Some(vec![]));
+        assert_eq!(see(&mut cache, b"a", None, 1), None);
+        assert_eq!(see(&mut cache, b"b", None, 2), Some(vec![]));
+        assert_eq!(see(&mut cache, b"c", None, 3), Some(vec![b"a"[..].into()]));
+        assert_eq!(see(&mut cache, b"b", None, 4), None);
+        assert_eq!(see(&mut cache, b"a", None, 5), Some(vec![b"b"[..].into()]));
     }
 
     #[test]
     fn a_name_is_forgotten_when_its_time_is_over_and_a_message_may_say_when() {
         let mut cache = cache(9, Some(100));
-        assert_eq!(cache.see(b"a", None, 0), Seen::Now(vec![]));
-        assert_eq!(cache.see(b"a", None, 99), Seen::Before);
-        assert_eq!(cache.see(b"a", None, 100), Seen::Now(vec![b"a"[..].into()]));
-        assert_eq!(cache.see(b"b", Some(5), 100), Seen::Now(vec![]));
-        assert_eq!(cache.see(b"b", None, 105), Seen::Now(vec![b"b"[..].into()]));
+        assert_eq!(see(&mut cache, b"a", None, 0), Some(vec![]));
+        assert_eq!(see(&mut cache, b"a", None, 99), None);
+        assert_eq!(see(&mut cache, b"a", None, 100), Some(vec![]));
+        assert_eq!(see(&mut cache, b"b", Some(5), 100), Some(vec![]));
+        assert_eq!(see(&mut cache, b"b", None, 105), Some(vec![]));
     }
 
     #[test]
@@ -286,16 +354,14 @@ mod tests {
         broker.declare_exchange(&subject(&broker), &request).unwrap();
         let headers = named("a");
         let list = PropertyList { headers: Some(headers.table()), ..PropertyList::default() };
-        let vhost = broker.vhost_named(b"/").unwrap();
-        assert!(!broker.is_repeated(vhost, b"once", &list));
-        assert!(broker.is_repeated(vhost, b"once", &list));
+        assert!(!is_repeated(&mut broker, &list));
+        assert!(is_repeated(&mut broker, &list));
         broker.close().unwrap();
         let mut broker = open(directory.path());
-        let vhost = broker.vhost_named(b"/").unwrap();
-        assert!(broker.is_repeated(vhost, b"once", &list));
+        assert!(is_repeated(&mut broker, &list));
         broker.delete_exchange(&subject(&broker), b"once", false).unwrap();
         broker.declare_exchange(&subject(&broker), &request).unwrap();
-        assert!(!broker.is_repeated(vhost, b"once", &list), "a new exchange remembers nothing");
+        assert!(!is_repeated(&mut broker, &list), "a new exchange remembers nothing");
     }
 
     /// A name that was seen anew kept its old place in the definitions: after a restart it had to
@@ -320,8 +386,7 @@ mod tests {
             let mut headers = named(name);
             headers.put_i64(b"x-cache-ttl", ttl_ms);
             let list = PropertyList { headers: Some(headers.table()), ..PropertyList::default() };
-            let vhost = broker.vhost_named(b"/").unwrap();
-            broker.is_repeated(vhost, b"once", &list)
+            is_repeated(broker, &list)
         };
         assert!(!is_repeated(&mut broker, "a", 5));
         assert!(!is_repeated(&mut broker, "b", 10_000));

@@ -1,7 +1,6 @@
 //! How are vhosts, users, exchanges, queues and bindings kept on disk, and found again?
 //!
-//! Each is an entry of the definitions' log: a key that names it and a field table with what
-//! it is. A key is a kind octet and short strings, each behind its length.
+//! Each is a definition of the log: a key that names it and a field table with what it is. A key is a kind octet and short strings, each behind its length.
 
 use log::warn;
 
@@ -67,26 +66,26 @@ impl Broker {
             return key;
         }
         let key = self.insert_vhost(name);
-        self.definitions.put(&key_of(Kind::Vhost, &[name]), TableBuf::new().table().as_bytes());
+        self.store.define(&key_of(Kind::Vhost, &[name]), TableBuf::new().table().as_bytes());
         key
     }
 
     /// Stores a user, new or changed.
     pub fn put_user(&mut self, user: User) {
         let payload = user.encode();
-        self.definitions.put(&key_of(Kind::User, &[&user.name]), payload.table().as_bytes());
+        self.store.define(&key_of(Kind::User, &[&user.name]), payload.table().as_bytes());
         self.users.put(user);
         self.topology_changed();
     }
 
     pub(super) fn keep_policy(&mut self, policy: &Policy) {
         let key = policy_key(&policy.vhost, policy.operator, &policy.name);
-        self.definitions.put(&key, policy.encode().table().as_bytes());
+        self.store.define(&key, policy.encode().table().as_bytes());
     }
 
     pub(super) fn forget_policy(&mut self, vhost: VhostKey, operator: bool, name: &Name) {
         let vhost = self.vhost_name(vhost);
-        self.definitions.delete(&policy_key(&vhost, operator, name));
+        self.store.undefine(&policy_key(&vhost, operator, name));
     }
 
     pub(super) fn keep_exchange(&mut self, key: ExchangeKey) {
@@ -99,17 +98,17 @@ impl Broker {
         payload.put_bool(b"auto_delete", exchange.auto_delete);
         payload.put_bool(b"internal", exchange.internal);
         if let Some(id) = exchange.delay_id {
-            payload.put_i64(b"delay_id", i64::from(id.0));
+            payload.put_i64(b"delay_id", id_on_disk(id));
         }
         payload.put(b"arguments", Value::Table(arguments));
         let vhost = self.vhost_name(exchange.vhost);
         let key = key_of(Kind::Exchange, &[&vhost, &exchange.name]);
-        self.definitions.put(&key, payload.table().as_bytes());
+        self.store.define(&key, payload.table().as_bytes());
     }
 
     pub(super) fn forget_exchange(&mut self, vhost: VhostKey, name: &Name) {
         let vhost = self.vhost_name(vhost);
-        self.definitions.delete(&key_of(Kind::Exchange, &[&vhost, name]));
+        self.store.undefine(&key_of(Kind::Exchange, &[&vhost, name]));
     }
 
     pub(super) fn keep_queue(&mut self, key: QueueKey) {
@@ -118,7 +117,7 @@ impl Broker {
         };
         let arguments = Table::new(&queue.declaration.arguments).unwrap_or(Table::EMPTY);
         let mut payload = TableBuf::new();
-        payload.put_i64(b"id", i64::from(queue.id.0));
+        payload.put_i64(b"id", id_on_disk(queue.id));
         payload.put_bool(b"auto_delete", queue.declaration.auto_delete);
         payload.put(b"arguments", Value::Table(arguments));
         if let Some(stream) = &queue.stream {
@@ -126,45 +125,44 @@ impl Broker {
         }
         let vhost = self.vhost_name(queue.vhost);
         let key = key_of(Kind::Queue, &[&vhost, &queue.name]);
-        self.definitions.put(&key, payload.table().as_bytes());
+        self.store.define(&key, payload.table().as_bytes());
     }
 
     pub(super) fn forget_queue(&mut self, vhost: VhostKey, name: &Name) {
         let vhost = self.vhost_name(vhost);
-        self.definitions.delete(&key_of(Kind::Queue, &[&vhost, name]));
+        self.store.undefine(&key_of(Kind::Queue, &[&vhost, name]));
     }
 
     pub(super) fn keep_binding(&mut self, vhost: VhostKey, binding: &Binding) {
         if let Some(key) = self.binding_key(vhost, binding) {
             let mut payload = TableBuf::new();
             payload.put(b"arguments", Value::Table(binding.table()));
-            self.definitions.put(&key, payload.table().as_bytes());
+            self.store.define(&key, payload.table().as_bytes());
         }
     }
 
     pub(super) fn forget_binding(&mut self, vhost: VhostKey, binding: &Binding) {
         if let Some(key) = self.binding_key(vhost, binding) {
-            self.definitions.delete(&key);
+            self.store.undefine(&key);
         }
     }
 
-    /// A durable exchange remembers a message's name, and forgets others for it.
-    pub(super) fn keep_seen(
-        &mut self,
+    /// The definition of a deduplication key that a durable exchange remembers: key and payload.
+    pub(super) fn seen_definition(
+        &self,
         exchange: ExchangeKey,
         name: &[u8],
         until_ms: u64,
-        gone: &[Box<[u8]>],
-    ) {
-        for gone in gone {
-            if let Some(key) = self.seen_key(exchange, gone) {
-                self.definitions.delete(&key);
-            }
-        }
+    ) -> Option<(Vec<u8>, TableBuf)> {
+        let mut payload = TableBuf::new();
+        payload.put(b"until", Value::Timestamp(until_ms));
+        Some((self.seen_key(exchange, name)?, payload))
+    }
+
+    /// A durable exchange forgets a deduplication key.
+    pub(super) fn forget_one_seen(&mut self, exchange: ExchangeKey, name: &[u8]) {
         if let Some(key) = self.seen_key(exchange, name) {
-            let mut payload = TableBuf::new();
-            payload.put(b"until", Value::Timestamp(until_ms));
-            self.definitions.put(&key, payload.table().as_bytes());
+            self.store.undefine(&key);
         }
     }
 
@@ -174,9 +172,7 @@ impl Broker {
         let names: Vec<Box<[u8]>> =
             cache.map(|cache| cache.names().cloned().collect()).unwrap_or_default();
         for name in names {
-            if let Some(key) = self.seen_key(exchange, &name) {
-                self.definitions.delete(&key);
-            }
+            self.forget_one_seen(exchange, &name);
         }
     }
 
@@ -264,10 +260,7 @@ impl Broker {
         let cache =
             (kind == ExchangeKind::Deduplication).then(|| Cache::of(arguments)).transpose().ok()?;
         let delay_id = payload.find(b"delay_id").and_then(|id| id.integer());
-        let delay_id = delay_id.and_then(|id| u32::try_from(id).ok()).map(QueueId);
-        if let Some(id) = delay_id {
-            self.store.note_queue_id(id);
-        }
+        let delay_id = delay_id.and_then(|id| u64::try_from(id).ok()).map(QueueId);
         self.create_exchange(Exchange {
             name: Name::from(name),
             vhost,
@@ -285,8 +278,7 @@ impl Broker {
     }
 
     fn restore_queue(&mut self, vhost: VhostKey, name: &[u8], payload: Table<'_>) -> Option<()> {
-        let id = QueueId(u32::try_from(payload.find(b"id")?.integer()?).ok()?);
-        self.store.note_queue_id(id);
+        let id = QueueId(u64::try_from(payload.find(b"id")?.integer()?).ok()?);
         let declaration = Declaration {
             durable: true,
             owner: None,
@@ -346,6 +338,10 @@ struct BindingEnds<'a> {
     vhost: VhostKey,
     source: ExchangeKey,
     destination: Destination,
+}
+
+fn id_on_disk(id: QueueId) -> i64 {
+    i64::try_from(id.0).expect("counted up from 1")
 }
 
 fn warn_of_unusable(key: &[u8]) {

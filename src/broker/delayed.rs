@@ -62,11 +62,14 @@ impl Broker {
     ) -> Result<Published, AppendError> {
         let ids = self.ids_of(Some(delay), &[]);
         if ids.is_empty() {
+            if let Some(name) = message.name {
+                self.remember_name(name, false);
+            }
             return Ok(Published::Done);
         }
         let mut held = publication(message, &ids, message.persistent, self.clock_ms);
         held.expiry_ms = self.due_ms(delay);
-        let appended = self.store.append(&held)?;
+        let appended = self.append_named(&held, message.name)?;
         self.hold_stored(delay, &appended);
         Ok(match message.persistent {
             true => Published::DurableAt(appended.position),
@@ -113,12 +116,16 @@ impl Broker {
 
     /// When the next message is due, in ms since 1970.
     pub(super) fn next_delayed_ms(&self) -> Option<u64> {
-        self.delayed.peek().map(|Reverse(held)| held.due_ms)
+        let next = self.delayed.peek().filter(|_| !self.waits_for_room);
+        next.map(|Reverse(held)| held.due_ms)
     }
 
     /// Routes the messages that are due.
     pub fn release_delayed(&mut self) {
         for _ in 0..RELEASED_PER_TURN_MAX {
+            if self.waits_for_room {
+                return;
+            }
             let Some(&Reverse(mut held)) = self.delayed.peek() else {
                 return;
             };
@@ -127,10 +134,17 @@ impl Broker {
             }
             self.delayed.pop();
             held.follow(&mut self.moved);
-            if let Err(error) = self.release_one(&held) {
-                log::warn!("a delayed message waits: {error}");
-                self.delayed.push(Reverse(held));
-                return;
+            match self.release_one(&held) {
+                Ok(()) => {}
+                Err(AppendError::TooLarge) => {
+                    log::warn!("a delayed message is too large, it goes");
+                    self.store.settle(held.at, held.slot);
+                }
+                Err(error @ AppendError::Full) => {
+                    self.wait_for_room("delayed messages wait", error);
+                    self.delayed.push(Reverse(held));
+                    return;
+                }
             }
         }
     }
@@ -219,6 +233,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             delay: broker.delay_of(exchange, &list),
+            name: None,
         };
         let published = broker.enqueue(&[], &message).unwrap();
         assert!(matches!(published, Published::DurableAt(_)), "a confirm waits for the disk");

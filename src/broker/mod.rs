@@ -65,8 +65,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use crate::amqp::Name;
-pub use crate::storage::{AppendError, Body, LogPos, ParkedBody, Record, RecordRef};
-use crate::storage::{DefinitionsLog, QueueId, ScratchPool, Store};
+pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef};
+use crate::storage::{QueueId, ScratchPool, Store};
 
 pub use access::Subject;
 pub use commit::{Committed, TransactionMessage};
@@ -85,17 +85,14 @@ pub use user::{Access, User, Users};
 pub use vhost::Vhost;
 
 use key::Arena;
-use ready::Ready;
 
 /// Publishers are held back while the log has room for less than this.
 const ROOM_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
 /// Everything that the node knows, in one place, owned by the loop.
 pub struct Broker {
-    /// The message log; the turn writes it out and syncs it.
+    /// The log of messages and definitions; the turn writes it out and syncs it.
     pub store: Store,
-    /// The definitions' log; the turn writes it out and syncs it.
-    pub definitions: DefinitionsLog,
     vhosts: Arena<VhostKey, Vhost>,
     vhost_names: HashMap<Name, VhostKey>,
     exchanges: Arena<ExchangeKey, Exchange>,
@@ -132,9 +129,10 @@ pub struct Broker {
     /// Messages that were moved and stand in no queue's line.
     moved: compaction::Moved,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
-    discarded: VecDeque<(QueueId, Ready)>,
-    /// What streams dropped, settled once the definitions are durable up to a position.
-    retired: VecDeque<stream::Retired>,
+    discarding: settle::Discarding,
+    /// What moves by itself found no room in the log; whether the operator was told of it.
+    waits_for_room: bool,
+    warned_of_waiting: bool,
     /// How many of the queues are streams.
     streams: usize,
     /// Scratch lists, kept for their memory.
@@ -193,20 +191,42 @@ impl Broker {
         !self.publishers_wait && !self.store.is_short_of_room(ROOM_BYTES_MIN)
     }
 
+    /// Whether the message log takes so many bytes at once; if not, it makes room for them.
+    pub fn has_room_for(&mut self, bytes: u64) -> bool {
+        let has_room = bytes <= self.store.room_bytes(true) / 2 || bytes < ROOM_BYTES_MIN / 2;
+        if !has_room {
+            self.store.want_room(2 * bytes);
+        }
+        has_room
+    }
+
     /// Publishers have to wait for memory or disk (`true`), or not any more.
     pub fn hold_publishers(&mut self, wait: bool) {
         self.publishers_wait = wait;
     }
 
+    /// What moves by itself found no room: it waits until there may be some.
+    fn wait_for_room(&mut self, what: &str, error: AppendError) {
+        self.waits_for_room = true;
+        if !std::mem::replace(&mut self.warned_of_waiting, true) {
+            log::warn!("{what} in their queues until the log has room: {error}");
+        }
+    }
+
+    /// The log may have room again: what waits for it tries.
+    pub fn room_changed(&mut self) {
+        self.waits_for_room = false;
+        self.warned_of_waiting &= self.store.is_disk_full();
+    }
+
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
         !self.dirty.is_empty()
-            || !self.discarded.is_empty()
-            || !self.dying.is_empty()
+            || !self.discarding.lines.is_empty()
+            || (!self.dying.is_empty() && !self.waits_for_room)
             || !self.effects.is_empty()
-            || self.has_retired()
             || self.is_compacting()
-            || self.definitions.appended() > self.definitions.written()
+            || self.store.has_unwritten()
     }
 
     /// A queue, if it is still there.

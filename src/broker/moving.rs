@@ -62,6 +62,7 @@ impl Broker {
             deliveries: 0,
             queues: &ids,
             replaces,
+            defines: None,
         })?;
         if replaces.is_none() {
             self.store.settle(entry.at, slot);

@@ -11,8 +11,9 @@ use crate::broker::compaction::{Compactor, Moved};
 use crate::broker::deduplication::name_in;
 use crate::broker::expiry::priority_in;
 use crate::broker::key::{Arena, ExchangeKey, QueueKey};
+use crate::broker::settle::Discarding;
 use crate::broker::{Broker, Users};
-use crate::storage::{DefinitionsLog, QueueId, ScratchPool, StorageError, Store, StoreOptions};
+use crate::storage::{QueueId, ScratchPool, StorageError, Store, StoreOptions};
 
 /// What was found at start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +27,7 @@ pub struct Found {
 }
 
 impl Broker {
-    /// Reads the definitions and the message log of a data directory.
+    /// Reads the log of a data directory.
     ///
     /// # Errors
     /// The directory cannot be used; what is damaged in it is an entry in the log, no error.
@@ -35,14 +36,12 @@ impl Broker {
             let path = path.to_path_buf();
             move |source: io::Error| StorageError::Io { doing, path, source }
         };
-        let (definitions, entries) = DefinitionsLog::open(directory)
-            .map_err(wrap("reading the definitions in", directory))?;
+        let mut store = Store::open(options)?;
+        let definitions = store.take_definitions();
         let scratch =
             ScratchPool::open(directory).map_err(wrap("making the scratch file in", directory))?;
-        let store = Store::open(options)?;
         let mut broker = Self {
             store,
-            definitions,
             vhosts: Arena::new(),
             vhost_names: HashMap::new(),
             exchanges: Arena::new(),
@@ -66,24 +65,25 @@ impl Broker {
             consumer_timeout_ms: None,
             compactor: Compactor::default(),
             moved: Moved::default(),
-            discarded: VecDeque::new(),
-            retired: VecDeque::new(),
+            discarding: Discarding::default(),
+            waits_for_room: false,
+            warned_of_waiting: false,
             streams: 0,
             queue_ids: Vec::new(),
             destinations: Vec::new(),
             visited: Vec::new(),
         };
-        let empty = entries.is_empty();
+        let empty = definitions.is_empty();
         let messages = broker.store.report().messages;
         if empty && messages > 0 {
             let text = format!(
-                "it holds nothing, although there are {messages} messages; put a copy of it back, \
-                 or move the *.segment files away to begin anew"
+                "it names no vhost and no user, although there are {messages} messages: put the \
+                 missing segment files back, or move the directory away to begin anew"
             );
-            let path = broker.definitions.path();
-            return Err(wrap("reading", &path)(io::Error::new(io::ErrorKind::InvalidData, text)));
+            let source = io::Error::new(io::ErrorKind::InvalidData, text);
+            return Err(wrap("reading", directory)(source));
         }
-        broker.restore_definitions(&entries);
+        broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();
         let queues = broker.queues.len();
         Ok((broker, Found { queues, messages, empty }))
@@ -106,9 +106,9 @@ impl Broker {
         let mut messages = 0;
         let mut held_back = Vec::new();
         let mut with_deadline = Vec::new();
-        // Queues that are not there are those that were not durable, unless definitions are
-        // missing: then their messages wait in the log for somebody to put the file back.
-        let keeps_homeless = self.definitions.may_lack_some();
+        // Queues that are not there are those that were deleted or not durable, unless a part of
+        // the log is damaged: then their messages wait for somebody to look.
+        let keeps_homeless = !self.store.report().damaged.is_empty();
         let mut homeless = 0u64;
         let (queues, scratch) = (&mut self.queues, &mut self.scratch);
         self.store.replay(&mut |found| {
@@ -162,22 +162,12 @@ impl Broker {
     /// # Errors
     /// The disk failed; the next start treats the stop as a crash.
     pub fn close(mut self) -> Result<(), StorageError> {
-        while !self.discarded.is_empty() {
+        while !self.discarding.lines.is_empty() {
             self.settle_discarded();
         }
-        while !self.dying.is_empty() {
-            let before = self.dying.len();
+        while !self.dying.is_empty() && !self.waits_for_room {
             self.bury();
-            if self.dying.len() >= before {
-                break;
-            }
         }
-        let path = self.definitions.path();
-        self.definitions.sync_now().map_err(|source| StorageError::Io {
-            doing: "syncing",
-            path,
-            source,
-        })?;
         self.store.close()
     }
 }
@@ -186,8 +176,8 @@ impl Broker {
 fn warn_of_homeless(messages: u64) {
     if messages > 0 {
         warn!(
-            "{messages} messages are in queues that the definitions do not name; they stay in the \
-             log as long as a definitions.damaged-* file is in the data directory"
+            "{messages} messages are in queues that are not defined; they stay in the log as long \
+             as it is damaged"
         );
     }
 }

@@ -4,10 +4,11 @@ use crate::amqp::{Name, Properties, Table};
 use crate::broker::Broker;
 use crate::broker::admission::{Admitted, Together};
 use crate::broker::death::{self, Death, Reason};
+use crate::broker::deduplication::NewName;
 use crate::broker::delayed::Delay;
 use crate::broker::effective::Overflow;
 use crate::broker::key::QueueKey;
-use crate::storage::{AppendError, Appended, Body, LogPos, ParkedBody, Publication, QueueId};
+use crate::storage::{AppendError, Appended, Body, LogPos, Publication, QueueId};
 
 /// A message that was routed and now has to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +29,14 @@ pub struct Message<'a> {
     pub ttl_ms: Option<u64>,
     /// Its exchange holds it back first.
     pub delay: Option<Delay>,
+    /// Its exchange remembers this name once it is stored.
+    pub name: Option<&'a NewName>,
 }
 
 impl Message<'_> {
     /// Whether a queue that it finds empty has no use for it but to pass it on.
     pub fn may_pass(&self) -> bool {
-        self.ttl_ms.is_none() && self.delay.is_none()
+        self.ttl_ms.is_none() && self.delay.is_none() && self.name.is_none()
     }
 }
 
@@ -89,7 +92,9 @@ impl Broker {
             };
         }
         if !admitted.refusing.is_empty() {
-            self.store_message(&admitted.taking, message, body_bytes)?;
+            // It may be sent again.
+            let nameless = Message { name: None, ..*message };
+            self.store_message(&admitted.taking, &nameless, body_bytes)?;
             return Ok(Published::Refused);
         }
         let published = self.store_message(&admitted.taking, message, body_bytes)?;
@@ -103,14 +108,6 @@ impl Broker {
         Published::DurableAt(self.store.end())
     }
 
-    /// Writes a piece of a large body to the log as it arrives. A write that fails is the end
-    /// of the process: the store says so when the turn writes out.
-    pub fn park(&mut self, body: &mut ParkedBody, bytes: &[u8]) {
-        if let Err(error) = self.store.park(body, bytes) {
-            log::error!("{error}");
-        }
-    }
-
     /// The ids of those of `queues` that still exist.
     pub(super) fn live_queue_ids(&self, queues: &[QueueKey], ids: &mut Vec<QueueId>) {
         ids.clear();
@@ -120,7 +117,7 @@ impl Broker {
     pub(super) fn body_bytes(&self, body: &Body<'_>) -> u64 {
         match *body {
             Body::Inline(body) => body.len() as u64,
-            Body::Parked(body) => body.body_bytes(),
+            Body::Large(body) => body.body_bytes(),
             Body::Of(at) => self.store.record(at).body_bytes(),
         }
     }
@@ -135,14 +132,35 @@ impl Broker {
         self.live_queue_ids(queues, &mut ids);
         if ids.is_empty() {
             self.queue_ids = ids;
+            if let Some(name) = message.name {
+                self.remember_name(name, false);
+            }
             return Ok(Published::Done);
         }
         let durable = self.needs_durability(queues, message.persistent);
-        let appended = self.store.append(&publication(message, &ids, durable, self.clock_ms));
+        let publication = publication(message, &ids, durable, self.clock_ms);
+        let appended = self.append_named(&publication, message.name);
         self.queue_ids = ids;
         let appended = appended?;
         self.push_to_queues(queues, &appended, message.priority, body_bytes);
         Ok(if durable { Published::DurableAt(appended.position) } else { Published::Done })
+    }
+
+    /// Stores a message, and with it the name under which its exchange remembers it.
+    #[inline]
+    pub(super) fn append_named(
+        &mut self,
+        publication: &Publication<'_>,
+        name: Option<&NewName>,
+    ) -> Result<Appended, AppendError> {
+        let Some(name) = name else {
+            return self.store.append(publication);
+        };
+        let definition = self.definition_of_name(name).filter(|_| publication.durable);
+        let defines = definition.as_ref().map(|(key, table)| (&key[..], table.table().as_bytes()));
+        let appended = self.store.append(&Publication { defines, ..*publication })?;
+        self.remember_name(name, defines.is_some());
+        Ok(appended)
     }
 
     /// Adds a stored message to its queues, which then may have something to deliver.
@@ -250,6 +268,7 @@ impl Letter {
             properties: &self.properties,
             ttl_ms: None,
             delay: self.delay,
+            name: None,
             ..*refused
         }
     }
@@ -273,5 +292,6 @@ pub(super) fn publication<'a>(
         deliveries: 0,
         queues,
         replaces: None,
+        defines: None,
     }
 }

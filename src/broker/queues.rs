@@ -111,8 +111,13 @@ impl Broker {
         Ok(counts.messages)
     }
 
-    /// Drops the ready messages of a queue; how many they were.
-    pub fn purge_queue(&mut self, subject: &Subject, name: &[u8]) -> Result<u32, AmqpError> {
+    /// Drops the ready messages of a queue; how many they were, and which line of discarded ones
+    /// they are: see [`Broker::is_discarded`].
+    pub fn purge_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+    ) -> Result<(u32, Option<u64>), AmqpError> {
         self.check_queue_access(subject, Access::Read, name)?;
         let key = self.usable_queue(subject, name)?;
         self.refuse_on_stream(key, "queue.purge")?;
@@ -123,10 +128,11 @@ impl Broker {
             queue.ready_bytes = 0;
             queue.timed.clear();
             queue.names.clear();
-            let id = queue.id;
-            self.discarded.push_back((id, ready));
+            let (id, durable) = (queue.id, queue.is_durable());
+            let line = self.discard(id, ready);
+            return Ok((messages, durable.then_some(line)));
         }
-        Ok(messages)
+        Ok((messages, None))
     }
 
     /// A queue that must be there (404) and open to this connection (405).
@@ -187,11 +193,13 @@ impl Broker {
             self.forget_queue(vhost, &queue.name);
         }
         if !queue.ready.is_empty() {
-            self.discarded.push_back((queue.id, queue.ready));
+            self.discard(queue.id, queue.ready);
         }
         if let Some(stream) = queue.stream {
             self.streams -= 1;
-            self.discarded.extend(stream.into_lines(queue.id));
+            for ready in stream.into_lines() {
+                self.discard(queue.id, ready);
+            }
         }
         self.topology_changed();
     }

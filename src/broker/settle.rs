@@ -1,11 +1,14 @@
 //! What becomes of a delivered message: acknowledged, put back, or dropped?
 
+use std::collections::VecDeque;
+
 use crate::broker::Broker;
 use crate::broker::compaction::Moved;
 use crate::broker::death::Reason;
 use crate::broker::delivery::slot_in;
 use crate::broker::expiry::priority_of;
 use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
+use crate::broker::ready::Ready;
 use crate::storage::{Entry, QueueId, SlotRef, Store};
 
 /// A delivered message that its consumer has not settled yet.
@@ -109,6 +112,7 @@ impl Broker {
             let reason = Reason::DeliveryLimit;
             return self.die_unaccounted(held.queue, entry, slot, reason);
         }
+        self.store.log_deliveries(slot);
         let priority = match queue.ready.priority_max() {
             0 => 0,
             _ => priority_of(&self.store, entry),
@@ -184,11 +188,21 @@ impl Broker {
         self.mark_dirty(queue_key);
     }
 
+    /// Gives a line of messages up: they are settled by and by. Says which one of all it is.
+    pub(super) fn discard(&mut self, queue: QueueId, ready: Ready) -> u64 {
+        self.discarding.lines.push_back((queue, ready));
+        self.discarding.begun += 1;
+        self.discarding.begun
+    }
+
     /// Settles a bounded number of the messages that purges and deletes left behind.
     pub fn settle_discarded(&mut self) {
-        self.discard_retired();
+        let changes = &mut self.discarding.changes;
+        while changes.front().is_some_and(|&(_, change)| self.store.is_kept(change)) {
+            changes.pop_front();
+        }
         let mut budget = DISCARDED_PER_TURN_MAX;
-        while let Some((queue, ready)) = self.discarded.front_mut() {
+        while let Some((queue, ready)) = self.discarding.lines.front_mut() {
             while budget > 0
                 && let Some(entry) = ready.pop(&mut self.scratch)
             {
@@ -198,9 +212,30 @@ impl Broker {
             if !ready.is_empty() {
                 return;
             }
-            self.discarded.pop_front();
+            self.discarding.lines.pop_front();
+            self.discarding.done += 1;
+            let change = self.store.note_change();
+            self.discarding.changes.push_back((self.discarding.done, change));
         }
     }
+
+    /// Whether all messages of a discarded line are settled, and stay so after a power cut.
+    pub fn is_discarded(&self, line: u64) -> bool {
+        let change = self.discarding.changes.iter().find(|(done, _)| *done == line);
+        line <= self.discarding.done && change.is_none_or(|&(_, change)| self.store.is_kept(change))
+    }
+}
+
+/// Lines of messages that purges, deletes and streams left behind.
+#[derive(Debug, Default)]
+pub(super) struct Discarding {
+    pub(super) lines: VecDeque<(QueueId, Ready)>,
+    /// How many there were, and of how many every message is settled.
+    begun: u64,
+    done: u64,
+    /// Lines that are done, each with the change of the log after which that is durable; those
+    /// that are durable by now leave.
+    changes: VecDeque<(u64, u64)>,
 }
 
 fn settle_for(store: &mut Store, moved: &mut Moved, queue: QueueId, entry: Entry) {

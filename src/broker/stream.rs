@@ -6,8 +6,8 @@
 //!
 //! No record holds an offset. It is the offset of the front plus the place behind it, so the
 //! front has to be found again at start: the queue's definition says from which message id on
-//! messages count, and which offset the first of them has. What was dropped is settled only
-//! after the definition that passes over it is durable. A crash in between finds those messages
+//! messages count, and which offset the first of them has. The log says that what was dropped is
+//! settled only behind the definition that passes over it. A crash in between finds those messages
 //! alive, and drops those before that id at once and the others by retention, as before.
 
 use crate::amqp::{AmqpError, ReplyCode, Table, TableBuf};
@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::broker::key::{ConsumerKey, QueueKey};
 use crate::broker::ready::Ready;
 use crate::broker::resource::Resource;
-use crate::storage::{Entry, EntryQueue, MessageId, QueueId, ScratchPool};
+use crate::storage::{Entry, EntryQueue, MessageId, ScratchPool};
 
 /// The messages of one stream.
 ///
@@ -37,14 +37,6 @@ pub(super) struct Stream {
     dropped_since_ms: u64,
     /// Readers that have read everything; the next message puts them into the line again.
     caught_up: Vec<ConsumerKey>,
-}
-
-/// Dropped messages that may be settled once the definitions are durable up to `position`.
-#[derive(Debug)]
-pub(super) struct Retired {
-    position: u64,
-    queue: QueueId,
-    messages: Ready,
 }
 
 /// How many messages of one stream are dropped before the others have their turn.
@@ -143,8 +135,8 @@ impl Stream {
     }
 
     /// Everything that is to be settled when the stream is deleted.
-    pub(super) fn into_lines(self, queue: QueueId) -> [(QueueId, Ready); 2] {
-        [(queue, self.dropped), (queue, Ready::from_entries(self.log))]
+    pub(super) fn into_lines(self) -> [Ready; 2] {
+        [self.dropped, Ready::from_entries(self.log)]
     }
 
     /// Adds to the queue's definition where the stream begins.
@@ -255,33 +247,13 @@ impl Broker {
             wake_at = Some(wake_at.map_or(settled_at, |at: u64| at.min(settled_at)));
         }
         if let Some(messages) = dropped {
+            // The definition stands in the log before what the log says of these messages.
             let queue = queue.id;
             self.keep_queue(key);
-            self.retired.push_back(Retired {
-                position: self.definitions.appended(),
-                queue,
-                messages,
-            });
+            self.discard(queue, messages);
         }
         if let Some(at) = wake_at {
             self.wake_queue(key, at);
-        }
-    }
-
-    /// Whether dropped messages may be settled now.
-    pub(super) fn has_retired(&self) -> bool {
-        let durable = self.definitions.durable();
-        let first = self.retired.front();
-        first.is_some_and(|retired| retired.position <= durable)
-    }
-
-    /// Hands dropped messages on to be settled, as far as the definitions are durable.
-    pub(super) fn discard_retired(&mut self) {
-        while self.has_retired() {
-            let Some(retired) = self.retired.pop_front() else {
-                return;
-            };
-            self.discarded.push_back((retired.queue, retired.messages));
         }
     }
 

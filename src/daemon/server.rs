@@ -206,11 +206,7 @@ fn open_broker(
         None => HelperMode::Thread { wake },
     };
     let directory: &Path = &config.data_dir;
-    let options = StoreOptions {
-        directory: directory.to_path_buf(),
-        segment_bytes: config.segment_bytes,
-        helper,
-    };
+    let options = StoreOptions::new(directory, config.segment_bytes, helper);
     let (mut broker, found) =
         Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
     let report = broker.store.report();
@@ -240,7 +236,7 @@ fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError>
     let (configure, write, read) = (&permissions.configure, &permissions.write, &permissions.read);
     user.set_permissions(vhost, Permissions::new(configure, write, read));
     broker.put_user(user);
-    broker.definitions.sync_now().map_err(|e| StartError::io("writing the definitions", e))
+    broker.store.sync_now().map_err(|e| StartError::Storage(e.to_string()))
 }
 
 fn limits(config: &Config) -> Limits {

@@ -67,7 +67,7 @@ pub struct EventLoop {
     /// Since when the log holds something that nobody waits for and that is not synced.
     pub(super) unsynced_since: Option<Instant>,
     /// When changed slots were last written.
-    pub(super) slots_written_at: Instant,
+    pub(super) settlements_at: Instant,
     /// A client got an answer in this turn: slots are written before it leaves.
     pub(super) answered: bool,
     pub(super) stopping: Option<Instant>,
@@ -97,8 +97,6 @@ pub enum LoopError {
     Poll(io::Error),
     /// The store failed; nothing that was not confirmed may be.
     Storage(StorageError),
-    /// The definitions' log failed.
-    Definitions(io::Error),
 }
 
 impl fmt::Display for LoopError {
@@ -106,7 +104,6 @@ impl fmt::Display for LoopError {
         match self {
             Self::Poll(error) => write!(out, "waiting for sockets: {error}"),
             Self::Storage(error) => write!(out, "{error}"),
-            Self::Definitions(error) => write!(out, "writing the definitions: {error}"),
         }
     }
 }
@@ -197,7 +194,7 @@ impl EventLoop {
     /// A loop around a broker, listening nowhere yet.
     pub fn new(wakeup: Wakeup, broker: Broker, limits: Limits) -> Self {
         let clock = Clock::start();
-        let slots_written_at = clock.now();
+        let settlements_at = clock.now();
         let frame_bytes = usize::try_from(limits.frame_bytes_max).unwrap_or(BUFFER_BYTES);
         let buffer_bytes = BUFFER_BYTES.max(frame_bytes * 4);
         Self {
@@ -228,7 +225,7 @@ impl EventLoop {
             gone: Vec::new(),
             dirty: Vec::new(),
             unsynced_since: None,
-            slots_written_at,
+            settlements_at,
             answered: false,
             stopping: None,
             remote: wakeup.remote,

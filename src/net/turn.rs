@@ -30,9 +30,11 @@ const RETRY_SPACE_EVERY: Duration = Duration::from_millis(200);
 /// Persistent messages that nobody waits for are synced within this time.
 const SYNC_WITHIN: Duration = Duration::from_millis(200);
 
-/// Acknowledgements that nobody asks about reach the file within this time. What is written there
-/// costs a page of its own in the next sync, so under load it is not done in every turn.
-const SLOTS_WITHIN: Duration = Duration::from_millis(5);
+/// Acknowledgements are synced within this time.
+const SYNC_SETTLEMENTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Acknowledgements that nobody asks about are written within this time, or with the next message.
+const SETTLEMENTS_WITHIN: Duration = Duration::from_millis(5);
 
 /// Connections that were idle for this long hold no buffers.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +67,7 @@ impl EventLoop {
         self.broker.release_delayed();
         self.broker.compact();
         self.take_answers()?;
+        self.broker.store.retire();
         self.write_out()?;
         self.start_sync()?;
         self.carry_out_effects();
@@ -78,8 +81,8 @@ impl EventLoop {
         self.flush();
         self.accept();
         self.remove_gone();
+        self.broker.store.look_back(self.clock.unix_ms())?;
         self.broker.store.maintain()?;
-        self.broker.definitions.maintain().map_err(LoopError::Definitions)?;
         // The transient ring uses free segments again without the helper, whose word nobody may
         // wait for then.
         if !self.held_back.is_empty() && self.broker.has_room() {
@@ -91,16 +94,18 @@ impl EventLoop {
     /// Waits for something to do, then reads the clock.
     fn wait(&mut self) -> Result<(), LoopError> {
         let timeout = if self.run_queue.is_empty() && !self.broker.has_work() {
-            let sync_at = self.unsynced_since.map(|since| since + SYNC_WITHIN);
+            let sync_at = self.sync_due();
             let retry_at = self.listeners.iter().filter_map(|listener| listener.retry_at()).min();
             let expiry_at = self.broker.next_expiry_ms().map(|at_ms| self.clock.instant_of(at_ms));
             let store = &self.broker.store;
-            let unwritten = store.has_unwritten_slots();
-            let slots_at = unwritten.then_some(self.slots_written_at + SLOTS_WITHIN);
+            let unwritten = store.has_unwritten_settlements();
+            let settlements_at = unwritten.then_some(self.settlements_at + SETTLEMENTS_WITHIN);
+            let look_at = store.next_look_ms().map(|at_ms| self.clock.instant_of(at_ms));
             let timers = self.timers.next();
             let next = [
                 timers,
-                slots_at,
+                settlements_at,
+                look_at,
                 expiry_at,
                 sync_at,
                 retry_at,
@@ -380,34 +385,32 @@ impl EventLoop {
     /// The storage helper's answers: the durable position moved, a segment is ready.
     fn take_answers(&mut self) -> Result<(), LoopError> {
         let answers = self.broker.store.take_answers()?;
-        if answers.durable_moved {
-            let durable = self.broker.store.definitions_durable();
-            self.broker.definitions.note_durable(durable);
-        }
         if answers.space_changed {
+            self.broker.room_changed();
             self.reconsider_held_back();
         }
         Ok(())
     }
 
-    /// Writes the turn's records, slot changes and definitions.
+    /// Writes the turn's records, and with them what was settled: that alone not in every turn.
     fn write_out(&mut self) -> Result<(), LoopError> {
-        self.broker.store.write_out_records()?;
         let now = self.clock.now();
         let answered = std::mem::take(&mut self.answered);
-        if (answered || now >= self.slots_written_at + SLOTS_WITHIN)
-            && self.broker.store.has_unwritten_slots()
-        {
-            self.slots_written_at = now;
-            self.broker.store.write_out_slots()?;
-        }
-        let definitions = &mut self.broker.definitions;
-        definitions.write_out().map_err(LoopError::Definitions)?;
-        if definitions.written() > definitions.durable() {
-            let (file, path) = (definitions.file(), definitions.path());
-            self.broker.store.also_sync(&file, &path, definitions.written());
+        let settlements = answered || now >= self.settlements_at + SETTLEMENTS_WITHIN;
+        self.broker.store.write_out(settlements)?;
+        if !self.broker.store.has_unwritten_settlements() {
+            self.settlements_at = now;
         }
         Ok(())
+    }
+
+    /// When what nobody waits for has to be synced.
+    fn sync_due(&self) -> Option<Instant> {
+        let within = match self.broker.store.has_unsynced_content() {
+            true => SYNC_WITHIN,
+            false => SYNC_SETTLEMENTS_WITHIN,
+        };
+        self.unsynced_since.map(|since| since + within)
     }
 
     /// Starts a sync when somebody waits for one, or when something has waited for long.
@@ -417,11 +420,10 @@ impl EventLoop {
             self.unsynced_since = None;
             return Ok(());
         }
-        let since = *self.unsynced_since.get_or_insert(now);
+        self.unsynced_since.get_or_insert(now);
         let wanted = !self.confirming.is_empty()
             || !self.waiting.is_empty()
-            || self.broker.definitions.written() > self.broker.definitions.durable()
-            || now >= since + SYNC_WITHIN;
+            || self.sync_due().is_some_and(|due| now >= due);
         if self.broker.store.start_sync_if(wanted)? {
             self.unsynced_since = None;
         }
@@ -503,14 +505,14 @@ impl EventLoop {
 
     /// Releases the sessions that waited for what is durable now.
     fn release_waiting(&mut self, durable: LogPos) {
-        let definitions = self.broker.definitions.durable();
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|&key| {
             let Some(connection) = self.connections.get_mut(key) else {
                 return false;
             };
             let over = match connection.session.waits_for() {
-                Some(WaitUntil::Definitions(position)) => position <= definitions,
+                Some(WaitUntil::Changed(change)) => self.broker.store.is_kept(change),
+                Some(WaitUntil::Discarded(line)) => self.broker.is_discarded(line),
                 Some(WaitUntil::Messages(position)) => position <= durable,
                 None => true,
             };

@@ -89,12 +89,12 @@ impl Session {
 fn release(broker: &mut Broker, mut channel: Channel) {
     broker.end_consumers(channel.key);
     if let Content::Body(growing) = channel.content
-        && let GrowingBody::Parked(body, _) = growing.body
+        && let GrowingBody::Large(body) = growing.body
     {
         broker.store.abandon(body);
     }
     if let Mode::Transaction(transaction) = &mut channel.mode {
-        transaction.release_parked(broker);
+        transaction.release_bodies(broker);
         let settled = transaction.settlements.drain(..);
         channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
     }

@@ -6,10 +6,10 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, ContentHeader, Frame, FrameKind, Parsed, ReplyCode};
-use crate::broker::ParkedBody;
+use crate::broker::LargeBody;
 
 /// Bodies of this many bytes and more are written to the log as they arrive.
-pub const PARKED_BYTES_MIN: u64 = 64 * 1024;
+pub const LARGE_BYTES_MIN: u64 = 64 * 1024;
 
 /// The class that contents belong to.
 pub const CLASS_BASIC: u16 = 60;
@@ -68,8 +68,8 @@ pub struct Growing {
 pub enum GrowingBody {
     /// In memory.
     Inline(Vec<u8>),
-    /// In the message log; the second number counts the bytes that came.
-    Parked(ParkedBody, u64),
+    /// In the message log.
+    Large(LargeBody),
 }
 
 impl Started {
@@ -98,7 +98,7 @@ impl GrowingBody {
     pub fn len(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
-            Self::Parked(_, bytes) => *bytes,
+            Self::Large(body) => body.body_bytes() - body.missing_bytes(),
         }
     }
 }
@@ -121,7 +121,7 @@ pub fn take_whole(
     if header.body_bytes == 0 {
         return Ok(Some(Whole { header, body: &[], consumed: header_bytes }));
     }
-    if header.body_bytes >= PARKED_BYTES_MIN {
+    if header.body_bytes >= LARGE_BYTES_MIN {
         return Ok(None);
     }
     let Parsed::Complete(frame, body_bytes) =

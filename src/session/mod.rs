@@ -99,8 +99,10 @@ pub struct Wait {
 /// What has to be on disk before a session goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitUntil {
-    /// The definitions' log up to this byte.
-    Definitions(u64),
+    /// The change of definitions of this number.
+    Changed(u64),
+    /// The end of all messages of a discarded line: see [`Broker::is_discarded`].
+    Discarded(u64),
     /// The message log up to this position.
     Messages(LogPos),
 }

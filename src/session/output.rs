@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, Properties, PropertyList, TableBuf, Value, encoder};
 use crate::broker::blind;
@@ -41,10 +43,10 @@ impl Session {
             routing_key: record.routing_key(),
         };
         let added = Added::to(delivery);
-        let (properties, body) = (record.properties(), record.body());
+        let properties = record.properties();
         let unchanged = added.is_none() && !blind::is_blind(properties);
         if record.body_bytes() < SHARED_BYTES_MIN && unchanged {
-            let frame_bytes_max = self.frame_bytes_max;
+            let (body, frame_bytes_max) = (record.small_body(), self.frame_bytes_max);
             encoder::delivery(out, delivery.channel, &deliver, properties, body, frame_bytes_max);
         } else {
             encoder::method_frame(out, delivery.channel, &deliver);
@@ -98,27 +100,41 @@ impl Session {
         let properties = visible.as_deref().unwrap_or(stored);
         let changed = added.map(|added| added.with(properties));
         let properties = changed.as_deref().unwrap_or(properties);
-        let body = record.body();
-        if record.body_bytes() < SHARED_BYTES_MIN {
-            let out = self.outbox.buffer();
-            return encoder::content(out, channel, properties, body, self.frame_bytes_max);
-        }
-        let Some(shared) = broker.store.shared_body(at) else {
-            let out = self.outbox.buffer();
+        let shared = match record.body_bytes() {
+            SHARED_BYTES_MIN.. => broker.store.shared_body(at),
+            _ => None,
+        };
+        let Some(shared) = shared else {
+            let (body, out) = (record.small_body(), self.outbox.buffer());
             return encoder::content(out, channel, properties, body, self.frame_bytes_max);
         };
         encoder::header_frame(self.outbox.buffer(), channel, record.body_bytes(), properties);
-        let chunk_bytes = usize::try_from(self.frame_bytes_max).expect("32 bits fit") - 8;
-        let mut begin = 0;
-        while begin < shared.len() {
-            let end = shared.len().min(begin + chunk_bytes);
-            let bytes = u32::try_from(end - begin).expect("at most a frame");
-            let header = encoder::body_frame_header(channel, bytes);
-            self.outbox.buffer().extend_from_slice(&header);
-            self.outbox.push_shared(shared.slice(begin..end));
-            self.outbox.buffer().push(crate::amqp::FRAME_END);
-            begin = end;
+        self.send_shared(channel, record.body_bytes(), shared);
+    }
+
+    /// Body frames of a body that is sent from where it lies, in parts that have nothing to do with
+    /// frames.
+    fn send_shared(&mut self, channel: u16, body_bytes: u64, parts: impl Iterator<Item = Bytes>) {
+        let frame_bytes = u64::from(self.frame_bytes_max) - 8;
+        let (mut left, mut in_frame) = (body_bytes, 0);
+        for mut part in parts {
+            while !part.is_empty() {
+                if in_frame == 0 {
+                    in_frame = left.min(frame_bytes);
+                    let bytes = u32::try_from(in_frame).expect("at most a frame");
+                    let header = encoder::body_frame_header(channel, bytes);
+                    self.outbox.buffer().extend_from_slice(&header);
+                }
+                let now = (part.len() as u64).min(in_frame);
+                let bytes = usize::try_from(now).expect("within the part");
+                self.outbox.push_shared(part.split_to(bytes));
+                (left, in_frame) = (left - now, in_frame - now);
+                if in_frame == 0 {
+                    self.outbox.buffer().push(crate::amqp::FRAME_END);
+                }
+            }
         }
+        debug_assert_eq!((left, in_frame), (0, 0), "the parts are the body");
     }
 
     /// The outbox changed: consumers are held back while it is full.

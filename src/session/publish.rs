@@ -9,17 +9,18 @@ use crate::amqp::{
 };
 use crate::broker::blind;
 use crate::broker::death::sender_keys;
+use crate::broker::deduplication::Sighting;
 use crate::broker::delayed::Delay;
 use crate::broker::publish::{PERSISTENT, Published};
 use crate::broker::reply::REPLY_TO;
 use crate::broker::routing::Reuse;
 use crate::broker::{
-    Access, AppendError, Body, Broker, Handed, Message, ParkedBody, Passing, Subject,
+    Access, AppendError, Body, Broker, Handed, LargeBody, Message, Passing, Subject,
 };
 
 use super::channel::{Channel, ChannelState, Mode};
 use super::content::{
-    self, CLASS_BASIC, Content, Growing, GrowingBody, METHOD_PUBLISH, PARKED_BYTES_MIN, Started,
+    self, CLASS_BASIC, Content, Growing, GrowingBody, METHOD_PUBLISH, LARGE_BYTES_MIN, Started,
 };
 use super::{Session, tolerated};
 
@@ -82,7 +83,7 @@ impl Session {
 
     /// What needs room in the log is not taken while there is none, and from then on the
     /// connection is not even read. Whatever came before it is taken: acks make room.
-    pub(super) fn must_wait_for_room(&mut self, broker: &Broker, frame: &Frame<'_>) -> bool {
+    pub(super) fn must_wait_for_room(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> bool {
         let needs_room = match frame.kind {
             FrameKind::Method => {
                 frame.payload.starts_with(&PUBLISH_IDS) || frame.payload.starts_with(&COMMIT_IDS)
@@ -95,7 +96,14 @@ impl Session {
             let state = channels.get(usize::from(frame.channel)).and_then(Option::as_ref);
             matches!(state, Some(ChannelState::Open(_)))
         };
-        self.awaits_room = needs_room && !broker.has_room() && is_taken(&self.channels);
+        if !needs_room || !is_taken(&self.channels) {
+            return false;
+        }
+        self.awaits_room = !broker.has_room();
+        if frame.kind == FrameKind::Method && frame.payload.starts_with(&COMMIT_IDS) {
+            let bytes = self.transaction_bytes(frame.channel);
+            self.awaits_room |= !broker.has_room_for(bytes);
+        }
         self.awaits_room
     }
 
@@ -124,13 +132,12 @@ impl Session {
             return self.publish(broker, frame.channel, arrived, None);
         }
         self.check_size(header.body_bytes)?;
-        let body = if header.body_bytes < PARKED_BYTES_MIN {
+        let body = if header.body_bytes < LARGE_BYTES_MIN {
             let bytes = usize::try_from(header.body_bytes).expect("small");
             GrowingBody::Inline(Vec::with_capacity(bytes))
         } else {
             let durable = self.belongs_on_disk(broker, frame.channel, &started, properties)?;
-            let parked = broker.store.park_body(durable, header.body_bytes).map_err(no_room)?;
-            GrowingBody::Parked(parked, 0)
+            GrowingBody::Large(broker.store.begin_body(durable, header.body_bytes))
         };
         self.channel_at(frame.channel).content = Content::Body(Box::new(Growing {
             started: *started,
@@ -163,10 +170,7 @@ impl Session {
         }
         match &mut growing.body {
             GrowingBody::Inline(body) => body.extend_from_slice(frame.payload),
-            GrowingBody::Parked(body, arrived) => {
-                broker.park(body, frame.payload);
-                *arrived += bytes;
-            }
+            GrowingBody::Large(body) => broker.store.add_to_body(body, frame.payload),
         }
         if growing.body.len() < growing.body_bytes {
             self.channel_at(frame.channel).content = Content::Body(growing);
@@ -178,16 +182,16 @@ impl Session {
             GrowingBody::Inline(bytes) => {
                 self.publish(broker, frame.channel, arrived(Body::Inline(&bytes)), None)
             }
-            GrowingBody::Parked(parked, _) => {
-                let arrived = arrived(Body::Parked(&parked));
+            GrowingBody::Large(large) => {
+                let arrived = arrived(Body::Large(&large));
                 let outcome = self.publish(broker, frame.channel, arrived, None);
-                self.give_up_parked(broker, frame.channel, parked);
+                self.give_up_large(broker, frame.channel, large);
                 outcome
             }
         }
     }
 
-    /// Where a large body has to be parked: in the durable log or in the transient ring.
+    /// Where a large body belongs: in the durable log or in the transient ring.
     fn belongs_on_disk(
         &mut self,
         broker: &mut Broker,
@@ -230,8 +234,15 @@ impl Session {
         let list = Properties::new(properties).list()?;
         let (subject, channel) = self.parts(number);
         let resolved = resolve(broker, subject, channel, &publish, &list)?;
-        let repeated =
-            list.headers.is_some() && broker.is_repeated(subject.vhost, publish.exchange, &list);
+        let sighting = match list.headers {
+            Some(_) => broker.look_for_name(subject.vhost, publish.exchange, &list),
+            None => Sighting::Nameless,
+        };
+        let (repeated, name) = match &sighting {
+            Sighting::Nameless => (false, None),
+            Sighting::Repeated => (true, None),
+            Sighting::New(name) => (false, Some(name)),
+        };
         if repeated {
             channel.route.fresh().clear();
         }
@@ -244,6 +255,7 @@ impl Session {
             priority: list.priority.unwrap_or(0),
             ttl_ms: list.expiration.map(parse_expiration).transpose()?,
             delay: resolved.delay,
+            name,
         };
         if let Mode::Transaction(transaction) = &mut channel.mode {
             let queues = channel.route.queues();
@@ -283,13 +295,13 @@ impl Session {
         Ok(())
     }
 
-    /// A parked body was published: a transaction keeps it until it ends, else the record
+    /// A large body was published: a transaction keeps it until it ends, else the record
     /// alone does from now on.
-    fn give_up_parked(&mut self, broker: &mut Broker, number: u16, body: ParkedBody) {
+    fn give_up_large(&mut self, broker: &mut Broker, number: u16, body: LargeBody) {
         if let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
             && let Mode::Transaction(transaction) = &mut channel.mode
         {
-            return transaction.parked.push(body);
+            return transaction.large.push(body);
         }
         broker.store.abandon(body);
     }
@@ -303,10 +315,17 @@ impl Session {
             routing_key: message.routing_key,
         };
         let frame_bytes_max = self.frame_bytes_max;
+        let copied: Vec<u8>;
         let body = match message.body {
             Body::Inline(body) => body,
-            Body::Parked(body) => broker.store.parked_body(body),
-            Body::Of(at) => broker.store.record(at).body(),
+            Body::Large(body) => {
+                copied = broker.store.large_body(body).flatten().copied().collect();
+                &copied
+            }
+            Body::Of(at) => {
+                copied = broker.store.record(at).body_to_vec();
+                &copied
+            }
         };
         let visible =
             blind::is_blind(message.properties).then(|| blind::visible(message.properties));
@@ -478,7 +497,7 @@ pub(super) fn no_room(error: AppendError) -> AmqpError {
 }
 
 fn drop_body(broker: &mut Broker, body: GrowingBody) {
-    if let GrowingBody::Parked(body, _) = body {
+    if let GrowingBody::Large(body) = body {
         broker.store.abandon(body);
     }
 }

@@ -140,8 +140,9 @@ impl Session {
         purge: &queue::Purge<'_>,
     ) -> Result<(), AmqpError> {
         let name = self.queue_name(number, purge.queue)?;
-        let message_count = broker.purge_queue(self.subject(), name.as_bytes())?;
-        self.answer(broker, number, purge.nowait, queue::PurgeOk { message_count }.into());
+        let (message_count, line) = broker.purge_queue(self.subject(), name.as_bytes())?;
+        let until = line.map(WaitUntil::Discarded);
+        self.answer_when(number, purge.nowait, until, queue::PurgeOk { message_count }.into());
         Ok(())
     }
 
@@ -214,16 +215,28 @@ impl Session {
     /// Sends the -ok, unless the client does not want it; at once, or when the definition that
     /// the method made is on disk.
     fn answer(&mut self, broker: &Broker, number: u16, nowait: bool, ok: Method<'_>) {
-        let position = broker.definitions.appended();
-        if nowait {
-            return;
+        let change = broker.store.changes();
+        let is_kept = broker.store.is_kept(change);
+        let until = (!is_kept).then_some(WaitUntil::Changed(change));
+        self.answer_when(number, nowait, until, ok);
+    }
+
+    /// The same once something is on disk.
+    fn answer_when(
+        &mut self,
+        number: u16,
+        nowait: bool,
+        until: Option<WaitUntil>,
+        ok: Method<'_>,
+    ) {
+        match until {
+            _ if nowait => {}
+            None => self.send(number, &ok),
+            Some(until) => {
+                let mut reply = Vec::new();
+                encoder::method_frame(&mut reply, number, &ok);
+                self.wait = Some(Wait { until, channel: number, reply });
+            }
         }
-        if broker.definitions.durable() >= position {
-            return self.send(number, &ok);
-        }
-        let mut reply = Vec::new();
-        encoder::method_frame(&mut reply, number, &ok);
-        let until = WaitUntil::Definitions(position);
-        self.wait = Some(Wait { until, channel: number, reply });
     }
 }

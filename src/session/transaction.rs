@@ -1,9 +1,10 @@
 //! What will a channel's transaction do when it commits?
 
 use crate::amqp::{AmqpError, ReplyCode};
+use crate::broker::deduplication::NewName;
 use crate::broker::delayed::Delay;
 use crate::broker::{
-    Body, Broker, Held, Message, ParkedBody, QueueKey, Settlement, TransactionMessage,
+    Body, Broker, Held, LargeBody, Message, QueueKey, Settlement, TransactionMessage,
 };
 
 /// The publishes and acknowledgements of a channel in transaction mode that wait for their
@@ -15,12 +16,12 @@ pub struct Transaction {
     /// Settled deliveries with their tags, in the order of the settling.
     pub settlements: Vec<(u64, Held, Settlement)>,
     /// Bodies in the message log, in publish order.
-    pub parked: Vec<ParkedBody>,
+    pub large: Vec<LargeBody>,
     /// The bytes that `publishes` hold.
     bytes: usize,
 }
 
-/// The bytes that the publishes of one transaction may hold, parked bodies not counted.
+/// The bytes that the publishes of one transaction may hold, large bodies not counted.
 pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// A message of a transaction.
@@ -29,7 +30,7 @@ struct PendingPublish {
     exchange: Vec<u8>,
     routing_key: Vec<u8>,
     properties: Vec<u8>,
-    /// `None`: the next one of `parked`.
+    /// `None`: the next one of `large`.
     body: Option<Vec<u8>>,
     queues: Vec<QueueKey>,
     mandatory: bool,
@@ -37,10 +38,21 @@ struct PendingPublish {
     priority: u8,
     ttl_ms: Option<u64>,
     delay: Option<Delay>,
+    name: Option<NewName>,
 }
 
+/// What a message of a transaction takes in the log beside its properties and body, about.
+const MESSAGE_BYTES: u64 = 768;
+
 impl Transaction {
-    /// Keeps a copy of a message; 406 when the transaction grows too large. A parked body is
+    /// So many bytes of room its commit takes, about.
+    pub fn log_bytes(&self) -> u64 {
+        let queues: usize = self.publishes.iter().map(|publish| publish.queues.len()).sum();
+        let messages = self.publishes.len() as u64 * MESSAGE_BYTES;
+        self.bytes as u64 + messages + 8 * queues as u64 + 24 * self.settlements.len() as u64
+    }
+
+    /// Keeps a copy of a message; 406 when the transaction grows too large. A large body is
     /// handed over by its owner afterwards.
     pub fn note(
         &mut self,
@@ -50,7 +62,7 @@ impl Transaction {
     ) -> Result<(), AmqpError> {
         let body = match message.body {
             Body::Inline(body) => Some(body.to_vec()),
-            Body::Parked(_) | Body::Of(_) => None,
+            Body::Large(_) | Body::Of(_) => None,
         };
         self.bytes += message.properties.len() + body.as_ref().map_or(0, Vec::len);
         if self.bytes > TRANSACTION_BYTES_MAX {
@@ -68,6 +80,7 @@ impl Transaction {
             priority: message.priority,
             ttl_ms: message.ttl_ms,
             delay: message.delay,
+            name: message.name.cloned(),
         });
         Ok(())
     }
@@ -75,12 +88,12 @@ impl Transaction {
     /// The messages in publish order; with each, whether it has to be returned because no
     /// queue gets it.
     pub fn messages(&self, broker: &Broker) -> Vec<(TransactionMessage<'_>, bool)> {
-        let mut parked = self.parked.iter();
+        let mut large = self.large.iter();
         let mut messages = Vec::with_capacity(self.publishes.len());
         for publish in &self.publishes {
             let body = match &publish.body {
                 Some(body) => Body::Inline(body),
-                None => Body::Parked(parked.next().expect("each was handed over")),
+                None => Body::Large(large.next().expect("each was handed over")),
             };
             let message = Message {
                 exchange: &publish.exchange,
@@ -91,6 +104,7 @@ impl Transaction {
                 priority: publish.priority,
                 ttl_ms: publish.ttl_ms,
                 delay: publish.delay,
+                name: publish.name.as_ref(),
             };
             let returned = publish.mandatory
                 && publish.delay.is_none()
@@ -100,9 +114,9 @@ impl Transaction {
         messages
     }
 
-    /// Gives the space of the parked bodies back; what was stored keeps its own hold on it.
-    pub fn release_parked(&mut self, broker: &mut Broker) {
-        for body in self.parked.drain(..) {
+    /// Gives the large bodies back; what was stored keeps its own hold on them.
+    pub fn release_bodies(&mut self, broker: &mut Broker) {
+        for body in self.large.drain(..) {
             broker.store.abandon(body);
         }
     }

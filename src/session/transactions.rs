@@ -42,7 +42,7 @@ impl Session {
             .map(|(_, held, _)| *held)
             .collect();
         let outcome = broker.commit(&messages, &settled).map_err(no_room);
-        transaction.release_parked(broker);
+        transaction.release_bodies(broker);
         let committed = match outcome {
             Ok(committed) => committed,
             Err(error) => {
@@ -72,6 +72,14 @@ impl Session {
         Ok(())
     }
 
+    /// So many bytes of room the commit of a channel's transaction takes, about.
+    pub(super) fn transaction_bytes(&mut self, number: u16) -> u64 {
+        match &self.channel_at(number).mode {
+            Mode::Transaction(transaction) => transaction.log_bytes(),
+            Mode::Plain | Mode::Confirm(_) => 0,
+        }
+    }
+
     /// Drops the publishes; what was acked is outstanding again.
     pub(super) fn tx_rollback(
         &mut self,
@@ -79,7 +87,7 @@ impl Session {
         number: u16,
     ) -> Result<(), AmqpError> {
         let mut transaction = self.take_transaction(number)?;
-        transaction.release_parked(broker);
+        transaction.release_bodies(broker);
         self.make_outstanding(number, transaction.settlements);
         self.send(number, &Method::TxRollbackOk(tx::RollbackOk {}));
         Ok(())

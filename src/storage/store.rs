@@ -1,92 +1,92 @@
-//! Who keeps the messages of the node? The facade over both rings, the ids that never repeat and
-//! the helper. The loop owns it. Only `open` and `close` wait for the disk, and an append or
-//! `park_body` that finds no spare segment ready.
+//! Who keeps the messages and definitions of the node? The facade over both rings, the ids that
+//! never repeat and the helper. The loop owns it. Only `open` and `close` wait for the disk.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use bytes::Bytes;
-
-use super::compaction::Compacting;
-use super::helper::{Answer, Helper, Job, SyncJob};
-use super::log::{Ids, Ring};
-use super::record::Record;
-use super::recovery::{self, Replay};
-use super::segment;
+use super::file::directory::Directory;
+use super::file::segment::PAGE_BYTES;
+use super::helper::Helper;
+use super::helper::jobs::{Answer, Job, SyncJob};
+use super::log::compact::Compacting;
+use super::log::define::DefinitionIndex;
+use super::log::ring::{Ids, Ring};
+use super::log::view::{Record, SharedBody};
+use super::record::Kind;
+use super::recovery::{self, Definitions, Replay};
 use super::types::{
-    Answers, AppendError, Appended, LogPos, ParkedBody, Publication, QueueId, RecordRef, Recovered,
+    Answers, AppendError, Appended, LargeBody, LogPos, Publication, QueueId, RecordRef, Recovered,
     RecoveryReport, SlotRef, StorageError, StoreCounters, StoreOptions,
 };
 
-/// The message log of the node.
+/// How often the store looks at what it could give back, in milliseconds.
+const LOOK_EVERY_MS: u64 = 1000;
+
+/// The log of the node.
 pub struct Store {
-    pub(super) durable: Ring,
-    pub(super) transient: Ring,
-    pub(super) ids: Ids,
+    pub(in crate::storage) durable: Ring,
+    pub(in crate::storage) transient: Ring,
+    pub(in crate::storage) ids: Ids,
+    pub(in crate::storage) definitions: DefinitionIndex,
     /// Copies of bodies pass through here.
-    pub(super) scratch: Vec<u8>,
-    pub(super) messages: u64,
-    pub(super) compacting: Compacting,
+    pub(in crate::storage) scratch: Vec<u8>,
+    pub(in crate::storage) messages: u64,
+    pub(in crate::storage) compacting: Compacting,
     /// (Record, queue) pairs that compaction copied.
-    pub(super) relocated: u64,
-    /// The slots of records in the buffer are to be written with them.
-    pub(super) slots_follow: bool,
+    pub(in crate::storage) relocated: u64,
     helper: Helper,
-    definitions: Definitions,
     report: RecoveryReport,
     replay: Option<Replay>,
+    /// When the store looks at what it could give back, in ms since 1970; `None`: not before
+    /// something happens.
+    look_at_ms: Option<u64>,
+    end_seen: LogPos,
     syncs: u64,
     sync_nanos_last: u64,
     sync_nanos_total: u64,
 }
 
-/// What is known of the definitions log, which is synced with the messages.
-#[derive(Debug, Default)]
-struct Definitions {
-    written: Option<(Arc<File>, PathBuf, u64)>,
-    syncing: Option<u64>,
-    durable: u64,
-}
-
 impl Store {
     /// Opens the log in `options.directory`, checks every record and finds out what is alive.
-    /// [`Store::replay`] tells of it.
+    /// [`Store::take_definitions`] and [`Store::replay`] tell of it.
     ///
     /// # Errors
-    /// Those of the file system, and files of an unknown version. Damage is no error: see
+    /// Those of the file system, and files of another version. Damage is no error: see
     /// [`Store::report`]. A full disk is none either: then nothing can be appended.
     pub fn open(options: StoreOptions) -> Result<Store, StorageError> {
-        let StoreOptions { directory, segment_bytes, helper } = options;
-        if segment_bytes < 64 * 1024 || !segment_bytes.is_multiple_of(segment::PAGE_BYTES) {
+        let StoreOptions { directory, segment_bytes, helper, witness, mut progress } = options;
+        if segment_bytes < 64 * 1024 || !segment_bytes.is_multiple_of(PAGE_BYTES) {
             return Err(StorageError::Options(
                 "segment_bytes must be a multiple of 4096 and at least 65536",
             ));
         }
-        let found = recovery::open(&directory, segment_bytes)?;
-        let mut transient = Ring::new(false, directory, segment_bytes);
-        if let Some(first) = transient.create_here(segment_bytes, found.ids) {
-            transient.activate(first, found.ids);
-        }
+        let directory = Directory { path: directory, witness };
+        let progress = progress.as_deref_mut().map(|tell| tell as &mut dyn FnMut(_));
+        let found = recovery::open(directory.clone(), segment_bytes, progress)?;
+        let (tail, is_clean) = (found.tail, found.report.clean);
         let mut store = Store {
             durable: found.ring,
-            transient,
+            transient: Ring::new(false, directory, segment_bytes),
             ids: found.ids,
+            definitions: DefinitionIndex::default(),
             scratch: Vec::new(),
             messages: 0,
             compacting: Compacting::default(),
             relocated: 0,
-            slots_follow: false,
             helper: Helper::start(helper)?,
-            definitions: Definitions::default(),
             report: found.report,
             replay: Some(found.replay),
+            look_at_ms: None,
+            end_seen: LogPos::START,
             syncs: 0,
             sync_nanos_last: 0,
             sync_nanos_total: 0,
         };
+        recovery::begin(&mut store, tail, is_clean)?;
         store.maintain()?;
         Ok(store)
+    }
+
+    /// The definitions that were found, in the order in which their keys were first defined.
+    pub fn take_definitions(&mut self) -> Definitions {
+        recovery::take_definitions(self)
     }
 
     /// Hands over every live (record, queue) pair, in the order of the message ids. When `keep`
@@ -98,25 +98,22 @@ impl Store {
         }
     }
 
-    /// An id for a new queue. It never repeats as long as messages with it may lie in the log.
+    /// An id for a new queue. It never repeats.
     pub fn new_queue_id(&mut self) -> QueueId {
         let id = QueueId(self.ids.next_queue);
         self.ids.next_queue += 1;
         id
     }
 
-    /// Says that `queue` is in use: for every queue of the definitions at start, before the first
-    /// [`Store::new_queue_id`].
-    pub fn note_queue_id(&mut self, queue: QueueId) {
-        self.ids.next_queue = self.ids.next_queue.max(queue.0.saturating_add(1));
-    }
-
-    /// Appends a message. Nothing is written yet.
+    /// Appends a message. Nothing is written yet, but for a body that is long.
     ///
     /// # Errors
     /// See [`AppendError`]; then nothing was changed.
     #[inline]
     pub fn append(&mut self, publication: &Publication<'_>) -> Result<Appended, AppendError> {
+        if publication.durable && self.has_deferred() {
+            self.append_deferred()?;
+        }
         self.append_message(publication)
     }
 
@@ -124,67 +121,69 @@ impl Store {
     /// the transient ring are settled at once.
     ///
     /// # Errors
-    /// See [`AppendError`]; then nothing was changed.
+    /// See [`AppendError`]; then nothing was changed. After [`AppendError::Full`] the store sees to
+    /// it that there is room for as much.
     pub fn append_transaction(
         &mut self,
         publications: &[Publication<'_>],
         settles: &[SlotRef],
     ) -> Result<(Vec<Appended>, LogPos), AppendError> {
-        self.append_all(publications, settles)
+        if self.has_deferred() {
+            self.append_deferred()?;
+        }
+        let result = self.append_all(publications, settles);
+        if let Err(AppendError::Full) = result {
+            self.want_room(Store::transaction_bytes(publications, settles.len()));
+        }
+        result
     }
 
-    /// Reserves space for a large body. Every parked body is given back with [`Store::abandon`]
-    /// in the end, also after it was appended.
-    ///
-    /// # Errors
-    /// See [`AppendError`].
-    pub fn park_body(&mut self, durable: bool, bytes: u64) -> Result<ParkedBody, AppendError> {
+    /// Somebody waits for room for so many bytes in the durable ring.
+    pub fn want_room(&mut self, bytes: u64) {
+        self.durable.wanted_bytes = self.durable.wanted_bytes.max(bytes);
+    }
+
+    /// Begins a large body, which is given back with [`Store::abandon`] in the end, also after it
+    /// was appended.
+    pub fn begin_body(&mut self, durable: bool, bytes: u64) -> LargeBody {
+        LargeBody::new(durable, bytes)
+    }
+
+    /// Writes the next part of a body straight to the file; what finds no room waits in memory.
+    /// `chunk` is not longer than what is missing.
+    pub fn add_to_body(&mut self, body: &mut LargeBody, chunk: &[u8]) {
         let ids = self.ids;
-        self.ring_mut(durable).park_body(bytes, false, ids)
+        self.ring_mut(body.durable).add_to_body(body, chunk, ids);
+        if body.is_complete() {
+            self.ring_mut(body.durable).write_waiting(body, ids);
+        }
     }
 
-    /// Writes the next part of a body straight to the file. `chunk` is not longer than what is
-    /// missing.
-    ///
-    /// # Errors
-    /// Final ones of the file system: the space has its blocks already.
-    pub fn park(&mut self, body: &mut ParkedBody, chunk: &[u8]) -> Result<(), StorageError> {
-        self.ring_mut(body.segment.is_durable()).park(body, chunk)
+    /// The parts of a complete body, from where they lie.
+    pub fn large_body<'a>(&'a self, body: &'a LargeBody) -> impl Iterator<Item = &'a [u8]> {
+        let ring = self.ring(body.durable);
+        let written = body.pieces.iter().map(|piece| ring.piece(*piece));
+        written.chain(std::iter::once(&body.waiting[..]))
     }
 
-    /// What was parked of a body, from where it lies.
-    pub fn parked_body(&self, body: &ParkedBody) -> &[u8] {
-        self.ring(body.segment.is_durable()).parked_body(body)
-    }
-
-    /// Gives a parked body back: it never became a message, or the messages that it became keep
+    /// Gives a large body back: it never became a message, or the messages that it became keep
     /// it alive from now on.
-    pub fn abandon(&mut self, body: ParkedBody) {
-        let index = body.segment.index();
-        self.ring_mut(body.segment.is_durable()).let_go(index);
+    pub fn abandon(&mut self, body: LargeBody) {
+        let ring = self.ring_mut(body.durable);
+        body.pieces.iter().for_each(|piece| ring.let_go(piece.sequence));
     }
 
     /// The record at `at`, of which at least one slot is not settled.
     #[inline]
     pub fn record(&self, at: RecordRef) -> Record<'_> {
         let ring = self.ring(at.segment.is_durable());
-        let message = ring.message(at);
-        let body = match message.is_parked() {
-            false => message.inline_body(),
-            true => match ring.body_place(at, message) {
-                Some((map, from, to)) => map.slice(from, to),
-                None => &[],
-            },
-        };
-        Record { segment: at.segment, message, body }
+        Record { ring, segment: at.segment, message: ring.message(at) }
     }
 
-    /// The body of the record at `at` where it lies in the mapping; it keeps the segment from
-    /// being reused. `None` while it is not yet written out.
-    pub fn shared_body(&self, at: RecordRef) -> Option<Bytes> {
-        let ring = self.ring(at.segment.is_durable());
-        let (map, from, to) = ring.body_place(at, ring.message(at))?;
-        Some(segment::pinned(map, from, to))
+    /// The body of the record at `at` where it lies in the mapping, in parts; they keep their
+    /// segments from being used again. `None` while it is not yet written out.
+    pub fn shared_body(&self, at: RecordRef) -> Option<SharedBody<'_>> {
+        self.ring(at.segment.is_durable()).shared_body(at)
     }
 
     /// How often the message was delivered, at most 254; 255 is settled.
@@ -193,19 +192,20 @@ impl Store {
         self.ring(slot.segment.is_durable()).deliveries(slot.segment.index(), slot.slot)
     }
 
-    /// Counts one delivery more and says how many there are now.
+    /// Counts one delivery more and says how many there are now. The log does not know of it: see
+    /// [`Store::log_deliveries`].
     #[inline]
     pub fn note_delivery(&mut self, slot: SlotRef) -> u8 {
-        let deliveries = self.deliveries(slot).saturating_add(1).min(super::slots::DELIVERIES_MAX);
-        self.set_deliveries(slot, deliveries);
+        let deliveries = self.deliveries(slot).saturating_add(1);
+        let deliveries = deliveries.min(super::record::statement::DELIVERIES_MAX);
+        let index = slot.segment.index();
+        self.ring_mut(slot.segment.is_durable()).set_deliveries(index, slot.slot, deliveries);
         deliveries
     }
 
-    /// Sets the number of deliveries; the slot is not settled.
-    #[inline]
-    pub fn set_deliveries(&mut self, slot: SlotRef, deliveries: u8) {
-        let index = slot.segment.index();
-        self.ring_mut(slot.segment.is_durable()).set_deliveries(index, slot.slot, deliveries);
+    /// The message goes back to its queue: the log is told how often it was delivered.
+    pub fn log_deliveries(&mut self, slot: SlotRef) {
+        self.ring_mut(slot.segment.is_durable()).log_deliveries(slot.segment.index(), slot.slot);
     }
 
     /// Settles a slot of the record at `at`, for good. The record may be gone after that.
@@ -216,9 +216,12 @@ impl Store {
     }
 
     #[inline]
-    pub(super) fn settle_slot(&mut self, slot: SlotRef) {
+    pub(in crate::storage) fn settle_slot(&mut self, slot: SlotRef) {
         let index = slot.segment.index();
         self.ring_mut(slot.segment.is_durable()).settle(index, slot.slot);
+        if self.durable.unsaid.is_much() && !self.has_deferred() {
+            self.durable.say_what_fits(self.ids);
+        }
     }
 
     /// Takes what the helper has done since.
@@ -239,19 +242,20 @@ impl Store {
                 answers.durable_moved = true;
                 self.synced(number, nanos);
             }
-            Answer::Created { durable, segment } => {
+            Answer::Made { durable, segment } => {
                 answers.space_changed = true;
-                self.ring_mut(durable).created(segment);
+                let ring = self.ring_mut(durable);
+                ring.made(segment);
+                if ring.room_bytes() >= ring.wanted_bytes {
+                    ring.wanted_bytes = 0;
+                }
             }
-            Answer::NoSpace { durable, error } => {
+            Answer::NoSpace { durable, free, error } => {
                 answers.space_changed = true;
-                self.ring_mut(durable).not_created(&error);
-            }
-            Answer::Prepared { segment, sequence } => {
-                answers.space_changed = true;
-                self.durable.prepared(segment, sequence);
+                self.ring_mut(durable).not_made(free, &error);
             }
             Answer::Removed => answers.space_changed = true,
+            Answer::Released => {}
             Answer::Failed(error) => {
                 self.durable.failure = Some(StorageError::AlreadyFailed);
                 return Err(error);
@@ -265,59 +269,52 @@ impl Store {
         if let Some(target) = self.durable.sync_target.take() {
             self.durable.durable = self.durable.durable.max(target);
         }
-        if let Some(position) = self.definitions.syncing.take() {
-            self.definitions.durable = position;
-        }
+        self.definitions.note_durable(self.durable.durable);
         self.syncs += 1;
         self.sync_nanos_last = nanos;
         self.sync_nanos_total += nanos;
     }
 
-    /// Writes the durable ring's appends, then the slots that changed.
+    /// Writes the durable ring's appends, with everything that the log does not say yet of slots if
+    /// that is asked for, or if something is written anyway.
     ///
     /// # Errors
-    /// Final ones: the space has its blocks already.
-    pub fn write_out_durable(&mut self) -> Result<(), StorageError> {
-        self.write_out_records()?;
-        self.write_out_slots()
-    }
-
-    /// Writes the durable ring's appends, and with what compaction copied how often it was
-    /// delivered: that was written before.
-    ///
-    /// # Errors
-    /// Final ones: the space has its blocks already.
-    pub fn write_out_records(&mut self) -> Result<(), StorageError> {
-        self.durable.write_buffer(self.ids)?;
-        if std::mem::take(&mut self.slots_follow) {
-            self.durable.write_slots()?;
+    /// Final ones. A full disk is none: what finds no space is tried again.
+    pub fn write_out(&mut self, settlements: bool) -> Result<(), StorageError> {
+        // What finds no room is tried again in the next turn.
+        let may_say = self.append_deferred().is_ok();
+        let is_changed = self.definitions.has_unplaced();
+        if may_say && (settlements || is_changed || !self.durable.is_written()) {
+            let all_said = self.durable.say(self.ids).is_ok();
+            if is_changed && all_said {
+                self.definitions.place(self.durable.end);
+                self.definitions.note_durable(self.durable.durable);
+            }
         }
-        Ok(())
+        self.durable.write_buffer()
     }
 
-    /// Writes the slots of the durable ring that changed; their records were written before.
-    ///
-    /// # Errors
-    /// Final ones: the space has its blocks already.
-    pub fn write_out_slots(&mut self) -> Result<(), StorageError> {
-        self.durable.write_slots()
-    }
-
-    /// Whether [`Store::write_out_slots`] has something to do.
+    /// Whether [`Store::write_out`] has settlements to write.
     #[inline]
-    pub fn has_unwritten_slots(&self) -> bool {
-        self.durable.has_unwritten_slots()
+    pub fn has_unwritten_settlements(&self) -> bool {
+        !self.durable.unsaid.is_empty()
+    }
+
+    /// Whether something waits to be written that is more than settlements, and may be.
+    #[inline]
+    pub fn has_unwritten(&self) -> bool {
+        let waits = !self.durable.is_written() || self.definitions.has_unplaced();
+        waits && !self.durable.no_space && !self.has_deferred()
     }
 
     /// Writes the transient ring's appends, unless nothing of them is alive: then they were
     /// never written and the space is used again.
     ///
     /// # Errors
-    /// Final ones: the space has its blocks already.
+    /// Final ones.
     pub fn write_out_transient(&mut self) -> Result<(), StorageError> {
         self.transient.rewind();
-        self.transient.write_buffer(self.ids)?;
-        self.transient.write_slots()
+        self.transient.write_buffer()
     }
 
     /// Starts a sync of everything that is written, if it is wanted, none is running and there is
@@ -326,28 +323,13 @@ impl Store {
     /// # Errors
     /// The helper is gone.
     pub fn start_sync_if(&mut self, wanted: bool) -> Result<bool, StorageError> {
-        let anything = !self.durable.unsynced.is_empty() || self.definitions.written.is_some();
-        if !wanted || !anything || self.durable.sync_target.is_some() {
+        let ring = &mut self.durable;
+        if !wanted || ring.unsynced.is_empty() || ring.sync_target.is_some() {
             return Ok(false);
         }
-        let (number, files) = self.durable.begin_sync();
-        let definitions = self.definitions.written.take().map(|(file, path, position)| {
-            self.definitions.syncing = Some(position);
-            (file, path)
-        });
-        self.helper.submit(Job::Sync(SyncJob { number, files, definitions }))?;
+        let (number, files) = ring.begin_sync();
+        self.helper.submit(Job::Sync(SyncJob { number, files }))?;
         Ok(true)
-    }
-
-    /// Has the next sync cover `file`, too: the definitions log, written up to `position`. See
-    /// [`Store::definitions_durable`].
-    pub fn also_sync(&mut self, file: &Arc<File>, path: &Path, position: u64) {
-        self.definitions.written = Some((Arc::clone(file), path.to_path_buf(), position));
-    }
-
-    /// The highest position given to [`Store::also_sync`] that is durable.
-    pub fn definitions_durable(&self) -> u64 {
-        self.definitions.durable
     }
 
     /// Everything up to here survives; what waits for it may be confirmed.
@@ -362,15 +344,16 @@ impl Store {
         self.durable.end
     }
 
-    /// Whether there is anything that a sync would make durable, besides plain settling: for the
-    /// rule that what nobody waits for is synced within 200 ms.
+    /// Whether there is anything that a sync would make durable.
     #[inline]
     pub fn has_unsynced(&self) -> bool {
-        let ring = &self.durable;
-        ring.durable < ring.end
-            || !ring.unsynced.is_empty()
-            || !ring.holds.is_empty()
-            || self.definitions.written.is_some()
+        self.durable.durable < self.durable.end
+    }
+
+    /// Whether that is more than settlements.
+    #[inline]
+    pub fn has_unsynced_content(&self) -> bool {
+        self.durable.durable < self.durable.end_of_content
     }
 
     /// Whether a sync is running.
@@ -386,12 +369,16 @@ impl Store {
     }
 
     /// Whether one of the rings has room for less than `bytes_min`, or for less than half a segment
-    /// where segments are so small that there may never be that much.
+    /// where segments are so small that there may never be that much; or for less than somebody
+    /// waits for.
     #[inline]
     pub fn is_short_of_room(&self, bytes_min: u64) -> bool {
         let reachable = u64::from(self.durable.segment_bytes) / 2;
         let room = self.room_bytes(true).min(self.room_bytes(false));
         room < bytes_min.min(reachable)
+            || self.durable.wanted_bytes > 0
+            || self.has_deferred()
+            || self.durable.no_space && !self.durable.is_written()
     }
 
     /// Whether no space could be had for a spare segment: the disk alarm. Publications fail with
@@ -406,35 +393,107 @@ impl Store {
         self.transient.no_space = false;
     }
 
-    /// Once a turn: reuses dead segments, has spares made and removes what is not needed.
+    /// Once a turn, before its records are written: appends what has to be in the log before dead
+    /// segments are free.
+    pub fn retire(&mut self) {
+        if !self.has_deferred() && self.durable.retire(self.ids) {
+            self.look_at_ms.get_or_insert(0);
+        }
+    }
+
+    /// Once a turn: begins new lives of free segments, has spares made and removes what is not
+    /// needed.
     ///
     /// # Errors
     /// The helper is gone.
     pub fn maintain(&mut self) -> Result<(), StorageError> {
-        self.durable.maintain(&mut self.helper, self.ids)?;
-        self.transient.maintain(&mut self.helper, self.ids)
+        self.durable.maintain(&mut self.helper)?;
+        self.transient.maintain(&mut self.helper)
+    }
+
+    /// Looks now and then whether files and memory can be given back.
+    ///
+    /// # Errors
+    /// The helper is gone.
+    pub fn look_back(&mut self, now_ms: u64) -> Result<(), StorageError> {
+        let has_changed = self.end_seen < self.durable.end || self.durable.is_busy;
+        if has_changed || self.transient.is_busy {
+            self.look_at_ms.get_or_insert(0);
+        }
+        match self.look_at_ms {
+            Some(0) => self.look_at_ms = Some(now_ms.saturating_add(LOOK_EVERY_MS)),
+            Some(at) if at <= now_ms => {
+                self.end_seen = self.durable.end;
+                self.durable.look_back(&mut self.helper)?;
+                self.transient.look_back(&mut self.helper)?;
+                self.look_at_ms = None;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// When [`Store::look_back`] has something to do, in ms since 1970.
+    pub fn next_look_ms(&self) -> Option<u64> {
+        self.look_at_ms
     }
 
     /// Ends in an orderly way: everything is written and synced, and the next start knows it.
     ///
     /// # Errors
-    /// As with [`Store::write_out_durable`] and [`Store::take_answers`].
+    /// As with [`Store::write_out`] and [`Store::take_answers`].
     pub fn close(mut self) -> Result<(), StorageError> {
-        loop {
-            self.take_answers()?;
-            self.write_out_durable()?;
-            if !self.has_unsynced() && !self.durable.collect_unsynced_slots() {
-                break;
-            }
-            self.start_sync_if(true)?;
-            while self.durable.sync_target.is_some() {
-                self.wait()?;
+        let is_complete = self.log_counts().is_ok();
+        self.write_out(true)?;
+        self.sync_all()?;
+        let is_said = !self.has_unwritten_settlements() && !self.has_deferred();
+        if is_complete && is_said && self.durable.is_written() {
+            if let Ok(index) = self.durable.make_room(64, true, self.ids) {
+                // The last record of all: behind the mark that would follow it otherwise.
+                self.durable.append_mark();
+                self.durable.append_plain(index, Kind::Clean, &[]);
+                self.write_out(true)?;
+                self.sync_all()?;
             }
         }
         while self.helper.outstanding > 0 {
             self.wait()?;
         }
-        recovery::write_clean(&self.durable, self.ids)
+        Ok(())
+    }
+
+    /// What was delivered and is not settled is written down, where the log does not know of it.
+    fn log_counts(&mut self) -> Result<(), AppendError> {
+        for index in 0..self.durable.segments.len() {
+            let segment = self.durable.segments[index].as_ref();
+            if segment.is_some_and(|segment| segment.counts_unlogged && segment.live > 0) {
+                self.durable.restate(super::record::in_file(index), self.ids)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::storage) fn replay_mut(&mut self) -> Option<&mut Replay> {
+        self.replay.as_mut()
+    }
+
+    /// Writes and syncs everything, and waits for it.
+    ///
+    /// # Errors
+    /// As with [`Store::write_out`] and [`Store::take_answers`].
+    pub fn sync_now(&mut self) -> Result<(), StorageError> {
+        self.write_out(true)?;
+        self.sync_all()
+    }
+
+    pub(in crate::storage) fn sync_all(&mut self) -> Result<(), StorageError> {
+        while self.durable.durable < self.durable.in_files {
+            self.start_sync_if(true)?;
+            while self.is_syncing() {
+                self.wait()?;
+            }
+        }
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<(), StorageError> {
@@ -467,8 +526,6 @@ impl Store {
     /// Figures for the operator.
     pub fn counters(&self) -> StoreCounters {
         let ring = &self.durable;
-        let all = ring.segments.iter().flatten().count();
-        let idle = ring.spares.len() + ring.free.len();
         StoreCounters {
             bytes_written: ring.written.bytes + self.transient.written.bytes,
             writes: ring.written.writes + self.transient.written.writes,
@@ -477,7 +534,7 @@ impl Store {
             sync_nanos_total: self.sync_nanos_total,
             messages: self.messages,
             relocated: self.relocated,
-            segments_used: all - idle,
+            segments_used: ring.segments.iter().flatten().count(),
             segments_spare: ring.spares.len(),
             segments_free: ring.free.len(),
             segments_transient: self.transient.segments.iter().flatten().count(),
@@ -485,12 +542,12 @@ impl Store {
     }
 
     #[inline]
-    pub(super) fn ring(&self, durable: bool) -> &Ring {
+    pub(in crate::storage) fn ring(&self, durable: bool) -> &Ring {
         if durable { &self.durable } else { &self.transient }
     }
 
     #[inline]
-    pub(super) fn ring_mut(&mut self, durable: bool) -> &mut Ring {
+    pub(in crate::storage) fn ring_mut(&mut self, durable: bool) -> &mut Ring {
         if durable { &mut self.durable } else { &mut self.transient }
     }
 }

@@ -4,9 +4,12 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::file::witness::Witness;
 use super::helper::Gate;
-use super::record::Record;
+use super::log::view::Record;
+use super::record::message::Piece;
 
 /// Grows with every publish; what queues are sorted by. Never repeats, also after a restart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -14,7 +17,7 @@ pub struct MessageId(pub u64);
 
 /// A queue as the log knows it. Never repeats, also after a restart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct QueueId(pub u32);
+pub struct QueueId(pub u64);
 
 /// A segment: the top bit says transient ring, the rest is its index in the ring's table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -89,11 +92,29 @@ pub struct StoreOptions {
     pub segment_bytes: u32,
     /// Who does what waits for the disk.
     pub helper: HelperMode,
+    /// What a test sees of every write and sync, and may refuse.
+    pub witness: Option<Arc<dyn Witness>>,
+    /// Is told while the log is read at start.
+    pub progress: Option<Box<dyn FnMut(RecoveryProgress)>>,
+}
+
+/// How much of the log was read at start.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryProgress {
+    /// Bytes of segment files.
+    pub done_bytes: u64,
+    /// All of them.
+    pub total_bytes: u64,
 }
 
 impl StoreOptions {
     /// The default size of a segment in bytes.
     pub const SEGMENT_BYTES: u32 = 16 << 20;
+
+    /// Options with which nobody looks on.
+    pub fn new(directory: &Path, segment_bytes: u32, helper: HelperMode) -> StoreOptions {
+        StoreOptions { directory: directory.to_path_buf(), segment_bytes, helper, witness: None, progress: None }
+    }
 }
 
 /// Who does what would make the loop wait for the disk.
@@ -133,11 +154,14 @@ pub struct Publication<'a> {
     pub expiry_ms: u64,
     /// What the slots start with: how often a moved message was delivered already.
     pub deliveries: u8,
-    /// At most 65,535; each gets a slot, in this order.
+    /// Each gets a slot, in this order.
     pub queues: &'a [QueueId],
     /// The slot that is settled in the same step: a move. Such a publication may take the last
     /// spare segment.
     pub replaces: Option<SlotRef>,
+    /// Key and payload of a definition that lasts exactly if the message does; see
+    /// [`Store::define`](super::Store::define). Durable publications only.
+    pub defines: Option<(&'a [u8], &'a [u8])>,
 }
 
 /// The body of a publication.
@@ -145,41 +169,42 @@ pub struct Publication<'a> {
 pub enum Body<'a> {
     /// Bytes that are copied into the log.
     Inline(&'a [u8]),
-    /// What was parked before, complete. The record keeps it alive by itself from then on; the
+    /// What was written before, complete. The record keeps it alive by itself from then on; the
     /// caller still gives its own hold back with [`Store::abandon`](super::Store::abandon),
     /// whether the append succeeded or not.
-    Parked(&'a ParkedBody),
-    /// The body of a record that is alive: copied, or shared when it is parked.
+    Large(&'a LargeBody),
+    /// The body of a record that is alive: copied, or shared when it lies in pieces.
     Of(RecordRef),
 }
 
-/// A large body whose space is reserved in the log and that is written as it arrives. Not
-/// `Clone`: whoever has it owes the store one [`Store::abandon`](super::Store::abandon).
+/// A large body that is written to the log piece by piece, as it arrives. Nothing is reserved for
+/// what is still to come. Not `Clone`: whoever has it owes the store one
+/// [`Store::abandon`](super::Store::abandon).
 #[derive(Debug)]
-#[must_use = "the space stays reserved until Store::abandon"]
-pub struct ParkedBody {
-    pub(super) segment: SegmentKey,
-    /// Where the content begins.
-    pub(super) offset: u32,
-    pub(super) bytes: u32,
-    pub(super) written: u32,
-    pub(super) crc: crc32fast::Hasher,
+#[must_use = "its pieces stay alive until Store::abandon"]
+pub struct LargeBody {
+    pub(super) durable: bool,
+    pub(super) bytes: u64,
+    pub(super) arrived: u64,
+    /// What arrived in portions too small for a piece, or found no room.
+    pub(super) waiting: Vec<u8>,
+    pub(super) pieces: Vec<Piece>,
 }
 
-impl ParkedBody {
+impl LargeBody {
     /// Announced size in bytes.
     pub fn body_bytes(&self) -> u64 {
-        u64::from(self.bytes)
+        self.bytes
     }
 
     /// How many bytes are still to come.
     pub fn missing_bytes(&self) -> u64 {
-        u64::from(self.bytes - self.written)
+        self.bytes - self.arrived
     }
 
     /// Whether everything has arrived.
     pub fn is_complete(&self) -> bool {
-        self.written == self.bytes
+        self.arrived == self.bytes
     }
 }
 
@@ -206,8 +231,8 @@ impl Appended {
 pub enum AppendError {
     /// No spare segment and none to be had: the disk is full, or the store has failed.
     Full,
-    /// The record would be larger than 4 GiB, a name longer than 255 bytes, or there are more
-    /// than 65,535 queues.
+    /// The record does not fit into a segment (its body may: that is cut into pieces), or a name
+    /// is longer than 255 bytes.
     TooLarge,
 }
 
@@ -241,6 +266,8 @@ pub enum StorageError {
         /// Its version.
         found: u32,
     },
+    /// The directory holds files of the format before this one.
+    EarlierFormat(PathBuf),
     /// The options cannot be.
     Options(&'static str),
     /// The storage helper's thread is gone.
@@ -266,6 +293,12 @@ impl fmt::Display for StorageError {
                 "{} has format version {found}, which this version of the broker does not know",
                 path.display()
             ),
+            StorageError::EarlierFormat(path) => write!(
+                out,
+                "{} was written by an earlier version of the broker, whose format this one does \
+                 not read; move the directory away to begin anew, or drain it with that version",
+                path.display()
+            ),
             StorageError::Options(what) => write!(out, "storage options: {what}"),
             StorageError::HelperGone => out.write_str("the storage helper's thread is gone"),
             StorageError::AlreadyFailed => out.write_str("the message log has failed before"),
@@ -278,6 +311,7 @@ impl std::error::Error for StorageError {
         match self {
             StorageError::Io { source, .. } => Some(source),
             StorageError::UnknownVersion { .. }
+            | StorageError::EarlierFormat(_)
             | StorageError::Options(_)
             | StorageError::HelperGone
             | StorageError::AlreadyFailed => None,
@@ -288,8 +322,7 @@ impl std::error::Error for StorageError {
 /// What the helper's answers changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Answers {
-    /// [`Store::durable`](super::Store::durable) or the durable position of the definitions moved:
-    /// confirms may be released.
+    /// [`Store::durable`](super::Store::durable) moved: confirms may be released.
     pub durable_moved: bool,
     /// A spare segment became ready, or none could be had.
     pub space_changed: bool,
@@ -372,7 +405,7 @@ impl fmt::Display for Damage {
 /// Figures for the operator; they only grow, except where it says so.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StoreCounters {
-    /// Bytes written to segments, slots and headers of both rings by the loop.
+    /// Bytes written to both rings by the loop.
     pub bytes_written: u64,
     /// Write calls of the loop.
     pub writes: u64,

@@ -10,7 +10,7 @@ use std::mem;
 use std::path::Path;
 
 use super::scratch::{SLOT_BYTES, ScratchFile, Slot};
-use super::{Entry, MessageId, RecordRef, SegmentKey};
+use crate::storage::types::{Entry, MessageId, RecordRef, SegmentKey};
 
 /// What the queues of a node share: the scratch file and a few spare vectors.
 pub struct ScratchPool {

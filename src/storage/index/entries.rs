@@ -19,7 +19,7 @@ use std::mem;
 
 pub use super::blocks::ScratchPool;
 use super::blocks::{BLOCK_ENTRIES, Paged, Place, TOMBSTONE};
-use super::{Entry, MessageId, RecordRef};
+use crate::storage::types::{Entry, MessageId, RecordRef};
 
 /// The entries of one queue, sorted by message id.
 ///

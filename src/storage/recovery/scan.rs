@@ -1,0 +1,570 @@
+//! What do the records of the log say, and where does it end? Reads every segment that may count,
+//! in order, with `pread` (a bad sector is an error with a path, not a signal), and gathers the
+//! state of all slots.
+//!
+//! A bad record that lies before a durable mark is damage: it is reported and skipped, and the rest
+//! counts. The first bad record past all marks is where the log ends: what stands behind it does
+//! not count, whole or not.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+
+use foldhash::fast::FixedState;
+
+use super::files::{Candidate, Files, read_up_to};
+use crate::storage::file::segment::HEADER_BYTES;
+use crate::storage::log::ring::Ids;
+use crate::storage::log::segment::LargeRecord;
+use crate::storage::record::message::Message;
+use crate::storage::record::statement::{Inventory, Range, SETTLED, State};
+use crate::storage::record::{self, ALIGN, Chain, Frame, Kind, OldSlot, in_file, padded};
+use crate::storage::types::{Damage, LogPos, MessageId, RecoveryProgress, StorageError};
+
+/// A segment that was read.
+pub(super) struct Loaded {
+    pub(super) number: u64,
+    pub(super) salt: u64,
+    pub(super) bytes: u32,
+    pub(super) readable_bytes: u32,
+    pub(super) chain: Chain,
+    /// After the last record that counts.
+    pub(super) end: u32,
+    pub(super) slots: Vec<u8>,
+    pub(super) large: Vec<LargeRecord>,
+    /// Parts that were skipped: from, to.
+    pub(super) gaps: Vec<(u32, u32)>,
+    pub(super) pieces: u32,
+    pub(super) piece_bytes: u32,
+    pub(super) speaks_of: BTreeSet<u64>,
+    pub(super) restated_in: u64,
+    pub(super) counts_unlogged: bool,
+    pub(super) damaged: bool,
+    /// No inventory that came later leaves it out.
+    pub(super) counts: bool,
+}
+
+/// What a record does beside taking slots; of the parts of a transaction it waits for the last.
+#[derive(Default)]
+struct Effects {
+    said: Vec<Range>,
+    replaced: Vec<OldSlot>,
+    relocated: Vec<(MessageId, usize, u32)>,
+    definitions: Vec<(u64, usize, u32)>,
+    /// Segment, first slot, count: what goes if the last part never comes.
+    slots: Vec<(usize, u32, u32)>,
+}
+
+/// Everything that counts, when all was read.
+pub(super) struct FoundState {
+    pub(super) loaded: Vec<Loaded>,
+    pub(super) end: LogPos,
+    /// Id, segment, offset.
+    pub(super) relocated: Vec<(MessageId, usize, u32)>,
+    pub(super) definitions: Vec<(u64, usize, u32)>,
+}
+
+/// See the top of the file.
+pub(super) struct Scan<'a, 'p> {
+    files: &'a Files,
+    progress: Option<&'p mut dyn FnMut(RecoveryProgress)>,
+    pub(super) loaded: Vec<Loaded>,
+    by_sequence: HashMap<u64, usize, FixedState>,
+    buffer: Vec<u8>,
+    /// The furthest durable mark of what counts.
+    pub(super) durable: LogPos,
+    /// The furthest durable mark there is, if it had to be looked for.
+    furthest: Option<LogPos>,
+    pub(super) ids: Ids,
+    end: LogPos,
+    clean_at: Option<LogPos>,
+    inventory: Option<(u64, Inventory)>,
+    parts: HashMap<u64, Effects>,
+    relocated: Vec<(MessageId, usize, u32)>,
+    definitions: Vec<(u64, usize, u32)>,
+    pub(super) damaged: Vec<Damage>,
+    pub(super) bytes: u64,
+    has_ended: bool,
+    /// Files that turned out not to count.
+    dropped: Vec<u64>,
+}
+
+impl<'a, 'p> Scan<'a, 'p> {
+    pub(super) fn new(
+        files: &'a Files,
+        progress: Option<&'p mut dyn FnMut(RecoveryProgress)>,
+    ) -> Scan<'a, 'p> {
+        Scan {
+            files,
+            progress,
+            loaded: Vec::new(),
+            by_sequence: HashMap::default(),
+            buffer: Vec::new(),
+            durable: LogPos::START,
+            furthest: None,
+            ids: Ids { next_message: 1, next_queue: 1 },
+            end: LogPos::START,
+            clean_at: None,
+            inventory: None,
+            parts: HashMap::new(),
+            relocated: Vec::new(),
+            definitions: Vec::new(),
+            damaged: Vec::new(),
+            bytes: 0,
+            has_ended: false,
+            dropped: Vec::new(),
+        }
+    }
+
+    /// Reads everything.
+    pub(super) fn run(&mut self) -> Result<(), StorageError> {
+        let files = self.files;
+        let total = files.candidates.iter().map(|c| u64::from(c.readable_bytes)).sum();
+        let mut done = 0;
+        for (at, candidate) in files.candidates.iter().enumerate() {
+            if candidate.is_void || self.has_ended {
+                self.dropped.push(candidate.number);
+            } else {
+                self.read_segment(candidate, at)?;
+            }
+            done += u64::from(candidate.readable_bytes);
+            if let Some(progress) = &mut self.progress {
+                progress(RecoveryProgress { done_bytes: done, total_bytes: total });
+            }
+        }
+        self.note_missing();
+        self.end_parts();
+        self.count_deliveries();
+        Ok(())
+    }
+
+    fn read_segment(&mut self, candidate: &Candidate, at: usize) -> Result<(), StorageError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        read_whole(candidate, &mut buffer)?;
+        let n = self.loaded.len();
+        let sequence = candidate.chain.sequence;
+        self.by_sequence.insert(sequence, n);
+        self.loaded.push(Loaded {
+            number: candidate.number,
+            salt: candidate.salt,
+            bytes: candidate.bytes,
+            readable_bytes: candidate.readable_bytes,
+            chain: candidate.chain,
+            end: HEADER_BYTES,
+            slots: Vec::new(),
+            large: Vec::new(),
+            gaps: Vec::new(),
+            pieces: 0,
+            piece_bytes: 0,
+            speaks_of: BTreeSet::new(),
+            restated_in: 0,
+            counts_unlogged: false,
+            damaged: false,
+            counts: true,
+        });
+        // Where it ended, if the next segment says so.
+        let next = self.files.candidates[at + 1..].iter().find(|next| !next.is_void);
+        let next = next.filter(|next| next.chain.before == sequence);
+        let limit = next.map_or(in_file(buffer.len()), |next| next.chain.before_end);
+        let result = self.walk(n, &buffer, limit, next.is_some(), at);
+        self.buffer = buffer;
+        result
+    }
+
+    /// Takes whole records up to `limit`, which is where the segment ended if that is known.
+    fn walk(
+        &mut self,
+        n: usize,
+        buffer: &[u8],
+        limit: u32,
+        ended_there: bool,
+        candidate: usize,
+    ) -> Result<(), StorageError> {
+        let (sequence, salt) = (self.loaded[n].chain.sequence, self.loaded[n].salt);
+        let readable = &buffer[..buffer.len().min(limit as usize)];
+        let mut at = HEADER_BYTES;
+        while at < limit {
+            let frame = readable.get(at as usize..).and_then(|r| record::read(r, salt, at));
+            if let Some(frame) = frame
+                && self.accept(n, at, frame)
+            {
+                at += frame.span;
+                self.bytes += u64::from(frame.span);
+                self.loaded[n].end = at;
+                self.end = LogPos { sequence, offset: at };
+                continue;
+            }
+            let was_durable = self.furthest_mark(candidate)? > LogPos { sequence, offset: at };
+            if !was_durable {
+                // Torn, if it should have gone on here.
+                self.has_ended = true;
+                return Ok(());
+            }
+            let next = next_record(readable, salt, at);
+            let durable = self.furthest_mark(candidate)?;
+            let known_end = match ended_there {
+                true => limit,
+                false if durable.sequence == sequence => durable.offset.min(limit),
+                false => at,
+            };
+            let to = next.unwrap_or(known_end.max(at));
+            self.note_damage(n, at, to);
+            self.loaded[n].end = to.min(in_file(readable.len()));
+            self.end = LogPos { sequence, offset: to };
+            if next.is_none() {
+                return Ok(());
+            }
+            at = to;
+        }
+        Ok(())
+    }
+
+    fn note_damage(&mut self, n: usize, from: u32, to: u32) {
+        let loaded = &mut self.loaded[n];
+        loaded.damaged = true;
+        loaded.gaps.push((from, to));
+        self.damaged.push(Damage {
+            path: self.files.directory.segment(loaded.number),
+            offset: u64::from(from),
+            skipped_bytes: u64::from(to - from),
+        });
+    }
+
+    /// The furthest durable mark in what is there from this segment on, whether it counts or not:
+    /// whoever wrote it knew.
+    fn furthest_mark(&mut self, from: usize) -> Result<LogPos, StorageError> {
+        if let Some(furthest) = self.furthest {
+            return Ok(furthest);
+        }
+        let mut furthest = self.durable;
+        let mut buffer = Vec::new();
+        for candidate in &self.files.candidates[from..] {
+            read_whole(candidate, &mut buffer)?;
+            let mut at = HEADER_BYTES;
+            while let Some(next) = next_record(&buffer, candidate.salt, at) {
+                let frame = record::frame(&buffer[next as usize..]).expect("it was just found");
+                furthest = furthest.max(frame.durable().unwrap_or(LogPos::START));
+                at = next + frame.span - in_file(ALIGN);
+            }
+            // The chain record itself, which the search begins behind.
+            furthest = furthest.max(candidate.chain.durable);
+        }
+        self.furthest = Some(furthest);
+        Ok(furthest)
+    }
+
+    /// Takes over what a whole record says; `false`: it cannot be one of ours.
+    fn accept(&mut self, n: usize, at: u32, frame: Frame<'_>) -> bool {
+        if let Some(durable) = frame.durable() {
+            self.durable = self.durable.max(durable);
+        }
+        match frame.kind {
+            Kind::Message | Kind::Transaction => return self.accept_messages(n, at, frame),
+            Kind::Definition => return self.accept_definition(n, at, frame),
+            Kind::Piece => {
+                self.loaded[n].pieces += 1;
+                self.loaded[n].piece_bytes += frame.span;
+            }
+            Kind::Settle => {
+                for range in frame.statement().expect("it was checked") {
+                    self.apply(n, range);
+                }
+            }
+            Kind::State => self.accept_state(n, State::read(frame.content())),
+            Kind::Mark => {}
+            Kind::Chain => {
+                let chain = frame.chain().expect("it is one");
+                self.ids.next_message = self.ids.next_message.max(chain.next_message);
+                self.ids.next_queue = self.ids.next_queue.max(chain.next_queue);
+            }
+            Kind::Inventory => self.accept_inventory(n, Inventory::read(frame.content())),
+            Kind::Clean => {
+                let sequence = self.loaded[n].chain.sequence;
+                self.clean_at = Some(LogPos { sequence, offset: at + frame.span });
+            }
+        }
+        true
+    }
+
+    fn accept_messages(&mut self, n: usize, at: u32, frame: Frame<'_>) -> bool {
+        let mut next = self.loaded[n].slots.len();
+        for (_, message) in frame.messages() {
+            if (message.first_slot() as usize) < next {
+                return false;
+            }
+            next = message.first_slot() as usize + message.slot_count() as usize;
+        }
+        let part = frame.part();
+        if part.is_none() && frame.kind == Kind::Message {
+            let message = Message { bytes: frame.bytes };
+            self.take_slots(n, at, message);
+            if let Some(old) = message.replaces() {
+                self.settle(n, old);
+            }
+            self.note_places(n, at, message, None);
+            return true;
+        }
+        let mut effects = Effects::default();
+        for (offset, message) in frame.messages() {
+            self.take_slots(n, at + offset, message);
+            effects.slots.push((n, message.first_slot(), message.slot_count()));
+            effects.replaced.extend(message.replaces());
+            self.note_places(n, at + offset, message, Some(&mut effects));
+        }
+        effects.said.extend(frame.statement().expect("it was checked"));
+        match part {
+            None => self.take_effect(n, effects),
+            Some(part) => {
+                let earlier = self.parts.remove(&part.number).unwrap_or_default();
+                let mut all = earlier;
+                all.said.extend(effects.said);
+                all.replaced.extend(effects.replaced);
+                all.relocated.extend(effects.relocated);
+                all.definitions.extend(effects.definitions);
+                all.slots.extend(effects.slots);
+                if part.is_last {
+                    // The others count only because of this one.
+                    let others: Vec<u64> =
+                        all.slots.iter().map(|(m, ..)| self.loaded[*m].chain.sequence).collect();
+                    let own = self.loaded[n].chain.sequence;
+                    let others = others.into_iter().filter(|other| *other != own);
+                    self.loaded[n].speaks_of.extend(others);
+                    self.take_effect(n, all);
+                } else {
+                    self.parts.insert(part.number, all);
+                }
+            }
+        }
+        true
+    }
+
+    /// The record's slots, and what is to be known of its pieces and ids.
+    fn take_slots(&mut self, n: usize, at: u32, message: Message<'_>) {
+        let loaded = &mut self.loaded[n];
+        // Slots of skipped records lie between.
+        let (first, count) = (message.first_slot() as usize, message.slot_count());
+        loaded.slots.resize(first, SETTLED);
+        loaded.slots.resize(first + count as usize, 0);
+        if message.is_large() && count > 0 {
+            let first_slot = message.first_slot();
+            loaded.large.push(LargeRecord { offset: at, first_slot, slots: count });
+        }
+        self.ids.next_message = self.ids.next_message.max(message.id().0.saturating_add(1));
+        for index in 0..message.queue_count() {
+            let next = message.queue(index).0.saturating_add(1);
+            self.ids.next_queue = self.ids.next_queue.max(next);
+        }
+    }
+
+    fn note_places(
+        &mut self,
+        n: usize,
+        at: u32,
+        message: Message<'_>,
+        effects: Option<&mut Effects>,
+    ) {
+        let (relocated, definitions) = match effects {
+            Some(effects) => (&mut effects.relocated, &mut effects.definitions),
+            None => (&mut self.relocated, &mut self.definitions),
+        };
+        if message.is_relocated() {
+            relocated.push((message.id(), n, at));
+        }
+        if message.definition().is_some() {
+            definitions.push((message.id().0, n, at));
+        }
+    }
+
+    fn take_effect(&mut self, n: usize, effects: Effects) {
+        for range in effects.said {
+            self.apply(n, range);
+        }
+        for old in effects.replaced {
+            self.settle(n, old);
+        }
+        self.relocated.extend(effects.relocated);
+        self.definitions.extend(effects.definitions);
+    }
+
+    fn settle(&mut self, by: usize, OldSlot { sequence, slot }: OldSlot) {
+        self.apply(by, Range { sequence, first: slot, count: 1, state: SETTLED });
+    }
+
+    fn apply(&mut self, by: usize, range: Range) {
+        let own = self.loaded[by].chain.sequence;
+        let Some(&n) = self.by_sequence.get(&range.sequence) else {
+            // Its segment is free since: settled long ago.
+            return;
+        };
+        if range.sequence != own {
+            self.loaded[by].speaks_of.insert(range.sequence);
+        }
+        let slots = &mut self.loaded[n].slots;
+        let to = slots.len().min((range.first as usize).saturating_add(range.count as usize));
+        for slot in slots.get_mut(range.first as usize..to).unwrap_or_default() {
+            if *slot != SETTLED {
+                *slot = range.state;
+            }
+        }
+    }
+
+    fn accept_definition(&mut self, n: usize, at: u32, frame: Frame<'_>) -> bool {
+        let definition = frame.definition().expect("it is one");
+        let slot = definition.slot() as usize;
+        if slot < self.loaded[n].slots.len() {
+            return false;
+        }
+        self.loaded[n].slots.resize(slot, SETTLED);
+        self.loaded[n].slots.push(0);
+        self.ids.next_message = self.ids.next_message.max(definition.id().saturating_add(1));
+        self.ids.next_queue = self.ids.next_queue.max(definition.next_queue());
+        if let Some(old) = definition.replaces() {
+            self.settle(n, old);
+        }
+        self.definitions.push((definition.id(), n, at));
+        true
+    }
+
+    fn accept_state(&mut self, by: usize, state: Option<State<'_>>) {
+        let state = state.expect("it was checked");
+        let Some(&n) = self.by_sequence.get(&state.sequence) else {
+            return;
+        };
+        // A transaction whose last part was freed since: it was there when this was written.
+        let is_there = |effects: &Effects| effects.slots.iter().any(|(m, ..)| *m == n);
+        let numbers: Vec<u64> = self.parts.iter().filter(|p| is_there(p.1)).map(|p| *p.0).collect();
+        for number in numbers {
+            if let Some(effects) = self.parts.remove(&number) {
+                self.take_effect(by, effects);
+            }
+        }
+        let sequence = self.loaded[by].chain.sequence;
+        if by != n {
+            self.loaded[by].speaks_of.insert(state.sequence);
+        }
+        self.loaded[n].restated_in = sequence;
+        let slots = &mut self.loaded[n].slots;
+        state.each(&mut |first, count, value| {
+            let to = slots.len().min(first + count);
+            for slot in slots.get_mut(first..to).unwrap_or_default() {
+                if *slot != SETTLED {
+                    *slot = value;
+                }
+            }
+        });
+    }
+
+    fn accept_inventory(&mut self, n: usize, inventory: Option<Inventory>) {
+        let inventory = inventory.expect("it was checked");
+        for loaded in &mut self.loaded {
+            if loaded.counts && !inventory.names(loaded.chain.sequence) {
+                loaded.counts = false;
+                loaded.slots = Vec::new();
+                loaded.large = Vec::new();
+                self.by_sequence.remove(&loaded.chain.sequence);
+                self.dropped.push(loaded.number);
+            }
+        }
+        let sequence = self.loaded[n].chain.sequence;
+        self.inventory = Some((sequence, inventory));
+    }
+
+    /// Segments that should be there and are not.
+    fn note_missing(&mut self) {
+        let Some((said_in, inventory)) = &self.inventory else {
+            return;
+        };
+        let is_there = |sequence: u64| {
+            let found = self.files.candidates.binary_search_by_key(&sequence, |c| c.chain.sequence);
+            found.is_ok()
+        };
+        let listed = inventory.in_use.iter().flat_map(|(first, count)| *first..first + count);
+        let later = self.loaded.iter().filter(|l| l.chain.sequence > *said_in);
+        let named: BTreeSet<u64> = listed.chain(later.map(|l| l.chain.before)).collect();
+        for sequence in named {
+            if !is_there(sequence) {
+                self.damaged.push(Damage {
+                    path: self.files.directory.path.join(format!("segment {sequence} of the log")),
+                    offset: 0,
+                    skipped_bytes: 0,
+                });
+            }
+        }
+        let is_free = |number: &&u64| inventory.free.contains(number);
+        for &number in self.files.broken.iter().filter(|number| !is_free(number)) {
+            self.damaged.push(Damage {
+                path: self.files.directory.segment(number),
+                offset: 0,
+                skipped_bytes: self.files.bytes_of(number),
+            });
+        }
+    }
+
+    /// Transactions whose last record never came do not count, unless it may have been damaged.
+    fn end_parts(&mut self) {
+        for (_, effects) in std::mem::take(&mut self.parts) {
+            if !self.damaged.is_empty() {
+                let by = effects.slots.first().map_or(0, |(n, ..)| *n);
+                self.take_effect(by, effects);
+                continue;
+            }
+            for (n, first, count) in effects.slots {
+                let slots = &mut self.loaded[n].slots;
+                let slots = slots.get_mut(first as usize..(first + count) as usize);
+                slots.unwrap_or_default().fill(SETTLED);
+            }
+        }
+    }
+
+    /// After anything but an orderly stop every message may have been delivered.
+    fn count_deliveries(&mut self) {
+        if self.is_clean() {
+            return;
+        }
+        for loaded in &mut self.loaded {
+            for slot in loaded.slots.iter_mut().filter(|slot| **slot == 0) {
+                *slot = 1;
+                loaded.counts_unlogged = true;
+            }
+        }
+    }
+
+    /// Whether the last thing that the log says is that it was stopped in an orderly way.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean_at == Some(self.end) && self.damaged.is_empty()
+    }
+
+    /// Numbers of files that are free.
+    pub(super) fn free_numbers(&self, files: &Files) -> Vec<u64> {
+        let listed = self.inventory.iter().flat_map(|(_, inventory)| &inventory.free);
+        let broken = files.broken.iter().filter(|n| listed.clone().any(|free| free == *n));
+        let mut free: Vec<u64> = files.spares.iter().chain(broken).copied().collect();
+        free.extend(&self.dropped);
+        free
+    }
+
+    pub(super) fn into_found(self) -> FoundState {
+        let Scan { loaded, end, relocated, definitions, .. } = self;
+        FoundState { loaded, end, relocated, definitions }
+    }
+}
+
+fn read_whole(candidate: &Candidate, buffer: &mut Vec<u8>) -> Result<(), StorageError> {
+    let path = &candidate.path;
+    let file = File::open(path).map_err(StorageError::io("opening", path))?;
+    buffer.resize(candidate.readable_bytes as usize, 0);
+    let read = read_up_to(&file, buffer, 0).map_err(StorageError::io("reading", path))?;
+    buffer.truncate(read);
+    Ok(())
+}
+
+/// Where the next whole record of this life begins behind `from`.
+fn next_record(bytes: &[u8], salt: u64, from: u32) -> Option<u32> {
+    let mut at = padded(from as usize + 1);
+    while at + record::HEAD_BYTES <= bytes.len() {
+        if record::read(&bytes[at..], salt, in_file(at)).is_some() {
+            return Some(in_file(at));
+        }
+        at += ALIGN;
+    }
+    None
+}
