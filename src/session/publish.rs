@@ -20,7 +20,7 @@ use crate::broker::{
 
 use super::channel::{Channel, ChannelState, Mode};
 use super::content::{
-    self, CLASS_BASIC, Content, Growing, GrowingBody, METHOD_PUBLISH, LARGE_BYTES_MIN, Started,
+    self, CLASS_BASIC, Content, Growing, GrowingBody, LARGE_BYTES_MIN, METHOD_PUBLISH, Started,
 };
 use super::{Session, tolerated};
 

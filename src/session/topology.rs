@@ -222,13 +222,7 @@ impl Session {
     }
 
     /// The same once something is on disk.
-    fn answer_when(
-        &mut self,
-        number: u16,
-        nowait: bool,
-        until: Option<WaitUntil>,
-        ok: Method<'_>,
-    ) {
+    fn answer_when(&mut self, number: u16, nowait: bool, until: Option<WaitUntil>, ok: Method<'_>) {
         match until {
             _ if nowait => {}
             None => self.send(number, &ok),

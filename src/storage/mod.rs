@@ -11,8 +11,8 @@ mod types;
 
 pub use file::witness::Witness;
 pub use helper::Gate;
-pub use index::entries::{Entries, EntryQueue};
 pub use index::blocks::ScratchPool;
+pub use index::entries::{Entries, EntryQueue};
 pub use log::view::{BodyParts, Record, SharedBody};
 pub use recovery::Definitions;
 pub use store::Store;

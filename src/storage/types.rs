@@ -113,7 +113,13 @@ impl StoreOptions {
 
     /// Options with which nobody looks on.
     pub fn new(directory: &Path, segment_bytes: u32, helper: HelperMode) -> StoreOptions {
-        StoreOptions { directory: directory.to_path_buf(), segment_bytes, helper, witness: None, progress: None }
+        StoreOptions {
+            directory: directory.to_path_buf(),
+            segment_bytes,
+            helper,
+            witness: None,
+            progress: None,
+        }
     }
 }
 

@@ -46,7 +46,6 @@ impl Mapping {
         // tables; the next access finds the same bytes in the page cache or the file.
         unsafe { self.raw.unchecked_advise(UncheckedAdvice::DontNeed) }
     }
-
 }
 
 /// A part of a mapping that keeps its segment from being used again.

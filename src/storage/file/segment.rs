@@ -171,10 +171,7 @@ impl Header {
     ///
     /// # Errors
     /// A sound header of another version, or of the format before this one.
-    pub(in crate::storage) fn read(
-        bytes: &[u8],
-        path: &Path,
-    ) -> Result<FoundHeader, StorageError> {
+    pub(in crate::storage) fn read(bytes: &[u8], path: &Path) -> Result<FoundHeader, StorageError> {
         if bytes.starts_with(&MAGIC_BEFORE) {
             let directory = path.parent().unwrap_or(path);
             return Err(StorageError::EarlierFormat(directory.to_path_buf()));

@@ -182,9 +182,8 @@ pub(in crate::storage) enum MakeError {
 fn step_make(make: MakeJob) -> Result<Step, StorageError> {
     let MakeJob { durable, number, bytes, directory, stage } = make;
     let is_free = matches!(stage, MakeStage::Free);
-    let no_space = |error| {
-        Ok(Step::Done(Answer::NoSpace { durable, free: is_free.then_some(number), error }))
-    };
+    let no_space =
+        |error| Ok(Step::Done(Answer::NoSpace { durable, free: is_free.then_some(number), error }));
     let more = |file, filled| {
         let (directory, stage) = (directory.clone(), MakeStage::Filling(file, filled));
         Ok(Step::More(Job::Make(MakeJob { durable, number, bytes, directory, stage })))

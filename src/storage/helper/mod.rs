@@ -216,7 +216,9 @@ impl Runner {
             }
             let result = match &job {
                 Job::Sync(sync) if self.gate.takes_failure() => failed_sync(sync),
-                Job::Make(make) if self.gate.is_disk_full() && make.is_new() => found_no_space(make),
+                Job::Make(make) if self.gate.is_disk_full() && make.is_new() => {
+                    found_no_space(make)
+                }
                 Job::Sync(_) | Job::Make(_) | Job::Remove(_) | Job::Release(_) => step(job),
             };
             match result {
@@ -238,4 +240,3 @@ impl Runner {
         self.waiting.next().or_else(|| self.jobs.recv().ok())
     }
 }
-

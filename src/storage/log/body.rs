@@ -58,12 +58,7 @@ impl Ring {
     }
 
     /// Writes pieces, each held once; what found no room is given back.
-    fn write_pieces<'a>(
-        &mut self,
-        pieces: &mut Vec<Piece>,
-        bytes: &'a [u8],
-        ids: Ids,
-    ) -> &'a [u8] {
+    fn write_pieces<'a>(&mut self, pieces: &mut Vec<Piece>, bytes: &'a [u8], ids: Ids) -> &'a [u8] {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.piece_bytes_max()));

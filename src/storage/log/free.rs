@@ -68,7 +68,10 @@ impl Ring {
         };
         let segment = self.segment(active);
         let is_room = segment.room() >= self.segment_bytes as usize / 2;
-        if segment.live == 0 && !is_room && let Some(spare) = self.spares.pop_front() {
+        if segment.live == 0
+            && !is_room
+            && let Some(spare) = self.spares.pop_front()
+        {
             self.activate(spare, ids);
         }
     }
@@ -324,7 +327,10 @@ impl Ring {
     }
 
     /// Now and then: whether segments were used up since, and memory of what nobody reads.
-    pub(in crate::storage) fn look_back(&mut self, helper: &mut Helper) -> Result<(), StorageError> {
+    pub(in crate::storage) fn look_back(
+        &mut self,
+        helper: &mut Helper,
+    ) -> Result<(), StorageError> {
         self.is_busy = self.rolls > self.rolls_seen;
         self.rolls_seen = self.rolls;
         if let Some(active) = self.active

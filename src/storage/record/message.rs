@@ -189,10 +189,8 @@ impl<'a> Message<'a> {
 
     pub(in crate::storage) fn replaces(self) -> Option<OldSlot> {
         let at = self.head().replaced_at();
-        self.has(FLAG_REPLACES).then(|| OldSlot {
-            sequence: u64_at(self.bytes, at),
-            slot: u32_at(self.bytes, at + 8),
-        })
+        self.has(FLAG_REPLACES)
+            .then(|| OldSlot { sequence: u64_at(self.bytes, at), slot: u32_at(self.bytes, at + 8) })
     }
 
     /// Where the parts of a large body lie, in their order.

@@ -104,7 +104,12 @@ pub(in crate::storage) struct Chain {
 }
 
 /// Begins a record of `bytes` in all: length, kind, flags and two more bytes.
-pub(in crate::storage) fn head(kind: Kind, bytes: u32, flags: u8, more: [u8; 2]) -> [u8; HEAD_BYTES] {
+pub(in crate::storage) fn head(
+    kind: Kind,
+    bytes: u32,
+    flags: u8,
+    more: [u8; 2],
+) -> [u8; HEAD_BYTES] {
     let mut head = [0; HEAD_BYTES];
     head[0..4].copy_from_slice(&bytes.to_le_bytes());
     head[12] = kind as u8;
@@ -123,7 +128,12 @@ pub(in crate::storage) fn seal(bytes: &mut [u8], salt: u64, offset: u32) {
 
 /// The same for a record whose content lies elsewhere.
 #[inline]
-pub(in crate::storage) fn seal_parts(head: &mut [u8; HEAD_BYTES], rest: &[u8], salt: u64, offset: u32) {
+pub(in crate::storage) fn seal_parts(
+    head: &mut [u8; HEAD_BYTES],
+    rest: &[u8],
+    salt: u64,
+    offset: u32,
+) {
     head[8..12].copy_from_slice(&tag(salt, offset).to_le_bytes());
     let crc = crc(head, rest, salt, offset);
     head[4..8].copy_from_slice(&crc.to_le_bytes());

@@ -283,4 +283,3 @@ fn take_byte(rest: &mut &[u8]) -> Option<u8> {
     *rest = tail;
     Some(byte)
 }
-

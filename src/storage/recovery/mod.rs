@@ -277,4 +277,3 @@ fn write_tail_again(ring: &Ring) -> Result<(), StorageError> {
     }
     Ok(())
 }
-
