@@ -8,23 +8,28 @@
 // Every test file is a crate of its own and uses its part of this one.
 #![allow(dead_code, unused_imports)]
 
+mod bulk;
 mod client;
+mod cloned;
 mod deaths;
 mod mounted;
 mod node;
 mod owned;
 mod process;
 mod server;
+mod taken;
 mod users;
 mod verbs;
 
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
+pub use cloned::ClonedDisk;
 pub use deaths::Death;
 pub use mounted::{Mounted, path_text, run};
 pub use node::{End, Node};
 pub use owned::*;
 pub use process::{Process, Refusal, spawn};
 pub use server::Server;
+pub use taken::{allocated_bytes, cpu_time, resident_bytes};
 pub use users::user;
 pub use verbs::{expiring, fields, persistent, prioritized, unique, word};
 

@@ -12,6 +12,7 @@ use super::process::Process;
 pub struct Node {
     /// `None` only in the middle of a restart.
     process: Option<Process>,
+    segment_bytes: u32,
     home: TempDir,
 }
 
@@ -31,18 +32,37 @@ impl Node {
     /// Starts the broker on an empty directory. `None` where the tests ask another broker, which
     /// others use too and nobody restarts.
     pub fn start() -> Option<Node> {
+        Node::start_with(SEGMENT_BYTES)
+    }
+
+    /// The same with segments of this size.
+    pub fn start_with(segment_bytes: u32) -> Option<Node> {
         if env::var("LEVERET_TEST_URI").is_ok() {
             return None;
         }
         let home = TempDir::new().expect("a temporary directory can be made");
-        let process = Some(Process::start(&data(&home), SEGMENT_BYTES));
-        Some(Node { process, home })
+        let process = Some(Process::start(&data(&home), segment_bytes));
+        Some(Node { process, segment_bytes, home })
+    }
+
+    /// Has the next start configure segments of this size.
+    pub fn resize_segments(&mut self, segment_bytes: u32) {
+        self.segment_bytes = segment_bytes;
     }
 
     /// Connects as guest and opens channel 1.
     pub fn connect(&self) -> Client {
-        let process = self.process.as_ref().expect("it runs");
-        Client::connect(process.address())
+        Client::connect(self.process().address())
+    }
+
+    /// The process that runs now.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("it runs")
+    }
+
+    /// Its data directory.
+    pub fn path(&self) -> PathBuf {
+        data(&self.home)
     }
 
     /// Ends the broker under this connection and starts it again on the same directory.
@@ -56,7 +76,7 @@ impl Node {
                 drop(process.terminate());
             }
         }
-        self.process = Some(Process::start(&data(&self.home), SEGMENT_BYTES));
+        self.process = Some(Process::start(&data(&self.home), self.segment_bytes));
     }
 }
 

@@ -20,6 +20,9 @@ pub struct Process {
     log: Option<JoinHandle<Vec<String>>>,
 }
 
+/// So much of the log is shown when a test fails while the broker runs.
+const LAST_LINES: usize = 20;
+
 /// A broker that ended by itself before it listened.
 #[derive(Debug)]
 pub struct Refusal {
@@ -63,6 +66,11 @@ impl Process {
         self.address
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it as nothing can be killed more surely; what it said.
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().expect("the broker runs");
@@ -100,6 +108,12 @@ impl Drop for Process {
         // It has ended already, unless the test failed.
         drop(self.child.kill());
         drop(self.child.wait());
+        if let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
+            && thread::panicking()
+        {
+            let last = &log[log.len().saturating_sub(LAST_LINES)..];
+            eprintln!("the broker said at last:\n{}", last.join("\n"));
+        }
     }
 }
 

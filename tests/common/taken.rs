@@ -1,0 +1,35 @@
+//! What does a running broker take of its machine? Memory, processor time, room on the disk.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Memory of a process that is resident, in bytes: what it allocated and what it mapped.
+pub fn resident_bytes(process: u32) -> u64 {
+    let status = format!("/proc/{process}/status");
+    let text = fs::read_to_string(status).expect("the process runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.expect("a line that says so") << 10
+}
+
+/// Processor time that a process has used so far.
+pub fn cpu_time(process: u32) -> Duration {
+    let stat = format!("/proc/{process}/stat");
+    let text = fs::read_to_string(stat).expect("the process runs");
+    // The name, which may hold anything, is in brackets; user and system time are numbers 14 and
+    // 15 of the whole line, in ticks of 10 ms.
+    let (_, rest) = text.rsplit_once(')').expect("the name is in brackets");
+    let fields = rest.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// The blocks that the files of a directory take, in bytes, as `du` counts them.
+pub fn allocated_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).expect("the directory can be read").flatten();
+    // A file may be gone by now.
+    let files = entries.filter_map(|entry| entry.metadata().ok());
+    files.map(|metadata| metadata.blocks() * 512).sum()
+}

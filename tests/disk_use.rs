@@ -1,0 +1,345 @@
+//! How much disk and memory does a broker take, what does it give back, and what goes on when there
+//! is no more?
+
+mod common;
+#[path = "crash/random.rs"]
+#[allow(dead_code)]
+mod random;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use common::*;
+use leveret::amqp::encoder;
+use random::Random;
+use tempfile::TempDir;
+
+const SEGMENT_BYTES: u32 = 1 << 20;
+const MIB: u64 = 1 << 20;
+/// What the log of a broker takes that has nothing to keep, the directory and small files.
+const FRESH_BYTES: u64 = 32 * MIB + (64 << 10);
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(15);
+/// How long a broker is looked at that is to do nothing.
+const WATCHED_FOR: Duration = Duration::from_secs(2);
+/// A bound for any machine, not a figure.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// Both rings made their files under the same temporary names: when two were made at once, one of
+/// them was gone before it got its own name, and the broker ended.
+#[test]
+fn transient_messages_larger_than_a_segment_pass_beside_persistent_ones() {
+    let Some(node) = Node::start_with(SEGMENT_BYTES) else { return };
+    let mut client = node.connect();
+    let (kept, passing) = (client.durable_queue(1), client.queue(1));
+    client.consume(1, &passing);
+    let mut publisher = node.connect();
+    let ((begin, begun), (done, is_done)) = (mpsc::channel(), mpsc::channel());
+    let running = thread::spawn(move || {
+        for () in begun {
+            publisher.confirm_all(2, &kept, (0..104).map(|_| vec![b'k'; 10_000]));
+            done.send(()).expect("the test goes on");
+        }
+        publisher.inspect(1, &kept).messages
+    });
+    let large = vec![b't'; 3_000_000];
+    let rounds = 300;
+    for _ in 0..rounds {
+        // A new segment for each ring, at the same time.
+        begin.send(()).expect("the publisher works");
+        client.publish_with(1, "", &passing, &PropertyList::default(), &large);
+        let delivery = client.expect_delivery(1);
+        assert!(delivery.message.body == large);
+        if delivery.tag > 1 {
+            // The one before it, whose segment this one cannot have had.
+            client.ack(1, delivery.tag - 1);
+        }
+        is_done.recv().expect("the publisher works");
+    }
+    drop(begin);
+    assert!(running.join().expect("the publisher works") == 104 * rounds);
+}
+
+/// Announces a body and sends nothing of it.
+fn announce(client: &mut Client, channel: u16, queue: &str, body_bytes: u64) {
+    let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
+    let (mut out, mut properties) = (Vec::new(), Vec::new());
+    persistent().encode(&mut properties);
+    encoder::method_frame(&mut out, channel, &publish);
+    encoder::header_frame(&mut out, channel, body_bytes, &properties);
+    client.send_bytes(&out);
+}
+
+/// Room for a large body was reserved when it was announced: 20 clients that sent nothing more
+/// took 2 GB.
+#[test]
+fn bodies_that_are_announced_and_not_sent_take_no_disk() {
+    let Some(node) = Node::start() else { return };
+    let mut publisher = node.connect();
+    let queue = publisher.durable_queue(1);
+    publisher.confirm_all(2, &queue, (0..100).map(|_| vec![b'x'; 1000]));
+    let mut clients: Vec<_> = (0..20).map(|_| node.connect()).collect();
+    for client in &mut clients {
+        announce(client, 1, &queue, 100_000_000);
+        // Another channel answers when that was dealt with.
+        client.open(2);
+    }
+    publisher.confirm_all(2, &queue, (0..100).map(|_| vec![b'x'; 1000]));
+    publisher.confirm_all(2, &queue, [vec![b'x'; 1_000_000]]);
+    publisher.expect_nothing_before(0, 1);
+    let disk = allocated_bytes(&node.path());
+    assert!(disk <= FRESH_BYTES + 4 * MIB, "{disk} bytes");
+    assert_eq!(publisher.inspect(1, &queue).messages, 201);
+}
+
+/// A backlog of this many bytes in messages of mixed sizes.
+fn pile_up(client: &mut Client, queue: &str, bytes: usize) -> usize {
+    let mut random = Random::new(3);
+    let (mut published, mut bodies) = (0, Vec::new());
+    while published < bytes {
+        let length = *random.pick(&[100, 1000, 10_000, 50_000, 300_000]);
+        bodies.push(vec![b'b'; length]);
+        published += length;
+    }
+    let count = bodies.len();
+    client.confirm_all(2, queue, bodies);
+    count
+}
+
+/// What a node takes of the disk and of memory.
+fn taken(node: &Node) -> (u64, u64) {
+    (allocated_bytes(&node.path()), resident_bytes(node.process().id()))
+}
+
+/// 112 of 144 MiB of disk were kept, and 79 of memory, for segments that might be used again.
+#[test]
+fn disk_and_memory_are_given_back_when_a_backlog_was_drained() {
+    let Some(node) = Node::start() else { return };
+    let mut client = node.connect();
+    let queue = client.durable_queue(1);
+    let count = pile_up(&mut client, &queue, 100_000_000);
+    let (disk, _) = taken(&node);
+    assert!(disk >= 100_000_000, "only {disk} bytes of disk for the backlog");
+    assert_eq!(client.empty(2, &queue) as usize, count);
+    let deadline = now() + GIVEN_BACK_WITHIN;
+    loop {
+        let (disk, memory) = taken(&node);
+        if disk <= 64 * MIB && memory <= 16 * MIB {
+            break;
+        }
+        let (disk, memory) = (disk / MIB, memory / MIB);
+        assert!(now() < deadline, "{disk} MiB of disk and {memory} MiB of memory are kept");
+        client.round_trip(1);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A broker that had nothing to keep took 48 MiB for three empty segments.
+#[test]
+fn fresh_data_directory_is_small() {
+    let Some(node) = Node::start() else { return };
+    let mut client = node.connect();
+    let queue = client.durable_queue(1);
+    client.confirm_all(2, &queue, [b"the first".to_vec()]);
+    // Spare segments are made when there is time.
+    let until = now() + WATCHED_FOR;
+    while now() < until {
+        let disk = allocated_bytes(&node.path());
+        assert!(disk <= FRESH_BYTES, "{disk} bytes");
+        client.round_trip(1);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A start after a kill synced each segment by itself, 14 s for 12,000 of them.
+#[test]
+fn start_after_a_kill_does_not_sync_segment_by_segment() {
+    let Some((_keep, disk)) = ext4(512 << 20) else { return };
+    let data = disk.0.join("data");
+    let process = Process::start(&data, SEGMENT_BYTES);
+    let mut client = Client::connect(process.address());
+    let queue = client.durable_queue(1);
+    client.confirm_all(2, &queue, (0..250).map(|_| vec![b'l'; 1_000_000]));
+    process.kill();
+    let segments = fs::read_dir(&data).expect("the directory can be read").count() as u64;
+    assert!(segments >= 250, "{segments}");
+    let (before, begin) = (flushes(&disk), now());
+    let process = Process::start(&data, SEGMENT_BYTES);
+    assert!(begin.elapsed() < START_WITHIN, "{:?}", begin.elapsed());
+    let flushes = flushes(&disk) - before;
+    assert!(flushes < segments / 4, "{flushes} flushes of the disk for {segments} segments");
+    assert_eq!(Client::connect(process.address()).inspect(1, &queue).messages, 250);
+}
+
+/// How often something had the disk of this file system make durable what it had.
+fn flushes(disk: &Mounted) -> u64 {
+    let device = fs::metadata(&disk.0).expect("it is mounted").dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let path = format!("/sys/dev/block/{major}:{minor}/stat");
+    let text = fs::read_to_string(&path).expect("Linux has figures for block devices");
+    let flushes = text.split_whitespace().nth(15).expect("Linux 5.5 counts flushes");
+    flushes.parse().expect("a number")
+}
+
+/// A file of somebody else's on the disk that is full.
+const BALLAST: &str = "ballast";
+
+/// A broker on a disk that is full, and who filled it.
+struct Full {
+    process: Process,
+    publisher: Client,
+    /// What the publisher sent, and what of it is confirmed.
+    sent: u64,
+    confirmed: u64,
+    /// Messages of the two queues lie side by side.
+    filler: String,
+    dying: String,
+    dead: String,
+    // They go last, and in this order.
+    disk: Mounted,
+    _keep: TempDir,
+}
+
+impl Full {
+    fn new() -> Option<Full> {
+        let (keep, disk) = in_memory(60 * MIB)?;
+        let ballast = vec![b'b'; 12 << 20];
+        fs::write(disk.0.join(BALLAST), ballast).expect("there is room");
+        let process = Process::start(&disk.0.join("data"), 4 << 20);
+        let mut publisher = Client::connect(process.address());
+        let filler = publisher.durable_queue(1);
+        let (dying, dead) = publisher.durable_dying_queue(1, &[]);
+        publisher.open(2);
+        publisher.confirm_select(2);
+        let (sent, confirmed) = (0, 0);
+        let mut full =
+            Full { process, publisher, sent, confirmed, filler, dying, dead, disk, _keep: keep };
+        full.fill();
+        Some(full)
+    }
+
+    /// Publishes until the broker blocks the publisher; then the other file takes what is left.
+    fn fill(&mut self) {
+        loop {
+            for _ in 0..50 {
+                let queue = if self.sent.is_multiple_of(2) { &self.filler } else { &self.dying };
+                self.publisher.publish_with(2, "", queue, &persistent(), &[b'f'; 1500]);
+                self.sent += 1;
+            }
+            while self.confirmed < self.sent {
+                let event = self.publisher.next_of(&[0, 2]);
+                if event.channel == 0 {
+                    event.expect::<Blocked>();
+                    return self.take_the_rest();
+                }
+                self.confirmed = event.expect::<Ack>().tag;
+            }
+        }
+    }
+
+    fn take_the_rest(&self) {
+        let ballast = File::options().append(true).open(self.disk.0.join(BALLAST));
+        let mut ballast = ballast.expect("it is there");
+        while ballast.write_all(&[b'b'; 4096]).is_ok() {}
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.process.address())
+    }
+
+    /// Removes what somebody else had, purges the filler, and waits until the publisher was told
+    /// that it may go on and everything is confirmed.
+    fn relieve(&mut self, client: &mut Client) {
+        fs::remove_file(self.disk.0.join(BALLAST)).expect("it is there");
+        let purge = queue::Purge { queue: self.filler.as_bytes(), nowait: false };
+        assert!(client.call::<PurgeOk>(1, purge).messages > 1000);
+        let mut is_blocked = true;
+        while is_blocked || self.confirmed < self.sent {
+            let event = self.publisher.next_of(&[0, 2]);
+            if event.channel == 2 {
+                self.confirmed = event.expect::<Ack>().tag;
+            } else {
+                is_blocked = matches!(event.method(), Method::ConnectionBlocked(_));
+            }
+        }
+    }
+
+    /// Ends the broker; how often it warned.
+    fn end(self, client: Client) -> usize {
+        let Full { process, publisher, _keep, disk: _disk, .. } = self;
+        client.close();
+        publisher.close();
+        process.terminate().iter().filter(|line| line.contains(" WARN ")).count()
+    }
+}
+
+/// Dead letters for which there was no room were tried again in each turn of the loop, with 24,000
+/// warnings a second.
+#[test]
+fn dead_letters_that_wait_for_room_wait_quietly() {
+    let Some(mut full) = Full::new() else { return };
+    let mut client = full.connect();
+    let waiting = client.inspect(1, &full.dying).messages;
+    client.open(2);
+    client.consume(2, &full.dying);
+    for _ in 0..waiting {
+        client.expect_delivery(2);
+    }
+    client.send(2, basic::Nack { delivery_tag: 0, multiple: true, requeue: false });
+    client.round_trip(2);
+    let before = cpu_time(full.process.id());
+    // Nothing is waited for: it is looked at for so long.
+    thread::sleep(WATCHED_FOR);
+    let used = cpu_time(full.process.id()) - before;
+    assert!(used < WATCHED_FOR / 4, "{used:?} of processor time in {WATCHED_FOR:?} of waiting");
+    full.relieve(&mut client);
+    let dead = full.dead.clone();
+    client.wait_for_messages(1, &dead, waiting);
+    let warnings = full.end(client);
+    assert!(warnings < 20, "{warnings} warnings");
+}
+
+/// The definitions had a file of their own, for which nobody kept room: some thousand declares and
+/// deletes on a full disk ended the broker.
+#[test]
+fn definitions_acks_and_deletes_go_on_while_the_disk_is_full() {
+    let Some(mut full) = Full::new() else { return };
+    let mut client = full.connect();
+    let kept = client.durable_queue(1);
+    let settled = client.settle_first(3, &full.dying, 100);
+    assert_eq!(settled.len(), 100);
+    for _ in 0..5000 {
+        let queue = client.durable_queue(1);
+        assert_eq!(client.delete_queue(1, &queue), 0);
+    }
+    let before = client.inspect(1, &full.dying).messages;
+    client.settle_first(3, &full.dying, 100);
+    assert_eq!(client.inspect(1, &full.dying).messages, before - 100);
+    full.relieve(&mut client);
+    client.confirm_all(3, &kept, [b"room again".to_vec()]);
+    let dying = full.dying.clone();
+    assert!(client.delete_queue(1, &dying) >= before - 100);
+    full.end(client);
+}
+
+/// A file system in memory with so much room; `None` where there can be none.
+fn in_memory(bytes: u64) -> Option<(TempDir, Mounted)> {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let mounted = Mounted::in_memory(bytes, &keep.path().join("disk"));
+    or_left_out(mounted).map(|mounted| (keep, mounted))
+}
+
+/// The same on a device of its own, whose writes are counted.
+fn ext4(bytes: u64) -> Option<(TempDir, Mounted)> {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let (image, at) = (keep.path().join("image"), keep.path().join("disk"));
+    let mounted = Mounted::make(&["mkfs.ext4", "-q", "-F"], &image, bytes, &at);
+    or_left_out(mounted).map(|mounted| (keep, mounted))
+}
+
+fn or_left_out<T>(made: Result<T, String>) -> Option<T> {
+    made.map_err(|missing| eprintln!("left out: {missing}")).ok()
+}
