@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::bodies::{Filling, checksum};
-use super::parts::Parts;
+use super::parts::{Part, Parts};
 use super::random::Random;
 use super::topology::{DONE_ROUTE, LATER, Naming, PHOENIX, PURGED, ROUTES, Route, STREAM, station};
 use crate::common::{Message, PropertyList, TableBuf, Value};
@@ -200,7 +200,11 @@ impl Model {
         let id = self.named[self.named.len() - back];
         let group = self.sent[&id].group;
         let is_open = group.is_some_and(|group| !self.groups[group].is_over());
+        let retries = self.parts.has(Part::Retry);
         let sent = self.of(id);
+        if sent.absent && !retries {
+            return None;
+        }
         if sent.route != route || is_open || sent.spots[0].place == Place::Doubtful {
             return None;
         }

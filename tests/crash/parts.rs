@@ -12,6 +12,8 @@ pub enum Part {
     Delayed,
     /// Deduplicating exchanges and a deduplicating queue, and messages that are sent again.
     Once,
+    /// What was refused, rolled back or lost is sent again under its name.
+    Retry,
     Purge,
     /// A queue that is deleted and declared again under its name.
     Delete,
@@ -28,10 +30,11 @@ pub enum Part {
     Recovery,
 }
 
-const NAMES: [(&str, Part); 12] = [
+const NAMES: [(&str, Part); 13] = [
     ("dead", Part::Dead),
     ("delayed", Part::Delayed),
     ("once", Part::Once),
+    ("retry", Part::Retry),
     ("purge", Part::Purge),
     ("delete", Part::Delete),
     ("priority", Part::Priority),
