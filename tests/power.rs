@@ -166,8 +166,7 @@ impl Play {
             let mut process = Process::start(&clone.data(), self.segment_bytes());
             let mut ended = Ended::Killed;
             for _ in 0..2 {
-                let drained =
-                    examine(process.address(), &mut model, ended, &mut self.random);
+                let drained = examine(process.address(), &mut model, ended, &mut self.random);
                 faults.extend(drained.faults);
                 process.terminate();
                 ended = Ended::Orderly;
@@ -263,9 +262,7 @@ fn every_confirm_survives_power_cuts() {
         let mut play = Play { parts: Parts::wide(), random };
         let name = format!("seed {seed}, disk {number}, {kind:?}");
         let range = first..first + some;
-        let result = panic::catch_unwind(AssertUnwindSafe(|| {
-            cut(&mut play, &disk, &name, range)
-        }));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| cut(&mut play, &disk, &name, range)));
         first += some;
         wrong.extend(result.unwrap_or_else(|_| vec![format!("{name}: see above")]));
     }

@@ -9,8 +9,14 @@ use super::model::Id;
 use super::parts::{Part, Parts};
 use super::random::Random;
 
-/// How many events a phase of the load lasts.
-const PHASE_EVENTS: usize = 500;
+/// How many events a phase of each kind lasts. Many small messages pass where a few large ones
+/// were.
+const LARGE_EVENTS: usize = 400;
+const SMALL_EVENTS: usize = 1600;
+const MIXED_EVENTS: usize = 500;
+/// How many messages are sent at once, and how many when they are small.
+const BURST_MAX: usize = 40;
+const SMALL_BURST_MAX: usize = 400;
 /// How much is read of the broker's files at once.
 const STOLEN_BYTES: usize = 1 << 20;
 /// How many bodies are made of that.
@@ -50,9 +56,21 @@ impl Bodies {
         Bodies { random, parts, directory, stolen: Vec::new(), thefts: 0 }
     }
 
+    /// How many messages to send at once.
+    pub fn burst(&mut self, events: usize) -> usize {
+        let max = match phase(events).0 {
+            Phase::Small if self.parts.has(Part::Phases) => SMALL_BURST_MAX,
+            Phase::Large | Phase::Small | Phase::Mixed => BURST_MAX,
+        };
+        self.random.within(1..max)
+    }
+
     /// A size that suits the time, which is told by the events so far.
-    pub fn size(&mut self, events: usize) -> usize {
+    pub fn size(&mut self, events: usize, is_flood: bool) -> usize {
         let random = &mut self.random;
+        if is_flood {
+            return random.within(0..40);
+        }
         if !self.parts.has(Part::Phases) {
             return mixed(random);
         }
@@ -119,13 +137,13 @@ impl Bodies {
 
 /// What kind of time it is, and the number of the filling that is used most.
 fn phase(events: usize) -> (Phase, usize) {
-    let mut random = Random::new((events / PHASE_EVENTS) as u64);
-    let phase = match events / PHASE_EVENTS % 4 {
-        0 => Phase::Large,
-        1 | 2 => Phase::Small,
-        _ => Phase::Mixed,
+    let cycle = LARGE_EVENTS + SMALL_EVENTS + MIXED_EVENTS;
+    let (number, phase) = match (events / cycle, events % cycle) {
+        (cycles, 0..LARGE_EVENTS) => (3 * cycles, Phase::Large),
+        (cycles, at) if at < LARGE_EVENTS + SMALL_EVENTS => (3 * cycles + 1, Phase::Small),
+        (cycles, _) => (3 * cycles + 2, Phase::Mixed),
     };
-    (phase, random.within(0..4))
+    (phase, Random::new(number as u64).within(0..4))
 }
 
 /// Mostly small, now and then large enough to be parked.

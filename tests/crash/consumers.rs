@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::load::{Load, expect_farewell};
 use super::model::{Id, Place};
 use super::random::Random;
-use super::topology::{PHOENIX, REBORN, REJECTS, arguments, declaration};
+use super::topology::{FLOODED, PHOENIX, REBORN, REJECTS, arguments, declaration};
 use crate::common::{Client, Delivery, Event, GetOk, Method, Owned, basic, queue};
 
 /// Receives and acks.
@@ -128,7 +128,9 @@ impl<'a> Consumer<'a> {
 /// Empties a queue again and again, whoever publishes to it meanwhile.
 pub fn wipe(load: Load<'_>, mut client: Client, mut random: Random, queue: &'static str) {
     while !load.finish.load(Ordering::Relaxed) {
-        load.shared.pause_for(random.within(50..400));
+        // What is flooded has to grow.
+        let pause = if queue == FLOODED { 500..6000 } else { 50..400 };
+        load.shared.pause_for(random.within(pause));
         let went_on = match random.within(0..3) {
             0 => take_some(load, &mut client, random.within(1..10), queue),
             _ if queue == PHOENIX => bear_again(load, &mut client),

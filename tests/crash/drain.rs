@@ -271,7 +271,8 @@ impl Drain<'_> {
         let sent = &self.model.sent[&id];
         let (index, station) = (sent.index(queue), sent.station(queue));
         if let Some(other) = self.found.insert((id, index), station) {
-            self.faults.push(format!("{queue}: {id:?} is there twice, {other}, {station}: {sent:?}"));
+            self.faults
+                .push(format!("{queue}: {id:?} is there twice, {other}, {station}: {sent:?}"));
         }
         if queue != STREAM {
             self.tags.push((came.channel, came.tag, queue, id));
@@ -317,7 +318,8 @@ impl Drain<'_> {
             _ => ended != Ended::Orderly || was_seen,
         };
         if must_be_marked && !redelivered {
-            let fault = format!("{queue}: {id:?} is not marked as redelivered, {ended:?}: {sent:?}");
+            let fault =
+                format!("{queue}: {id:?} is not marked as redelivered, {ended:?}: {sent:?}");
             self.faults.push(fault);
         }
     }

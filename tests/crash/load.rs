@@ -11,15 +11,15 @@ use std::thread::{self, Scope};
 
 use leveret::amqp::encoder;
 
-use super::drain::Ended;
 use super::bodies::Bodies;
 use super::consumers::{Consumer, wipe};
+use super::drain::Ended;
 use super::model::{Id, Model, Place, Shared, properties, route, route_headers};
 use super::parts::{Part, Parts};
 use super::random::Random;
 use super::topology::{
-    DEAD, DONE, DONE_ROUTE, LATER, NARROW, Naming, ONCE, PHOENIX, PURGED, QUORUM, REJECTS, ROUTES,
-    URGENT, WORK, queues,
+    DEAD, DONE, DONE_ROUTE, FLOODED, LATER, NARROW, Naming, ONCE, PHOENIX, PURGED, QUORUM, REJECTS,
+    ROUTES, URGENT, WORK, flood_route, queues,
 };
 use crate::common::{
     Client, ConfirmSelectOk, ConnectionClose, Event, GetOk, Method, Owned, Process, Return,
@@ -32,11 +32,22 @@ const PUBLISHERS: usize = 3;
 const TRANSACTOR: usize = PUBLISHERS;
 /// The number under which the mover publishes.
 const MOVER: usize = PUBLISHERS + 1;
+/// The number under which floods are published.
+const FLOODER: usize = PUBLISHERS + 2;
+/// How many messages a flood has at most, and how many may be there before it.
+const FLOOD_MAX: usize = 15_000;
+const FLOODED_MAX: usize = 10_000;
 /// What each consumer takes from.
-const CONSUMED: [&[&str]; 5] =
-    [&["a", "b"], &["c", "d", "a"], &["e", DONE], &[REJECTS, DEAD, LATER], &[ONCE, NARROW, QUORUM, URGENT]];
+const CONSUMED: [&[&str]; 5] = [
+    &["a", "b"],
+    &["c", "d", "a"],
+    &["e", DONE],
+    &[REJECTS, DEAD, LATER],
+    &[ONCE, NARROW, QUORUM, URGENT],
+];
 /// What is emptied in other ways.
-const WIPED: [(Part, &str); 2] = [(Part::Purge, PURGED), (Part::Delete, PHOENIX)];
+const WIPED: [(Part, &str); 3] =
+    [(Part::Purge, PURGED), (Part::Delete, PHOENIX), (Part::Flood, FLOODED)];
 /// What one burst of a publisher has at most, in bytes.
 const BURST_BYTES_MAX: usize = 600_000;
 
@@ -63,12 +74,17 @@ pub fn start<'scope>(
     for client in &mut transactors {
         client.call::<TxSelectOk>(1, tx::Select {});
     }
-    let mut publishers: Vec<_> = (0..PUBLISHERS).map(|_| Client::connect(address)).collect();
+    let mut publishers: Vec<_> = (0..PUBLISHERS + 1).map(|_| Client::connect(address)).collect();
     for client in &mut publishers {
         client.call::<ConfirmSelectOk>(1, confirm::Select { nowait: false });
     }
     let consumers = CONSUMED.map(|_| Client::connect(address));
     let wipers = WIPED.map(|_| Client::connect(address));
+    let flooder = publishers.pop().expect("there is one more");
+    let seed = random.next();
+    if load.parts.has(Part::Flood) {
+        scope.spawn(move || Publisher::new(load, flooder, Random::new(seed), FLOODER).run());
+    }
     for (publisher, client) in publishers.into_iter().enumerate() {
         let random = Random::new(random.next());
         scope.spawn(move || Publisher::new(load, client, random, publisher).run());
@@ -160,7 +176,8 @@ impl<'a> Publisher<'a> {
             if !finish {
                 self.burst();
             }
-            let waiting_max = if finish { 0 } else { self.random.within(0..60) };
+            let waiting_max =
+                if finish || self.publisher == FLOODER { 0 } else { self.random.within(0..60) };
             while self.waiting.len() > waiting_max {
                 let Some(event) = self.client.next_of_any() else {
                     return;
@@ -175,8 +192,11 @@ impl<'a> Publisher<'a> {
 
     fn burst(&mut self) {
         let mut out = Vec::new();
-        for _ in 0..self.random.within(1..40) {
-            let route = route(&mut self.random, self.load.parts);
+        for _ in 0..self.count() {
+            let route = match self.publisher {
+                FLOODER => flood_route(),
+                _ => route(&mut self.random, self.load.parts),
+            };
             self.sequence += 1;
             let again = self.random.chance(40);
             let again = again.then(|| self.load.again(route, &mut self.random)).flatten();
@@ -195,12 +215,23 @@ impl<'a> Publisher<'a> {
                 is_plain && self.random.chance(50) && (body.len() < 1000 || !may_come_back);
             self.waiting.push_back((self.sequence, id, mandatory));
             encode(&mut out, &self.client, id, route, &body, mandatory);
-            if out.len() > BURST_BYTES_MAX {
+            if out.len() > BURST_BYTES_MAX && self.publisher != FLOODER {
                 break;
             }
         }
         // If the broker is gone, reading shows it.
         drop(self.client.try_send_bytes(&out));
+    }
+
+    /// How many messages come at once.
+    fn count(&mut self) -> usize {
+        if self.publisher != FLOODER {
+            let events = self.load.shared.model().events;
+            return self.bodies.burst(events);
+        }
+        self.load.shared.pause_for(self.random.within(200..2500));
+        let is_enough = self.load.shared.model().unwiped(FLOODED) > FLOODED_MAX;
+        if is_enough { 1 } else { self.random.within(1..FLOOD_MAX) }
     }
 
     fn take(&mut self, event: &Event) {
@@ -260,7 +291,7 @@ impl Load<'_> {
         };
         let is_named = ROUTES[route].naming != Naming::Nameless;
         let filling = bodies.filling(events, is_named);
-        let size = bodies.size(events);
+        let size = bodies.size(events, route == flood_route());
         let body = bodies.body(id, size, filling);
         self.shared.model().note_body(id, filling, &body);
         body
@@ -359,14 +390,7 @@ fn take_and_publish(load: Load<'_>, mut client: Client, mut random: Random) {
     }
 }
 
-fn encode(
-    out: &mut Vec<u8>,
-    client: &Client,
-    id: Id,
-    route: usize,
-    body: &[u8],
-    mandatory: bool,
-) {
+fn encode(out: &mut Vec<u8>, client: &Client, id: Id, route: usize, body: &[u8], mandatory: bool) {
     let publish = basic::Publish {
         exchange: ROUTES[route].exchange.as_bytes(),
         routing_key: ROUTES[route].key.as_bytes(),

@@ -12,7 +12,10 @@ use std::time::Duration;
 use super::bodies::{Filling, checksum};
 use super::parts::{Part, Parts};
 use super::random::Random;
-use super::topology::{DONE_ROUTE, LATER, Naming, PHOENIX, PURGED, ROUTES, Route, STREAM, station};
+use super::topology::{
+    DONE_ROUTE, FLOODED, LATER, Naming, PHOENIX, PURGED, ROUTES, Route, STREAM, flood_route,
+    station,
+};
 use crate::common::{Message, PropertyList, TableBuf, Value};
 
 /// A message: who published it, and its number there.
@@ -161,7 +164,7 @@ impl Model {
             spots: vec![Spot::NEW; ROUTES[route].queues.len()],
         };
         self.sent.insert(id, sent);
-        for queue in [PURGED, PHOENIX] {
+        for queue in [PURGED, PHOENIX, FLOODED] {
             if let Some(index) = ROUTES[route].queues.iter().position(|other| *other == queue) {
                 let wiped = self.wiped.entry(queue).or_default();
                 wiped.messages.push(id);
@@ -298,6 +301,11 @@ impl Model {
         self.wiped.entry(queue).or_default().messages = left;
     }
 
+    /// How many messages a queue that is wiped may have.
+    pub fn unwiped(&self, queue: &str) -> usize {
+        self.wiped.get(queue).map_or(0, |wiped| wiped.messages.len())
+    }
+
     /// Whether the queue may be away.
     pub fn is_being_wiped(&self, queue: &str) -> bool {
         self.wiped.get(queue).is_some_and(|wiped| wiped.begun > wiped.ended)
@@ -325,7 +333,10 @@ impl Model {
     pub fn check(&mut self, queue: &str, message: &Message) -> Result<Id, String> {
         let id = self.identify(queue, message)?;
         match *self.place(id, queue) {
-            Place::Gone => Err(format!("{queue}: {id:?} came after it was settled")),
+            Place::Gone => {
+                let sent = self.of(id);
+                Err(format!("{queue}: {id:?} came after it was settled: {sent:?}"))
+            }
             _ => Ok(id),
         }
     }
@@ -492,10 +503,10 @@ fn check_properties(
     Ok(())
 }
 
-/// A random route of a load with these parts; not that of the mover.
+/// A random route of a load with these parts; not that of the mover, nor that of floods.
 pub fn route(random: &mut Random, parts: Parts) -> usize {
     loop {
-        let route = random.within(DONE_ROUTE + 1..ROUTES.len());
+        let route = random.within(DONE_ROUTE + 1..flood_route());
         // Nothing ever leaves a stream, so that there is less of it.
         let is_rare = ROUTES[route].queues.contains(&STREAM);
         if parts.have_all(ROUTES[route].parts) && (!is_rare || random.chance(30)) {
@@ -538,14 +549,20 @@ impl Shared {
         }
     }
 
-    /// Waits until there were so many events, or a tenth of a second: for who would be too fast.
+    /// Waits until there were so many events, or none for a tenth of a second: for who would be
+    /// too fast.
     pub fn pause_for(&self, events: usize) {
-        let model = self.model.lock().expect("no client has failed");
+        let mut model = self.model.lock().expect("no client has failed");
         let until = model.events + events;
-        let patience = Duration::from_millis(100);
-        let waited =
-            self.changed.wait_timeout_while(model, patience, |model| model.events < until);
-        drop(waited.expect("no client has failed"));
+        let mut is_stuck = false;
+        while model.events < until && !is_stuck {
+            let before = model.events;
+            let patience = Duration::from_millis(100);
+            let waited =
+                self.changed.wait_timeout_while(model, patience, |model| model.events == before);
+            let waited = waited.expect("no client has failed");
+            (model, is_stuck) = (waited.0, waited.1.timed_out());
+        }
     }
 
     pub fn into_model(self) -> Model {

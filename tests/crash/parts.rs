@@ -24,13 +24,15 @@ pub enum Part {
     Hostile,
     /// Large messages for a while, then small ones, then both.
     Phases,
+    /// Thousands of tiny messages at once, in a queue that is not read.
+    Flood,
     /// Another segment size at every start.
     Sizes,
     /// Starts that are cut short.
     Recovery,
 }
 
-const NAMES: [(&str, Part); 13] = [
+const NAMES: [(&str, Part); 14] = [
     ("dead", Part::Dead),
     ("delayed", Part::Delayed),
     ("once", Part::Once),
@@ -42,6 +44,7 @@ const NAMES: [(&str, Part); 13] = [
     ("stream", Part::Stream),
     ("hostile", Part::Hostile),
     ("phases", Part::Phases),
+    ("flood", Part::Flood),
     ("sizes", Part::Sizes),
     ("recovery", Part::Recovery),
 ];

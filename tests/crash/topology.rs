@@ -30,6 +30,8 @@ pub const SINGLE: &str = "single";
 pub const PURGED: &str = "purged";
 /// Is deleted and declared again now and then.
 pub const PHOENIX: &str = "phoenix";
+/// Is flooded, and purged now and then.
+pub const FLOODED: &str = "flooded";
 /// Takes the message with the highest priority first.
 pub const URGENT: &str = "urgent";
 pub const QUORUM: &str = "quorum";
@@ -57,7 +59,7 @@ const fn plain(name: &'static str) -> Queue {
 }
 
 /// All queues. Where messages move from one to another, the first comes first.
-pub static QUEUES: [Queue; 21] = [
+pub static QUEUES: [Queue; 22] = [
     plain("a"),
     plain("b"),
     plain("c"),
@@ -105,6 +107,7 @@ pub static QUEUES: [Queue; 21] = [
         arguments: &[("x-message-deduplication", Value::Bool(true))],
     },
     Queue { name: PURGED, parts: &[Part::Purge], arguments: &[] },
+    Queue { name: FLOODED, parts: &[Part::Flood], arguments: &[] },
     Queue { name: PHOENIX, parts: &[Part::Delete], arguments: &[] },
     Queue {
         name: URGENT,
@@ -200,17 +203,13 @@ const fn urgent(priority: u8) -> Route {
 }
 
 const fn delayed(ms: i32) -> Route {
-    Route {
-        parts: &[Part::Delayed],
-        delay_ms: Some(ms),
-        ..route("x.later", "whatever", &[LATER])
-    }
+    Route { parts: &[Part::Delayed], delay_ms: Some(ms), ..route("x.later", "whatever", &[LATER]) }
 }
 
 /// Where the mover publishes.
 pub const DONE_ROUTE: usize = 0;
 
-pub static ROUTES: [Route; 32] = [
+pub static ROUTES: [Route; 33] = [
     route("", DONE, &[DONE]),
     route("", WORK, &[WORK]),
     route("", "a", &["a"]),
@@ -257,7 +256,13 @@ pub static ROUTES: [Route; 32] = [
         ..route("x.mixed", "", &["a", SHORT, QUORUM, URGENT, STREAM])
     },
     Route { parts: &[Part::Dead], ..route("x.mixed.dead", "", &["f", FEW]) },
+    to(&[Part::Flood], &[FLOODED]),
 ];
+
+/// The number of the route that is used for floods only: the last.
+pub fn flood_route() -> usize {
+    ROUTES.len() - 1
+}
 
 /// The number of the route with the longest delay.
 pub fn slowest_route() -> usize {
