@@ -24,7 +24,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Client, Process, now, spawn};
 use disk::{Disk, Kind};
@@ -162,24 +162,22 @@ impl Play {
         // orderly end.
         model.acks_are_sure = true;
         process.kill();
-        if faults.is_empty() {
-            let mut process = Process::start(&clone.data(), self.segment_bytes());
-            let mut ended = Ended::Killed;
-            for _ in 0..2 {
+        for ended in [Ended::Killed, Ended::Orderly] {
+            if faults.is_empty() {
+                let process = Process::start(&clone.data(), self.segment_bytes());
                 let drained = examine(process.address(), &mut model, ended, &mut self.random);
                 faults.extend(drained.faults);
                 process.terminate();
-                ended = Ended::Orderly;
-                process = Process::start(&clone.data(), self.segment_bytes());
             }
-            process.terminate();
         }
         (story, faults)
     }
 }
 
 /// The broker's files, with sizes and times of change.
-fn look(data: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+type Look = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+fn look(data: &Path) -> Look {
     let entries = fs::read_dir(data).expect("the directory can be read");
     let mut seen: Vec<_> = entries
         .filter_map(|entry| {
@@ -192,11 +190,8 @@ fn look(data: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
     seen
 }
 
-fn wait_for_change(
-    data: &Path,
-    seen: &mut Vec<(PathBuf, u64, Option<std::time::SystemTime>)>,
-    begun: Instant,
-) -> bool {
+/// False when nothing changed in time.
+fn wait_for_change(data: &Path, seen: &mut Look, begun: Instant) -> bool {
     while begun.elapsed() < CHANGE_MAX {
         let found = look(data);
         if found != *seen {

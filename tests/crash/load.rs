@@ -22,8 +22,8 @@ use super::topology::{
     ROUTES, URGENT, WORK, flood_route, queues,
 };
 use crate::common::{
-    Client, ConfirmSelectOk, ConnectionClose, Event, GetOk, Method, Owned, Process, Return,
-    TxSelectOk, basic, confirm, connection, encode_publish, tx,
+    Ack, Client, ConfirmSelectOk, ConnectionClose, Event, GetOk, Method, Nack, Owned, Process,
+    Return, TxSelectOk, basic, confirm, connection, encode_publish, tx,
 };
 
 /// Publishers that wait for confirms, by number.
@@ -248,10 +248,12 @@ impl<'a> Publisher<'a> {
             sent.returned = true;
             return;
         }
-        match event.method() {
-            Method::BasicAck(ack) => self.answered(ack.delivery_tag, ack.multiple, true),
-            Method::BasicNack(nack) => self.answered(nack.delivery_tag, nack.multiple, false),
-            _ => expect_farewell(&mut self.client, event),
+        if let Some(ack) = Ack::from_event(event) {
+            self.answered(ack.tag, ack.multiple, true);
+        } else if let Some(nack) = Nack::from_event(event) {
+            self.answered(nack.tag, nack.multiple, false);
+        } else {
+            expect_farewell(&mut self.client, event);
         }
     }
 

@@ -332,13 +332,11 @@ impl Model {
     /// Checks what can be said of a message by itself, and that it was not settled before.
     pub fn check(&mut self, queue: &str, message: &Message) -> Result<Id, String> {
         let id = self.identify(queue, message)?;
-        match *self.place(id, queue) {
-            Place::Gone => {
-                let sent = self.of(id);
-                Err(format!("{queue}: {id:?} came after it was settled: {sent:?}"))
-            }
-            _ => Ok(id),
+        if *self.place(id, queue) == Place::Gone {
+            let sent = self.of(id);
+            return Err(format!("{queue}: {id:?} came after it was settled: {sent:?}"));
         }
+        Ok(id)
     }
 
     /// Whether some transaction acks this message.
