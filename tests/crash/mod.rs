@@ -12,5 +12,4 @@ pub mod load;
 pub mod model;
 pub mod parts;
 pub mod random;
-pub mod tail;
 pub mod topology;
