@@ -1,8 +1,9 @@
-//! Is everything there after the broker was killed? kill -9 at random moments under load, restart
-//! on the same directory, and compare with what the clients know.
+//! Is everything there after the broker was killed? kill -9 at random moments under load, and in
+//! the middle of the next starts, restart on the same directory with another segment size, and
+//! compare with what the clients know.
 //!
 //! `LEVERET_CRASH_ROUNDS` says how many rounds there are for each seed, `LEVERET_CRASH_SEED` which
-//! seed it is.
+//! seed it is, `LEVERET_LOAD_WITHOUT` what is left out of the load.
 
 mod common;
 #[path = "crash/mod.rs"]
@@ -17,6 +18,7 @@ use common::{Ack, Client, Process, PropertyList, basic, queue, spawn};
 use kit::drain::{Ended, drain};
 use kit::load;
 use kit::model::Model;
+use kit::parts::{Part, Parts};
 use kit::random::Random;
 use kit::topology;
 use tempfile::TempDir;
@@ -34,21 +36,24 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Many rounds on one directory with segments of this size; in how many of them the broker was
+/// Many rounds on one directory with segments of these sizes; in how many of them the broker was
 /// killed while it moved messages out of mostly dead segments.
-fn go_through(seed: u64, segment_bytes: u32) -> usize {
+fn go_through(seed: u64, segment_bytes: &[u32]) -> usize {
     let seed = number("LEVERET_CRASH_SEED").unwrap_or(seed);
     let rounds =
         number("LEVERET_CRASH_ROUNDS").map_or(ROUNDS, |n| usize::try_from(n).expect("few"));
     let (_keep, path) = directory();
     let mut random = Random::new(seed);
-    let mut model = Model::default();
+    let mut model = Model::new(Parts::wide());
     let mut ended = Ended::Orderly;
     let mut killed_while_moving = 0;
     for round in 0..rounds {
-        let process = Process::start(&path, segment_bytes);
+        let bytes = size_of_this_start(&model, segment_bytes, &mut random);
+        let process = Process::start(&path, bytes);
         let before = model.sent.len();
-        topology::declare(&mut Client::connect(process.address()));
+        if round == 0 {
+            topology::declare_for(&mut Client::connect(process.address()), model.parts);
+        }
         let found = drain(process.address(), &mut model, ended, &mut random);
         ended = if random.chance(75) { Ended::Killed } else { Ended::Orderly };
         let events = random.within(300..4000);
@@ -57,16 +62,25 @@ fn go_through(seed: u64, segment_bytes: u32) -> usize {
         let was_moving = ended == Ended::Killed && is_moving(&log);
         killed_while_moving += usize::from(was_moving);
         let published = model.sent.len() - before;
-        eprintln!("seed {seed}, round {round}: {found} found, {published} published, {ended:?}");
-        if random.chance(40) {
+        eprintln!(
+            "seed {seed}, round {round}, segments of {bytes} bytes: {found} found, {published} \
+             published, {ended:?}"
+        );
+        while model.parts.has(Part::Recovery) && random.chance(50) {
             // It may be killed before it notes that it began, so that `ended` stays as it is.
-            begin_in_vain(&path, segment_bytes, &mut random);
+            let bytes = size_of_this_start(&model, segment_bytes, &mut random);
+            begin_in_vain(&path, bytes, &mut random);
         }
     }
-    let process = Process::start(&path, segment_bytes);
+    let process = Process::start(&path, segment_bytes[0]);
     drain(process.address(), &mut model, ended, &mut random);
     process.terminate();
     killed_while_moving
+}
+
+fn size_of_this_start(model: &Model, segment_bytes: &[u32], random: &mut Random) -> u32 {
+    let any = *random.pick(segment_bytes);
+    if model.parts.has(Part::Sizes) { any } else { segment_bytes[0] }
 }
 
 /// Whether compaction had begun and not ended.
@@ -89,18 +103,18 @@ fn nothing_is_lost_when_the_broker_is_killed_with_small_segments() {
     // When a kill comes is a matter of chance: until one came in the middle of compaction.
     let mut seeds = (0..10).map(|n| 1 + 1000 * n);
     let is_short = number("LEVERET_CRASH_ROUNDS").is_some();
-    let was_cut_short = seeds.any(|seed| go_through(seed, 256 << 10) > 0 || is_short);
+    let was_cut_short = seeds.any(|seed| go_through(seed, &[256 << 10, 320 << 10]) > 0 || is_short);
     assert!(was_cut_short, "compaction was never cut short");
 }
 
 #[test]
 fn nothing_is_lost_when_the_broker_is_killed_with_middling_segments() {
-    go_through(2, 4 << 20);
+    go_through(2, &[4 << 20, 1 << 20, 2 << 20]);
 }
 
 #[test]
 fn nothing_is_lost_when_the_broker_is_killed_with_segments_as_they_come() {
-    go_through(3, 16 << 20);
+    go_through(3, &[16 << 20, 1 << 20, 4 << 20]);
 }
 
 /// What a test publishes: a body that names it, large enough to be parked now and then.

@@ -8,6 +8,8 @@
 mod common;
 #[path = "crash/mod.rs"]
 mod kit;
+#[path = "crash/tail.rs"]
+mod tail;
 
 use std::env;
 use std::fs;
@@ -18,8 +20,8 @@ use kit::drain::{Ended, drain, drain_damaged};
 use kit::load;
 use kit::model::Model;
 use kit::random::Random;
-use kit::tail::{self, Spoil};
 use kit::topology;
+use tail::Spoil;
 use tempfile::TempDir;
 
 const SEGMENT_BYTES: u32 = 256 << 10;

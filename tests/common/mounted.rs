@@ -24,7 +24,12 @@ pub struct Mounted(pub PathBuf);
 impl Mounted {
     /// The one in this file.
     pub fn new(image: &Path, at: &Path) -> Result<Mounted, String> {
-        Mounted::mount(&["-o", "loop", path_text(image)], at)
+        Mounted::with_options(image, "loop", at)
+    }
+
+    /// The same with other options than `loop` alone.
+    pub fn with_options(image: &Path, options: &str, at: &Path) -> Result<Mounted, String> {
+        Mounted::mount(&["-o", options, path_text(image)], at)
     }
 
     /// A new one in this file, made by the program `kind[0]`.

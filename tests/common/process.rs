@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -17,6 +17,7 @@ use super::client::PATIENCE;
 pub struct Process {
     child: Child,
     address: SocketAddr,
+    directory: PathBuf,
     log: Option<JoinHandle<Vec<String>>>,
 }
 
@@ -51,7 +52,10 @@ impl Process {
         let (sender, said) = mpsc::channel();
         let log = thread::spawn(move || read_log(stderr, &sender));
         match wait_for_address(&said) {
-            Some(address) => Ok(Process { child, address, log: Some(log) }),
+            Some(address) => {
+                let directory = directory.to_owned();
+                Ok(Process { child, address, directory, log: Some(log) })
+            }
             None => {
                 let status = wait_for_end(&mut child);
                 let log = log.join().expect("the log can be read");
@@ -69,6 +73,11 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Kills it as nothing can be killed more surely; what it said.

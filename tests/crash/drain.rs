@@ -3,10 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::model::{Id, Model, Place};
+use super::bodies::Filling;
+use super::judge::{judge_messages, judge_transactions, must_be_there};
+use super::model::{Id, Model, Place, properties, route_headers};
+use super::parts::Part;
 use super::random::Random;
-use super::topology::{QUEUES, ROUTES, WORK};
-use crate::common::{Client, Delivery, QosOk, basic};
+use super::topology::{
+    DEAD, FEW, LATER, NARROW, ONCE, PHOENIX, REJECTS, ROUTES, SHORT, SINGLE, STREAM, URGENT,
+    declare_phoenix, queues, slowest_route, stream_route,
+};
+use crate::common::{
+    Ack, Client, ConsumeOk, Delivery, GetOk, Message, Method, QosOk, TableBuf, Value, basic,
+    deadline, now,
+};
 
 /// How the last run of the broker ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,141 +28,326 @@ pub enum Ended {
     Cut,
 }
 
-/// What came.
-type Found = HashSet<(Id, &'static str)>;
+/// The channels that messages come on: from consumers, by get, from streams; and that of markers.
+const CONSUMED: u16 = 1;
+const BARRIER: u16 = 2;
+const READ: u16 = 3;
+const TAKEN: u16 = 4;
+const MARKED: u16 = 5;
+
+/// How many gets are sent at once.
+const GETS: usize = 50;
+/// The number under which the drain publishes markers.
+const MARKER: usize = 99;
+
+/// Where each message was found, by the index of the route's queue that led there: how many moves
+/// after that.
+pub type Found = HashMap<(Id, usize), usize>;
+
+/// What a drain saw.
+#[derive(Debug)]
+pub struct Drained {
+    /// How many messages there were.
+    pub found: usize,
+    /// What is not as it should be.
+    pub faults: Vec<String>,
+}
 
 /// Receives everything that is in the queues, checks it against the model, notes what is known now,
 /// and acks some of it. Returns how many messages there were.
 pub fn drain(address: SocketAddr, model: &mut Model, ended: Ended, random: &mut Random) -> usize {
+    let Drained { found, faults } = examine(address, model, ended, random);
+    let some = faults.iter().take(12).map(String::as_str).collect::<Vec<_>>();
+    assert!(faults.is_empty(), "{} faults, {ended:?}:\n{}", faults.len(), some.join("\n"));
+    found
+}
+
+/// The same, and says what is wrong instead of failing.
+pub fn examine(
+    address: SocketAddr,
+    model: &mut Model,
+    ended: Ended,
+    random: &mut Random,
+) -> Drained {
     let mut client = Client::connect(address);
-    client.open(2);
-    let mut found = Found::new();
-    let mut tags = Vec::new();
-    for queue in QUEUES {
-        let deliveries = receive(&mut client, queue);
-        let mut last = HashMap::new();
-        for delivery in deliveries {
-            let id = model.check(queue, &delivery.message);
-            let before = last.insert(id.publisher, id);
-            assert!(before < Some(id), "{queue}: {id:?} came after {before:?}");
-            check_mark(*model.place(id, queue), &delivery, ended, id);
-            found.insert((id, queue));
-            tags.push((delivery.tag, queue, id));
+    for channel in [BARRIER, READ, TAKEN, MARKED] {
+        client.open(channel);
+    }
+    if model.parts.has(Part::Delete) && model.is_being_wiped(PHOENIX) {
+        declare_phoenix(&mut client);
+    }
+    model.land();
+    let mut drain = Drain {
+        client,
+        model,
+        ended,
+        found: Found::new(),
+        tags: Vec::new(),
+        last: HashMap::new(),
+        faults: Vec::new(),
+    };
+    drain.empty_all();
+    drain.wait_for_the_dying();
+    // Nothing more came of any queue meanwhile.
+    drain.client.expect_nothing_before(CONSUMED, BARRIER);
+    judge_transactions(drain.model, &drain.found, ended, &mut drain.faults);
+    judge_messages(drain.model, &drain.found, ended, &mut drain.faults);
+    drain.settle_some(random);
+    drain.client.close();
+    Drained { found: drain.found.len(), faults: drain.faults }
+}
+
+/// A message that came, with the channel and the delivery tag.
+struct Came {
+    channel: u16,
+    tag: u64,
+    redelivered: bool,
+    message: Message,
+}
+
+struct Drain<'a> {
+    client: Client,
+    model: &'a mut Model,
+    ended: Ended,
+    found: Found,
+    tags: Vec<(u16, u64, &'static str, Id)>,
+    /// The last message by queue and by what has an order there.
+    last: HashMap<(&'static str, usize, usize), Id>,
+    faults: Vec<String>,
+}
+
+impl Drain<'_> {
+    fn empty_all(&mut self) {
+        let parts = self.model.parts;
+        self.client.confirm_select(MARKED);
+        let slowest = parts.has(Part::Delayed).then(|| self.mark(slowest_route()));
+        let last = parts.has(Part::Stream).then(|| self.mark(stream_route()));
+        for queue in queues(parts) {
+            match queue.name {
+                STREAM => self.read_stream(last.expect("it was published")),
+                LATER => self.take_until(LATER, slowest.expect("it was published")),
+                // What goes on by itself while it is counted.
+                SHORT | FEW | DEAD => drop(self.take_all(queue.name)),
+                name => self.consume_all(name),
+            }
         }
     }
-    // Nothing more came of any queue meanwhile.
-    client.expect_nothing_before(1, 2);
-    judge_transactions(model, &found, ended);
-    judge_messages(model, &found, ended);
-    settle_some(&mut client, model, tags, random);
-    client.close();
-    found.len()
+
+    /// Publishes a message that comes behind all others of its route.
+    fn mark(&mut self, route: usize) -> Id {
+        let id = self.model.publish(MARKER, route);
+        self.model.note_body(id, Filling::Zeros, b"marker");
+        let name = format!("{id:?}");
+        let headers = route_headers(route, &name);
+        let properties = properties(&name, &headers, route);
+        let (exchange, key) = (ROUTES[route].exchange, ROUTES[route].key);
+        self.client.publish_with(MARKED, exchange, key, &properties, b"marker");
+        self.client.expect::<Ack>(MARKED);
+        let sent = self.model.of(id);
+        (sent.confirmed, sent.flights) = (true, 0);
+        id
+    }
+
+    fn consume_all(&mut self, queue: &'static str) {
+        let mut priority = u8::MAX;
+        for delivery in receive(&mut self.client, queue) {
+            let found = delivery.message.list().priority.unwrap_or(0);
+            if queue == URGENT && found > priority {
+                self.faults.push(format!("{queue}: priority {found} after {priority}"));
+            }
+            priority = found;
+            let Delivery { tag, redelivered, message, .. } = delivery;
+            self.note(queue, Came { channel: CONSUMED, tag, redelivered, message });
+        }
+    }
+
+    /// Takes what is there, and says which messages these were.
+    fn take_all(&mut self, queue: &'static str) -> Vec<Id> {
+        let get = basic::Get { queue: queue.as_bytes(), no_ack: false };
+        let mut taken = Vec::new();
+        loop {
+            for _ in 0..GETS {
+                self.client.send(TAKEN, get);
+            }
+            let mut was_empty = false;
+            for _ in 0..GETS {
+                let event = self.client.next(TAKEN);
+                if matches!(event.method(), Method::BasicGetEmpty(_)) {
+                    was_empty = true;
+                    continue;
+                }
+                let GetOk { tag, redelivered, message, .. } = event.expect();
+                let came = Came { channel: TAKEN, tag, redelivered, message };
+                taken.extend(self.note(queue, came));
+            }
+            if was_empty {
+                return taken;
+            }
+        }
+    }
+
+    /// Takes everything up to a message that is to come.
+    fn take_until(&mut self, queue: &'static str, marker: Id) {
+        let deadline = deadline();
+        while !self.take_all(queue).contains(&marker) {
+            if now() > deadline {
+                return self.faults.push(format!("{queue}: a message of now does not come"));
+            }
+        }
+    }
+
+    /// What is about to move may be nowhere for a moment.
+    fn wait_for_the_dying(&mut self) {
+        let deadline = deadline();
+        let on_the_way = |first: &str| [SHORT, FEW, REJECTS].contains(&first);
+        let mut missing: Vec<(Id, usize)> = Vec::new();
+        for (id, sent) in &self.model.sent {
+            for (index, first) in ROUTES[sent.route].queues.iter().enumerate() {
+                if on_the_way(first) && must_be_there(sent, index, self.ended) {
+                    missing.push((*id, index));
+                }
+            }
+        }
+        loop {
+            missing.retain(|key| !self.found.contains_key(key));
+            if missing.is_empty() || now() > deadline {
+                return;
+            }
+            for queue in [SHORT, FEW, DEAD] {
+                self.take_all(queue);
+            }
+        }
+    }
+
+    /// Reads a stream from its beginning up to this message.
+    fn read_stream(&mut self, marker: Id) {
+        self.client.prefetch(READ, 200);
+        let mut arguments = TableBuf::new();
+        arguments.put_str(b"x-stream-offset", "first");
+        let consume = basic::Consume {
+            queue: STREAM.as_bytes(),
+            arguments: arguments.table(),
+            ..Default::default()
+        };
+        self.client.call::<ConsumeOk>(READ, consume);
+        let mut expected = None;
+        loop {
+            let Delivery { tag, redelivered, message, .. } = self.client.expect_delivery(READ);
+            self.client.ack(READ, tag);
+            let headers = message.list().headers;
+            let offset = match headers.and_then(|table| table.find(b"x-stream-offset")) {
+                Some(Value::I64(offset)) => offset,
+                other => panic!("x-stream-offset is {other:?}"),
+            };
+            if expected.is_some_and(|expected| expected != offset) {
+                self.faults.push(format!("{STREAM}: {offset} instead of {expected:?}"));
+            }
+            expected = Some(offset + 1);
+            let came = Came { channel: READ, tag, redelivered, message };
+            let Some(id) = self.note(STREAM, came) else {
+                continue;
+            };
+            let known = *self.model.offsets.entry(id).or_insert(offset);
+            if known != offset {
+                self.faults.push(format!("{STREAM}: {id:?} is at {offset}, and was at {known}"));
+            }
+            if id == marker {
+                return self.client.close_channel(READ);
+            }
+        }
+    }
+
+    /// Checks a message that came; `None` when it must not be there.
+    fn note(&mut self, queue: &'static str, came: Came) -> Option<Id> {
+        let id = match self.model.check(queue, &came.message) {
+            Ok(id) => id,
+            Err(fault) => {
+                self.faults.push(fault);
+                return None;
+            }
+        };
+        self.check_order(queue, id);
+        self.check_mark(queue, id, came.redelivered);
+        let sent = &self.model.sent[&id];
+        let (index, station) = (sent.index(queue), sent.station(queue));
+        if let Some(other) = self.found.insert((id, index), station) {
+            self.faults
+                .push(format!("{queue}: {id:?} is there twice, {other}, {station}: {sent:?}"));
+        }
+        if queue != STREAM {
+            self.tags.push((came.channel, came.tag, queue, id));
+        }
+        Some(id)
+    }
+
+    fn check_order(&mut self, queue: &'static str, id: Id) {
+        let sent = self.model.of(id);
+        let spot = *sent.spot(queue);
+        let route = &ROUTES[sent.route];
+        // An earlier drain had it, and those behind it went on meanwhile.
+        if spot.place == Place::Received && spot.station < sent.station(queue) {
+            return;
+        }
+        let line = match queue {
+            // Messages that were refused are sent again.
+            ONCE | NARROW | SINGLE => return,
+            // In the order of rejection.
+            DEAD if route.queues.contains(&REJECTS) => return,
+            URGENT => usize::from(route.priority.unwrap_or(0)),
+            LATER => sent.route,
+            // Those that moved there have an order of their own.
+            _ if sent.station(queue) > 0 => 1 + sent.route,
+            _ => 0,
+        };
+        let before = self.last.insert((queue, line, id.publisher), id);
+        if before >= Some(id) {
+            self.faults.push(format!("{queue}: {id:?} came after {before:?}: {sent:?}"));
+        }
+    }
+
+    fn check_mark(&mut self, queue: &'static str, id: Id, redelivered: bool) {
+        let ended = self.ended;
+        let sent = self.model.of(id);
+        let station = sent.station(queue);
+        let spot = *sent.spot(queue);
+        let was_seen = matches!(spot.place, Place::Received | Place::AckSent);
+        if was_seen && station < spot.station && ended != Ended::Cut {
+            self.faults.push(format!("{queue}: {id:?} came back: {sent:?}"));
+            return;
+        }
+        let must_be_marked = match queue {
+            STREAM => false,
+            // It may have got there a moment ago.
+            LATER => was_seen && ended != Ended::Cut,
+            _ if station > 0 => was_seen && station == spot.station && ended != Ended::Cut,
+            _ => ended != Ended::Orderly || was_seen,
+        };
+        if must_be_marked && !redelivered {
+            let fault =
+                format!("{queue}: {id:?} is not marked as redelivered, {ended:?}: {sent:?}");
+            self.faults.push(fault);
+        }
+    }
+
+    /// Acks most of what came, in a random order, and waits until that is done.
+    fn settle_some(&mut self, random: &mut Random) {
+        let settled = if self.model.acks_are_sure { Place::Gone } else { Place::AckSent };
+        for (channel, tag, queue, id) in self.tags.drain(..) {
+            if random.chance(70) {
+                self.client.ack(channel, tag);
+                *self.model.place(id, queue) = settled;
+            }
+        }
+        for channel in [CONSUMED, TAKEN] {
+            self.client.call::<QosOk>(channel, basic::Qos::default());
+        }
+    }
 }
 
 fn receive(client: &mut Client, queue: &str) -> Vec<Delivery> {
-    let ready = client.inspect(1, queue).messages;
-    client.consume(1, queue);
-    (0..ready).map(|_| client.expect_delivery(1)).collect()
-}
-
-fn check_mark(place: Place, delivery: &Delivery, ended: Ended, id: Id) {
-    let must_be_marked = ended != Ended::Orderly || place != Place::Unseen;
-    assert!(
-        delivery.redelivered || !must_be_marked,
-        "{id:?} ({place:?}) is not marked as redelivered: {ended:?}"
-    );
-}
-
-/// Whether a message was in a queue when the broker ended; `None` when that cannot be told.
-fn was_there(place: Place, is_found: bool, ended: Ended) -> Option<bool> {
-    match place {
-        _ if is_found => Some(true),
-        Place::Unseen => Some(false),
-        // Without a sync, what was received can be lost again. And what was acked may have gone
-        // because of that or because it was lost.
-        Place::Received | Place::AckSent | Place::Gone if ended == Ended::Cut => None,
-        Place::Received | Place::AckSent | Place::Gone => Some(true),
-    }
-}
-
-/// Transactions without an answer took effect as a whole or not at all.
-fn judge_transactions(model: &mut Model, found: &Found, ended: Ended) {
-    for number in 0..model.groups.len() {
-        let group = model.groups[number].clone();
-        if group.committed || group.void {
-            continue;
-        }
-        let mut signs = Vec::new();
-        for id in &group.messages {
-            let sent = model.of(*id);
-            for (queue, place) in ROUTES[sent.route].queues.iter().zip(&sent.places) {
-                let is_found = found.contains(&(*id, *queue));
-                signs.extend(was_there(*place, is_found, ended).map(|there| (there, *id)));
-            }
-        }
-        for id in &group.acks {
-            // Back in its queue: it was not acked. Unless it was lost itself before.
-            if ended == Ended::Cut && !model.of(*id).confirmed {
-                continue;
-            }
-            signs.push((!found.contains(&(*id, WORK)), *id));
-        }
-        let took_effect = signs.first().is_some_and(|(sign, _)| *sign);
-        let whole = signs.iter().all(|(sign, _)| *sign == took_effect);
-        assert!(whole, "a transaction is torn: {signs:?}");
-        model.groups[number].committed = took_effect;
-        model.groups[number].void = !took_effect;
-        for id in group.messages {
-            model.of(id).confirmed |= took_effect;
-        }
-    }
-}
-
-/// What was confirmed is there, and what was not is there in all queues or in none.
-fn judge_messages(model: &mut Model, found: &Found, ended: Ended) {
-    for (id, sent) in &mut model.sent {
-        let queues = ROUTES[sent.route].queues;
-        let is_found = |queue: &&'static str| found.contains(&(*id, *queue));
-        for (queue, place) in queues.iter().zip(&sent.places) {
-            let must_be_there = match place {
-                Place::Unseen => sent.confirmed,
-                Place::Received => sent.confirmed || ended != Ended::Cut,
-                Place::AckSent | Place::Gone => false,
-            };
-            assert!(
-                !must_be_there || is_found(queue),
-                "{queue}: {id:?} is lost ({ended:?}): {sent:?}"
-            );
-        }
-        if !sent.confirmed {
-            let signs = queues.iter().zip(&sent.places);
-            let signs: Vec<bool> = signs
-                .filter_map(|(queue, place)| was_there(*place, is_found(queue), ended))
-                .collect();
-            let whole = signs.iter().all(|sign| *sign == signs[0]);
-            assert!(whole, "{id:?} is there in some queues only: {sent:?}");
-        }
-        sent.confirmed |= queues.iter().any(is_found);
-        for (queue, place) in queues.iter().zip(&mut sent.places) {
-            *place = if found.contains(&(*id, *queue)) { Place::Received } else { Place::Gone };
-        }
-    }
-}
-
-/// Acks most of what came, in a random order, and waits until that is done.
-fn settle_some(
-    client: &mut Client,
-    model: &mut Model,
-    tags: Vec<(u64, &'static str, Id)>,
-    random: &mut Random,
-) {
-    for (tag, queue, id) in tags {
-        if random.chance(70) {
-            client.ack(1, tag);
-            *model.place(id, queue) = Place::Gone;
-        }
-    }
-    client.call::<QosOk>(1, basic::Qos::default());
+    let ready = client.inspect(CONSUMED, queue).messages;
+    client.consume(CONSUMED, queue);
+    (0..ready).map(|_| client.expect_delivery(CONSUMED)).collect()
 }
 
 /// The same after a file was spoilt: what lay in that file may be lost, or come again. `spoilt` is
@@ -162,11 +356,13 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
     let spoilt = String::from_utf8_lossy(spoilt);
     let mut client = Client::connect(address);
     client.open(2);
-    let mut found = Found::new();
-    for queue in QUEUES {
+    let mut found = HashSet::new();
+    for queue in queues(model.parts) {
+        let queue = queue.name;
         let mut last = HashMap::new();
         for delivery in receive(&mut client, queue) {
             let id = model.identify(queue, &delivery.message);
+            let id = id.unwrap_or_else(|fault| panic!("{fault}"));
             let before = last.insert(id.publisher, id);
             assert!(before < Some(id), "{queue}: {id:?} came after {before:?}");
             if *model.place(id, queue) == Place::Gone {
@@ -179,12 +375,14 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
     client.expect_nothing_before(1, 2);
     let mut lost = 0;
     for (id, sent) in &mut model.sent {
-        for (queue, place) in ROUTES[sent.route].queues.iter().zip(&mut sent.places) {
+        let confirmed = sent.confirmed;
+        for (n, queue) in ROUTES[sent.route].queues.iter().enumerate() {
+            let place = sent.spots[n].place;
             let is_found = found.contains(&(*id, *queue));
             let was_there = match place {
-                Place::Unseen => sent.confirmed,
+                Place::Unseen => confirmed,
                 Place::Received => true,
-                Place::AckSent | Place::Gone => false,
+                Place::AckSent | Place::Wiping | Place::Doubtful | Place::Gone => false,
             };
             if was_there && !is_found {
                 assert!(
@@ -193,7 +391,7 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
                 );
                 lost += 1;
             }
-            *place = if is_found { Place::Received } else { Place::Gone };
+            sent.spots[n].place = if is_found { Place::Received } else { Place::Gone };
         }
     }
     for group in &mut model.groups {

@@ -1,20 +1,28 @@
 //! Who uses the broker until it is gone? Publishers with confirms and with transactions, consumers
-//! that ack one by one and many at once, and a mover that takes and publishes in transactions.
+//! that ack one by one and many at once, a mover that takes and publishes in transactions, and who
+//! empties queues in other ways.
 //! Each runs until its socket is closed or it is told to finish.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
 
 use leveret::amqp::encoder;
 
+use super::bodies::Bodies;
+use super::consumers::{Consumer, wipe};
 use super::drain::Ended;
-use super::model::{Id, Model, Place, Shared, body, headers_of, properties, route, size};
+use super::model::{Id, Model, Place, Shared, properties, route, route_headers};
+use super::parts::{Part, Parts};
 use super::random::Random;
-use super::topology::{DONE, DONE_ROUTE, ROUTES, WORK};
+use super::topology::{
+    DEAD, DONE, DONE_ROUTE, FLOODED, LATER, NARROW, Naming, ONCE, PHOENIX, PURGED, QUORUM, REJECTS,
+    ROUTES, URGENT, WORK, flood_route, queues,
+};
 use crate::common::{
-    Client, ConfirmSelectOk, ConnectionClose, Delivery, Event, GetOk, Method, Owned, Process,
+    Ack, Client, ConfirmSelectOk, ConnectionClose, Event, GetOk, Method, Nack, Owned, Process,
     Return, TxSelectOk, basic, confirm, connection, encode_publish, tx,
 };
 
@@ -24,6 +32,22 @@ const PUBLISHERS: usize = 3;
 const TRANSACTOR: usize = PUBLISHERS;
 /// The number under which the mover publishes.
 const MOVER: usize = PUBLISHERS + 1;
+/// The number under which floods are published.
+const FLOODER: usize = PUBLISHERS + 2;
+/// How many messages a flood has at most, and how many may be there before it.
+const FLOOD_MAX: usize = 15_000;
+const FLOODED_MAX: usize = 10_000;
+/// What each consumer takes from.
+const CONSUMED: [&[&str]; 5] = [
+    &["a", "b"],
+    &["c", "d", "a"],
+    &["e", DONE],
+    &[REJECTS, DEAD, LATER],
+    &[ONCE, NARROW, QUORUM, URGENT],
+];
+/// What is emptied in other ways.
+const WIPED: [(Part, &str); 3] =
+    [(Part::Purge, PURGED), (Part::Delete, PHOENIX), (Part::Flood, FLOODED)];
 /// What one burst of a publisher has at most, in bytes.
 const BURST_BYTES_MAX: usize = 600_000;
 
@@ -33,9 +57,9 @@ pub struct Load<'a> {
     pub shared: &'a Shared,
     /// Publishers finish, once everything is confirmed.
     pub finish: &'a AtomicBool,
-    /// An answer to a later question shows that an ack will never be forgotten: true of a process
-    /// that is killed, not of a machine that loses power.
-    pub acks_are_sure: bool,
+    pub parts: Parts,
+    /// Where the broker's files are.
+    pub directory: &'a Path,
 }
 
 /// Connects all clients and lets them work.
@@ -50,22 +74,37 @@ pub fn start<'scope>(
     for client in &mut transactors {
         client.call::<TxSelectOk>(1, tx::Select {});
     }
-    let mut clients: Vec<_> = (0..PUBLISHERS + 3).map(|_| Client::connect(address)).collect();
-    for client in &mut clients[..PUBLISHERS] {
+    let mut publishers: Vec<_> = (0..PUBLISHERS + 1).map(|_| Client::connect(address)).collect();
+    for client in &mut publishers {
         client.call::<ConfirmSelectOk>(1, confirm::Select { nowait: false });
     }
-    let mut clients = clients.into_iter();
-    let mut next = || clients.next().expect("there is one for each");
-    for publisher in 0..PUBLISHERS {
-        let (client, random) = (next(), Random::new(random.next()));
+    let consumers = CONSUMED.map(|_| Client::connect(address));
+    let wipers = WIPED.map(|_| Client::connect(address));
+    let flooder = publishers.pop().expect("there is one more");
+    let seed = random.next();
+    if load.parts.has(Part::Flood) {
+        scope.spawn(move || Publisher::new(load, flooder, Random::new(seed), FLOODER).run());
+    }
+    for (publisher, client) in publishers.into_iter().enumerate() {
+        let random = Random::new(random.next());
         scope.spawn(move || Publisher::new(load, client, random, publisher).run());
     }
     let [client, mover] = transactors;
     let seed = random.next();
     scope.spawn(move || transact(load, client, Random::new(seed)));
-    for queues in [&["a", "b"][..], &["c", "d", "a"], &["e", DONE]] {
-        let (client, random) = (next(), Random::new(random.next()));
-        scope.spawn(move || Consumer::new(load, client, random).run(queues));
+    let is_used = |queue: &str| queues(load.parts).any(|other| other.name == queue);
+    for (names, client) in CONSUMED.iter().zip(consumers) {
+        let names: Vec<_> = names.iter().copied().filter(|name| is_used(name)).collect();
+        let random = Random::new(random.next());
+        if !names.is_empty() {
+            scope.spawn(move || Consumer::new(load, client, random).run(&names));
+        }
+    }
+    for ((part, queue), client) in WIPED.into_iter().zip(wipers) {
+        let random = Random::new(random.next());
+        if load.parts.has(part) {
+            scope.spawn(move || wipe(load, client, random, queue));
+        }
     }
     let seed = random.next();
     scope.spawn(move || take_and_publish(load, mover, Random::new(seed)));
@@ -74,15 +113,29 @@ pub fn start<'scope>(
 /// Uses a broker until there were so many confirms and deliveries more, and ends it; what it said.
 pub fn work(
     process: Process,
+    mut model: Model,
+    random: &mut Random,
+    events: usize,
+    ended: Ended,
+) -> (Model, Vec<String>) {
+    model.acks_are_sure = true;
+    work_on(process, model, random, events, ended)
+}
+
+/// The same where power may be cut later on.
+pub fn work_on(
+    process: Process,
     model: Model,
     random: &mut Random,
     events: usize,
     ended: Ended,
 ) -> (Model, Vec<String>) {
     let events = model.events + events;
+    let parts = model.parts;
     let shared = Shared::new(model);
     let finish = AtomicBool::new(false);
-    let load = Load { shared: &shared, finish: &finish, acks_are_sure: true };
+    let directory = process.directory().to_owned();
+    let load = Load { shared: &shared, finish: &finish, parts, directory: &directory };
     let log = thread::scope(|scope| {
         // When this fails, the broker ends first, and with it the clients.
         let process = process;
@@ -103,6 +156,7 @@ struct Publisher<'a> {
     load: Load<'a>,
     client: Client,
     random: Random,
+    bodies: Bodies,
     publisher: usize,
     /// What waits for its confirm: sequence number, message, whether it is mandatory.
     waiting: VecDeque<(u64, Id, bool)>,
@@ -110,8 +164,10 @@ struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    fn new(load: Load<'a>, client: Client, random: Random, publisher: usize) -> Publisher<'a> {
-        Publisher { load, client, random, publisher, waiting: VecDeque::new(), sequence: 0 }
+    fn new(load: Load<'a>, client: Client, mut random: Random, publisher: usize) -> Publisher<'a> {
+        let bodies = load.bodies(&mut random);
+        let waiting = VecDeque::new();
+        Publisher { load, client, random, bodies, publisher, waiting, sequence: 0 }
     }
 
     fn run(mut self) {
@@ -120,7 +176,8 @@ impl<'a> Publisher<'a> {
             if !finish {
                 self.burst();
             }
-            let waiting_max = if finish { 0 } else { self.random.within(0..60) };
+            let waiting_max =
+                if finish || self.publisher == FLOODER { 0 } else { self.random.within(0..60) };
             while self.waiting.len() > waiting_max {
                 let Some(event) = self.client.next_of_any() else {
                     return;
@@ -135,23 +192,46 @@ impl<'a> Publisher<'a> {
 
     fn burst(&mut self) {
         let mut out = Vec::new();
-        for _ in 0..self.random.within(1..40) {
-            let route = route(&mut self.random);
-            let bytes = size(&mut self.random);
+        for _ in 0..self.count() {
+            let route = match self.publisher {
+                FLOODER => flood_route(),
+                _ => route(&mut self.random, self.load.parts),
+            };
+            self.sequence += 1;
+            let again = self.random.chance(40);
+            let again = again.then(|| self.load.again(route, &mut self.random)).flatten();
+            let (id, body) = match again {
+                Some(id) => (id, self.load.body_again(&mut self.bodies, id)),
+                None => {
+                    let id = self.load.shared.model().publish(self.publisher, route);
+                    (id, self.load.write(&mut self.bodies, id))
+                }
+            };
             // What comes back is small: a publisher that writes and does not read would block
             // itself.
             let may_come_back = ROUTES[route].queues.is_empty();
-            let mandatory = self.random.chance(50) && (bytes < 1000 || !may_come_back);
-            let id = self.load.shared.model().publish(self.publisher, route, bytes);
-            self.sequence += 1;
+            let is_plain = ROUTES[route].parts.is_empty();
+            let mandatory =
+                is_plain && self.random.chance(50) && (body.len() < 1000 || !may_come_back);
             self.waiting.push_back((self.sequence, id, mandatory));
-            encode(&mut out, &self.client, id, route, bytes, mandatory);
-            if out.len() > BURST_BYTES_MAX {
+            encode(&mut out, &self.client, id, route, &body, mandatory);
+            if out.len() > BURST_BYTES_MAX && self.publisher != FLOODER {
                 break;
             }
         }
         // If the broker is gone, reading shows it.
         drop(self.client.try_send_bytes(&out));
+    }
+
+    /// How many messages come at once.
+    fn count(&mut self) -> usize {
+        if self.publisher != FLOODER {
+            let events = self.load.shared.model().events;
+            return self.bodies.burst(events);
+        }
+        self.load.shared.pause_for(self.random.within(200..2500));
+        let is_enough = self.load.shared.model().unwiped(FLOODED) > FLOODED_MAX;
+        if is_enough { 1 } else { self.random.within(1..FLOOD_MAX) }
     }
 
     fn take(&mut self, event: &Event) {
@@ -168,35 +248,87 @@ impl<'a> Publisher<'a> {
             sent.returned = true;
             return;
         }
-        let Method::BasicAck(ack) = event.method() else {
-            return expect_farewell(&mut self.client, event);
-        };
+        if let Some(ack) = Ack::from_event(event) {
+            self.answered(ack.tag, ack.multiple, true);
+        } else if let Some(nack) = Nack::from_event(event) {
+            self.answered(nack.tag, nack.multiple, false);
+        } else {
+            expect_farewell(&mut self.client, event);
+        }
+    }
+
+    fn answered(&mut self, tag: u64, multiple: bool, confirmed: bool) {
         let mut model = self.load.shared.model();
         model.events += 1;
         self.waiting.retain(|(sequence, id, mandatory)| {
-            let confirmed =
-                *sequence == ack.delivery_tag || (ack.multiple && *sequence < ack.delivery_tag);
-            if confirmed {
-                let sent = model.of(*id);
-                sent.confirmed = true;
-                let comes_back = *mandatory && sent.places.is_empty();
-                assert_eq!(sent.returned, comes_back, "{id:?} was to come back before its confirm");
+            if *sequence != tag && !(multiple && *sequence < tag) {
+                return true;
             }
-            !confirmed
+            let sent = model.of(*id);
+            sent.flights -= 1;
+            if !confirmed {
+                let may_be = ROUTES[sent.route].naming == Naming::ByExchangeIfRoom;
+                assert!(may_be, "{id:?} was refused: {sent:?}");
+                sent.not_taken();
+                return false;
+            }
+            sent.confirmed = true;
+            let comes_back = *mandatory && sent.spots.is_empty();
+            assert_eq!(sent.returned, comes_back, "{id:?} was to come back before its confirm");
+            false
         });
+    }
+}
+
+impl Load<'_> {
+    pub fn bodies(&self, random: &mut Random) -> Bodies {
+        Bodies::new(Random::new(random.next()), self.parts, self.directory)
+    }
+
+    /// The body of a message that is about to be sent for the first time.
+    fn write(&self, bodies: &mut Bodies, id: Id) -> Vec<u8> {
+        let (events, route) = {
+            let mut model = self.shared.model();
+            (model.events, model.of(id).route)
+        };
+        let is_named = ROUTES[route].naming != Naming::Nameless;
+        let filling = bodies.filling(events, is_named);
+        let size = bodies.size(events, route == flood_route());
+        let body = bodies.body(id, size, filling);
+        self.shared.model().note_body(id, filling, &body);
+        body
+    }
+
+    /// A message of this route that was sent before and may be sent again.
+    fn again(&self, route: usize, random: &mut Random) -> Option<Id> {
+        self.shared.model().publish_again(route, random)
+    }
+
+    fn body_again(&self, bodies: &mut Bodies, id: Id) -> Vec<u8> {
+        let (bytes, filling) = {
+            let mut model = self.shared.model();
+            let sent = model.of(id);
+            (sent.bytes, sent.filling)
+        };
+        bodies.body(id, bytes, filling)
     }
 }
 
 /// Publishes in transactions.
 fn transact(load: Load<'_>, mut client: Client, mut random: Random) {
+    let mut bodies = load.bodies(&mut random);
     while !load.finish.load(Ordering::Relaxed) {
         let group = load.shared.model().begin();
         let mut out = Vec::new();
         for _ in 0..random.within(1..6) {
-            let route = route(&mut random);
-            let bytes = size(&mut random);
-            let id = load.shared.model().publish_in(group, TRANSACTOR, route, bytes);
-            encode(&mut out, &client, id, route, bytes, false);
+            let route = route(&mut random, load.parts);
+            // A transaction hears nothing of a queue that refuses a message.
+            if ROUTES[route].naming == Naming::ByExchangeIfRoom {
+                continue;
+            }
+            let id = load.shared.model().publish_in(group, TRANSACTOR, route);
+            let body = load.write(&mut bodies, id);
+            encode(&mut out, &client, id, route, &body, false);
         }
         drop(client.try_send_bytes(&out));
         let commits = !random.chance(15);
@@ -221,6 +353,7 @@ fn transact(load: Load<'_>, mut client: Client, mut random: Random) {
 /// Takes from one queue and publishes to another, in one transaction.
 fn take_and_publish(load: Load<'_>, mut client: Client, mut random: Random) {
     let get = basic::Get { queue: WORK.as_bytes(), no_ack: false };
+    let mut bodies = load.bodies(&mut random);
     while !load.finish.load(Ordering::Relaxed) {
         let group = load.shared.model().begin();
         let mut out = Vec::new();
@@ -234,10 +367,10 @@ fn take_and_publish(load: Load<'_>, mut client: Client, mut random: Random) {
                 let id = model.received(WORK, &taken.message, taken.redelivered);
                 *model.place(id, WORK) = Place::AckSent;
                 model.groups[group].acks.push(id);
-                let bytes = size(&mut random);
-                let copy = model.publish_in(group, MOVER, DONE_ROUTE, bytes);
+                let copy = model.publish_in(group, MOVER, DONE_ROUTE);
                 drop(model);
-                encode(&mut out, &client, copy, DONE_ROUTE, bytes, false);
+                let body = load.write(&mut bodies, copy);
+                encode(&mut out, &client, copy, DONE_ROUTE, &body, false);
                 let ack = basic::Ack { delivery_tag: taken.tag, multiple: false };
                 encoder::method_frame(&mut out, 1, &ack);
             } else if matches!(event.method(), Method::BasicGetEmpty(_)) {
@@ -259,131 +392,21 @@ fn take_and_publish(load: Load<'_>, mut client: Client, mut random: Random) {
     }
 }
 
-/// Receives and acks.
-struct Consumer<'a> {
-    load: Load<'a>,
-    client: Client,
-    random: Random,
-    queues: Vec<(String, &'static str)>,
-    /// Deliveries that are not acked, by tag.
-    unacked: VecDeque<(u64, &'static str, Id)>,
-    /// Acks since the last question, and those before it.
-    acked: Vec<(&'static str, Id)>,
-    asked: Option<Vec<(&'static str, Id)>>,
-}
-
-impl<'a> Consumer<'a> {
-    fn new(load: Load<'a>, client: Client, random: Random) -> Consumer<'a> {
-        Consumer {
-            load,
-            client,
-            random,
-            queues: Vec::new(),
-            unacked: VecDeque::new(),
-            acked: Vec::new(),
-            asked: None,
-        }
-    }
-
-    fn run(mut self, queues: &[&'static str]) {
-        let prefetch = self.random.within(1..100);
-        self.client.prefetch(1, u16::try_from(prefetch).expect("small"));
-        for queue in queues {
-            let tag = format!("from {queue}");
-            let consume = basic::Consume {
-                queue: queue.as_bytes(),
-                consumer_tag: tag.as_bytes(),
-                nowait: true,
-                ..Default::default()
-            };
-            self.queues.push((tag.clone(), queue));
-            self.client.send_unless_closed(1, consume);
-        }
-        while let Some(event) = self.client.next_of_any() {
-            if let Some(delivery) = Delivery::from_event(&event) {
-                self.take(&delivery);
-            } else if matches!(event.method(), Method::BasicQosOk(_)) {
-                self.answered();
-            } else {
-                expect_farewell(&mut self.client, &event);
-            }
-        }
-    }
-
-    fn take(&mut self, delivery: &Delivery) {
-        let found = self.queues.iter().find(|(tag, _)| *tag == delivery.consumer);
-        let (_, queue) = *found.expect("one of the consumers");
-        let mut model = self.load.shared.model();
-        let id = model.received(queue, &delivery.message, delivery.redelivered);
-        drop(model);
-        self.unacked.push_back((delivery.tag, queue, id));
-        // Some stay unacked: what a killed consumer leaves behind.
-        if self.random.chance(30) && self.unacked.len() < 10 {
-            return;
-        }
-        match self.random.within(0..100) {
-            0..5 => {
-                let index = self.random.within(0..self.unacked.len());
-                let (tag, _, _) = self.unacked.remove(index).expect("within its length");
-                let reject = basic::Reject { delivery_tag: tag, requeue: true };
-                self.client.send_unless_closed(1, reject);
-            }
-            5..60 => {
-                let index = self.random.within(0..self.unacked.len());
-                let settled = self.unacked.remove(index).expect("within its length");
-                self.ack(settled.0, false, [settled].into());
-            }
-            _ => {
-                let index = self.random.within(0..self.unacked.len());
-                let settled: Vec<_> = self.unacked.drain(..=index).collect();
-                self.ack(settled[index].0, true, settled);
-            }
-        }
-    }
-
-    fn ack(&mut self, tag: u64, multiple: bool, settled: Vec<(u64, &'static str, Id)>) {
-        let mut model = self.load.shared.model();
-        for (_, queue, id) in settled {
-            *model.place(id, queue) = Place::AckSent;
-            self.acked.push((queue, id));
-        }
-        drop(model);
-        let ack = basic::Ack { delivery_tag: tag, multiple };
-        self.client.send_unless_closed(1, ack);
-        if self.asked.is_none() && self.acked.len() > 20 {
-            self.asked = Some(std::mem::take(&mut self.acked));
-            // Says the same as before: a question whose answer comes after all that was sent.
-            let qos = basic::Qos { prefetch_count: 50, ..Default::default() };
-            self.client.send_unless_closed(1, qos);
-        }
-    }
-
-    fn answered(&mut self) {
-        let settled = self.asked.take().expect("it was asked");
-        if self.load.acks_are_sure {
-            let mut model = self.load.shared.model();
-            for (queue, id) in settled {
-                *model.place(id, queue) = Place::Gone;
-            }
-        }
-    }
-}
-
-fn encode(out: &mut Vec<u8>, client: &Client, id: Id, route: usize, bytes: usize, mandatory: bool) {
+fn encode(out: &mut Vec<u8>, client: &Client, id: Id, route: usize, body: &[u8], mandatory: bool) {
     let publish = basic::Publish {
         exchange: ROUTES[route].exchange.as_bytes(),
         routing_key: ROUTES[route].key.as_bytes(),
         mandatory,
         immediate: false,
     };
-    let (name, headers) = (format!("{id:?}"), headers_of(route));
-    let properties = properties(&name, &headers);
-    let body = body(id, bytes);
-    encode_publish(out, 1, publish, &properties, &body, client.frame_bytes_max);
+    let name = format!("{id:?}");
+    let headers = route_headers(route, &name);
+    let properties = properties(&name, &headers, route);
+    encode_publish(out, 1, publish, &properties, body, client.frame_bytes_max);
 }
 
 /// Checks that the broker says that it stops, and answers it.
-fn expect_farewell(client: &mut Client, event: &Event) {
+pub fn expect_farewell(client: &mut Client, event: &Event) {
     let close = event.expect::<ConnectionClose>().0;
     close.assert(320, "shutdown");
     client.send_unless_closed(0, connection::CloseOk {});

@@ -4,9 +4,12 @@
 // Every test file is a crate of its own and uses its part of this one.
 #![allow(dead_code)]
 
+pub mod bodies;
+pub mod consumers;
 pub mod drain;
+pub mod judge;
 pub mod load;
 pub mod model;
+pub mod parts;
 pub mod random;
-pub mod tail;
 pub mod topology;

@@ -12,8 +12,8 @@ use leveret::storage::{
 };
 use tempfile::TempDir;
 
-use super::random::Random;
 use crate::common::{Ack, Client, Process, PropertyList};
+use crate::kit::random::Random;
 
 const SEGMENT_BYTES: u32 = 256 << 10;
 const HEADER_BYTES: usize = 4096;
