@@ -451,7 +451,9 @@ impl Store {
             if let Ok(index) = self.durable.make_room(64, true, self.ids) {
                 // The last record of all: behind the mark that would follow it otherwise.
                 self.durable.append_mark();
-                self.durable.append_plain(index, Kind::Clean, &[]);
+                let Ids { next_message, next_queue } = self.ids;
+                let ids = [next_message.to_le_bytes(), next_queue.to_le_bytes()].concat();
+                self.durable.append_plain(index, Kind::Clean, &ids);
                 self.write_out(true)?;
                 self.sync_all()?;
             }

@@ -468,7 +468,7 @@ const _: () = assert!(mem::size_of::<EntryQueue>() <= 48, "there may be 100,000 
 
 #[cfg(test)]
 mod tests {
-    use super::super::SegmentKey;
+    use crate::storage::types::SegmentKey;
     use super::*;
 
     #[allow(clippy::cast_possible_truncation, reason = "masked")]

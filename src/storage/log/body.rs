@@ -5,7 +5,7 @@
 
 use super::ring::{Ids, Ring};
 use crate::storage::record::message::Piece;
-use crate::storage::record::{self, HEAD_BYTES, Kind, in_file, padded};
+use crate::storage::record::{self, HEAD_BYTES, Kind, MARK_BYTES, in_file, padded};
 use crate::storage::types::{AppendError, LargeBody};
 
 /// Portions smaller than this wait for more, so that a body has no more pieces than it needs.
@@ -79,7 +79,9 @@ impl Ring {
         ids: Ids,
     ) -> Result<Piece, AppendError> {
         let bytes = HEAD_BYTES + content.len();
-        let index = self.make_room(padded(bytes), privileged, ids)?;
+        // With what gathered before it, which is written first, may go a mark.
+        let need = padded(bytes) + padded(MARK_BYTES);
+        let index = self.make_room(need, privileged, ids)?;
         let mut head = record::head(Kind::Piece, in_file(bytes), 0, [0; 2]);
         let offset = self.write_record(index, &mut head, content)?;
         let segment = self.segment_mut(index);

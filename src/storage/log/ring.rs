@@ -15,7 +15,7 @@ use crate::storage::file::directory::Directory;
 use crate::storage::file::segment::{HEADER_BYTES, SegmentFile};
 use crate::storage::helper::jobs::NewSegment;
 use crate::storage::record::{
-    self, CHAIN_BYTES, Chain, HEAD_BYTES, Kind, MARK_BYTES, draft, in_file, padded,
+    self, CHAIN_BYTES, Chain, END_BYTES, HEAD_BYTES, Kind, MARK_BYTES, draft, in_file, padded,
 };
 use crate::storage::types::{AppendError, LogPos, RecordRef, SegmentKey, StorageError};
 
@@ -232,6 +232,9 @@ impl Ring {
         let Some(active) = self.active.take() else {
             return;
         };
+        if self.durable_ring {
+            self.append_plain(active, Kind::End, &[]);
+        }
         let segment = self.segment_mut(active);
         segment.state = State::Sealed;
         if !segment.unsynced && segment.written == segment.end {
@@ -592,5 +595,5 @@ pub(in crate::storage) fn is_no_space(error: &io::Error) -> bool {
 
 /// What fits into a segment of `bytes`.
 pub(in crate::storage) fn capacity(bytes: u32) -> usize {
-    bytes as usize - HEADER_BYTES as usize - CHAIN_BYTES
+    bytes as usize - HEADER_BYTES as usize - CHAIN_BYTES - END_BYTES
 }

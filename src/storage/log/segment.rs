@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::storage::file::mapping::Mapping;
 use crate::storage::file::segment::{HEADER_BYTES, SegmentFile};
 use crate::storage::helper::jobs::NewSegment;
-use crate::storage::record::in_file;
+use crate::storage::record::{END_BYTES, in_file};
 
 /// Whether records are appended to a segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,10 +105,10 @@ impl Segment {
         }
     }
 
-    /// Bytes left for records.
+    /// Bytes left for records, but for the last one.
     #[inline]
     pub(in crate::storage) fn room(&self) -> usize {
-        (self.bytes - self.end) as usize
+        ((self.bytes - self.end) as usize).saturating_sub(END_BYTES)
     }
 
     /// The number of slots given out.

@@ -138,12 +138,14 @@ impl Ring {
         self.segment(index).slots[slot as usize]
     }
 
-    /// Sets the count of deliveries, which the log knows nothing of.
+    /// Sets the count of deliveries; the log is told of it at an orderly stop.
     #[inline]
     pub(in crate::storage) fn set_deliveries(&mut self, index: u32, slot: u32, deliveries: u8) {
-        let byte = &mut self.segment_mut(index).slots[slot as usize];
+        let segment = self.segment_mut(index);
+        let byte = &mut segment.slots[slot as usize];
         assert!(*byte != SETTLED, "a settled message is not delivered");
         *byte = deliveries.min(DELIVERIES_MAX);
+        segment.counts_unlogged = true;
     }
 
     /// The log says with its next statement how often the message was delivered.

@@ -23,6 +23,10 @@ pub(in crate::storage) const DEFINITION_BYTES: usize = 56;
 pub(in crate::storage) const MARK_BYTES: usize = 28;
 /// A chain record.
 pub(in crate::storage) const CHAIN_BYTES: usize = 80;
+/// A clean-stop record.
+pub(in crate::storage) const CLEAN_BYTES: usize = 32;
+/// An end record; as much is kept free in every segment.
+pub(in crate::storage) const END_BYTES: usize = HEAD_BYTES;
 
 /// The kinds of records; the numbers are on disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,11 +51,13 @@ pub(in crate::storage) enum Kind {
     Inventory = 9,
     /// The last record of an orderly stop.
     Clean = 10,
+    /// The last record of a segment: nothing behind it counts.
+    End = 11,
 }
 
 impl Kind {
     fn from_number(number: u8) -> Option<Kind> {
-        const ALL: [Kind; 10] = [
+        const ALL: [Kind; 11] = [
             Kind::Message,
             Kind::Transaction,
             Kind::Piece,
@@ -62,6 +68,7 @@ impl Kind {
             Kind::Chain,
             Kind::Inventory,
             Kind::Clean,
+            Kind::End,
         ];
         ALL.get(usize::from(number).wrapping_sub(1)).copied()
     }
@@ -74,7 +81,12 @@ impl Kind {
             Kind::Definition => DEFINITION_BYTES,
             Kind::Mark => MARK_BYTES,
             Kind::Chain => CHAIN_BYTES,
-            Kind::Piece | Kind::Settle | Kind::State | Kind::Inventory | Kind::Clean => HEAD_BYTES,
+            Kind::Clean => CLEAN_BYTES,
+            Kind::Piece
+            | Kind::Settle
+            | Kind::State
+            | Kind::Inventory
+            | Kind::End => HEAD_BYTES,
         }
     }
 }
@@ -181,7 +193,7 @@ pub(in crate::storage) fn read(rest: &[u8], salt: u64, offset: u32) -> Option<Fr
             Kind::Settle => statement::Statement::read(content).is_some(),
             Kind::State => statement::State::read(content).is_some(),
             Kind::Inventory => statement::Inventory::read(content).is_some(),
-            Kind::Piece | Kind::Mark | Kind::Chain | Kind::Clean => true,
+            Kind::Piece | Kind::Mark | Kind::Chain | Kind::Clean | Kind::End => true,
         };
     sound.then_some(frame)
 }
@@ -249,7 +261,8 @@ impl<'a> Frame<'a> {
             | Kind::Mark
             | Kind::Chain
             | Kind::Inventory
-            | Kind::Clean => self.bytes.len(),
+            | Kind::Clean
+            | Kind::End => self.bytes.len(),
         };
         Messages { bytes: self.bytes, at }
     }
@@ -269,7 +282,8 @@ impl<'a> Frame<'a> {
             | Kind::Mark
             | Kind::Chain
             | Kind::Inventory
-            | Kind::Clean => None,
+            | Kind::Clean
+            | Kind::End => None,
         }
     }
 
@@ -293,7 +307,8 @@ impl<'a> Frame<'a> {
             | Kind::State
             | Kind::Definition
             | Kind::Inventory
-            | Kind::Clean => None,
+            | Kind::Clean
+            | Kind::End => None,
         }
     }
 

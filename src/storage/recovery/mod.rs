@@ -9,7 +9,8 @@
 //! 3. the log goes on in a new segment, or behind the mark of an orderly stop: a torn tail is never
 //!    appended to. The new segment's chain record says where the log ended, so that nothing which
 //!    stands behind that end ever counts;
-//! 4. an inventory is appended and synced; only then do free files begin new lives.
+//! 4. an inventory is appended and synced; only then do free files begin new lives, and segments
+//!    that a crash left open get an end record.
 
 mod files;
 mod replay;
@@ -26,6 +27,7 @@ use super::file::segment::{HEADER_BYTES, PAGE_BYTES, SegmentFile};
 use super::helper::jobs::{MakeError, MakeStage, make_now};
 use super::log::ring::{Before, Ids, Ring};
 use super::log::segment::{Segment, State};
+use super::record::{self, Kind, draft};
 use super::store::Store;
 use super::types::{Damage, LogPos, RecoveryProgress, RecoveryReport, StorageError};
 use files::Files;
@@ -49,6 +51,8 @@ pub(super) struct Tail {
     before_last: Before,
     /// Files of a size that is not ours, which are free.
     unfit: Vec<u64>,
+    /// Segments that have no end record.
+    unsealed: Vec<u32>,
 }
 
 /// Reads the log in `directory`.
@@ -146,6 +150,9 @@ fn add_segment(
         damaged: loaded.damaged,
     };
     let index = ring.add(segment);
+    if !loaded.is_sealed {
+        tail.unsealed.push(index);
+    }
     tail.last = Some(index);
     tail.before_last =
         Before { sequence: chain.before, salt: chain.before_salt, end: chain.before_end };
@@ -210,7 +217,28 @@ pub(super) fn begin(store: &mut Store, tail: Tail, is_clean: bool) -> Result<(),
         }
     }
     begin_segment(store)?;
+    seal(&store.durable, &tail.unsealed)?;
     begin_transient(store)
+}
+
+/// Gives an end record to segments that a crash left without one, now that it is durable that the
+/// log goes on elsewhere: whoever reads them later need not know from others where they end.
+fn seal(ring: &Ring, unsealed: &[u32]) -> Result<(), StorageError> {
+    if ring.active.is_none() {
+        return Ok(());
+    }
+    for &index in unsealed.iter().filter(|index| Some(**index) != ring.active) {
+        let segment = ring.segment(index);
+        let mut end = Vec::new();
+        draft::plain(&mut end, Kind::End, &[]);
+        record::seal(&mut end, segment.salt, segment.end);
+        let path = ring.directory.segment(segment.number);
+        let file = SegmentFile::open(&ring.directory, path.clone());
+        let file = file.map_err(StorageError::io("opening", &path))?;
+        file.write(segment.end, &[&end]).map_err(StorageError::io("writing", &path))?;
+        file.sync()?;
+    }
+    Ok(())
 }
 
 /// Goes on in a new segment where the last one is not gone on with, and says what there is.

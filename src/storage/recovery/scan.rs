@@ -17,8 +17,14 @@ use crate::storage::log::ring::Ids;
 use crate::storage::log::segment::LargeRecord;
 use crate::storage::record::message::Message;
 use crate::storage::record::statement::{Inventory, Range, SETTLED, State};
-use crate::storage::record::{self, ALIGN, Chain, Frame, Kind, OldSlot, in_file, padded};
+use crate::storage::record::{
+    self, ALIGN, Chain, END_BYTES, Frame, Kind, OldSlot, in_file, padded,
+};
 use crate::storage::types::{Damage, LogPos, MessageId, RecoveryProgress, StorageError};
+
+/// After anything but an orderly stop, ids go on this much further: what was lost, transient or not
+/// durable yet, had ids of which nobody knows.
+const IDS_SKIPPED: u64 = 1 << 32;
 
 /// A segment that was read.
 pub(super) struct Loaded {
@@ -39,6 +45,8 @@ pub(super) struct Loaded {
     pub(super) restated_in: u64,
     pub(super) counts_unlogged: bool,
     pub(super) damaged: bool,
+    /// It ends with an end record, or has no room for one.
+    pub(super) is_sealed: bool,
     /// No inventory that came later leaves it out.
     pub(super) counts: bool,
 }
@@ -133,7 +141,11 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
         self.note_missing();
         self.end_parts();
-        self.count_deliveries();
+        if !self.is_clean() && !self.loaded.is_empty() {
+            self.count_deliveries();
+            self.ids.next_message += IDS_SKIPPED;
+            self.ids.next_queue += IDS_SKIPPED;
+        }
         Ok(())
     }
 
@@ -159,6 +171,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             restated_in: 0,
             counts_unlogged: false,
             damaged: false,
+            is_sealed: false,
             counts: true,
         });
         // Where it ended, if the next segment says so.
@@ -182,7 +195,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let (sequence, salt) = (self.loaded[n].chain.sequence, self.loaded[n].salt);
         let readable = &buffer[..buffer.len().min(limit as usize)];
         let mut at = HEADER_BYTES;
-        while at < limit {
+        while at < limit && !self.loaded[n].is_sealed {
             let frame = readable.get(at as usize..).and_then(|r| record::read(r, salt, at));
             if let Some(frame) = frame
                 && self.accept(n, at, frame)
@@ -191,6 +204,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 self.bytes += u64::from(frame.span);
                 self.loaded[n].end = at;
                 self.end = LogPos { sequence, offset: at };
+                self.loaded[n].is_sealed = frame.kind == Kind::End || !has_room(buffer, at);
                 continue;
             }
             let was_durable = self.furthest_mark(candidate)? > LogPos { sequence, offset: at };
@@ -215,6 +229,10 @@ impl<'a, 'p> Scan<'a, 'p> {
             }
             at = to;
         }
+        // Where recovery sealed it, behind what the next segment says.
+        let rest = buffer.get(at as usize..).unwrap_or_default();
+        let end = record::read(rest, salt, at).filter(|frame| frame.kind == Kind::End);
+        self.loaded[n].is_sealed |= end.is_some() || !has_room(buffer, at);
         Ok(())
     }
 
@@ -270,14 +288,15 @@ impl<'a, 'p> Scan<'a, 'p> {
                 }
             }
             Kind::State => self.accept_state(n, State::read(frame.content())),
-            Kind::Mark => {}
+            Kind::Mark | Kind::End => {}
             Kind::Chain => {
                 let chain = frame.chain().expect("it is one");
-                self.ids.next_message = self.ids.next_message.max(chain.next_message);
-                self.ids.next_queue = self.ids.next_queue.max(chain.next_queue);
+                self.note_ids(chain.next_message, chain.next_queue);
             }
             Kind::Inventory => self.accept_inventory(n, Inventory::read(frame.content())),
             Kind::Clean => {
+                let content = frame.content();
+                self.note_ids(record::u64_at(content, 0), record::u64_at(content, 8));
                 let sequence = self.loaded[n].chain.sequence;
                 self.clean_at = Some(LogPos { sequence, offset: at + frame.span });
             }
@@ -348,11 +367,14 @@ impl<'a, 'p> Scan<'a, 'p> {
             let first_slot = message.first_slot();
             loaded.large.push(LargeRecord { offset: at, first_slot, slots: count });
         }
-        self.ids.next_message = self.ids.next_message.max(message.id().0.saturating_add(1));
-        for index in 0..message.queue_count() {
-            let next = message.queue(index).0.saturating_add(1);
-            self.ids.next_queue = self.ids.next_queue.max(next);
-        }
+        let queues = (0..message.queue_count()).map(|index| message.queue(index).0);
+        let next_queue = queues.max().unwrap_or(0).saturating_add(1);
+        self.note_ids(message.id().0.saturating_add(1), next_queue);
+    }
+
+    fn note_ids(&mut self, next_message: u64, next_queue: u64) {
+        self.ids.next_message = self.ids.next_message.max(next_message);
+        self.ids.next_queue = self.ids.next_queue.max(next_queue);
     }
 
     fn note_places(
@@ -415,8 +437,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
         self.loaded[n].slots.resize(slot, SETTLED);
         self.loaded[n].slots.push(0);
-        self.ids.next_message = self.ids.next_message.max(definition.id().saturating_add(1));
-        self.ids.next_queue = self.ids.next_queue.max(definition.next_queue());
+        self.note_ids(definition.id().saturating_add(1), definition.next_queue());
         if let Some(old) = definition.replaces() {
             self.settle(n, old);
         }
@@ -517,9 +538,6 @@ impl<'a, 'p> Scan<'a, 'p> {
 
     /// After anything but an orderly stop every message may have been delivered.
     fn count_deliveries(&mut self) {
-        if self.is_clean() {
-            return;
-        }
         for loaded in &mut self.loaded {
             for slot in loaded.slots.iter_mut().filter(|slot| **slot == 0) {
                 *slot = 1;
@@ -555,6 +573,11 @@ fn read_whole(candidate: &Candidate, buffer: &mut Vec<u8>) -> Result<(), Storage
     let read = read_up_to(&file, buffer, 0).map_err(StorageError::io("reading", path))?;
     buffer.truncate(read);
     Ok(())
+}
+
+/// Whether an end record fits behind `at`.
+fn has_room(bytes: &[u8], at: u32) -> bool {
+    at as usize + END_BYTES <= bytes.len()
 }
 
 /// Where the next whole record of this life begins behind `from`.

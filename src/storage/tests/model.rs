@@ -1,5 +1,8 @@
 //! The store against a naive twin that remembers everything: random appends, moves, transactions,
-//! parked bodies, settling and syncs, with kills, power cuts and orderly stops at any moment.
+//! large bodies, definitions, settling, compaction and syncs; with kills, power cuts and orderly
+//! stops at any moment, cuts in the middle of recovery, a second and a third time, sizes that
+//! change over time, bodies that are pieces of the log itself, and another segment size at the next
+//! start.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,10 +10,10 @@ use tempfile::TempDir;
 
 use super::disk::Disk;
 use super::*;
-use crate::storage::{LogPos, MessageId, ParkedBody, RecordRef};
+use crate::storage::{AppendError, LogPos, MessageId, RecordRef};
 
-const STEPS: usize = 1500;
-const QUEUES: u32 = 5;
+const STEPS: usize = 1200;
+const QUEUES: u64 = 5;
 
 /// A (record, queue) pair as the twin knows it.
 #[derive(Clone, Debug)]
@@ -38,56 +41,63 @@ struct Gone {
 #[derive(Clone, Debug)]
 struct Group {
     position: LogPos,
-    published: Vec<(MessageId, u32)>,
-    settled: Vec<(MessageId, u32)>,
+    published: Vec<(MessageId, u64)>,
+    settled: Vec<(MessageId, u64)>,
 }
 
+/// What a key was defined as in this life, oldest first; with the number of the change, and the
+/// message that the definition came with.
+type History = Vec<(u64, Option<Vec<u8>>, Option<MessageId>)>;
+
+#[derive(Default)]
 struct Twin {
-    alive: BTreeMap<(MessageId, u32), Pair>,
-    gone: HashMap<(MessageId, u32), Gone>,
+    alive: BTreeMap<(MessageId, u64), Pair>,
+    gone: HashMap<(MessageId, u64), Gone>,
     groups: HashMap<usize, Group>,
-    highest: MessageId,
+    highest: u64,
+    definitions: BTreeMap<Vec<u8>, History>,
 }
 
 struct World {
     random: Random,
     directory: TempDir,
-    disk: Option<Disk>,
+    disk: Arc<Disk>,
+    segment_bytes: u32,
     store: Option<Store>,
     twin: Twin,
-    parked: Vec<(ParkedBody, Vec<u8>)>,
+    arriving: Vec<(LargeBody, Vec<u8>)>,
     pins: Vec<(bytes::Bytes, Vec<u8>)>,
     step: usize,
 }
 
 #[test]
 fn the_store_keeps_what_its_twin_keeps() {
-    let seeds = std::env::var("LEVERET_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    let first = std::env::var("LEVERET_SEED").ok().and_then(|seed| seed.parse().ok());
-    let first: u64 = first.unwrap_or(1);
-    for seed in first..first + seeds.unwrap_or(8) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("LEVERET_SEED").unwrap_or(1);
+    for seed in first..first + number("LEVERET_SEEDS").unwrap_or(20) {
         eprintln!("seed {seed}");
         World::new(seed).run();
     }
 }
 
+/// Memory where there is some: real syncs prove nothing here.
+fn fresh_directory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 impl World {
     fn new(seed: u64) -> World {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Some(Disk::watch(directory.path()));
-        let store = Some(open(directory.path()));
+        let directory = fresh_directory();
+        let disk = Disk::with(directory.path());
+        let store = open_on(directory.path(), SEGMENT_BYTES, &disk).unwrap();
         World {
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             directory,
             disk,
-            store,
-            twin: Twin {
-                alive: BTreeMap::new(),
-                gone: HashMap::new(),
-                groups: HashMap::new(),
-                highest: MessageId(0),
-            },
-            parked: Vec::new(),
+            segment_bytes: SEGMENT_BYTES,
+            store: Some(store),
+            twin: Twin::default(),
+            arriving: Vec::new(),
             pins: Vec::new(),
             step: 0,
         }
@@ -101,53 +111,106 @@ impl World {
         for step in 1..=STEPS {
             self.step = step;
             match self.random.below(1000) {
-                0..250 => self.publish(),
-                250..280 => self.publish_parked(),
-                280..300 => self.arrive(),
-                300..340 => self.move_one(),
-                340..365 => self.transact(),
-                365..600 => self.settle(),
-                600..650 => self.deliver(),
-                650..700 => self.look(),
+                0..220 => self.publish(),
+                220..240 => self.begin_large(),
+                240..270 => self.arrive(),
+                270..310 => self.move_one(),
+                310..335 => self.transact(),
+                335..345 => self.transact_much(),
+                345..375 => self.define(),
+                375..600 => self.settle(),
+                600..640 => self.deliver(),
+                640..660 => self.put_back(),
+                660..700 => self.look(),
                 700..740 => self.pin(),
-                740..850 => self.store().write_out_durable().unwrap(),
+                740..850 => self.write_out(),
                 850..870 => self.store().write_out_transient().unwrap(),
                 870..910 => {
                     self.store().start_sync_if(true).unwrap();
                 }
-                910..960 => {
+                910..955 => {
                     let steps = self.random.below(4);
                     self.store().run_helper(steps);
                 }
-                960..980 => {
+                955..975 => {
                     self.store().take_answers().unwrap();
                 }
-                980..985 => self.store().maintain().unwrap(),
-                985..992 => self.compact(),
-                992..994 => self.stop(),
-                994..997 => self.kill(),
+                975..983 => self.store().maintain().unwrap(),
+                983..991 => self.compact(),
+                991..993 => self.stop(),
+                993..996 => self.kill(),
                 _ => self.cut_power(),
             }
+            self.store().take_answers().unwrap();
+            self.keep_room();
         }
         self.settle_everything();
     }
 
+    fn write_out(&mut self) {
+        self.store().retire();
+        self.store().write_out(true).unwrap();
+    }
+
+    /// A ring that is out of spares has the helper make some.
+    fn keep_room(&mut self) {
+        let bytes = u64::from(self.segment_bytes);
+        let store = self.store.as_mut().unwrap();
+        while store.room_bytes(true) < bytes / 2 || store.room_bytes(false) < bytes / 2 {
+            store.maintain().unwrap();
+            if store.run_helper(1) == 0 {
+                store.want_room(bytes);
+            }
+            store.take_answers().unwrap();
+        }
+    }
+
+    /// Sizes change over time: large ones, small ones, all kinds.
     fn body(&mut self) -> Vec<u8> {
-        let most = if self.random.chance(10) { 9000 } else { 300 };
+        let most = match self.step / 150 % 3 {
+            0 => [9000, 2000][self.random.below(2)],
+            1 => 40,
+            _ if self.random.chance(10) => 9000,
+            _ => 300,
+        };
         let length = self.random.below(most);
-        let first = self.random.next();
-        (0..length as u64).map(|n| (first.wrapping_add(n * 7) % 251) as u8).collect()
+        self.bytes(length)
+    }
+
+    /// Bytes as an enemy would choose them.
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        match self.random.below(6) {
+            0 => vec![0; length],
+            1 => vec![0xff; length],
+            2 | 3 => self.bytes_of_the_log(length),
+            _ => {
+                let first = self.random.next();
+                (0..length as u64).map(|n| (first.wrapping_add(n * 7) % 251) as u8).collect()
+            }
+        }
+    }
+
+    /// What lies in a segment file, from any place on: whole records, at any alignment.
+    fn bytes_of_the_log(&mut self, length: usize) -> Vec<u8> {
+        let files = segment_files(self.directory.path());
+        let path = &files[self.random.below(files.len())];
+        let bytes = std::fs::read(path).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
+        let from = self.random.below(used);
+        let mut copy = bytes[from..used.min(from + length)].to_vec();
+        copy.resize(length, 0);
+        copy
     }
 
     fn queues(&mut self) -> Vec<QueueId> {
-        let first = self.random.below(QUEUES as usize) as u32;
-        let count = 1 + self.random.below(3) as u32;
+        let first = self.random.below(QUEUES as usize) as u64;
+        let count = 1 + self.random.below(3) as u64;
         (0..count).map(|n| QueueId((first + n) % QUEUES)).collect()
     }
 
     fn note(&mut self, appended: Appended, queues: &[QueueId], body: &[u8], durable: bool) {
-        assert!(appended.entry.id > self.twin.highest, "ids never repeat");
-        self.twin.highest = appended.entry.id;
+        assert!(appended.entry.id.0 > self.twin.highest, "ids never repeat");
+        self.twin.highest = appended.entry.id.0;
         for (n, queue) in queues.iter().enumerate() {
             let pair = Pair {
                 at: appended.entry.at,
@@ -165,47 +228,78 @@ impl World {
     fn publish(&mut self) {
         let (queues, body) = (self.queues(), self.body());
         let durable = self.random.chance(80);
-        let appended = self.store().append(&publication(durable, &queues, &body)).unwrap();
+        let key = self.key();
+        let payload = self.step.to_le_bytes();
+        let defines = (durable && self.random.chance(15)).then_some((&key[..], &payload[..]));
+        let publication = Publication { defines, ..publication(durable, &queues, &body) };
+        let appended = self.store().append(&publication).unwrap();
         self.note(appended, &queues, &body, durable);
+        if defines.is_some() {
+            let change = self.store().note_change();
+            let with = Some(appended.entry.id);
+            self.note_definition(key, (change, Some(payload.to_vec()), with));
+        }
     }
 
-    /// Begins a parked body, which arrives later.
-    fn publish_parked(&mut self) {
-        let body = self.body();
+    fn key(&mut self) -> Vec<u8> {
+        format!("key {}", self.random.below(12)).into_bytes()
+    }
+
+    fn note_definition(&mut self, key: Vec<u8>, state: (u64, Option<Vec<u8>>, Option<MessageId>)) {
+        self.twin.definitions.entry(key).or_default().push(state);
+    }
+
+    fn define(&mut self) {
+        let (key, length) = (self.key(), self.random.below(300));
+        if self.random.chance(30) {
+            let change = self.store().undefine(&key);
+            return self.note_definition(key, (change, None, None));
+        }
+        let mut payload = self.step.to_le_bytes().to_vec();
+        payload.extend(self.bytes(length));
+        let change = self.store().define(&key, &payload);
+        self.note_definition(key, (change, Some(payload), None));
+    }
+
+    /// Begins a large body, which arrives later.
+    fn begin_large(&mut self) {
+        let most = [9000, 40_000][self.random.below(2)];
+        let length = self.random.below(most);
+        let bytes = self.bytes(length);
         let durable = self.random.chance(80);
-        let length = body.len() as u64;
-        let parked = self.store().park_body(durable, length).unwrap();
-        self.parked.push((parked, body));
+        let body = self.store().begin_body(durable, length as u64);
+        self.arriving.push((body, bytes));
     }
 
-    /// More of a parked body arrives, or its connection breaks.
+    /// More of a large body arrives, or its connection breaks.
     fn arrive(&mut self) {
-        if self.parked.is_empty() {
+        if self.arriving.is_empty() {
             return;
         }
-        let n = self.random.below(self.parked.len());
-        let (mut parked, body) = self.parked.swap_remove(n);
+        let n = self.random.below(self.arriving.len());
+        let (mut body, bytes) = self.arriving.swap_remove(n);
         if self.random.chance(10) {
-            return self.store().abandon(parked);
+            return self.store().abandon(body);
         }
-        let done = body.len() - usize::try_from(parked.missing_bytes()).unwrap();
-        let to = done + self.random.below(body.len() - done + 1);
-        self.store().park(&mut parked, &body[done..to]).unwrap();
+        let done = bytes.len() - usize::try_from(body.missing_bytes()).unwrap();
+        let to = done + self.random.below(bytes.len() - done + 1);
+        self.store().add_to_body(&mut body, &bytes[done..to]);
         if self.random.chance(30) {
-            return self.parked.push((parked, body));
+            return self.arriving.push((body, bytes));
         }
-        self.store().park(&mut parked, &body[to..]).unwrap();
+        self.keep_room();
+        self.store().add_to_body(&mut body, &bytes[to..]);
         let queues = self.queues();
         let durable = self.random.chance(80);
-        let appended = self.store().append(&Publication {
-            body: Body::Parked(&parked),
-            ..publication(durable, &queues, b"")
-        });
-        self.note(appended.unwrap(), &queues, &body, durable);
-        self.store().abandon(parked);
+        let publication = publication(durable, &queues, b"");
+        match self.store().append(&Publication { body: Body::Large(&body), ..publication }) {
+            Ok(appended) => self.note(appended, &queues, &bytes, durable),
+            Err(error) => assert_eq!(error, AppendError::Full, "it waits for room"),
+        }
+        self.store().abandon(body);
     }
 
-    fn pick(&mut self) -> Option<(MessageId, u32)> {
+    fn pick(&mut self) -> Option<(MessageId, u64)> {
         if self.twin.alive.is_empty() {
             return None;
         }
@@ -220,16 +314,19 @@ impl World {
         let old = self.twin.alive[&key].clone();
         let queues = self.queues();
         let durable = self.random.chance(80);
-        let appended = self.store().append(&Publication {
+        let publication = Publication {
             body: Body::Of(old.at),
             replaces: Some(old.slot),
             ..publication(durable, &queues, b"")
-        });
-        let appended = appended.unwrap();
+        };
+        let appended = match self.store().append(&publication) {
+            Ok(appended) => appended,
+            Err(error) => return assert_eq!(error, AppendError::Full, "it waits for room"),
+        };
         self.note(appended, &queues, &old.body, durable);
         self.twin.alive.remove(&key);
         let by = (durable && old.durable_ring).then_some(self.step);
-        if durable && old.durable_ring {
+        if by.is_some() {
             let published = queues.iter().map(|queue| (appended.entry.id, queue.0)).collect();
             let group = Group { position: appended.position, published, settled: vec![key] };
             self.twin.groups.insert(self.step, group);
@@ -238,6 +335,19 @@ impl World {
     }
 
     fn transact(&mut self) {
+        let count = self.random.below(4);
+        let parts = (0..count).map(|_| (self.queues(), self.body())).collect();
+        self.commit(parts);
+    }
+
+    /// So much that it takes several records.
+    fn transact_much(&mut self) {
+        let count = 10 + self.random.below(10);
+        let parts = (0..count).map(|_| (self.queues(), self.bytes(5000))).collect();
+        self.commit(parts);
+    }
+
+    fn commit(&mut self, parts: Vec<(Vec<QueueId>, Vec<u8>)>) {
         let mut settled = Vec::new();
         for _ in 0..self.random.below(4) {
             if let Some(key) = self.pick().filter(|key| !settled.contains(key)) {
@@ -245,11 +355,12 @@ impl World {
             }
         }
         let slots: Vec<SlotRef> = settled.iter().map(|key| self.twin.alive[key].slot).collect();
-        let parts: Vec<(Vec<QueueId>, Vec<u8>)> =
-            (0..self.random.below(4)).map(|_| (self.queues(), self.body())).collect();
         let publications: Vec<Publication<'_>> =
             parts.iter().map(|(queues, body)| publication(true, queues, body)).collect();
-        let (appended, position) = self.store().append_transaction(&publications, &slots).unwrap();
+        let committed = self.store().append_transaction(&publications, &slots);
+        let Ok((appended, position)) = committed else {
+            return assert_eq!(committed.unwrap_err(), AppendError::Full, "it waits for room");
+        };
         let mut published = Vec::new();
         for (appended, (queues, body)) in appended.into_iter().zip(&parts) {
             assert_eq!(appended.position, position);
@@ -281,6 +392,12 @@ impl World {
         assert_eq!(deliveries, pair.deliveries);
     }
 
+    fn put_back(&mut self) {
+        let Some(key) = self.pick() else { return };
+        let slot = self.twin.alive[&key].slot;
+        self.store().log_deliveries(slot);
+    }
+
     fn compact(&mut self) {
         let (n, steps) = (self.random.below(100), self.random.below(8));
         let bytes_max = 1 + self.random.below(20_000);
@@ -293,9 +410,9 @@ impl World {
         }
         // The copies are in the file and not durable.
         match self.random.below(8) {
-            0 => self.store().write_out_durable().unwrap(),
+            0 => self.write_out(),
             1 => {
-                self.store().write_out_durable().unwrap();
+                self.write_out();
                 self.cut_power();
             }
             _ => {}
@@ -307,7 +424,7 @@ impl World {
         let pair = self.twin.alive[&key].clone();
         let record = self.store().record(pair.at);
         assert_eq!(record.id(), key.0);
-        assert!(record.body() == pair.body, "the body is as it was");
+        assert!(record.body_to_vec() == pair.body, "the body is as it was");
         assert_eq!(record.slot_of(QueueId(key.1)), Some(pair.slot));
         assert_eq!(self.store().deliveries(pair.slot), pair.deliveries);
     }
@@ -320,55 +437,90 @@ impl World {
         }
         let Some(key) = self.pick() else { return };
         let pair = self.twin.alive[&key].clone();
-        if let Some(bytes) = self.store().shared_body(pair.at) {
-            self.pins.push((bytes, pair.body));
+        if let Some(mut parts) = self.store().shared_body(pair.at)
+            && let Some(part) = parts.next()
+        {
+            let begin = pair.body[..part.len()].to_vec();
+            self.pins.push((part, begin));
         }
     }
 
     fn stop(&mut self) {
         self.store.take().unwrap().close().unwrap();
-        let durable = LogPos { sequence: u64::MAX, offset: 0 };
-        self.begin_again(durable, true);
+        self.begin_again(LogPos { sequence: u64::MAX, offset: 0 }, u64::MAX, true);
     }
 
     fn kill(&mut self) {
-        let durable = self.store().durable();
+        let (durable, kept) = self.kept();
         self.store = None;
-        self.begin_again(durable, false);
+        self.begin_again(durable, kept, false);
+    }
+
+    /// What was promised: a position, and the number of a change.
+    fn kept(&mut self) -> (LogPos, u64) {
+        let store = self.store.as_ref().unwrap();
+        let kept = (0..=store.changes()).rev().find(|change| store.is_kept(*change));
+        (store.durable(), kept.unwrap_or(0))
     }
 
     fn cut_power(&mut self) {
-        let durable = self.store().durable();
-        let target = tempfile::tempdir().unwrap();
-        let percent = [0, 10, 50, 90, 100][self.random.below(5)];
-        self.disk.take().unwrap().cut_power(target.path(), percent, &mut self.random);
+        let (durable, kept) = self.kept();
+        self.lose_power();
         self.store = None;
-        self.directory = target;
-        self.disk = Some(Disk::watch(self.directory.path()));
-        self.begin_again(durable, false);
+        // Once more, and again, in the middle of what the start before did.
+        while self.random.chance(60) {
+            self.disk.fail_after(1 + self.random.below(25) as u64);
+            let opened = open_on(self.directory.path(), self.segment_bytes, &self.disk);
+            if !self.disk.is_dead() {
+                drop(opened);
+                break;
+            }
+            assert!(opened.is_err() || self.disk.is_dead());
+            drop(opened);
+            self.lose_power();
+        }
+        self.disk = Disk::with(self.directory.path());
+        self.begin_again(durable, kept, false);
     }
 
-    fn begin_again(&mut self, durable: LogPos, orderly: bool) {
+    fn lose_power(&mut self) {
+        let target = fresh_directory();
+        let percent = [0, 10, 50, 90, 100][self.random.below(5)];
+        self.disk.cut_power(target.path(), percent, &mut self.random);
+        self.directory = target;
+        self.disk = Disk::with(self.directory.path());
+    }
+
+    fn begin_again(&mut self, durable: LogPos, kept: u64, orderly: bool) {
         for (pin, body) in self.pins.drain(..) {
             assert!(pin[..] == body, "a pinned body does not change");
         }
-        self.parked.clear();
-        let mut store = open(self.directory.path());
-        assert_eq!(store.report().clean, orderly);
+        self.arriving.clear();
+        if self.random.chance(30) {
+            self.segment_bytes = SEGMENT_BYTES << self.random.below(3);
+        }
+        let mut store = open_on(self.directory.path(), self.segment_bytes, &self.disk).unwrap();
         assert_eq!(store.report().damaged, [], "step {}", self.step);
+        assert_eq!(store.report().clean, orderly);
+        let defined: BTreeMap<_, _> = definitions(&mut store).into_iter().collect();
         let found = replay(&mut store);
         self.store = Some(store);
         assert!(found.is_sorted_by_key(|found| found.entry.id), "in order");
-        let found: BTreeMap<(MessageId, u32), Found> =
+        let found: BTreeMap<(MessageId, u64), Found> =
             found.into_iter().map(|found| ((found.entry.id, found.queue), found)).collect();
         self.check_found(&found, orderly);
         self.check_lost(&found, durable, orderly);
         if !orderly {
             self.check_groups(&found, durable);
         }
+        self.check_definitions(&defined, &found, kept);
         self.twin.gone.clear();
         self.twin.groups.clear();
-        self.twin.alive.retain(|key, _| found.contains_key(key));
+        self.twin.alive.clear();
+        self.twin.definitions.clear();
+        for (key, payload) in defined {
+            self.twin.definitions.insert(key, vec![(0, Some(payload), None)]);
+        }
         for (key, found) in found {
             let pair = Pair {
                 at: found.entry.at,
@@ -384,7 +536,7 @@ impl World {
     }
 
     /// Nothing is invented, nothing comes back.
-    fn check_found(&self, found: &BTreeMap<(MessageId, u32), Found>, orderly: bool) {
+    fn check_found(&self, found: &BTreeMap<(MessageId, u64), Found>, orderly: bool) {
         for (key, found) in found {
             let alive = self.twin.alive.get(key);
             let gone = self.twin.gone.get(key).filter(|_| !orderly);
@@ -406,7 +558,7 @@ impl World {
     /// What was confirmed and not settled is there.
     fn check_lost(
         &self,
-        found: &BTreeMap<(MessageId, u32), Found>,
+        found: &BTreeMap<(MessageId, u64), Found>,
         durable: LogPos,
         orderly: bool,
     ) {
@@ -422,7 +574,7 @@ impl World {
     }
 
     /// A move or transaction happened as a whole or not at all.
-    fn check_groups(&self, found: &BTreeMap<(MessageId, u32), Found>, durable: LogPos) {
+    fn check_groups(&self, found: &BTreeMap<(MessageId, u64), Found>, durable: LogPos) {
         for group in self.twin.groups.values() {
             let published = group.published.iter().filter(|key| self.twin.alive.contains_key(key));
             let here = published.clone().filter(|key| found.contains_key(key)).count();
@@ -441,31 +593,60 @@ impl World {
         }
     }
 
+    /// A definition is what it was when the promise was made, or something that came later; one
+    /// that came with a message is there exactly if the message is.
+    fn check_definitions(
+        &self,
+        defined: &BTreeMap<Vec<u8>, Vec<u8>>,
+        found: &BTreeMap<(MessageId, u64), Found>,
+        kept: u64,
+    ) {
+        assert!(defined.keys().all(|key| self.twin.definitions.contains_key(key)));
+        for (key, history) in &self.twin.definitions {
+            let from = history.iter().rposition(|(change, ..)| *change <= kept);
+            let mut legal = history[from.unwrap_or(0)..].iter();
+            let is = defined.get(key);
+            let state = legal.find(|(_, payload, _)| payload.as_ref() == is);
+            let was_none = from.is_none() && is.is_none();
+            assert!(state.is_some() || was_none, "{key:?} is {is:?}, kept {kept}: {history:?}");
+            let alive = |id: MessageId| self.twin.alive.keys().find(|(other, _)| *other == id);
+            if let Some((_, Some(_), Some(with))) = state
+                && let Some(pair) = alive(*with)
+            {
+                assert!(found.contains_key(pair), "{key:?} is defined without its message");
+            }
+            if let Some((_, payload, Some(with))) = history.last()
+                && found.keys().any(|(id, _)| id == with)
+            {
+                assert_eq!(is, payload.as_ref(), "the message of {key:?} is there, it is not");
+            }
+        }
+    }
+
     /// In the end all segments are free again.
     fn settle_everything(&mut self) {
         self.pins.clear();
-        for (parked, _) in std::mem::take(&mut self.parked) {
-            self.store().abandon(parked);
+        for (body, _) in std::mem::take(&mut self.arriving) {
+            self.store().abandon(body);
         }
         while !self.twin.alive.is_empty() {
             self.settle();
         }
+        for n in 0..12 {
+            self.store().undefine(format!("key {n}").as_bytes());
+        }
         // It gives up a body that nobody wants any more.
         self.store().compact(1, &mut |_| panic!("nothing is alive"));
-        for _ in 0..4 {
-            // The last one rolls the segment over.
-            for _ in 0..30 {
-                let appended = publish(self.store(), 1, &[0; 3000]);
-                self.store().settle(appended.entry.at, appended.first_slot);
-            }
-            turn(self.store());
+        for _ in 0..6 {
+            roll(self.store());
             turn(self.store());
         }
         let counters = self.store().counters();
-        assert!(counters.segments_used <= 4, "{counters:?}");
+        assert!(counters.segments_used <= 3, "{counters:?}");
         assert!(counters.segments_transient <= 5, "{counters:?}");
         self.store.take().unwrap().close().unwrap();
-        let mut store = open(self.directory.path());
+        let mut store = open_on(self.directory.path(), self.segment_bytes, &self.disk).unwrap();
+        assert_eq!(definitions(&mut store), []);
         assert_eq!(replay(&mut store), []);
     }
 }
