@@ -222,7 +222,7 @@ impl Broker {
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
         !self.dirty.is_empty()
-            || !self.discarding.lines.is_empty()
+            || (!self.discarding.lines.is_empty() && !self.store.has_deferred())
             || (!self.dying.is_empty() && !self.waits_for_room)
             || !self.effects.is_empty()
             || self.is_compacting()

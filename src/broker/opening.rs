@@ -162,7 +162,7 @@ impl Broker {
     /// # Errors
     /// The disk failed; the next start treats the stop as a crash.
     pub fn close(mut self) -> Result<(), StorageError> {
-        while !self.discarding.lines.is_empty() {
+        while !self.discarding.lines.is_empty() && !self.store.has_deferred() {
             self.settle_discarded();
         }
         while !self.dying.is_empty() && !self.waits_for_room {

@@ -201,6 +201,10 @@ impl Broker {
         while changes.front().is_some_and(|&(_, change)| self.store.is_kept(change)) {
             changes.pop_front();
         }
+        // What ends a queue, or moves the front of a stream, comes first.
+        if self.store.has_deferred() {
+            return;
+        }
         let mut budget = DISCARDED_PER_TURN_MAX;
         while let Some((queue, ready)) = self.discarding.lines.front_mut() {
             while budget > 0

@@ -7,7 +7,7 @@ use super::helper::Helper;
 use super::helper::jobs::{Answer, Job, SyncJob};
 use super::log::compact::Compacting;
 use super::log::define::DefinitionIndex;
-use super::log::ring::{Ids, Ring};
+use super::log::ring::{Ids, Pace, Rank, Ring};
 use super::log::view::{Record, SharedBody};
 use super::record::Kind;
 use super::recovery::{self, Definitions, Replay};
@@ -219,7 +219,7 @@ impl Store {
     pub(in crate::storage) fn settle_slot(&mut self, slot: SlotRef) {
         let index = slot.segment.index();
         self.ring_mut(slot.segment.is_durable()).settle(index, slot.slot);
-        if self.durable.unsaid.is_much() && !self.has_deferred() {
+        if self.durable.unsaid.is_much() {
             self.durable.say_what_fits(self.ids);
         }
     }
@@ -282,11 +282,11 @@ impl Store {
     /// Final ones. A full disk is none: what finds no space is tried again.
     pub fn write_out(&mut self, settlements: bool) -> Result<(), StorageError> {
         // What finds no room is tried again in the next turn.
-        let may_say = self.append_deferred().is_ok();
+        let has_deferred = self.append_deferred().is_err();
         let is_changed = self.definitions.has_unplaced();
-        if may_say && (settlements || is_changed || !self.durable.is_written()) {
+        if settlements || is_changed || !self.durable.is_written() {
             let all_said = self.durable.say(self.ids).is_ok();
-            if is_changed && all_said {
+            if is_changed && all_said && !has_deferred {
                 self.definitions.place(self.durable.end);
                 self.definitions.note_durable(self.durable.durable);
             }
@@ -396,7 +396,7 @@ impl Store {
     /// Once a turn, before its records are written: appends what has to be in the log before dead
     /// segments are free.
     pub fn retire(&mut self) {
-        if !self.has_deferred() && self.durable.retire(self.ids) {
+        if self.durable.retire(self.ids) {
             self.look_at_ms.get_or_insert(0);
         }
     }
@@ -416,8 +416,8 @@ impl Store {
     /// # Errors
     /// The helper is gone.
     pub fn look_back(&mut self, now_ms: u64) -> Result<(), StorageError> {
-        let has_changed = self.end_seen < self.durable.end || self.durable.is_busy;
-        if has_changed || self.transient.is_busy {
+        let is_busy = [&self.durable, &self.transient].map(|ring| ring.pace != Pace::Idle);
+        if self.end_seen < self.durable.end || is_busy.contains(&true) {
             self.look_at_ms.get_or_insert(0);
         }
         match self.look_at_ms {
@@ -448,7 +448,7 @@ impl Store {
         self.sync_all()?;
         let is_said = !self.has_unwritten_settlements() && !self.has_deferred();
         if is_complete && is_said && self.durable.is_written() {
-            if let Ok(index) = self.durable.make_room(64, true, self.ids) {
+            if let Ok(index) = self.durable.make_room(64, Rank::Statement, self.ids) {
                 // The last record of all: behind the mark that would follow it otherwise.
                 self.durable.append_mark();
                 let Ids { next_message, next_queue } = self.ids;

@@ -5,7 +5,7 @@
 //! for that is a row of records with one number, of which none counts before the last one is there;
 //! so segments all have one size.
 
-use super::ring::{Ids, Ring, capacity};
+use super::ring::{Ids, Rank, Ring, capacity};
 use super::segment::LargeRecord;
 use crate::storage::record::draft::{self, Draft, DraftBody};
 use crate::storage::record::message::Piece;
@@ -65,8 +65,8 @@ impl Store {
         let bytes = draft.record_bytes().ok_or(AppendError::TooLarge)?;
         let (ids, durable) = (self.ids, publication.durable);
         let ring = self.ring_mut(durable);
-        let privileged = publication.replaces.is_some();
-        let index = ring.make_room(padded(bytes as usize), privileged, ids)?;
+        let rank = Rank::of(publication.replaces.is_some());
+        let index = ring.make_room(padded(bytes as usize), rank, ids)?;
         let id = MessageId(ids.next_message);
         let first_slot = ring.segment(index).slot_count();
         let start = ring.begin_record(index);
@@ -228,12 +228,12 @@ impl Store {
             publications.iter().zip(sources).map(|(p, s)| self.draft(p, s.body())).collect();
         let next = self.ids.next_message;
         let messages: Vec<_> = drafts.iter().zip(next..).map(|(d, n)| (*d, MessageId(n))).collect();
-        let privileged = publications.iter().all(|p| p.replaces.is_some());
+        let rank = Rank::of(publications.iter().all(|p| p.replaces.is_some()));
         let mut appended = Vec::with_capacity(publications.len());
         let mut by = None;
         if !messages.is_empty() || !Vec::is_empty(&old) {
             let ids = self.ids;
-            by = Some(self.durable.append_row(&messages, old, privileged, ids, &mut appended)?);
+            by = Some(self.durable.append_row(&messages, old, rank, ids, &mut appended)?);
             self.ids.next_message += messages.len() as u64;
         }
         let until = self.durable.end;
@@ -289,7 +289,7 @@ impl Ring {
         &mut self,
         messages: &[(Draft<'_>, MessageId)],
         mut old: Vec<OldSlot>,
-        privileged: bool,
+        rank: Rank,
         ids: Ids,
         appended: &mut Vec<Appended>,
     ) -> Result<u32, AppendError> {
@@ -297,12 +297,8 @@ impl Ring {
         let ranges = ranges_of(&old);
         let most = TRANSACTION_RECORD_BYTES_MAX.min(capacity(self.segment_bytes) / 2);
         let rows = rows_of(messages, ranges.len(), most, capacity(self.segment_bytes))?;
-        // All of it or none: what could only be begun would have to be undone.
-        if rows.len() > 1 {
-            let bytes: usize = rows.iter().map(|row| row.bytes + most / 4).sum();
-            if (self.room_bytes() as usize) < bytes {
-                return Err(AppendError::Full);
-            }
+        if rows.len() > 1 && !self.takes_all(&rows, rank) {
+            return Err(AppendError::Full);
         }
         let number = ids.next_message;
         let (mut last, mut segments) = (None, Vec::new());
@@ -310,7 +306,10 @@ impl Ring {
             let is_last = n + 1 == rows.len();
             let part = (rows.len() > 1).then_some(Part { number, is_last });
             let (messages, said) = (&messages[row.messages.clone()], &ranges[row.ranges.clone()]);
-            let index = self.append_transaction(messages, said, part, privileged, ids, appended)?;
+            let index = self.append_transaction(messages, said, part, rank, ids, appended);
+            // What was only begun would have to be undone.
+            assert!(n == 0 || index.is_ok(), "there was room for all of it");
+            let index = index?;
             segments.push(self.segment(index).sequence);
             last = Some(index);
         }
@@ -320,12 +319,28 @@ impl Ring {
         Ok(last)
     }
 
+    /// Whether there is room for these records one behind the other.
+    fn takes_all(&self, rows: &[Row], rank: Rank) -> bool {
+        let room = self.active.map_or(0, |active| self.segment(active).room());
+        let mut room = room.saturating_sub(self.reserve(rank));
+        let mut spares = self.spares_for(rank);
+        rows.iter().all(|row| {
+            if row.bytes > room && spares > 0 {
+                spares -= 1;
+                room = capacity(self.segment_bytes);
+            }
+            let fits = row.bytes <= room;
+            room = room.saturating_sub(row.bytes);
+            fits
+        })
+    }
+
     fn append_transaction(
         &mut self,
         messages: &[(Draft<'_>, MessageId)],
         ranges: &[Range],
         part: Option<Part>,
-        privileged: bool,
+        rank: Rank,
         ids: Ids,
         appended: &mut Vec<Appended>,
     ) -> Result<u32, AppendError> {
@@ -339,7 +354,7 @@ impl Ring {
             sizes.push(bytes);
         }
         let bytes = u32::try_from(total).map_err(|_| AppendError::TooLarge)?;
-        let index = self.make_room(total, privileged, ids)?;
+        let index = self.make_room(total, rank, ids)?;
         let segment = self.key(index);
         let start = self.begin_record(index);
         let (begin, mut slot) = (self.segment(index).end, self.segment(index).slot_count());

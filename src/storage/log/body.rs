@@ -3,7 +3,7 @@
 //! still to come. A piece keeps its segment alive until its holder gives it back and the last
 //! record that tells of it is settled.
 
-use super::ring::{Ids, Ring};
+use super::ring::{Ids, Rank, Ring};
 use crate::storage::record::message::Piece;
 use crate::storage::record::{self, HEAD_BYTES, Kind, MARK_BYTES, in_file, padded};
 use crate::storage::types::{AppendError, LargeBody};
@@ -62,7 +62,7 @@ impl Ring {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.piece_bytes_max()));
-            match self.write_piece(now, false, ids) {
+            match self.write_piece(now, Rank::Publish, ids) {
                 Ok(piece) => pieces.push(piece),
                 Err(AppendError::Full | AppendError::TooLarge) => break,
             }
@@ -75,13 +75,13 @@ impl Ring {
     pub(in crate::storage) fn write_piece(
         &mut self,
         content: &[u8],
-        privileged: bool,
+        rank: Rank,
         ids: Ids,
     ) -> Result<Piece, AppendError> {
         let bytes = HEAD_BYTES + content.len();
         // With what gathered before it, which is written first, may go a mark.
         let need = padded(bytes) + padded(MARK_BYTES);
-        let index = self.make_room(need, privileged, ids)?;
+        let index = self.make_room(need, rank, ids)?;
         let mut head = record::head(Kind::Piece, in_file(bytes), 0, [0; 2]);
         let offset = self.write_record(index, &mut head, content)?;
         let segment = self.segment_mut(index);

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::ring::Ring;
+use super::ring::{Rank, Ring};
 use super::segment::{Segment, State};
 use crate::storage::file::segment::HEADER_BYTES;
 use crate::storage::record::draft::{Draft, DraftBody};
@@ -24,7 +24,7 @@ use crate::storage::types::{
 const SEGMENTS_MIN: usize = 4;
 
 /// A segment with no more alive than this share of it is nearly empty.
-const NEARLY_EMPTY: u64 = 64;
+const NEARLY_EMPTY: u64 = 16;
 
 /// So many copied bytes wait for a sync at most, or a segment if that is less: whoever waits for a
 /// sync of his own waits for no more than that.
@@ -292,7 +292,7 @@ impl Store {
                     return Ok(false);
                 };
                 moving.pieces[moving.next] =
-                    self.durable.write_piece(frame.content(), true, self.ids)?;
+                    self.durable.write_piece(frame.content(), Rank::Change, self.ids)?;
                 moving.copies.push(moving.next);
                 bytes += frame.bytes.len();
                 self.note_copied(frame.bytes.len());
@@ -348,7 +348,7 @@ impl Store {
             batch.iter().map(|live| (live.draft(), live.message.id())).collect();
         let mut copies = Vec::with_capacity(batch.len());
         let count = old.len();
-        self.durable.append_row(&messages, old, true, self.ids, &mut copies)?;
+        self.durable.append_row(&messages, old, Rank::Change, self.ids, &mut copies)?;
         for (live, copy) in batch.iter().zip(&copies) {
             let by = copy.entry.at.segment.index();
             let deliveries = |slot: &u32| self.durable.deliveries(from, *slot);
@@ -498,14 +498,17 @@ impl Ring {
 }
 
 impl Segment {
-    /// An estimate: all records count the same, and so do all pieces.
+    /// An estimate: all messages count the same, and so do all pieces.
     fn live_bytes(&self) -> u64 {
         let share = |bytes: u32, live: u32, all: u32| {
             u64::from(bytes) * u64::from(live.min(all)) / u64::from(all.max(1))
         };
-        let records = self.end - HEADER_BYTES - self.piece_bytes;
-        share(records, self.live - self.holds, self.slot_count())
+        let (all, alive) = (self.definitions, self.definitions_alive);
+        let messages = self.end - HEADER_BYTES - self.piece_bytes - all.bytes;
+        let live = self.live - self.holds - alive.records;
+        share(messages, live, self.slot_count() - all.records)
             + share(self.piece_bytes, self.holds, self.pieces)
+            + u64::from(alive.bytes)
     }
 
     fn is_worth_emptying(&self) -> bool {

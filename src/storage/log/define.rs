@@ -9,10 +9,10 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-use super::ring::{Ids, Ring};
+use super::ring::{Ids, Rank, Ring};
 use crate::storage::record::draft::DraftDefinition;
 use crate::storage::record::message::Message;
-use crate::storage::record::{self, padded};
+use crate::storage::record::{self, in_file, padded};
 use crate::storage::store::Store;
 use crate::storage::types::{AppendError, LogPos, RecordRef, SlotRef};
 
@@ -155,7 +155,8 @@ impl Store {
             self.ids.next_message += 1;
         }
         self.note_definition(key, at);
-        if let Some((_, slot)) = replaced {
+        if let Some((old, slot)) = replaced {
+            self.durable.note_definition_gone(old);
             self.durable.settle_by(slot.segment.index(), slot.slot, at.segment.index());
         }
         Ok(())
@@ -164,6 +165,7 @@ impl Store {
     /// A definition travels with the message record at `at`, which was just appended.
     pub(in crate::storage) fn define_with(&mut self, key: &[u8], at: RecordRef) {
         if let Some(old) = self.note_definition(key, at) {
+            self.durable.note_definition_gone(old);
             let slot = self.slot_of_definition(old);
             self.durable.settle(slot.segment.index(), slot.slot);
         }
@@ -199,6 +201,7 @@ impl Store {
             let hash = self.definitions.hasher.hash_one(key);
             self.definitions.places.remove(&hash);
         }
+        self.durable.note_definition_gone(at);
         self.durable.settle(slot.segment.index(), slot.slot);
     }
 
@@ -225,12 +228,36 @@ impl Ring {
         ids: Ids,
     ) -> Result<RecordRef, AppendError> {
         let bytes = draft.record_bytes().ok_or(AppendError::TooLarge)?;
-        let index = self.make_room(padded(bytes as usize), true, ids)?;
+        let index = self.make_room(padded(bytes as usize), Rank::Change, ids)?;
         let slot = self.segment(index).slot_count();
         let start = self.begin_record(index);
         draft.encode(self.buffer_mut(), bytes, slot);
         let offset = self.finish_record(index, start, bytes as usize, 1, 0);
+        let bytes = in_file(padded(bytes as usize));
+        let segment = self.segment_mut(index);
+        segment.definitions.add(bytes);
+        segment.definitions_alive.add(bytes);
         Ok(RecordRef { segment: self.key(index), offset })
+    }
+}
+
+impl Ring {
+    /// A definition was found alive at start.
+    pub(in crate::storage) fn note_definition_found(&mut self, at: RecordRef) {
+        let frame = record::frame(self.bytes_from(at)).expect("a record lies there");
+        if frame.definition().is_some() {
+            let span = frame.span;
+            self.segment_mut(at.segment.index()).definitions_alive.add(span);
+        }
+    }
+
+    /// A definition, alive so far, does not last any longer.
+    pub(in crate::storage) fn note_definition_gone(&mut self, at: RecordRef) {
+        let frame = record::frame(self.bytes_from(at)).expect("a record lies there");
+        if frame.definition().is_some() {
+            let span = frame.span;
+            self.segment_mut(at.segment.index()).definitions_alive.remove(span);
+        }
     }
 }
 

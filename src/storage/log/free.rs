@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::ring::{Ids, Ring, capacity};
+use super::ring::{Ids, Pace, Rank, Ring, capacity};
 use super::segment::{Segment, State};
 use crate::storage::helper::Helper;
 use crate::storage::helper::jobs::{
@@ -148,7 +148,7 @@ impl Ring {
         let sequence = segment.sequence;
         let mut content = Vec::new();
         encode_state(&mut content, sequence, &segment.slots);
-        let by = self.make_room(padded(HEAD_BYTES + content.len()), true, ids)?;
+        let by = self.make_room(padded(HEAD_BYTES + content.len()), Rank::Statement, ids)?;
         self.append_plain(by, Kind::State, &content);
         self.note_spoken_of(by, sequence);
         let by_sequence = self.segment(by).sequence;
@@ -174,7 +174,7 @@ impl Ring {
         encode_inventory(&mut content, &free, &in_use);
         // The room may be in a segment that begins with this: it is in use then, too.
         let need = padded(HEAD_BYTES + content.len() + 16);
-        let by = self.make_room(need, true, ids)?;
+        let by = self.make_room(need, Rank::Statement, ids)?;
         let sequence = self.segment(by).sequence;
         if in_use.last() != Some(&sequence) {
             in_use.push(sequence);
@@ -231,7 +231,7 @@ impl Ring {
     fn spares_wanted(&self) -> usize {
         let used = self.active.map_or(u32::MAX, |active| self.segment(active).end);
         let usual = match used >= self.segment_bytes / 8 {
-            _ if self.is_busy || self.rolls > self.rolls_seen => SPARES_BUSY,
+            _ if self.is_used_up() => SPARES_BUSY,
             true => SPARES,
             false => 0,
         };
@@ -278,14 +278,19 @@ impl Ring {
         Ok(())
     }
 
+    /// Whether segments were begun lately.
+    fn is_used_up(&self) -> bool {
+        self.pace == Pace::Busy || self.rolls > self.rolls_seen
+    }
+
     fn remove_excess(&mut self, helper: &mut Helper) -> Result<(), StorageError> {
-        let is_used_up = self.is_busy || self.rolls > self.rolls_seen;
-        let kept = if is_used_up { FREE_KEPT } else { 0 };
+        let is_idle = self.pace == Pace::Idle && !self.is_used_up();
+        let kept = if is_idle { 0 } else { FREE_KEPT };
         while self.free.len() > kept {
             let number = self.free.pop().expect("more than are kept");
             self.remove(number, RemoveKind::Unlink, helper)?;
         }
-        while !is_used_up && self.spares.len() > SPARES.max(self.spares_wanted()) {
+        while is_idle && self.spares.len() > SPARES.max(self.spares_wanted()) {
             let spare = self.spares.pop_back().expect("more than are wanted");
             let file = Some(spare.file);
             helper.submit(Job::Release(Release::Segment(spare.map, file)))?;
@@ -331,7 +336,8 @@ impl Ring {
         &mut self,
         helper: &mut Helper,
     ) -> Result<(), StorageError> {
-        self.is_busy = self.rolls > self.rolls_seen;
+        let is_used_up = self.rolls > self.rolls_seen || self.wanted_bytes > 0;
+        self.pace = if is_used_up { Pace::Busy } else { Pace::Idle };
         self.rolls_seen = self.rolls;
         if let Some(active) = self.active
             && self.segment(active).live == 0

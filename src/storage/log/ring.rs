@@ -22,9 +22,28 @@ use crate::storage::types::{AppendError, LogPos, RecordRef, SegmentKey, StorageE
 /// A buffer that grew beyond this is given back.
 const BUFFER_KEEP_BYTES: usize = 4 << 20;
 
-/// Without a spare, so much of the active segment is kept for what a full disk must not stop, at
-/// most an eighth of it.
+/// Without a spare, so much of the active segment is kept from publishers, at most an eighth of it.
 const RESERVE_BYTES: usize = 1 << 20;
+/// And so much even from definitions and moves, at most a sixteenth.
+const LAST_RESERVE_BYTES: usize = 64 << 10;
+
+/// What a full disk stops first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::storage) enum Rank {
+    /// Publishes: they leave a spare and a part of the active segment.
+    Publish,
+    /// Definitions and moves: they may take the last spare.
+    Change,
+    /// What settles and frees, without which there would never be room again.
+    Statement,
+}
+
+impl Rank {
+    /// Of a message that may replace another.
+    pub(in crate::storage) fn of(replaces: bool) -> Rank {
+        if replaces { Rank::Change } else { Rank::Publish }
+    }
+}
 
 /// The numbers that never repeat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +67,17 @@ struct Extent {
 pub(in crate::storage) struct Written {
     pub(in crate::storage) bytes: u64,
     pub(in crate::storage) writes: u64,
+}
+
+/// How fast a ring uses its segments up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::storage) enum Pace {
+    /// Nobody has looked yet.
+    Fresh,
+    /// A new one was begun between the last two looks.
+    Busy,
+    /// None was.
+    Idle,
 }
 
 /// The segment that was written before the active one, as the chain names it.
@@ -89,7 +119,7 @@ pub(in crate::storage) struct Ring {
     /// How often a new segment became active, and when that was looked at last.
     pub(in crate::storage) rolls: u64,
     pub(in crate::storage) rolls_seen: u64,
-    pub(in crate::storage) is_busy: bool,
+    pub(in crate::storage) pace: Pace,
 
     buffer: Vec<u8>,
     extents: Vec<Extent>,
@@ -148,7 +178,7 @@ impl Ring {
             wanted_bytes: 0,
             rolls: 0,
             rolls_seen: 0,
-            is_busy: false,
+            pace: Pace::Fresh,
             buffer: Vec::new(),
             extents: Vec::new(),
             buffer_live: 0,
@@ -169,28 +199,32 @@ impl Ring {
     }
 
     /// Makes sure that `need` bytes of records fit into the active segment, which it gives back.
-    /// Privileged appends may take the last spare.
     #[inline]
     pub(in crate::storage) fn make_room(
         &mut self,
         need: usize,
-        privileged: bool,
+        rank: Rank,
         ids: Ids,
     ) -> Result<u32, AppendError> {
-        let reserve = self.reserve(privileged);
+        let reserve = self.reserve(rank);
         match self.active {
             Some(active) if self.segment(active).room() >= need + reserve => Ok(active),
-            Some(_) | None => self.roll(need, privileged, ids),
+            Some(_) | None => self.roll(need, rank, ids),
         }
     }
 
     /// What is kept free in the active segment.
     #[inline]
-    fn reserve(&self, privileged: bool) -> usize {
-        if privileged || !self.durable_ring || !self.spares.is_empty() {
+    pub(in crate::storage) fn reserve(&self, rank: Rank) -> usize {
+        if !self.durable_ring || !self.spares.is_empty() {
             return 0;
         }
-        RESERVE_BYTES.min(self.segment_bytes as usize / 8)
+        let bytes = self.segment_bytes as usize;
+        match rank {
+            Rank::Publish => RESERVE_BYTES.min(bytes / 8),
+            Rank::Change => LAST_RESERVE_BYTES.min(bytes / 16),
+            Rank::Statement => 0,
+        }
     }
 
     /// Spares that publishers may not take.
@@ -198,13 +232,18 @@ impl Ring {
         usize::from(self.durable_ring)
     }
 
+    /// How many spares an append may take; none after a failure.
+    pub(in crate::storage) fn spares_for(&self, rank: Rank) -> usize {
+        let kept = if rank == Rank::Publish { self.spares_kept() } else { 0 };
+        if self.failure.is_some() { 0 } else { self.spares.len().saturating_sub(kept) }
+    }
+
     /// Leaves the active segment for a new one.
-    fn roll(&mut self, need: usize, privileged: bool, ids: Ids) -> Result<u32, AppendError> {
+    fn roll(&mut self, need: usize, rank: Rank, ids: Ids) -> Result<u32, AppendError> {
         if need > capacity(self.segment_bytes) {
             return Err(AppendError::TooLarge);
         }
-        let kept = if privileged { 0 } else { self.spares_kept() };
-        if self.failure.is_some() || self.spares.len() <= kept {
+        if self.spares_for(rank) == 0 {
             return Err(AppendError::Full);
         }
         let spare = self.spares.pop_front().expect("more than are kept");
@@ -555,7 +594,7 @@ impl Ring {
     /// What publishers may still write before the ring needs a spare that is kept.
     pub(in crate::storage) fn room_bytes(&self) -> u64 {
         let active = self.active.map_or(0, |active| self.segment(active).room());
-        let active = active.saturating_sub(self.reserve(false));
+        let active = active.saturating_sub(self.reserve(Rank::Publish));
         let spares = self.spares.len().saturating_sub(self.spares_kept());
         (active + spares * capacity(self.segment_bytes)) as u64
     }

@@ -50,6 +50,9 @@ pub(in crate::storage) struct Segment {
     /// Pieces here, and the bytes that they take.
     pub(in crate::storage) pieces: u32,
     pub(in crate::storage) piece_bytes: u32,
+    /// Definition records here, and the bytes that they take: all, and those that last.
+    pub(in crate::storage) definitions: Counted,
+    pub(in crate::storage) definitions_alive: Counted,
     pub(in crate::storage) speaks_of: BTreeSet<u64>,
     /// The segment in which the state of all slots here stands, if it was restated: what segments
     /// before that one say about this one is not needed any more.
@@ -64,6 +67,25 @@ pub(in crate::storage) struct Segment {
     pub(in crate::storage) was_sparse: bool,
     /// Damage was found: the file is kept when nothing in it is alive any more.
     pub(in crate::storage) damaged: bool,
+}
+
+/// Records, and the bytes that they take.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(in crate::storage) struct Counted {
+    pub(in crate::storage) records: u32,
+    pub(in crate::storage) bytes: u32,
+}
+
+impl Counted {
+    pub(in crate::storage) fn add(&mut self, bytes: u32) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    pub(in crate::storage) fn remove(&mut self, bytes: u32) {
+        self.records -= 1;
+        self.bytes -= bytes;
+    }
 }
 
 /// A record whose body lies in pieces.
@@ -95,6 +117,8 @@ impl Segment {
             holds: 0,
             pieces: 0,
             piece_bytes: 0,
+            definitions: Counted::default(),
+            definitions_alive: Counted::default(),
             speaks_of: BTreeSet::new(),
             restated_in: 0,
             counts_unlogged: false,

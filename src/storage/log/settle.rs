@@ -3,7 +3,7 @@
 //! Nothing has to be held back for that: statements stand behind the records that they follow
 //! from, and what is durable is a prefix of the log.
 
-use super::ring::{Ids, Ring};
+use super::ring::{Ids, Rank, Ring};
 use super::segment::State;
 use crate::storage::record::statement::{self, DELIVERIES_MAX, Range, SETTLED};
 use crate::storage::record::{HEAD_BYTES, Kind, OldSlot, padded};
@@ -184,7 +184,7 @@ impl Ring {
             let part = &ranges[said..ranges.len().min(said + RANGES_MAX)];
             scratch.clear();
             statement::encode(&mut scratch, part);
-            match self.make_room(padded(HEAD_BYTES + scratch.len()), true, ids) {
+            match self.make_room(padded(HEAD_BYTES + scratch.len()), Rank::Statement, ids) {
                 Ok(by) => {
                     self.append_plain(by, Kind::Settle, &scratch);
                     for run in part.chunk_by(|a, b| a.sequence == b.sequence) {

@@ -82,11 +82,7 @@ impl Kind {
             Kind::Mark => MARK_BYTES,
             Kind::Chain => CHAIN_BYTES,
             Kind::Clean => CLEAN_BYTES,
-            Kind::Piece
-            | Kind::Settle
-            | Kind::State
-            | Kind::Inventory
-            | Kind::End => HEAD_BYTES,
+            Kind::Piece | Kind::Settle | Kind::State | Kind::Inventory | Kind::End => HEAD_BYTES,
         }
     }
 }
@@ -99,7 +95,7 @@ pub(in crate::storage) struct OldSlot {
 }
 
 /// The first record of a segment.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(in crate::storage) struct Chain {
     /// The segment's number in the log.
     pub(in crate::storage) sequence: u64,

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use crate::storage::file::directory::Directory;
 use crate::storage::file::segment::{FoundHeader, HEADER_BYTES, Header};
-use crate::storage::record::{self, CHAIN_BYTES, Chain};
+use crate::storage::record::{self, ALIGN, CHAIN_BYTES, Chain, in_file, padded};
 use crate::storage::types::StorageError;
 
-/// A segment file that begins with a chain record.
+/// A segment file that begins with a chain record, or must have begun with one.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) number: u64,
@@ -27,6 +27,9 @@ pub(super) struct Candidate {
     pub(super) is_void: bool,
 }
 
+/// Where the segment before one ended whose chain record cannot be read.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
 /// What was found.
 pub(super) struct Files {
     pub(super) directory: Directory,
@@ -34,6 +37,7 @@ pub(super) struct Files {
     pub(super) candidates: Vec<Candidate>,
     /// Files with a header and nothing of this life behind it.
     pub(super) spares: Vec<u64>,
+    without_chain: Vec<Candidate>,
     /// Files whose header cannot be read.
     pub(super) broken: Vec<u64>,
     sizes: Vec<(u64, u64)>,
@@ -46,6 +50,7 @@ impl Files {
             directory: directory.clone(),
             candidates: Vec::new(),
             spares: Vec::new(),
+            without_chain: Vec::new(),
             broken: Vec::new(),
             sizes: Vec::new(),
             next_number: 1,
@@ -55,6 +60,7 @@ impl Files {
         }
         files.next_number = directory.highest_number()? + 1;
         files.candidates.sort_by_key(|candidate| candidate.chain.sequence);
+        files.look_for_headless()?;
         files.mark_void();
         Ok(files)
     }
@@ -74,20 +80,48 @@ impl Files {
         };
         let first = begin[..read].get(HEADER_BYTES as usize..).unwrap_or_default();
         let chain = record::read(first, salt, HEADER_BYTES).and_then(record::Frame::chain);
-        let Some(chain) = chain else {
-            self.spares.push(number);
-            return Ok(());
-        };
         let readable_bytes = u32::try_from(size).unwrap_or(bytes).min(bytes);
-        self.candidates.push(Candidate {
+        let mut candidate = Candidate {
             number,
             path,
             salt,
             bytes,
             readable_bytes,
-            chain,
+            chain: Chain::default(),
             is_void: false,
-        });
+        };
+        match chain {
+            Some(chain) => {
+                candidate.chain = chain;
+                self.candidates.push(candidate);
+            }
+            None => self.without_chain.push(candidate),
+        }
+        Ok(())
+    }
+
+    /// Files without a chain record are spares, unless another segment names one as the segment
+    /// before it, or there are records in it: then its chain record was torn or is damaged.
+    fn look_for_headless(&mut self) -> Result<(), StorageError> {
+        let mut buffer = Vec::new();
+        for mut candidate in std::mem::take(&mut self.without_chain) {
+            let next = self.candidates.iter().find(|c| c.chain.before_salt == candidate.salt);
+            candidate.chain.sequence = match next {
+                Some(next) => next.chain.before,
+                None => {
+                    read_whole(&candidate, &mut buffer)?;
+                    if next_record(&buffer, candidate.salt, HEADER_BYTES).is_none() {
+                        self.spares.push(candidate.number);
+                        continue;
+                    }
+                    self.next_sequence()
+                }
+            };
+            candidate.chain.before = candidate.chain.sequence.saturating_sub(1);
+            candidate.chain.before_end = UNKNOWN;
+            self.candidates.push(candidate);
+            self.candidates.sort_by_key(|candidate| candidate.chain.sequence);
+        }
         Ok(())
     }
 
@@ -123,4 +157,26 @@ pub(super) fn read_up_to(file: &File, out: &mut [u8], offset: u64) -> io::Result
         }
     }
     Ok(done)
+}
+
+/// Reads a segment file.
+pub(super) fn read_whole(candidate: &Candidate, buffer: &mut Vec<u8>) -> Result<(), StorageError> {
+    let path = &candidate.path;
+    let file = File::open(path).map_err(StorageError::io("opening", path))?;
+    buffer.resize(candidate.readable_bytes as usize, 0);
+    let read = read_up_to(&file, buffer, 0).map_err(StorageError::io("reading", path))?;
+    buffer.truncate(read);
+    Ok(())
+}
+
+/// Where the next whole record of this life begins behind `from`.
+pub(super) fn next_record(bytes: &[u8], salt: u64, from: u32) -> Option<u32> {
+    let mut at = padded(from as usize + 1);
+    while at + record::HEAD_BYTES <= bytes.len() {
+        if record::read(&bytes[at..], salt, in_file(at)).is_some() {
+            return Some(in_file(at));
+        }
+        at += ALIGN;
+    }
+    None
 }

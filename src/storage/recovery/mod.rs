@@ -26,7 +26,7 @@ use super::file::directory::Directory;
 use super::file::segment::{HEADER_BYTES, PAGE_BYTES, SegmentFile};
 use super::helper::jobs::{MakeError, MakeStage, make_now};
 use super::log::ring::{Before, Ids, Ring};
-use super::log::segment::{Segment, State};
+use super::log::segment::{Counted, Segment, State};
 use super::record::{self, Kind, draft};
 use super::store::Store;
 use super::types::{Damage, LogPos, RecoveryProgress, RecoveryReport, StorageError};
@@ -141,6 +141,8 @@ fn add_segment(
         holds: 0,
         pieces: loaded.pieces,
         piece_bytes: loaded.piece_bytes,
+        definitions: loaded.definitions,
+        definitions_alive: Counted::default(),
         speaks_of: loaded.speaks_of,
         restated_in: loaded.restated_in,
         counts_unlogged: loaded.counts_unlogged,

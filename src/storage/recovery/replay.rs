@@ -112,10 +112,12 @@ pub(in crate::storage) fn take_definitions(store: &mut Store) -> Definitions {
         if store.durable.deliveries(at.segment.index(), slot) == SETTLED {
             continue;
         }
+        store.durable.note_definition_found(at);
         let key = definition_at(&store.durable, at).0.to_vec();
         if let Some(old) = store.note_definition(&key, at) {
             // Of two that last, because the end of the older one was not said yet, the newer
             // counts.
+            store.durable.note_definition_gone(old);
             let slot = definition_slot(&store.durable, old);
             store.durable.settle(old.segment.index(), slot);
         }

@@ -7,14 +7,13 @@
 //! not count, whole or not.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 
 use foldhash::fast::FixedState;
 
-use super::files::{Candidate, Files, read_up_to};
+use super::files::{Candidate, Files, UNKNOWN, next_record, read_whole};
 use crate::storage::file::segment::HEADER_BYTES;
 use crate::storage::log::ring::Ids;
-use crate::storage::log::segment::LargeRecord;
+use crate::storage::log::segment::{Counted, LargeRecord};
 use crate::storage::record::message::Message;
 use crate::storage::record::statement::{Inventory, Range, SETTLED, State};
 use crate::storage::record::{
@@ -41,6 +40,7 @@ pub(super) struct Loaded {
     pub(super) gaps: Vec<(u32, u32)>,
     pub(super) pieces: u32,
     pub(super) piece_bytes: u32,
+    pub(super) definitions: Counted,
     pub(super) speaks_of: BTreeSet<u64>,
     pub(super) restated_in: u64,
     pub(super) counts_unlogged: bool,
@@ -60,6 +60,8 @@ struct Effects {
     definitions: Vec<(u64, usize, u32)>,
     /// Segment, first slot, count: what goes if the last part never comes.
     slots: Vec<(usize, u32, u32)>,
+    /// The segments of the parts.
+    segments: BTreeSet<usize>,
 }
 
 /// Everything that counts, when all was read.
@@ -167,6 +169,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             gaps: Vec::new(),
             pieces: 0,
             piece_bytes: 0,
+            definitions: Counted::default(),
             speaks_of: BTreeSet::new(),
             restated_in: 0,
             counts_unlogged: false,
@@ -177,6 +180,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         // Where it ended, if the next segment says so.
         let next = self.files.candidates[at + 1..].iter().find(|next| !next.is_void);
         let next = next.filter(|next| next.chain.before == sequence);
+        let next = next.filter(|next| next.chain.before_end != UNKNOWN);
         let limit = next.map_or(in_file(buffer.len()), |next| next.chain.before_end);
         let result = self.walk(n, &buffer, limit, next.is_some(), at);
         self.buffer = buffer;
@@ -330,9 +334,11 @@ impl<'a, 'p> Scan<'a, 'p> {
             self.note_places(n, at + offset, message, Some(&mut effects));
         }
         effects.said.extend(frame.statement().expect("it was checked"));
+        effects.segments.insert(n);
         match part {
             None => self.take_effect(n, effects),
             Some(part) => {
+                self.note_spoken_of(n, &effects);
                 let earlier = self.parts.remove(&part.number).unwrap_or_default();
                 let mut all = earlier;
                 all.said.extend(effects.said);
@@ -340,13 +346,13 @@ impl<'a, 'p> Scan<'a, 'p> {
                 all.relocated.extend(effects.relocated);
                 all.definitions.extend(effects.definitions);
                 all.slots.extend(effects.slots);
+                all.segments.extend(effects.segments);
                 if part.is_last {
                     // The others count only because of this one.
-                    let others: Vec<u64> =
-                        all.slots.iter().map(|(m, ..)| self.loaded[*m].chain.sequence).collect();
-                    let own = self.loaded[n].chain.sequence;
-                    let others = others.into_iter().filter(|other| *other != own);
-                    self.loaded[n].speaks_of.extend(others);
+                    for &other in all.segments.iter().filter(|other| **other != n) {
+                        let other = self.loaded[other].chain.sequence;
+                        self.loaded[n].speaks_of.insert(other);
+                    }
                     self.take_effect(n, all);
                 } else {
                     self.parts.insert(part.number, all);
@@ -396,6 +402,15 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
     }
 
+    /// What a part says of others it says itself, whichever record makes it count.
+    fn note_spoken_of(&mut self, n: usize, effects: &Effects) {
+        let replaced = effects.replaced.iter().map(|old| old.sequence);
+        let spoken_of = effects.said.iter().map(|range| range.sequence).chain(replaced);
+        let loaded = &mut self.loaded[n];
+        let own = loaded.chain.sequence;
+        loaded.speaks_of.extend(spoken_of.filter(|sequence| *sequence != own));
+    }
+
     fn take_effect(&mut self, n: usize, effects: Effects) {
         for range in effects.said {
             self.apply(n, range);
@@ -437,6 +452,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
         self.loaded[n].slots.resize(slot, SETTLED);
         self.loaded[n].slots.push(0);
+        self.loaded[n].definitions.add(frame.span);
         self.note_ids(definition.id().saturating_add(1), definition.next_queue());
         if let Some(old) = definition.replaces() {
             self.settle(n, old);
@@ -451,7 +467,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             return;
         };
         // A transaction whose last part was freed since: it was there when this was written.
-        let is_there = |effects: &Effects| effects.slots.iter().any(|(m, ..)| *m == n);
+        let is_there = |effects: &Effects| effects.segments.contains(&n);
         let numbers: Vec<u64> = self.parts.iter().filter(|p| is_there(p.1)).map(|p| *p.0).collect();
         for number in numbers {
             if let Some(effects) = self.parts.remove(&number) {
@@ -566,28 +582,7 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 }
 
-fn read_whole(candidate: &Candidate, buffer: &mut Vec<u8>) -> Result<(), StorageError> {
-    let path = &candidate.path;
-    let file = File::open(path).map_err(StorageError::io("opening", path))?;
-    buffer.resize(candidate.readable_bytes as usize, 0);
-    let read = read_up_to(&file, buffer, 0).map_err(StorageError::io("reading", path))?;
-    buffer.truncate(read);
-    Ok(())
-}
-
 /// Whether an end record fits behind `at`.
 fn has_room(bytes: &[u8], at: u32) -> bool {
     at as usize + END_BYTES <= bytes.len()
-}
-
-/// Where the next whole record of this life begins behind `from`.
-fn next_record(bytes: &[u8], salt: u64, from: u32) -> Option<u32> {
-    let mut at = padded(from as usize + 1);
-    while at + record::HEAD_BYTES <= bytes.len() {
-        if record::read(&bytes[at..], salt, in_file(at)).is_some() {
-            return Some(in_file(at));
-        }
-        at += ALIGN;
-    }
-    None
 }

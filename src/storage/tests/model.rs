@@ -646,7 +646,9 @@ impl World {
         assert!(counters.segments_transient <= 5, "{counters:?}");
         self.store.take().unwrap().close().unwrap();
         let mut store = open_on(self.directory.path(), self.segment_bytes, &self.disk).unwrap();
-        assert_eq!(definitions(&mut store), []);
-        assert_eq!(replay(&mut store), []);
+        assert!(definitions(&mut store).is_empty());
+        let back = replay(&mut store);
+        let back: Vec<_> = back.iter().map(|found| (found.entry, found.queue)).collect();
+        assert_eq!(back, []);
     }
 }
