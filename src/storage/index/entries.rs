@@ -468,8 +468,8 @@ const _: () = assert!(mem::size_of::<EntryQueue>() <= 48, "there may be 100,000 
 
 #[cfg(test)]
 mod tests {
-    use crate::storage::types::SegmentKey;
     use super::*;
+    use crate::storage::types::SegmentKey;
 
     #[allow(clippy::cast_possible_truncation, reason = "masked")]
     fn entry(id: u64) -> Entry {

@@ -82,11 +82,7 @@ impl Kind {
             Kind::Mark => MARK_BYTES,
             Kind::Chain => CHAIN_BYTES,
             Kind::Clean => CLEAN_BYTES,
-            Kind::Piece
-            | Kind::Settle
-            | Kind::State
-            | Kind::Inventory
-            | Kind::End => HEAD_BYTES,
+            Kind::Piece | Kind::Settle | Kind::State | Kind::Inventory | Kind::End => HEAD_BYTES,
         }
     }
 }

@@ -50,7 +50,10 @@ fn a_message_reads_back_with_everything_it_can_have() {
         assert_eq!(message.definition(), Some((&b"name"[..], &b"payload"[..])));
         assert_eq!(message.body_bytes(), 4);
         assert_eq!(message.exchange(), b"exchange");
-        assert_eq!((message.routing_key(), message.properties()), (&b"key"[..], &b"properties"[..]));
+        assert_eq!(
+            (message.routing_key(), message.properties()),
+            (&b"key"[..], &b"properties"[..])
+        );
         match body {
             DraftBody::Inline(body) => assert_eq!(message.inline_body(), body),
             DraftBody::Pieces(pieces) => {

@@ -18,7 +18,10 @@ fn a_record_reads_back_from_the_buffer_and_from_the_file() {
         for _ in 0..2 {
             let record = store.record(sent.entry.at);
             assert_eq!((record.id(), record.body_to_vec()), (sent.entry.id, b"body".to_vec()));
-            assert_eq!((record.exchange(), record.routing_key()), (&b"exchange"[..], &b"routing.key"[..]));
+            assert_eq!(
+                (record.exchange(), record.routing_key()),
+                (&b"exchange"[..], &b"routing.key"[..])
+            );
             assert_eq!(record.properties(), b"\x10\x00\x02");
             assert_eq!(record.published_ms(), 1_700_000_000_000);
             assert_eq!(record.expiry_ms(), 1_700_000_060_000);
