@@ -11,11 +11,7 @@ fn main() {
 }
 
 fn open(directory: &Path) -> Store {
-    let options = StoreOptions {
-        directory: directory.to_path_buf(),
-        segment_bytes: StoreOptions::SEGMENT_BYTES,
-        helper: HelperMode::Manual,
-    };
+    let options = StoreOptions::new(directory, StoreOptions::SEGMENT_BYTES, HelperMode::Manual);
     Store::open(options).expect("the directory can be used")
 }
 
@@ -31,11 +27,13 @@ fn publication(durable: bool, body: &[u8]) -> Publication<'_> {
         deliveries: 0,
         queues: &[QueueId(1)],
         replaces: None,
+        defines: None,
     }
 }
 
 fn turn(store: &mut Store) {
-    store.write_out_durable().expect("the disk takes it");
+    store.retire();
+    store.write_out(true).expect("the disk takes it");
     store.write_out_transient().expect("the disk takes it");
     store.start_sync_if(true).expect("the helper lives");
     store.run_helper(usize::MAX);
@@ -54,7 +52,7 @@ fn append_and_settle(bencher: Bencher<'_, '_>, durable: bool, body_bytes: usize)
         for _ in 0..BATCH {
             let appended = store.append(&publication).expect("there is room");
             let record = store.record(appended.entry.at);
-            divan::black_box(record.body());
+            divan::black_box(record.small_body());
             store.settle(appended.entry.at, appended.first_slot);
         }
         if durable {

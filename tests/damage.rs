@@ -15,12 +15,15 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Client, Process};
+use common::{Client, Process, Refusal};
 use kit::drain::{Ended, drain, drain_damaged};
 use kit::load;
 use kit::model::Model;
+use kit::parts::Parts;
 use kit::random::Random;
 use kit::topology;
+use leveret::broker::Broker;
+use leveret::storage::{HelperMode, StoreOptions};
 use tail::Spoil;
 use tempfile::TempDir;
 
@@ -85,11 +88,15 @@ impl Used {
     /// A copy under a new name.
     fn copy(&self, keep: &TempDir) -> PathBuf {
         let path = keep.path().join("data");
-        fs::create_dir(&path).expect("the directory can be made");
-        for name in files(&self.path) {
-            fs::copy(self.path.join(&name), path.join(&name)).expect("the file can be copied");
-        }
+        copy_files(&self.path, &path);
         path
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("the directory can be made");
+    for name in files(from) {
+        fs::copy(from.join(&name), to.join(&name)).expect("the file can be copied");
     }
 }
 
@@ -114,10 +121,10 @@ fn spoil_many(seed: u64, ended: Ended) {
     let mut random = Random::new(seed);
     for case in 0..number("LEVERET_CRASH_CASES", CASES) {
         let names = files(&used.path);
-        // One in six cases hits one of the small files.
-        let small = names.iter().filter(|name| !name.ends_with(".segment"));
-        let small: Vec<_> = small.cloned().collect();
-        let name = if case % 6 == 5 { random.pick(&small) } else { random.pick(&names) };
+        // One in six cases hits the oldest segment, where the definitions are.
+        let oldest = names.iter().find(|name| name.ends_with(".segment"));
+        let oldest = oldest.expect("there is a log");
+        let name = if case % 6 == 5 { oldest } else { random.pick(&names) };
         let length = fs::metadata(used.path.join(name)).expect("it is there").len();
         let length = usize::try_from(length).expect("files are small");
         if length == 0 {
@@ -135,20 +142,25 @@ fn spoil(used: &Used, name: &str, harm: Harm, random: &mut Random) {
     harm.inflict(&path.join(name), random);
     let before = fs::read(used.path.join(name)).expect("the file can be read");
     let mut model = used.model.clone();
+    let has_definitions = has_definitions(&path);
     match Process::try_start(&path, SEGMENT_BYTES) {
-        Ok(process) if name == "definitions" => {
-            process.terminate();
-            // What the broker did without its definitions must not have cost a message.
-            fs::write(path.join(name), before).expect("the file can be written");
-            let process = Process::start(&path, SEGMENT_BYTES);
-            drain(process.address(), &mut model, used.ended, random);
-            process.terminate();
-        }
-        Ok(process) => {
-            let lost = drain_damaged(process.address(), &mut model, &before);
+        Ok(process) if !has_definitions => {
             let log = process.terminate();
             let said = log.iter().any(|line| line.contains(name));
-            assert!(lost == 0 || said, "{lost} lost and not a word:\n{}", log.join("\n"));
+            assert!(said, "definitions are lost and not a word:\n{}", log.join("\n"));
+            // What the broker did without its definitions must not have cost a message.
+            if !is_kept_as_damaged(&path, name) {
+                fs::write(path.join(name), before).expect("the file can be written");
+                let process = Process::start(&path, SEGMENT_BYTES);
+                drain(process.address(), &mut model, used.ended, random);
+                process.terminate();
+            }
+        }
+        Ok(process) => {
+            let harmed = drain_damaged(process.address(), &mut model, &before);
+            let log = process.terminate();
+            let said = log.iter().any(|line| line.contains(name));
+            assert!(harmed == 0 || said, "{harmed} harmed and not a word:\n{}", log.join("\n"));
             // And it stays like that.
             let process = Process::start(&path, SEGMENT_BYTES);
             drain(process.address(), &mut model, Ended::Orderly, random);
@@ -165,6 +177,31 @@ fn spoil(used: &Used, name: &str, harm: Harm, random: &mut Random) {
     }
 }
 
+/// Whether everything is defined that a client needs to look into the queues: asked of the library,
+/// on a copy.
+fn has_definitions(path: &Path) -> bool {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let copy = keep.path().join("copy");
+    copy_files(path, &copy);
+    let options = StoreOptions::new(&copy, SEGMENT_BYTES, HelperMode::Manual);
+    let Ok((broker, _)) = Broker::open(&copy, options) else {
+        return false;
+    };
+    let vhost = broker.vhost_named(b"/");
+    let has_queues = vhost.is_some_and(|vhost| {
+        let mut queues = topology::queues(Parts::default());
+        queues.all(|queue| broker.queue_named(vhost, queue.name.as_bytes()).is_some())
+    });
+    has_queues && broker.authenticate(b"guest", b"guest", true).is_ok()
+}
+
+/// A damaged file in which nothing is alive is kept under another name.
+fn is_kept_as_damaged(path: &Path, name: &str) -> bool {
+    let is_there = path.join(name).exists();
+    assert!(is_there || path.join(name).with_extension("damaged").exists(), "{name} is gone");
+    !is_there
+}
+
 #[test]
 fn a_spoilt_file_of_a_killed_broker_costs_only_what_lay_in_it() {
     spoil_many(4, Ended::Killed);
@@ -175,28 +212,45 @@ fn a_spoilt_file_of_a_broker_at_rest_costs_only_what_lay_in_it() {
     spoil_many(5, Ended::Orderly);
 }
 
+/// The oldest segments are missing, one more each time: at some number of them nothing defines the
+/// queues of the messages that are left.
 #[test]
 fn without_definitions_nothing_is_thrown_away() {
-    let mut used = Used::new(6, Ended::Orderly);
-    let definitions = used.path.join("definitions");
-    let before = fs::read(&definitions).expect("the file can be read");
-    fs::remove_file(&definitions).expect("the file can be removed");
-    // The second start finds the file that the first one made.
-    for _ in 0..2 {
-        let refused = Process::try_start(&used.path, SEGMENT_BYTES);
-        let refusal = refused.err().expect("it does not start");
-        let said = refusal.log.last().is_some_and(|line| line.contains("definitions"));
-        assert!(said && !refusal.status.success(), "{refusal:?}");
+    let used = Used::new(6, Ended::Orderly);
+    let mut segments = files(&used.path);
+    segments.retain(|name| name.ends_with(".segment"));
+    let mut refusals = 0;
+    for missing in 1..segments.len() {
+        let keep = TempDir::new().expect("a temporary directory can be made");
+        let path = used.copy(&keep);
+        for name in &segments[..missing] {
+            fs::remove_file(path.join(name)).expect("the file can be removed");
+        }
+        let Err(refusal) = Process::try_start(&path, SEGMENT_BYTES) else {
+            continue;
+        };
+        refusals += 1;
+        let refused = Process::try_start(&path, SEGMENT_BYTES);
+        let again = refused.err().expect("it does not start the second time either");
+        for Refusal { status, log } in [refusal, again] {
+            let said = log.last().is_some_and(|line| line.contains("segment files back"));
+            assert!(said && !status.success(), "{status}: {log:?}");
+        }
+        for name in &segments[..missing] {
+            fs::copy(used.path.join(name), path.join(name)).expect("the file can be copied");
+        }
+        let process = Process::start(&path, SEGMENT_BYTES);
+        let mut model = used.model.clone();
+        drain(process.address(), &mut model, Ended::Orderly, &mut Random::new(6));
+        process.terminate();
     }
-    fs::write(&definitions, before).expect("the file can be written");
-    let process = Process::start(&used.path, SEGMENT_BYTES);
-    drain(process.address(), &mut used.model, Ended::Orderly, &mut Random::new(6));
-    process.terminate();
+    assert!(refusals > 0, "there were always definitions");
 }
 
 #[test]
 fn what_lies_behind_the_durable_position_does_not_matter() {
-    let spoils = [Spoil::Nothing, Spoil::Zeros, Spoil::Garbage, Spoil::SomePages, Spoil::Truncated];
+    let spoils =
+        [Spoil::Nothing, Spoil::Zeros, Spoil::Garbage, Spoil::SomeSectors, Spoil::Truncated];
     let mut moved = 0;
     for (seed, spoil) in (1..=15).zip(spoils.into_iter().cycle()) {
         moved += tail::tear(seed, spoil);

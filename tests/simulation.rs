@@ -17,6 +17,8 @@
 
 #[path = "simulation/client.rs"]
 mod client;
+#[path = "simulation/disk.rs"]
+mod disk;
 #[path = "simulation/ops.rs"]
 mod ops;
 #[path = "simulation/permissions.rs"]
@@ -88,6 +90,8 @@ const IMPORTANT: &[&str] = &[
     "rolled back",
     "consumer cancelled",
     "killed",
+    "power cut",
+    "recovery cut short",
     "drained at the end",
     "held back",
     "released",
@@ -115,6 +119,11 @@ fn run(world: &mut World, steps: u64) {
     for _ in 0..steps {
         if world.random.below(250) == 0 {
             world.kill_at = Some(*world.random.pick(&stages));
+        }
+        if world.random.below(300) == 0 {
+            let calls = world.random.below(40) as u64;
+            world.events.note(format!("the disk fails after {calls} calls"));
+            world.disk.die_after(calls);
         }
         if world.random.below(500) == 0 {
             world.events.note("the next sync fails".into());
@@ -150,6 +159,7 @@ fn set_up(world: &mut World) {
 fn settle_down(world: &mut World) -> Result<(), Stop> {
     world.orderly = true;
     world.kill_at = None;
+    world.disk.live();
     for turn in 0.. {
         world.turn()?;
         if world.is_quiet() {

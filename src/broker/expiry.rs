@@ -240,6 +240,7 @@ mod tests {
             priority: 0,
             ttl_ms: Some(ttl_ms),
             delay: None,
+            name: None,
         };
         broker.enqueue(&[queue], &message).unwrap();
     }

@@ -36,7 +36,7 @@ impl Broker {
             let path = path.to_path_buf();
             move |source: io::Error| StorageError::Io { doing, path, source }
         };
-        let mut store = Store::open(options)?;
+        let mut store = Store::open(StoreOptions { needs_definitions: true, ..options })?;
         let definitions = store.take_definitions();
         let scratch =
             ScratchPool::open(directory).map_err(wrap("making the scratch file in", directory))?;
@@ -74,15 +74,6 @@ impl Broker {
             visited: Vec::new(),
         };
         let empty = definitions.is_empty();
-        let messages = broker.store.report().messages;
-        if empty && messages > 0 {
-            let text = format!(
-                "it names no vhost and no user, although there are {messages} messages: put the \
-                 missing segment files back, or move the directory away to begin anew"
-            );
-            let source = io::Error::new(io::ErrorKind::InvalidData, text);
-            return Err(wrap("reading", directory)(source));
-        }
         broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();
         let queues = broker.queues.len();

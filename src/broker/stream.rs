@@ -361,6 +361,7 @@ mod tests {
                     priority: 0,
                     ttl_ms: Some(1),
                     delay: None,
+                    name: None,
                 };
                 let published = self.broker.enqueue(&[queue], &message).unwrap();
                 assert!(matches!(published, Published::DurableAt(_)));
@@ -369,21 +370,15 @@ mod tests {
 
         /// The part of a turn that writes.
         fn write(&mut self) {
-            self.broker.store.write_out_durable().unwrap();
-            self.broker.definitions.write_out().unwrap();
+            self.broker.store.retire();
+            self.broker.store.write_out(true).unwrap();
         }
 
         /// The sync that a turn starts, and its end.
         fn sync(&mut self) {
-            let definitions = &self.broker.definitions;
-            let (file, path) = (definitions.file(), definitions.path());
-            let written = definitions.written();
-            self.broker.store.also_sync(&file, &path, written);
             self.broker.store.start_sync_if(true).unwrap();
             self.broker.store.run_helper(100);
             self.broker.store.take_answers().unwrap();
-            let durable = self.broker.store.definitions_durable();
-            self.broker.definitions.note_durable(durable);
         }
 
         /// The part of a turn that drops.
@@ -418,6 +413,7 @@ mod tests {
             let Node { broker, directory } = self;
             drop(broker);
             let mut store = Store::open(options(&directory)).unwrap();
+            store.take_definitions();
             let mut alive = 0;
             store.replay(&mut |_| {
                 alive += 1;
@@ -451,11 +447,7 @@ mod tests {
     }
 
     fn options(directory: &TempDir) -> StoreOptions {
-        StoreOptions {
-            directory: directory.path().to_path_buf(),
-            segment_bytes: 64 * 1024,
-            helper: HelperMode::Manual,
-        }
+        StoreOptions::new(directory.path(), 64 * 1024, HelperMode::Manual)
     }
 
     fn offsets(deliveries: &[Delivery], reader: ConsumerKey) -> Vec<u64> {
@@ -476,28 +468,24 @@ mod tests {
             assert_eq!(node.extent(queue), (0, 20));
             node.retain();
             assert_eq!(node.extent(queue), (15, 20));
-            assert!(node.broker.retired.is_empty(), "a few wait for more");
+            assert!(node.broker.discarding.lines.is_empty(), "a few wait for more");
             if moment > 0 {
                 node.pass(DROPPED_FOR_MS_MAX);
                 node.broker.expire();
-                assert_eq!(node.broker.retired.len(), 1);
-                assert!(!node.broker.has_retired(), "the definition is not durable");
+                assert_eq!(node.broker.discarding.lines.len(), 1);
             }
             if moment > 1 {
-                node.broker.settle_discarded();
                 node.write();
-                assert!(!node.broker.has_retired());
             }
             if moment > 2 {
-                node.sync();
-                assert!(node.broker.has_retired());
+                node.broker.settle_discarded();
+                assert!(node.broker.discarding.lines.is_empty());
             }
             if moment > 3 {
-                node.broker.settle_discarded();
-                assert!(node.broker.retired.is_empty());
+                node.write();
             }
             if moment > 4 {
-                node.write();
+                node.sync();
             }
             let mut node = node.crash();
             let queue = node.broker.queue_named(node.subject().vhost, b"s").unwrap();
@@ -518,6 +506,41 @@ mod tests {
             node.turn();
             assert_eq!(node.alive(), 5, "the others are settled, moment {moment}");
         }
+    }
+
+    /// A power cut leaves any beginning of what was not synced.
+    #[test]
+    fn the_front_stands_in_the_log_before_the_end_of_what_was_dropped() {
+        let mut node = Node::start();
+        let queue = node.stream(&[("x-max-length-bytes", Value::I32(50))]);
+        node.publish(queue, 20);
+        node.write();
+        node.sync();
+        let synced = node.broker.store.end();
+        node.retain();
+        node.pass(DROPPED_FOR_MS_MAX);
+        node.broker.expire();
+        node.broker.settle_discarded();
+        node.write();
+        let end = node.broker.store.end();
+        assert_eq!((synced.sequence, end.sequence), (1, 1));
+        let segment = "00000001.segment";
+        let bytes = std::fs::read(node.directory.path().join(segment)).unwrap();
+        let mut fronts = Vec::new();
+        for cut in (synced.offset..=end.offset).step_by(8) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut bytes = bytes.clone();
+            bytes[cut as usize..].fill(0);
+            std::fs::write(directory.path().join(segment), bytes).unwrap();
+            let mut node = Node::start_on(directory, 1_000_000);
+            let queue = node.broker.queue_named(node.subject().vhost, b"s").unwrap();
+            assert_eq!(node.extent(queue).1, 20, "cut at {cut}");
+            fronts.push(node.extent(queue).0);
+            node.pass(1);
+            node.retain();
+            assert_eq!(node.extent(queue), (15, 20), "cut at {cut}");
+        }
+        assert!(fronts.is_sorted() && fronts[0] == 0 && fronts.ends_with(&[15]), "{fronts:?}");
     }
 
     #[test]

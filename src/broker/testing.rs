@@ -45,11 +45,7 @@ pub const NOW_MS: u64 = 1_000_000;
 
 /// A broker on this directory, with the vhost `/` and guest.
 pub fn open(directory: &Path) -> Broker {
-    let options = StoreOptions {
-        directory: directory.to_path_buf(),
-        segment_bytes: 64 * 1024,
-        helper: HelperMode::Manual,
-    };
+    let options = StoreOptions::new(directory, 64 * 1024, HelperMode::Manual);
     let (mut broker, found) = Broker::open(directory, options).unwrap();
     if found.empty {
         broker.create_vhost(&Name::from("/"));
@@ -99,6 +95,7 @@ pub fn publish_with(broker: &mut Broker, queue: QueueKey, headers: Table<'_>) ->
         priority: 0,
         ttl_ms: None,
         delay: None,
+        name: None,
     };
     broker.enqueue(&[queue], &message).unwrap()
 }

@@ -51,7 +51,7 @@ impl Store {
     /// Those of the file system, and files of another version. Damage is no error: see
     /// [`Store::report`]. A full disk is none either: then nothing can be appended.
     pub fn open(options: StoreOptions) -> Result<Store, StorageError> {
-        let StoreOptions { directory, segment_bytes, helper, witness, mut progress } = options;
+        let StoreOptions { directory, segment_bytes, helper, witness, mut progress, .. } = options;
         if segment_bytes < 64 * 1024 || !segment_bytes.is_multiple_of(PAGE_BYTES) {
             return Err(StorageError::Options(
                 "segment_bytes must be a multiple of 4096 and at least 65536",
@@ -60,6 +60,11 @@ impl Store {
         let directory = Directory { path: directory, witness };
         let progress = progress.as_deref_mut().map(|tell| tell as &mut dyn FnMut(_));
         let found = recovery::open(directory.clone(), segment_bytes, progress)?;
+        if options.needs_definitions && !found.has_definitions && found.report.messages > 0 {
+            let RecoveryReport { messages, damaged, .. } = found.report;
+            let path = found.ring.directory.path;
+            return Err(StorageError::NoDefinitions { path, messages, damaged });
+        }
         let (tail, is_clean) = (found.tail, found.report.clean);
         let mut store = Store {
             durable: found.ring,

@@ -92,6 +92,9 @@ pub struct StoreOptions {
     pub segment_bytes: u32,
     /// Who does what waits for the disk.
     pub helper: HelperMode,
+    /// Whether a log with messages and without any definition is refused, before anything in it is
+    /// changed: files are missing.
+    pub needs_definitions: bool,
     /// What a test sees of every write and sync, and may refuse.
     pub witness: Option<Arc<dyn Witness>>,
     /// Is told while the log is read at start.
@@ -117,6 +120,7 @@ impl StoreOptions {
             directory: directory.to_path_buf(),
             segment_bytes,
             helper,
+            needs_definitions: false,
             witness: None,
             progress: None,
         }
@@ -274,6 +278,15 @@ pub enum StorageError {
     },
     /// The directory holds files of the format before this one.
     EarlierFormat(PathBuf),
+    /// There are messages, and nothing says what they are in: files are missing.
+    NoDefinitions {
+        /// The directory.
+        path: PathBuf,
+        /// How many (record, queue) pairs there are.
+        messages: u64,
+        /// What cannot be read.
+        damaged: Vec<Damage>,
+    },
     /// The options cannot be.
     Options(&'static str),
     /// The storage helper's thread is gone.
@@ -305,6 +318,16 @@ impl fmt::Display for StorageError {
                  not read; move the directory away to begin anew, or drain it with that version",
                 path.display()
             ),
+            StorageError::NoDefinitions { path, messages, damaged } => {
+                let path = path.display();
+                write!(
+                    out,
+                    "{path} names no vhost and no user, although it holds {messages} messages: \
+                     put the missing or damaged segment files back, or move the directory away \
+                     to begin anew"
+                )?;
+                damaged.iter().try_for_each(|damage| write!(out, "; {damage}"))
+            }
             StorageError::Options(what) => write!(out, "storage options: {what}"),
             StorageError::HelperGone => out.write_str("the storage helper's thread is gone"),
             StorageError::AlreadyFailed => out.write_str("the message log has failed before"),
@@ -318,6 +341,7 @@ impl std::error::Error for StorageError {
             StorageError::Io { source, .. } => Some(source),
             StorageError::UnknownVersion { .. }
             | StorageError::EarlierFormat(_)
+            | StorageError::NoDefinitions { .. }
             | StorageError::Options(_)
             | StorageError::HelperGone
             | StorageError::AlreadyFailed => None,

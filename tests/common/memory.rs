@@ -33,11 +33,8 @@ impl Memory {
     #[allow(clippy::disallowed_methods, reason = "it has to begin at some time")]
     pub fn new() -> Memory {
         let directory = TempDir::new().expect("a temporary directory can be made");
-        let options = StoreOptions {
-            directory: directory.path().to_path_buf(),
-            segment_bytes: StoreOptions::SEGMENT_BYTES,
-            helper: HelperMode::Manual,
-        };
+        let options =
+            StoreOptions::new(directory.path(), StoreOptions::SEGMENT_BYTES, HelperMode::Manual);
         let (mut broker, _) = Broker::open(directory.path(), options).expect("it opens");
         let vhost = Name::from("/");
         broker.create_vhost(&vhost);
@@ -149,8 +146,8 @@ impl Memory {
     /// deliveries there were since the last one.
     pub fn turn(&mut self) -> usize {
         self.broker.store.take_answers().expect("the helper lives");
-        self.broker.store.write_out_durable().expect("the disk takes it");
-        self.sync_definitions();
+        self.broker.store.retire();
+        self.broker.store.write_out(true).expect("the disk takes it");
         self.broker.store.start_sync_if(true).expect("the helper lives");
         let delivered = self.deliver();
         self.broker.store.write_out_transient().expect("the disk takes it");
@@ -159,21 +156,17 @@ impl Memory {
         let durable = self.broker.store.durable();
         for session in &mut self.sessions {
             session.release_confirms(durable);
+            // Everything is durable by now.
             if session.waits_for().is_some() {
                 session.wait_is_over();
             }
             let bytes = session.outbox.len();
             session.flushed(&mut self.broker, bytes, self.now);
         }
+        let now_ms = self.broker.clock_ms();
+        self.broker.store.look_back(now_ms).expect("the helper lives");
         self.broker.store.maintain().expect("the helper lives");
         delivered
-    }
-
-    fn sync_definitions(&mut self) {
-        let definitions = &mut self.broker.definitions;
-        if definitions.appended() > definitions.durable() {
-            definitions.sync_now().expect("the disk takes it");
-        }
     }
 
     fn deliver(&mut self) -> usize {

@@ -45,11 +45,11 @@ impl Server {
             return None;
         }
         let directory = new_directory();
-        let options = StoreOptions {
-            directory: directory.path().to_path_buf(),
-            segment_bytes: StoreOptions::SEGMENT_BYTES,
-            helper: HelperMode::Thread { wake: Box::new(|| ()) },
-        };
+        let options = StoreOptions::new(
+            directory.path(),
+            StoreOptions::SEGMENT_BYTES,
+            HelperMode::Thread { wake: Box::new(|| ()) },
+        );
         let (mut broker, _) = Broker::open(directory.path(), options).expect("it opens");
         broker.create_vhost(&Name::from("/"));
         broker.put_user(Users::first_user("guest", "guest", "/").expect("it can be hashed"));

@@ -146,7 +146,7 @@ fn phase(events: usize) -> (Phase, usize) {
     (phase, Random::new(number as u64).within(0..4))
 }
 
-/// Mostly small, now and then large enough to be parked.
+/// Mostly small, now and then large enough to come in pieces.
 fn mixed(random: &mut Random) -> usize {
     match random.within(0..100) {
         0..70 => random.within(0..2000),
@@ -155,13 +155,17 @@ fn mixed(random: &mut Random) -> usize {
     }
 }
 
-/// Random bytes that begin with the id, if that fits, so that a segment can be searched for it.
+/// Random bytes in which the id stands again and again, if it fits: a segment can be searched for it,
+/// whichever piece of the body lies there.
 fn named(id: Id, bytes: usize) -> Vec<u8> {
     let mut body = vec![0; bytes];
     Random::new((id.publisher as u64) << 32 | id.number as u64).fill(&mut body);
     let name = format!("<{id:?}>");
-    if name.len() <= bytes {
-        body[..name.len()].copy_from_slice(name.as_bytes());
+    let last = bytes.saturating_sub(name.len());
+    for at in (0..last).step_by(4096).chain([last]) {
+        if let Some(place) = body.get_mut(at..at + name.len()) {
+            place.copy_from_slice(name.as_bytes());
+        }
     }
     body
 }

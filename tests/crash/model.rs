@@ -339,11 +339,6 @@ impl Model {
         Ok(id)
     }
 
-    /// Whether some transaction acks this message.
-    pub fn is_acked_in_transaction(&self, id: Id) -> bool {
-        self.groups.iter().any(|group| group.acks.contains(&id))
-    }
-
     /// Checks everything that can be said of a message by itself: that it was published, to this
     /// queue, and is as it was.
     pub fn identify(&self, queue: &str, message: &Message) -> Result<Id, String> {

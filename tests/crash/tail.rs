@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leveret::storage::{
-    Appended, Body, HelperMode, LogPos, ParkedBody, Publication, QueueId, RecordRef, SlotRef,
-    Store, StoreOptions,
+    Appended, Body, HelperMode, LogPos, Publication, QueueId, RecordRef, SlotRef, Store,
+    StoreOptions,
 };
 use tempfile::TempDir;
 
@@ -17,6 +17,8 @@ use crate::kit::random::Random;
 
 const SEGMENT_BYTES: u32 = 256 << 10;
 const HEADER_BYTES: usize = 4096;
+/// Where the chain record, behind its head, says which segment of the log this is.
+const SEQUENCE_AT: usize = HEADER_BYTES + 16;
 const QUEUES: usize = 3;
 const STEPS: usize = 400;
 
@@ -26,8 +28,8 @@ pub enum Spoil {
     Nothing,
     Zeros,
     Garbage,
-    /// Page by page: as it was written, or zeros.
-    SomePages,
+    /// Sector by sector: as it was written, or zeros.
+    SomeSectors,
     /// The files end there.
     Truncated,
 }
@@ -52,8 +54,6 @@ struct Writer {
     acked: BTreeSet<(usize, usize)>,
     /// Acked by a transaction that ends here.
     acked_at: BTreeMap<(usize, usize), (LogPos, LogPos)>,
-    /// Slots given out by segment, with what makes them durable.
-    slots: Vec<(LogPos, u32)>,
     /// Nothing that was not durable is left.
     is_torn: bool,
 }
@@ -138,20 +138,18 @@ fn publication<'a>(body: Body<'a>, queues: &'a [QueueId]) -> Publication<'a> {
         deliveries: 0,
         queues,
         replaces: None,
+        defines: None,
     }
 }
 
 impl Writer {
     fn new(path: &Path, seed: u64) -> Writer {
-        let options = StoreOptions {
-            directory: path.to_path_buf(),
-            segment_bytes: SEGMENT_BYTES,
-            helper: HelperMode::Manual,
-        };
+        let options = StoreOptions::new(path, SEGMENT_BYTES, HelperMode::Manual);
         let mut store = Store::open(options).expect("the log can be opened");
         let mut queues = vec![QueueId(0); QUEUES];
+        store.take_definitions();
         store.replay(&mut |found| {
-            let text = String::from_utf8_lossy(found.record.body());
+            let text = String::from_utf8_lossy(found.record.small_body());
             let number: usize = text.trim_end_matches(':').parse().expect("a number");
             queues[number] = found.queue;
             // Settles it.
@@ -165,7 +163,6 @@ impl Writer {
             alive: BTreeMap::new(),
             acked: BTreeSet::new(),
             acked_at: BTreeMap::new(),
-            slots: Vec::new(),
             is_torn: false,
         }
     }
@@ -191,7 +188,8 @@ impl Writer {
     }
 
     fn write_out(&mut self) {
-        self.store.write_out_durable().expect("the disk works");
+        self.store.retire();
+        self.store.write_out(true).expect("the disk works");
     }
 
     /// Some of the queues, by index.
@@ -207,18 +205,20 @@ impl Writer {
         let indices = self.some_queues();
         let ids: Vec<_> = indices.iter().map(|index| self.queues[*index]).collect();
         let appended = if body.len() >= 65_536 {
-            let mut parked: ParkedBody =
-                self.store.park_body(true, body.len() as u64).expect("there is room");
+            let mut large = self.store.begin_body(true, body.len() as u64);
             for chunk in body.chunks(20_000) {
-                self.store.park(&mut parked, chunk).expect("the disk works");
+                self.store.add_to_body(&mut large, chunk);
             }
-            let appended = self.store.append(&publication(Body::Parked(&parked), &ids));
-            self.store.abandon(parked);
+            let appended = self.store.append(&publication(Body::Large(&large), &ids));
+            self.store.abandon(large);
             appended
         } else {
             self.store.append(&publication(Body::Inline(&body), &ids))
         };
-        let appended = appended.expect("there is room");
+        // Without room nothing was changed; the helper makes some by and by.
+        let Ok(appended) = appended else {
+            return;
+        };
         self.note(number, &indices, &appended, appended.position);
     }
 
@@ -232,7 +232,9 @@ impl Writer {
         let ids: Vec<_> = indices.iter().map(|index| self.queues[*index]).collect();
         let all: Vec<_> = bodies.iter().map(|body| publication(Body::Inline(body), &ids)).collect();
         let slots: Vec<_> = settled.iter().map(|key| self.alive[key].slot).collect();
-        let (appended, end) = self.store.append_transaction(&all, &slots).expect("there is room");
+        let Ok((appended, end)) = self.store.append_transaction(&all, &slots) else {
+            return;
+        };
         for (number, appended) in numbers.into_iter().zip(&appended) {
             self.note(number, &indices, appended, end);
         }
@@ -257,13 +259,11 @@ impl Writer {
     fn compact(&mut self) {
         let mut moved = Vec::new();
         self.store.compact(30_000, &mut |relocated| moved.push(relocated));
-        let end = self.store.end();
         for moved in moved {
             let copies = self.alive.iter_mut();
             let (_, copy) =
                 copies.into_iter().find(|(_, copy)| copy.slot == moved.old).expect("it is alive");
             (copy.at, copy.slot) = (moved.entry.at, moved.slot);
-            self.slots.push((end, moved.slot.slot + 1));
         }
     }
 
@@ -280,45 +280,37 @@ impl Writer {
         for (nth, queue) in (0..).zip(indices) {
             let copy = Copy { at: appended.entry.at, slot: appended.slot(nth), position };
             self.alive.insert((number, *queue), copy);
-            self.slots.push((position, copy.slot.slot + 1));
         }
     }
 
     /// Spoils what is not durable in the copy of the directory.
     fn spoil(&mut self, directory: &Path, durable: LogPos, spoil: Spoil) {
-        self.is_torn = matches!(spoil, Spoil::Zeros | Spoil::Garbage);
+        self.is_torn = matches!(spoil, Spoil::Zeros | Spoil::Garbage | Spoil::Truncated);
         for entry in fs::read_dir(directory).expect("the directory can be read") {
             let path: PathBuf = entry.expect("the directory can be read").path();
             if path.extension().is_none_or(|extension| extension != "segment") {
                 continue;
             }
             let mut bytes = fs::read(&path).expect("the file can be read");
-            let sequence = bytes[16..24].try_into().map(u64::from_le_bytes);
+            // The first record is the chain record; a spare's holds nothing of this life.
+            let sequence = bytes[SEQUENCE_AT..SEQUENCE_AT + 8].try_into().map(u64::from_le_bytes);
             let sequence = sequence.expect("8 bytes");
             let from = match sequence.cmp(&durable.sequence) {
                 std::cmp::Ordering::Less => continue,
                 std::cmp::Ordering::Equal => durable.offset as usize,
                 std::cmp::Ordering::Greater => HEADER_BYTES,
             };
-            let durable_slots = self.slots.iter().filter_map(|(position, slots)| {
-                let counts = position.sequence == sequence && *position <= durable;
-                counts.then_some(*slots as usize)
-            });
-            let to = bytes.len() - durable_slots.max().unwrap_or(0);
             match spoil {
                 Spoil::Nothing => {}
-                Spoil::Zeros => bytes[from..to].fill(0),
-                Spoil::Garbage => self.random.fill(&mut bytes[from..to]),
-                Spoil::SomePages => {
-                    for page in bytes[from..to].chunks_mut(4096) {
-                        if self.random.chance(50) {
-                            page.fill(0);
-                        }
+                Spoil::Zeros => bytes[from..].fill(0),
+                Spoil::Garbage => self.random.fill(&mut bytes[from..]),
+                Spoil::SomeSectors => {
+                    for sector in (from / 512..bytes.len() / 512).filter(|_| self.random.chance(50))
+                    {
+                        bytes[from.max(sector * 512)..(sector + 1) * 512].fill(0);
                     }
                 }
-                // The slots of what is durable are at the end.
-                Spoil::Truncated if to == bytes.len() => bytes.truncate(from),
-                Spoil::Truncated => {}
+                Spoil::Truncated => bytes.truncate(from),
             }
             fs::write(&path, bytes).expect("the file can be written");
         }

@@ -1,4 +1,5 @@
-//! The process was killed: is everything there that was promised, and nothing else?
+//! The process was killed, or the power went: is everything there that was promised, and nothing
+//! else?
 
 use std::collections::BTreeSet;
 use std::io::IoSlice;
@@ -8,10 +9,11 @@ use leveret::broker::arguments::QueueKind;
 use leveret::session::SLICES_MAX;
 
 use super::client::Client;
+use super::disk::Disk;
 use super::ops::{Consume, Op};
 use super::twin::{ConnId, Found, Surviving, take_offset};
 use super::values::{Received, Val, take_received};
-use super::world::{FRAME_BYTES_MAX, World};
+use super::world::{FRAME_BYTES_MAX, SEGMENT_BYTES, World};
 
 /// What becomes of a run after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +29,9 @@ pub fn restart(world: &mut World) -> Outcome {
     world.clients.clear();
     world.broker = None;
     world.kill_at = None;
-    let mut surviving = world.twin.killed();
-    world.open();
+    let power_cut = world.random.chance(50);
+    let mut surviving = world.twin.stopped(power_cut);
+    start_again(world, power_cut);
     let mut inspector = world.log_in(INSPECTOR, false, "guest");
     ask(world, &mut inspector, Op::OpenChannel);
     let mut looked_at = BTreeSet::new();
@@ -63,6 +66,33 @@ pub fn restart(world: &mut World) -> Outcome {
     let now_ms = world.now_ms;
     world.broker().start_clock(now_ms);
     Outcome::GoesOn
+}
+
+/// Starts the broker on what is left. Now and then recovery comes to the same end as the run before
+/// it, or the other one; and then the next.
+fn start_again(world: &mut World, mut power_cut: bool) {
+    for attempt in 0.. {
+        if power_cut {
+            world.directory = world.disk.cut(&mut world.random);
+            world.disk = Disk::with(world.directory.path());
+        }
+        world.disk.live();
+        if world.random.chance(30) {
+            world.segment_bytes = *world.random.pick(&SEGMENT_BYTES);
+        }
+        if attempt < 4 && world.random.chance(40) {
+            let calls = world.random.below(25) as u64;
+            world.events.note(format!("recovery may end at call {calls}"));
+            world.disk.die_after(calls);
+        }
+        match world.open() {
+            Ok(()) => break,
+            Err(error) => world.events.note(format!("recovery ended: {error}")),
+        }
+        world.twin.count("recovery cut short");
+        power_cut = world.random.chance(60);
+    }
+    world.disk.live();
 }
 
 /// Reads a stream from its beginning to its end.

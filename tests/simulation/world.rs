@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leveret::amqp::method::connection;
@@ -16,6 +16,7 @@ use leveret::storage::{Body, HelperMode, Publication, QueueId, StorageError, Sto
 use tempfile::TempDir;
 
 use super::client::{CHANNELS, Client, Profile, View};
+use super::disk::{Disk, memory_directory};
 use super::ops::Op;
 use super::permissions::{Rights, USERS};
 use super::random::Random;
@@ -23,7 +24,13 @@ use super::twin::{At, ConnId, Connection, Twin, UNNAMED, short};
 use super::values::take_received;
 
 pub const FRAME_BYTES_MAX: u32 = 8192;
-const SEGMENT_BYTES: u32 = 64 * 1024;
+/// What a segment has, one of these; each start may bring another one.
+pub const SEGMENT_BYTES: [u32; 3] = [64 << 10, 128 << 10, 256 << 10];
+/// As in `net::turn`: within this time acknowledgements that nobody asks about are written.
+const SETTLEMENTS_WITHIN_MS: u64 = 5;
+/// Within these times what nobody waits for is synced.
+const SYNC_WITHIN_MS: u64 = 200;
+const SYNC_SETTLEMENTS_WITHIN_MS: u64 = 1000;
 const EVENTS_KEPT: usize = 60;
 /// The time at which every simulation begins, in ms since 1970.
 const BEGIN_MS: u64 = 1_700_000_000_000;
@@ -56,12 +63,17 @@ pub struct World {
     pub events: Events,
     pub now_ms: u64,
     pub directory: TempDir,
+    pub disk: Arc<Disk>,
+    pub segment_bytes: u32,
     base: Instant,
     pub vhost: VhostKey,
     next_conn: ConnId,
     /// What the running sync covers, and whether it ran.
     syncing: Option<(u64, bool)>,
     unsynced_since: Option<u64>,
+    /// A client got an answer in this turn.
+    answered: bool,
+    settlements_at: u64,
     dirty: Vec<QueueKey>,
     pub kill_at: Option<Stage>,
     /// Nothing is late or cut any more.
@@ -105,9 +117,9 @@ impl World {
     pub fn new(seed: u64) -> World {
         let mut random = Random::new(seed);
         let profile = Profile::random(&mut random);
-        // In memory where that is possible: real syncs are waited for and prove nothing here.
-        let memory = Path::new("/dev/shm");
-        let directory = TempDir::new_in(memory).or_else(|_| TempDir::new()).unwrap();
+        let directory = memory_directory();
+        let disk = Disk::with(directory.path());
+        let segment_bytes = *random.pick(&SEGMENT_BYTES);
         let mut world = World {
             random,
             twin: Twin::new(),
@@ -117,42 +129,47 @@ impl World {
             events: Events { seed, kept: VecDeque::new() },
             now_ms: BEGIN_MS,
             directory,
+            disk,
+            segment_bytes,
             base: Instant::now(),
             vhost: VhostKey::new(0, 0),
             next_conn: 1,
             syncing: None,
             unsynced_since: None,
+            answered: false,
+            settlements_at: BEGIN_MS,
             dirty: Vec::new(),
             kill_at: None,
             orderly: false,
         };
-        world.open();
+        world.open().unwrap();
         let broker = world.broker.as_mut().unwrap();
         world.vhost = broker.create_vhost(&Name::from("/"));
         for name in USERS {
             broker.put_user(Rights::ALL.user(name));
         }
-        broker.definitions.sync_now().unwrap();
+        broker.store.sync_now().unwrap();
         broker.start_clock(BEGIN_MS);
         world.twin.now_ms = BEGIN_MS;
         world
     }
 
     /// Opens the broker on what is in the directory; it has no time yet.
-    pub fn open(&mut self) {
+    ///
+    /// # Errors
+    /// The disk lost its power meanwhile.
+    pub fn open(&mut self) -> Result<(), StorageError> {
         let directory = self.directory.path();
-        let options = StoreOptions {
-            directory: directory.to_path_buf(),
-            segment_bytes: SEGMENT_BYTES,
-            helper: HelperMode::Manual,
-        };
-        let (broker, _) = Broker::open(directory, options).unwrap();
+        let mut options = StoreOptions::new(directory, self.segment_bytes, HelperMode::Manual);
+        options.witness = Some(self.disk.clone());
+        let (broker, _) = Broker::open(directory, options)?;
         assert_eq!(broker.store.report().damaged, [], "nothing was damaged");
         self.vhost = broker.vhost_named(b"/").unwrap_or(self.vhost);
         self.broker = Some(broker);
         self.syncing = None;
         self.unsynced_since = None;
         self.dirty.clear();
+        Ok(())
     }
 
     pub fn broker(&mut self) -> &mut Broker {
@@ -252,7 +269,8 @@ impl World {
         self.run_helper();
         self.stage(Stage::Burial)?;
         self.take_answers().map_err(|_| Stop::Killed)?;
-        self.write_out();
+        self.broker().store.retire();
+        self.write_out().map_err(|_| Stop::Killed)?;
         self.start_sync();
         self.stage(Stage::WriteOut)?;
         self.carry_out_effects();
@@ -268,9 +286,10 @@ impl World {
         self.release();
         self.end_connections();
         self.check_certain()?;
-        let broker = self.broker();
-        broker.store.maintain().unwrap();
-        broker.definitions.maintain().unwrap();
+        let now_ms = self.now_ms;
+        let store = &mut self.broker().store;
+        store.look_back(now_ms).unwrap();
+        store.maintain().unwrap();
         self.compare();
         self.stage(Stage::End)
     }
@@ -281,7 +300,7 @@ impl World {
         if self.orderly || !self.random.chance(20) {
             return;
         }
-        let body = vec![0; SEGMENT_BYTES as usize / 4];
+        let body = vec![0; self.segment_bytes as usize / 4];
         let store = &mut self.broker.as_mut().unwrap().store;
         let appended = store.append(&Publication {
             durable: true,
@@ -294,6 +313,7 @@ impl World {
             deliveries: 0,
             queues: &[QueueId(0)],
             replaces: None,
+            defines: None,
         });
         if let Ok(appended) = appended {
             store.settle(appended.entry.at, appended.first_slot);
@@ -373,6 +393,7 @@ impl World {
             done.push((end, At { conn, channel }, op));
         }
         let waits = client.session.waits_for().is_some();
+        self.answered |= client.session.take_answered() || waits;
         self.observe(conn);
         let last = done.len().saturating_sub(1);
         let mut takers = BTreeSet::new();
@@ -440,6 +461,7 @@ impl World {
             let session = &mut self.clients.get_mut(&conn).unwrap().session;
             if session.acks_due_ms().is_some_and(|due| due <= now_ms) {
                 assert!(session.tick(self.broker.as_mut().unwrap(), now), "nobody is silent");
+                self.answered |= session.take_answered();
                 self.observe(conn);
             }
             if !self.twin.connection(conn).closed {
@@ -512,35 +534,33 @@ impl World {
     fn take_answers(&mut self) -> Result<(), StorageError> {
         let broker = self.broker.as_mut().unwrap();
         let answers = broker.store.take_answers()?;
+        if answers.space_changed {
+            broker.room_changed();
+        }
         if answers.durable_moved {
-            let durable = broker.store.definitions_durable();
-            broker.definitions.note_durable(durable);
             let (covers, ran) = self.syncing.take().expect("a sync was begun");
             assert!(ran, "a sync that nobody made");
-            self.twin.durable = covers;
+            self.twin.synced(covers);
         }
         Ok(())
     }
 
-    fn write_out(&mut self) {
-        let broker = self.broker.as_mut().unwrap();
-        broker.store.write_out_durable().unwrap();
-        broker.definitions.write_out().unwrap();
-        let definitions = &broker.definitions;
-        if definitions.written() > definitions.durable() {
-            let (file, path) = (definitions.file(), definitions.path());
-            let written = definitions.written();
-            broker.store.also_sync(&file, &path, written);
+    fn write_out(&mut self) -> Result<(), StorageError> {
+        let answered = std::mem::take(&mut self.answered);
+        let settlements = answered || self.now_ms >= self.settlements_at + SETTLEMENTS_WITHIN_MS;
+        let store = &mut self.broker.as_mut().unwrap().store;
+        store.write_out(settlements)?;
+        let all_said = !store.has_unwritten_settlements();
+        if all_said {
+            self.settlements_at = self.now_ms;
         }
-        let stamp = self.twin.stamp;
-        self.twin.settled.retain(|(_, _, at)| *at > stamp);
-        self.twin.removed.retain(|(_, _, at)| *at > stamp);
-        self.twin.stamp += 1;
+        self.twin.written_out(all_said);
+        Ok(())
     }
 
     fn start_sync(&mut self) {
-        let broker = self.broker.as_mut().unwrap();
-        if !broker.store.has_unsynced() {
+        let store = &mut self.broker.as_mut().unwrap().store;
+        if !store.has_unsynced() {
             self.unsynced_since = None;
             return;
         }
@@ -549,10 +569,12 @@ impl World {
             .clients
             .values()
             .any(|client| client.session.is_confirming() || client.session.waits_for().is_some());
-        let wanted = somebody
-            || broker.definitions.written() > broker.definitions.durable()
-            || self.now_ms >= since + 200;
-        if broker.store.start_sync_if(wanted).unwrap() {
+        let within = match store.has_unsynced_content() {
+            true => SYNC_WITHIN_MS,
+            false => SYNC_SETTLEMENTS_WITHIN_MS,
+        };
+        let wanted = somebody || self.now_ms >= since + within;
+        if store.start_sync_if(wanted).unwrap() {
             self.unsynced_since = None;
             self.syncing = Some((self.twin.stamp, false));
         }
@@ -623,7 +645,6 @@ impl World {
 
     fn release(&mut self) {
         let durable = self.broker().store.durable();
-        let definitions = self.broker().definitions.durable();
         let all: Vec<ConnId> = self.clients.keys().copied().collect();
         for &conn in &all {
             let client = self.clients.get_mut(&conn).unwrap();
@@ -636,8 +657,10 @@ impl World {
         self.twin.no_confirm_is_missing();
         for &conn in &all {
             let client = self.clients.get_mut(&conn).unwrap();
+            let broker = self.broker.as_ref().unwrap();
             let over = match client.session.waits_for() {
-                Some(WaitUntil::Definitions(position)) => position <= definitions,
+                Some(WaitUntil::Changed(change)) => broker.store.is_kept(change),
+                Some(WaitUntil::Discarded(line)) => broker.is_discarded(line),
                 Some(WaitUntil::Messages(position)) => position <= durable,
                 None => false,
             };

@@ -40,6 +40,8 @@ pub(super) struct FoundLog {
     pub(super) report: RecoveryReport,
     pub(super) replay: Replay,
     pub(super) tail: Tail,
+    /// Whether anything is defined.
+    pub(super) has_definitions: bool,
 }
 
 /// Where the log ends, and what is to be done about it.
@@ -104,8 +106,11 @@ pub(super) fn open(
             ring.dead.push(index);
         }
     }
-    report.messages = ring.segments.iter().flatten().map(|s| u64::from(s.live - s.holds)).sum();
-    Ok(FoundLog { ring, ids, report, replay, tail })
+    let definitions = replay.living_definitions(&ring);
+    let alive = ring.segments.iter().flatten().map(|s| u64::from(s.live - s.holds)).sum::<u64>();
+    report.messages = alive - definitions;
+    let has_definitions = definitions > 0;
+    Ok(FoundLog { ring, ids, report, replay, tail, has_definitions })
 }
 
 /// Puts a segment that counts into the ring's table; says where.

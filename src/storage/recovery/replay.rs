@@ -79,6 +79,15 @@ impl Replay {
         self.definitions.sort_by_key(|(id, _)| *id);
     }
 
+    /// How many slots of definitions are alive.
+    pub(super) fn living_definitions(&self, ring: &Ring) -> u64 {
+        let is_alive = |at: &&(u64, RecordRef)| {
+            let slot = definition_slot(ring, at.1);
+            ring.deliveries(at.1.segment.index(), slot) != SETTLED
+        };
+        self.definitions.iter().filter(is_alive).count() as u64
+    }
+
     /// Whether a piece is where a record says.
     pub(super) fn has_piece(&self, ring: &Ring, piece: Piece) -> bool {
         let Some(&index) = ring.by_sequence.get(&piece.sequence) else {

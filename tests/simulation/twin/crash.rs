@@ -1,7 +1,8 @@
 //! What may be found after a stop without a word, and what has to be?
 //!
-//! The process was killed: what was written is there, what was not is gone. What a settlement
-//! or a move of the last moments came to may be found undone, but never by half.
+//! The process was killed: what was written is there, what was not is gone. Or the power went: then
+//! what was synced is there, and of the rest any beginning. What a settlement or a move of the last
+//! moments came to may be found undone, but never by half.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,7 @@ pub struct Surviving {
     names: BTreeMap<String, BTreeSet<QueueId>>,
     /// Per queue: each copy, and whether it was not settled.
     copies: BTreeMap<QueueId, Vec<(Copied, bool)>>,
-    /// What has a smaller stamp was written.
+    /// What has a smaller stamp has to be there.
     pub written: u64,
     /// Queues that have to be there.
     pub certain: BTreeSet<String>,
@@ -63,13 +64,20 @@ impl Found {
 }
 
 impl Twin {
-    /// The process is gone.
-    pub fn killed(&mut self) -> Surviving {
+    /// The process is gone, and so may be everything that was not on disk.
+    pub fn stopped(&mut self, power_cut: bool) -> Surviving {
+        let written = if power_cut { self.durable } else { self.stamp };
         let mut surviving = Surviving {
-            written: self.stamp,
-            uncertain: self.topology_stamp.is_some_and(|stamp| stamp >= self.stamp),
+            written,
+            uncertain: self.topology_stamp.is_some_and(|stamp| stamp >= written),
             ..Surviving::default()
         };
+        let (settled, removed) = (&mut self.settled_in_cache, &mut self.removed_in_cache);
+        if power_cut {
+            self.settled.append(settled);
+            self.removed.append(removed);
+        }
+        (*settled, *removed) = (Vec::new(), Vec::new());
         let mut alive = Vec::new();
         for dying in std::mem::take(&mut self.limbo) {
             alive.push((dying.queue, dying.copied));
@@ -98,7 +106,7 @@ impl Twin {
             }
             if queue.spec.durable && queue.name != UNNAMED {
                 surviving.names.entry(queue.name.clone()).or_default().insert(id);
-                if queue.born < self.stamp && !surviving.uncertain {
+                if queue.born < written && !surviving.uncertain {
                     surviving.certain.insert(queue.name.clone());
                 }
             }
@@ -112,8 +120,8 @@ impl Twin {
         for (id, copied, _) in self.settled.drain(..) {
             surviving.copies.entry(id).or_default().push((copied, false));
         }
-        surviving.uncertain |= self.held_back_after_stop();
-        self.count("killed");
+        surviving.uncertain |= self.held_back_after_stop(written);
+        self.count(if power_cut { "power cut" } else { "killed" });
         self.forget_the_volatile();
         surviving
     }

@@ -106,8 +106,7 @@ impl Twin {
     }
 
     /// The process is gone: what has to be there again; whether of something it cannot be said.
-    pub fn held_back_after_stop(&mut self) -> bool {
-        let written = self.stamp;
+    pub fn held_back_after_stop(&mut self, written: u64) -> bool {
         let lasting = |held: &HeldBack, twin: &Twin| {
             let exchange = twin.exchanges.get(&held.publish.exchange);
             held.logged && exchange.is_some_and(|exchange| exchange.spec.durable)

@@ -265,10 +265,13 @@ pub struct Twin {
     pub overfull: Vec<QueueId>,
     /// Consumers whose clients are to be told that they ended, with their channel and tag.
     pub cancels: Vec<(At, String, bool)>,
-    /// What was settled and when, for crashes.
+    /// What was settled and when, for crashes: nothing of it may be written.
     pub settled: Vec<(QueueId, Copied, u64)>,
     /// Queues that went, with their names, and when; for crashes.
     pub removed: Vec<(QueueId, String, u64)>,
+    /// The same that is written, with when, and not on disk: for power cuts.
+    pub settled_in_cache: Vec<(QueueId, Copied, u64)>,
+    pub removed_in_cache: Vec<(QueueId, String, u64)>,
     /// What delayed exchanges hold back.
     pub held_back: Vec<delayed::HeldBack>,
     /// When something that lasts came to its time last.
@@ -318,6 +321,25 @@ impl Twin {
 
     pub fn count(&mut self, what: &'static str) {
         *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// The log was written out; whether with everything that was settled.
+    pub fn written_out(&mut self, all_said: bool) {
+        let now = self.stamp;
+        if all_said {
+            let settled = self.settled.drain(..).map(|(queue, copied, _)| (queue, copied, now));
+            self.settled_in_cache.extend(settled);
+            let removed = self.removed.drain(..).map(|(queue, name, _)| (queue, name, now));
+            self.removed_in_cache.extend(removed);
+        }
+        self.stamp += 1;
+    }
+
+    /// What was written before this stamp is on disk.
+    pub fn synced(&mut self, stamp: u64) {
+        self.durable = stamp;
+        self.settled_in_cache.retain(|(_, _, at)| *at >= stamp);
+        self.removed_in_cache.retain(|(_, _, at)| *at >= stamp);
     }
 
     /// A number that was not used before.

@@ -168,13 +168,15 @@ impl Twin {
         }
         let found = self.queues.get_mut(&id).unwrap();
         found.names.clear();
+        let spec_durable = found.spec.durable;
         let ready = std::mem::take(&mut found.ready);
         let message_count = u32::try_from(ready.len()).unwrap();
+        let needs = ready.iter().any(|copied| copied.logged && spec_durable).then_some(self.stamp);
         for copied in ready {
             self.settled.push((id, copied, self.stamp));
         }
         let ok = queue::PurgeOk { message_count };
-        self.reply(at, &Method::QueuePurgeOk(ok), None);
+        self.reply(at, &Method::QueuePurgeOk(ok), needs);
     }
 
     fn declare_exchange(&mut self, at: At, name: &str, spec: &ExchangeSpec) {
