@@ -9,7 +9,7 @@ use super::log::compact::Compacting;
 use super::log::define::DefinitionIndex;
 use super::log::ring::{Ids, Pace, Rank, Ring};
 use super::log::view::{Record, SharedBody};
-use super::record::Kind;
+use super::record::{CLEAN_BYTES, Kind, MARK_BYTES, padded};
 use super::recovery::{self, Definitions, Replay};
 use super::types::{
     Answers, AppendError, Appended, LargeBody, LogPos, Publication, QueueId, RecordRef, Recovered,
@@ -18,6 +18,9 @@ use super::types::{
 
 /// How often the store looks at what it could give back, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;
+
+/// What the clean-stop record takes, and the mark before it.
+const CLEAN_NEED: usize = padded(MARK_BYTES) + padded(CLEAN_BYTES);
 
 /// The log of the node.
 pub struct Store {
@@ -453,20 +456,25 @@ impl Store {
         self.sync_all()?;
         let is_said = !self.has_unwritten_settlements() && !self.has_deferred();
         if is_complete && is_said && self.durable.is_written() {
-            if let Ok(index) = self.durable.make_room(64, Rank::Statement, self.ids) {
-                // The last record of all: behind the mark that would follow it otherwise.
-                self.durable.append_mark();
-                let Ids { next_message, next_queue } = self.ids;
-                let ids = [next_message.to_le_bytes(), next_queue.to_le_bytes()].concat();
-                self.durable.append_plain(index, Kind::Clean, &ids);
-                self.write_out(true)?;
-                self.sync_all()?;
-            }
+            self.append_clean();
+            self.write_out(true)?;
+            self.sync_all()?;
         }
         while self.helper.outstanding > 0 {
             self.wait()?;
         }
         Ok(())
+    }
+
+    /// The last record of all: behind the mark that would follow it otherwise. Without room for it
+    /// the next start treats the stop as a crash.
+    fn append_clean(&mut self) {
+        if let Ok(index) = self.durable.make_room(CLEAN_NEED, Rank::Statement, self.ids) {
+            self.durable.append_mark();
+            let Ids { next_message, next_queue } = self.ids;
+            let ids = [next_message.to_le_bytes(), next_queue.to_le_bytes()].concat();
+            self.durable.append_plain(index, Kind::Clean, &ids);
+        }
     }
 
     /// What was delivered and is not settled is written down, where the log does not know of it.

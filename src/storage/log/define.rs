@@ -25,8 +25,8 @@ pub(in crate::storage) struct DefinitionIndex {
     places: HashMap<u64, RecordRef, RandomState>,
     collided: BTreeMap<Box<[u8]>, RecordRef>,
     hasher: RandomState,
-    /// What the log had no room for, in its order; `None` is the end of a definition.
-    deferred: VecDeque<(Box<[u8]>, Option<Box<[u8]>>)>,
+    /// What the log had no room for, in its order.
+    deferred: VecDeque<Deferred>,
     /// How many changes there were.
     changes: u64,
     /// Changes up to these numbers are durable when the log is up to there.
@@ -35,6 +35,9 @@ pub(in crate::storage) struct DefinitionIndex {
     placed: u64,
     durable: u64,
 }
+
+/// A change that waits for room: a key and its payload; `None` is the end of its definition.
+type Deferred = (Box<[u8]>, Option<Box<[u8]>>);
 
 impl DefinitionIndex {
     /// What is durable now that the log is up to there.

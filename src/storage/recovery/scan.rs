@@ -16,9 +16,7 @@ use crate::storage::log::ring::Ids;
 use crate::storage::log::segment::{Counted, LargeRecord};
 use crate::storage::record::message::Message;
 use crate::storage::record::statement::{Inventory, Range, SETTLED, State};
-use crate::storage::record::{
-    self, ALIGN, Chain, END_BYTES, Frame, Kind, OldSlot, in_file, padded,
-};
+use crate::storage::record::{self, ALIGN, Chain, END_BYTES, Frame, Kind, OldSlot, in_file};
 use crate::storage::types::{Damage, LogPos, MessageId, RecoveryProgress, StorageError};
 
 /// After anything but an orderly stop, ids go on this much further: what was lost, transient or not

@@ -29,7 +29,6 @@ struct State {
     durable_names: BTreeMap<String, usize>,
     /// No more than so many changes; `None`: any number.
     changes_left: Option<u64>,
-    changes: u64,
     is_full: bool,
 }
 
@@ -68,11 +67,6 @@ impl Disk {
     /// Whether the power is gone.
     pub(super) fn is_dead(&self) -> bool {
         self.state().changes_left == Some(0)
-    }
-
-    /// How many changes there were.
-    pub(super) fn changes(&self) -> u64 {
-        self.state().changes
     }
 
     /// There is no space for another file, or there is again.
@@ -128,7 +122,6 @@ impl State {
                 return Err(io::Error::other("the power goes"));
             }
         }
-        self.changes += 1;
         Ok(())
     }
 

@@ -34,11 +34,7 @@ pub(super) fn open(directory: &Path) -> Store {
 }
 
 /// Opens a store on a disk that is watched.
-pub(super) fn open_on(
-    directory: &Path,
-    segment_bytes: u32,
-    disk: &Arc<Disk>,
-) -> Result<Store, StorageError> {
+fn open_on(directory: &Path, segment_bytes: u32, disk: &Arc<Disk>) -> Result<Store, StorageError> {
     let witness = Some(Arc::clone(disk) as Arc<dyn super::Witness>);
     Store::open(StoreOptions { segment_bytes, witness, ..options(directory) })
 }
