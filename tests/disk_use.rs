@@ -296,8 +296,12 @@ fn dead_letters_that_wait_for_room_wait_quietly() {
     let used = cpu_time(full.process.id()) - before;
     assert!(used < WATCHED_FOR / 4, "{used:?} of processor time in {WATCHED_FOR:?} of waiting");
     full.relieve(&mut client);
+    // The publisher may have found room for a few more before the other file took it.
     let dead = full.dead.clone();
-    client.wait_for_messages(1, &dead, waiting);
+    let deadline = deadline();
+    while client.inspect(1, &dead).messages < waiting {
+        assert!(now() < deadline, "fewer than {waiting} dead letters");
+    }
     let warnings = full.end(client);
     assert!(warnings < 20, "{warnings} warnings");
 }

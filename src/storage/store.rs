@@ -19,6 +19,9 @@ use super::types::{
 /// How often the store looks at what it could give back, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;
 
+/// So much room there is for publishers also where segments are small.
+const FRAMES_BYTES: u64 = 256 * 1024;
+
 /// What the clean-stop record takes, and the mark before it.
 const CLEAN_NEED: usize = padded(MARK_BYTES) + padded(CLEAN_BYTES);
 
@@ -377,13 +380,18 @@ impl Store {
     }
 
     /// Whether one of the rings has room for less than `bytes_min`, or for less than half a segment
-    /// where segments are so small that there may never be that much; or for less than somebody
-    /// waits for.
+    /// or a few frames where segments are so small that there may never be that much; or for less
+    /// than somebody waits for.
     #[inline]
     pub fn is_short_of_room(&self, bytes_min: u64) -> bool {
-        let reachable = u64::from(self.durable.segment_bytes) / 2;
-        let room = self.room_bytes(true).min(self.room_bytes(false));
-        room < bytes_min.min(reachable)
+        let is_short = |ring: &Ring| {
+            let segment = u64::from(ring.segment_bytes);
+            let all = segment * ring.segment_count() as u64;
+            let reachable = (segment / 2).max(FRAMES_BYTES.min(all / 2));
+            ring.room_bytes() < bytes_min.min(reachable)
+        };
+        is_short(&self.durable)
+            || is_short(&self.transient)
             || self.durable.wanted_bytes > 0
             || self.has_deferred()
             || self.durable.no_space && !self.durable.is_written()

@@ -228,7 +228,10 @@ impl Store {
             publications.iter().zip(sources).map(|(p, s)| self.draft(p, s.body())).collect();
         let next = self.ids.next_message;
         let messages: Vec<_> = drafts.iter().zip(next..).map(|(d, n)| (*d, MessageId(n))).collect();
-        let rank = Rank::of(publications.iter().all(|p| p.replaces.is_some()));
+        let rank = match publications {
+            [] => Rank::Statement,
+            all => Rank::of(all.iter().all(|p| p.replaces.is_some())),
+        };
         let mut appended = Vec::with_capacity(publications.len());
         let mut by = None;
         if !messages.is_empty() || !Vec::is_empty(&old) {
@@ -321,15 +324,14 @@ impl Ring {
 
     /// Whether there is room for these records one behind the other.
     fn takes_all(&self, rows: &[Row], rank: Rank) -> bool {
-        let room = self.active.map_or(0, |active| self.segment(active).room());
-        let mut room = room.saturating_sub(self.reserve(rank));
-        let mut spares = self.spares_for(rank);
+        let mut room = self.active.map_or(0, |active| self.segment(active).room());
+        let (mut spares, mut taken) = (self.spares_for(rank), 0);
         rows.iter().all(|row| {
-            if row.bytes > room && spares > 0 {
-                spares -= 1;
+            if row.bytes + self.reserve(rank, taken) > room && spares > 0 {
+                (spares, taken) = (spares - 1, taken + 1);
                 room = capacity(self.segment_bytes);
             }
-            let fits = row.bytes <= room;
+            let fits = row.bytes + self.reserve(rank, taken) <= room;
             room = room.saturating_sub(row.bytes);
             fits
         })

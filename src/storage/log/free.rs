@@ -23,10 +23,14 @@ use crate::storage::record::statement::{encode_inventory, encode_state, state_by
 use crate::storage::record::{HEAD_BYTES, Kind, padded};
 use crate::storage::types::{AppendError, LogPos, StorageError};
 
-/// A ring that is in use has so many spares.
+/// A ring that has hardly been used has so many spares.
+const SPARES_FRESH: usize = 1;
+/// One that is in use has so many.
 const SPARES: usize = 2;
 /// One that goes through its segments quickly has so many.
 const SPARES_BUSY: usize = 3;
+/// Where segments are small, there are so many more that publishers find this much room.
+const SPARE_BYTES_MIN: u32 = 512 * 1024;
 /// So many free files are kept for reuse while segments are used up.
 const FREE_KEPT: usize = 8;
 
@@ -227,14 +231,15 @@ impl Ring {
         }
     }
 
-    /// A ring that has hardly been used needs no spare yet.
     fn spares_wanted(&self) -> usize {
         let used = self.active.map_or(u32::MAX, |active| self.segment(active).end);
         let usual = match used >= self.segment_bytes / 8 {
             _ if self.is_used_up() => SPARES_BUSY,
             true => SPARES,
+            false if self.durable_ring => SPARES_FRESH,
             false => 0,
         };
+        let usual = usual + (SPARE_BYTES_MIN / self.segment_bytes) as usize;
         let segments = self.wanted_bytes.div_ceil(capacity(self.segment_bytes) as u64);
         let asked = usize::try_from(segments).unwrap_or(usize::MAX).saturating_add(1);
         usual.max(if segments > 0 { asked } else { 0 })
@@ -290,7 +295,8 @@ impl Ring {
             let number = self.free.pop().expect("more than are kept");
             self.remove(number, RemoveKind::Unlink, helper)?;
         }
-        while is_idle && self.spares.len() > SPARES.max(self.spares_wanted()) {
+        let most = self.spares_wanted().max(SPARES);
+        while is_idle && self.spares.len() > most {
             let spare = self.spares.pop_back().expect("more than are wanted");
             let file = Some(spare.file);
             helper.submit(Job::Release(Release::Segment(spare.map, file)))?;

@@ -206,17 +206,17 @@ impl Ring {
         rank: Rank,
         ids: Ids,
     ) -> Result<u32, AppendError> {
-        let reserve = self.reserve(rank);
+        let reserve = self.reserve(rank, 0);
         match self.active {
             Some(active) if self.segment(active).room() >= need + reserve => Ok(active),
             Some(_) | None => self.roll(need, rank, ids),
         }
     }
 
-    /// What is kept free in the active segment.
+    /// What is kept free in the active segment once so many spares more are taken.
     #[inline]
-    pub(in crate::storage) fn reserve(&self, rank: Rank) -> usize {
-        if !self.durable_ring || !self.spares.is_empty() {
+    pub(in crate::storage) fn reserve(&self, rank: Rank, taken: usize) -> usize {
+        if !self.durable_ring || self.spares.len() > taken {
             return 0;
         }
         let bytes = self.segment_bytes as usize;
@@ -594,9 +594,15 @@ impl Ring {
     /// What publishers may still write before the ring needs a spare that is kept.
     pub(in crate::storage) fn room_bytes(&self) -> u64 {
         let active = self.active.map_or(0, |active| self.segment(active).room());
-        let active = active.saturating_sub(self.reserve(Rank::Publish));
+        let active = active.saturating_sub(self.reserve(Rank::Publish, 0));
         let spares = self.spares.len().saturating_sub(self.spares_kept());
         (active + spares * capacity(self.segment_bytes)) as u64
+    }
+
+    /// How many segments there are, spares and free ones included.
+    #[inline]
+    pub(in crate::storage) fn segment_count(&self) -> usize {
+        self.by_sequence.len() + self.spares.len() + self.free.len()
     }
 
     /// Whether everything that was appended is in the files.

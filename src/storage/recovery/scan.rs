@@ -505,9 +505,8 @@ impl<'a, 'p> Scan<'a, 'p> {
 
     /// Segments that should be there and are not.
     fn note_missing(&mut self) {
-        let Some((said_in, inventory)) = &self.inventory else {
-            return;
-        };
+        let nothing = (0, Inventory::default());
+        let (said_in, inventory) = self.inventory.as_ref().unwrap_or(&nothing);
         let is_there = |sequence: u64| {
             let found = self.files.candidates.binary_search_by_key(&sequence, |c| c.chain.sequence);
             found.is_ok()
@@ -517,6 +516,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let named: BTreeSet<u64> = listed.chain(later.map(|l| l.chain.before)).collect();
         for sequence in named {
             if !is_there(sequence) {
+                eprintln!("DBG said_in {said_in} inv {inventory:?} cands {:?} loaded {:?}", self.files.candidates.iter().map(|c| (c.number, c.chain, c.is_void)).collect::<Vec<_>>(), self.loaded.iter().map(|l| (l.number, l.chain.sequence, l.counts, l.end)).collect::<Vec<_>>());
                 self.damaged.push(Damage {
                     path: self.files.directory.path.join(format!("segment {sequence} of the log")),
                     offset: 0,

