@@ -8,8 +8,8 @@ use super::transactions::Pending;
 use super::{Access, At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
 
-/// Larger bodies are written as they arrive.
-const LARGE_BYTES_MIN: usize = 64 * 1024;
+/// Bodies may be cut into pieces from here on.
+const LARGE_BYTES_MIN: usize = 60_000;
 
 impl Twin {
     /// A session took this operation; `deferring`: it holds the reply back.
@@ -196,8 +196,9 @@ impl Twin {
         self.expect(at, &Method::BasicNack(nack));
     }
 
-    /// A large body that was begun for one ring of the log and belongs into the other by the time it
-    /// is complete is copied, if there is room at once.
+    /// A body that does not fit into its record is copied to pieces, if there is room at once: when
+    /// it did not come in pieces, or was begun for one ring of the log and belongs into the other by
+    /// the time it is complete.
     fn finds_no_room(&mut self, at: At, publish: &Publish) -> bool {
         let next = self.connection(at.conn).received.front();
         let is_refused = next.is_some_and(|next| match next.method() {
@@ -207,7 +208,7 @@ impl Twin {
         if !is_refused || publish.body.len() < LARGE_BYTES_MIN {
             return false;
         }
-        self.count("no room to copy a large body");
+        self.count("no room to copy a body");
         self.channel_error(at, &[506], 60, 40);
         true
     }
