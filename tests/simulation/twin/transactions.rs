@@ -107,7 +107,7 @@ impl Twin {
             let rest: Vec<_> = rest.into_iter().filter(|queue| !repeats(queue)).collect();
             let rest = self.without_repeated(&rest, &publish.props);
             for queue in full {
-                self.dead_letter_refused(queue, &publish);
+                self.dead_letter_refused(queue, &publish, &rest);
             }
             accepted.push((publish, rest, delay));
         }
