@@ -38,7 +38,7 @@ mod values;
 #[path = "simulation/world.rs"]
 mod world;
 
-use client::{CHANNELS, View, reuses_tag};
+use client::{BODY_BYTES_MAX, CHANNELS, Sizes, View, reuses_tag};
 use ops::Op;
 use restart::Outcome;
 use twin::{At, ConnId, Tally};
@@ -129,6 +129,9 @@ fn run(world: &mut World, steps: u64) {
             world.events.note("the next sync fails".into());
             world.broker().store.fail_next_sync();
         }
+        if world.random.below(40) == 0 {
+            change_bodies(world);
+        }
         clients_act(world);
         match world.turn() {
             Ok(()) => {}
@@ -138,11 +141,23 @@ fn run(world: &mut World, steps: u64) {
                 }
             }
             Err(Stop::Ambiguous) => return world.twin.count("ended early"),
+            Err(Stop::FailedInput) => {
+                restart::start_again(world);
+                return world.twin.count("ended while input was taken");
+            }
         }
     }
     if finish(world).is_ok() {
         world.twin.count("drained at the end");
     }
+}
+
+/// From now on bodies are of another size, and of what lies in the log at this time.
+fn change_bodies(world: &mut World) {
+    let sizes = [Sizes::Mixed, Sizes::Mixed, Sizes::Small, Sizes::Large];
+    world.profile.sizes = *world.random.pick(&sizes);
+    world.profile.stolen = world.disk.steal(BODY_BYTES_MAX, &mut world.random);
+    world.events.note(format!("bodies: {:?}", world.profile.sizes));
 }
 
 fn set_up(world: &mut World) {

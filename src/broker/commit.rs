@@ -229,6 +229,29 @@ mod tests {
         }
     }
 
+    /// With small segments a commit of less than a megabyte did not wait for room that was not there
+    /// yet: the client was told that the disk was full.
+    #[test]
+    fn there_is_room_for_a_commit_before_it_is_tried() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", TableBuf::new().table());
+        let (queues, body) = ([queue], vec![b'x'; 7000]);
+        let message = Message { persistent: true, body: Body::Inline(&body), ..transient(b"x") };
+        let messages: Vec<_> =
+            (0..30).map(|_| TransactionMessage { queues: &queues, message }).collect();
+        let mut turns = 0;
+        while !broker.has_room_for(30 * 7000) {
+            broker.store.maintain().unwrap();
+            broker.store.run_helper(1);
+            broker.store.take_answers().unwrap();
+            turns += 1;
+            assert!(turns < 100, "nobody makes room");
+        }
+        assert!(turns > 0, "a segment is smaller than that");
+        assert!(broker.commit(&messages, &[]).is_ok());
+    }
+
     /// The acknowledgements of a transaction were carried out, and only then the room for its
     /// transient messages was looked for. The session put the deliveries back that were
     /// settled already, and the end of the channel settled them again: an assertion.

@@ -193,7 +193,7 @@ impl Broker {
 
     /// Whether the message log takes so many bytes at once; if not, it makes room for them.
     pub fn has_room_for(&mut self, bytes: u64) -> bool {
-        let has_room = bytes <= self.store.room_bytes(true) / 2 || bytes < ROOM_BYTES_MIN / 2;
+        let has_room = bytes <= self.store.room_bytes(true) / 2;
         if !has_room {
             self.store.want_room(2 * bytes);
         }

@@ -55,7 +55,24 @@ pub struct Profile {
     pub prefetch: bool,
     pub policies: bool,
     pub permissions: bool,
+    /// Bodies are made of more than dots.
+    pub hostile: bool,
+    /// What sizes bodies have at this time.
+    pub sizes: Sizes,
+    /// Bytes of the log's files.
+    pub stolen: Vec<u8>,
 }
+
+/// What sizes bodies have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    Mixed,
+    Small,
+    Large,
+}
+
+/// The largest body, but for a few bytes.
+pub const BODY_BYTES_MAX: usize = 90_000;
 
 const KEYS: [&str; 6] = ["k", "a.b", "a.c.d", "", "a", "a..b"];
 const PATTERNS: [&str; 8] = ["k", "a.*", "#", "a.#", "*", "#.b", "*.*", "a.#.b"];
@@ -150,6 +167,9 @@ impl Profile {
             prefetch: random.chance(80),
             policies: random.chance(50),
             permissions: random.chance(40),
+            hostile: random.chance(60),
+            sizes: Sizes::Mixed,
+            stolen: Vec::new(),
         }
     }
 
@@ -394,6 +414,32 @@ impl Profile {
         }
     }
 
+    /// A body that begins with a number of its own, in a few bytes more or less: what follows comes
+    /// to lie at every alignment.
+    fn body(&self, random: &mut Random) -> Vec<u8> {
+        let number = random.next() % 1_000_000_000;
+        let width = if self.hostile { 9 + random.below(8) } else { 9 };
+        let mut body = format!("m{number:0width$}:").into_bytes();
+        let size = match (self.sizes, random.below(100)) {
+            (Sizes::Small, _) => random.below(60),
+            (Sizes::Mixed, 0..=89) | (Sizes::Large, 0..=29) => random.below(200),
+            (Sizes::Mixed, 90..=97) | (Sizes::Large, 30..=89) => random.between(3_000, 9_000),
+            _ if self.large_bodies => random.between(60_000, BODY_BYTES_MAX),
+            _ => 0,
+        };
+        let end = body.len() + size;
+        match random.below(4) {
+            0 if self.hostile => body.resize(end, 0),
+            1 if self.hostile => body.resize(end, 0xff),
+            2 if self.hostile && !self.stolen.is_empty() => {
+                let from = random.below(self.stolen.len()) / 8 * 8;
+                body.extend(self.stolen.iter().cycle().skip(from).take(size));
+            }
+            _ => body.resize(end, b'.'),
+        }
+        body
+    }
+
     fn publish(&self, twin: &Twin, at: At, random: &mut Random) -> Publish {
         let mut props = Props::default();
         if random.chance(70) {
@@ -425,16 +471,8 @@ impl Profile {
                 props.set_header(name, Val::List(vec![more]));
             }
         }
-        let number = random.next() % 1_000_000_000;
-        let mut body = format!("m{number:09}:").into_bytes();
-        let size = match random.below(100) {
-            0..=89 => random.below(200),
-            90..=97 => random.between(3_000, 9_000),
-            _ if self.large_bodies => random.between(60_000, 90_000),
-            _ => 0,
-        };
-        let large = size > 20_000;
-        body.resize(body.len() + size, b'.');
+        let body = self.body(random);
+        let large = body.len() > 20_000;
         let (exchange, key) = match random.below(100) {
             0..=49 => ("", self.queue(twin, random)),
             50..=77 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),

@@ -89,6 +89,11 @@ impl Disk {
         state.renamings.extend(late);
     }
 
+    /// Whether the power is gone.
+    pub fn is_dead(&self) -> bool {
+        self.state().is_dead
+    }
+
     /// From now on no file gets blocks, or files do again.
     pub fn fill(&self, is_full: bool) {
         self.state().is_full = is_full;

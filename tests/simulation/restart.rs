@@ -26,12 +26,9 @@ pub enum Outcome {
 const INSPECTOR: ConnId = u32::MAX;
 
 pub fn restart(world: &mut World) -> Outcome {
-    world.clients.clear();
-    world.broker = None;
     world.kill_at = None;
-    let power_cut = world.random.chance(50);
+    let power_cut = start_again(world);
     let mut surviving = world.twin.stopped(power_cut);
-    start_again(world, power_cut);
     let mut inspector = world.log_in(INSPECTOR, false, "guest");
     ask(world, &mut inspector, Op::OpenChannel);
     let mut looked_at = BTreeSet::new();
@@ -69,10 +66,14 @@ pub fn restart(world: &mut World) -> Outcome {
 }
 
 /// Starts the broker on what is left. Now and then recovery comes to the same end as the run before
-/// it, or the other one; and then the next.
-fn start_again(world: &mut World, mut power_cut: bool) {
+/// it, or the other one; and then the next. Whether the power was ever gone.
+pub fn start_again(world: &mut World) -> bool {
+    world.clients.clear();
+    world.broker = None;
+    let mut was_cut = false;
     for attempt in 0.. {
-        if power_cut {
+        if world.random.chance(55) {
+            was_cut = true;
             world.directory = world.disk.cut(&mut world.random);
             world.disk = Disk::with(world.directory.path());
         }
@@ -90,9 +91,9 @@ fn start_again(world: &mut World, mut power_cut: bool) {
             Err(error) => world.events.note(format!("recovery ended: {error}")),
         }
         world.twin.count("recovery cut short");
-        power_cut = world.random.chance(60);
     }
     world.disk.live();
+    was_cut
 }
 
 /// Reads a stream from its beginning to its end.

@@ -52,6 +52,9 @@ pub enum Stop {
     Killed,
     /// A choice of the broker that cannot be seen has consequences: nothing more can be said.
     Ambiguous,
+    /// The disk failed while the broker took what a client sent: what it answers leaves no more,
+    /// and what it stored nobody knows.
+    FailedInput,
 }
 
 pub struct World {
@@ -382,6 +385,9 @@ impl World {
         let (input, begin) = (client.sent[..client.arrived].to_vec(), client.taken);
         let mut handed = Vec::new();
         let taken = session.receive(broker, now, &input, &mut handed);
+        if self.disk.is_dead() {
+            return Err(Stop::FailedInput);
+        }
         client.sent.drain(..taken);
         client.arrived -= taken;
         client.taken += taken as u64;

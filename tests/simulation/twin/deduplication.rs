@@ -3,7 +3,7 @@
 //! An exchange of the type `x-message-deduplication` remembers the last names that it saw; a
 //! queue takes a name only while no other message of that name is in it.
 
-use super::{Copied, QueueId, Twin};
+use super::{Copied, Exchange, QueueId, Twin};
 use crate::ops::Publish;
 use crate::values::{Props, Val};
 
@@ -14,45 +14,95 @@ pub struct Seen {
     until_ms: Option<u64>,
 }
 
+/// What an exchange has to say of a message's name.
+#[derive(Debug)]
+pub enum Sighting {
+    Nameless,
+    Repeated,
+    New(NewName),
+}
+
+/// A name that an exchange has not seen, with which exchange that is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewName {
+    exchange: String,
+    id: u64,
+    name: Val,
+    until_ms: Option<u64>,
+}
+
+impl NewName {
+    pub fn is_same(&self, other: &NewName) -> bool {
+        (self.id, &self.name) == (other.id, &other.name)
+    }
+}
+
+impl Exchange {
+    fn remembers(&self, name: &Val, now_ms: u64) -> bool {
+        let counts = |seen: &Seen| seen.until_ms.is_none_or(|until| now_ms < until);
+        self.seen.iter().any(|seen| seen.name == *name && counts(seen))
+    }
+
+    fn argument(&self, wanted: &str) -> Option<u64> {
+        let found = self.spec.arguments.iter().find(|(name, _)| name == wanted);
+        number(found.map(|(_, value)| value))
+    }
+}
+
+fn number(value: Option<&Val>) -> Option<u64> {
+    match value {
+        Some(Val::I64(number)) => Some(u64::try_from(*number).unwrap()),
+        _ => None,
+    }
+}
+
 pub fn name_in(props: &Props) -> Option<&Val> {
     props.header("x-deduplication-header")
 }
 
 impl Twin {
-    /// Whether the exchange saw a message of this name; it will have from now on.
-    pub fn is_repeated(&mut self, publish: &Publish) -> bool {
-        let (now, stamp) = (self.now_ms, self.stamp);
+    /// What the exchange has to say of the message's name. It remembers a new one once the message
+    /// is taken.
+    pub fn look_for_name(&mut self, publish: &Publish) -> Sighting {
+        let now = self.now_ms;
         let Some(name) = name_in(&publish.props) else {
-            return false;
+            return Sighting::Nameless;
         };
-        let exchange = self.exchanges.get_mut(&publish.exchange).unwrap();
+        let exchange = &self.exchanges[&publish.exchange];
         if exchange.spec.kind != "x-message-deduplication" {
-            return false;
+            return Sighting::Nameless;
         }
-        let counts = |seen: &Seen| seen.until_ms.is_none_or(|until| now < until);
-        if exchange.seen.iter().any(|seen| seen.name == *name && counts(seen)) {
+        if exchange.remembers(name, now) {
             self.count("repeated");
-            return true;
+            return Sighting::Repeated;
         }
-        let number = |value: Option<&Val>| match value {
-            Some(Val::I64(number)) => Some(u64::try_from(*number).unwrap()),
-            _ => None,
-        };
-        let argument = |wanted: &str| {
-            let found = exchange.spec.arguments.iter().find(|(name, _)| name == wanted);
-            number(found.map(|(_, value)| value))
-        };
         let own = number(publish.props.header("x-cache-ttl"));
-        let until_ms = own.or(argument("x-cache-ttl")).map(|ttl| now + ttl);
-        let most = usize::try_from(argument("x-cache-size").unwrap()).unwrap();
-        exchange.seen.retain(|seen| seen.name != *name);
-        exchange.seen.push(Seen { name: name.clone(), until_ms });
+        let until_ms = own.or(exchange.argument("x-cache-ttl")).map(|ttl| now + ttl);
+        let (exchange, id) = (publish.exchange.clone(), exchange.id);
+        Sighting::New(NewName { exchange, id, name: name.clone(), until_ms })
+    }
+
+    /// Whether another message brought the name in the meantime.
+    pub fn is_known(&self, new: &NewName) -> bool {
+        let exchange = self.exchanges.get(&new.exchange).filter(|found| found.id == new.id);
+        exchange.is_some_and(|exchange| exchange.remembers(&new.name, self.now_ms))
+    }
+
+    /// The message was taken.
+    pub fn remember(&mut self, new: NewName) {
+        let NewName { exchange, id, name, until_ms } = new;
+        let Some(exchange) = self.exchanges.get_mut(&exchange).filter(|found| found.id == id)
+        else {
+            return;
+        };
+        let most = usize::try_from(exchange.argument("x-cache-size").unwrap()).unwrap();
+        exchange.seen.retain(|seen| seen.name != name);
+        exchange.seen.push(Seen { name, until_ms });
         let beyond = exchange.seen.len().saturating_sub(most);
         exchange.seen.drain(..beyond);
         if exchange.spec.durable {
-            self.topology_stamp = Some(stamp);
+            self.topology_stamp = Some(self.stamp);
         }
-        false
     }
 
     /// Whether a queue that takes each name once has one of this name.

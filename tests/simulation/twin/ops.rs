@@ -3,9 +3,13 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::{basic, channel, confirm, connection, tx};
 
+use super::deduplication::Sighting;
 use super::transactions::Pending;
 use super::{Access, At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
+
+/// Bodies may be cut into pieces from here on.
+const LARGE_BYTES_MIN: usize = 60_000;
 
 impl Twin {
     /// A session took this operation; `deferring`: it holds the reply back.
@@ -139,7 +143,12 @@ impl Twin {
             return;
         }
         let delay = self.delay_of(publish);
-        let repeated = delay.is_none() && self.is_repeated(publish);
+        let (repeated, name) = match self.look_for_name(publish) {
+            _ if delay.is_some() => (false, None),
+            Sighting::Nameless => (false, None),
+            Sighting::Repeated => (true, None),
+            Sighting::New(name) => (false, Some(name)),
+        };
         let queues = match delay {
             Some(_) => Vec::new(),
             None if repeated => Vec::new(),
@@ -147,7 +156,10 @@ impl Twin {
         };
         if let Mode::Transaction { publishes, .. } = &mut self.channel(at).mode {
             let publish = publish.clone();
-            return publishes.push(Pending { publish, queues, delay });
+            return publishes.push(Pending { publish, queues, delay, name });
+        }
+        if self.finds_no_room(at, publish) {
+            return;
         }
         if publish.mandatory && self.is_unroutable(&queues) && delay.is_none() {
             self.expect_return(at, publish);
@@ -167,6 +179,9 @@ impl Twin {
             }
             None => self.enqueue(publish, &queues),
         };
+        if let Some(name) = name.filter(|_| !refused) {
+            self.remember(name);
+        }
         let Mode::Confirm { last, waiting } = &mut self.channel(at).mode else {
             return;
         };
@@ -179,6 +194,23 @@ impl Twin {
         let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
         self.count("refused");
         self.expect(at, &Method::BasicNack(nack));
+    }
+
+    /// A body that does not fit into its record is copied to pieces, if there is room at once: when
+    /// it did not come in pieces, or was begun for one ring of the log and belongs into the other by
+    /// the time it is complete.
+    fn finds_no_room(&mut self, at: At, publish: &Publish) -> bool {
+        let next = self.connection(at.conn).received.front();
+        let is_refused = next.is_some_and(|next| match next.method() {
+            Method::ChannelClose(close) => close.reply_code == 506,
+            _ => false,
+        });
+        if !is_refused || publish.body.len() < LARGE_BYTES_MIN {
+            return false;
+        }
+        self.count("no room to copy a body");
+        self.channel_error(at, &[506], 60, 40);
+        true
     }
 
     /// The message comes back because no queue gets it.

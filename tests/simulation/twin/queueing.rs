@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::rc::Rc;
 
+use super::deduplication::name_in;
 use super::routing::keys_of;
 use super::{Copied, Message, Place, Queue, QueueId, Twin};
 use crate::ops::{Overflow, Publish};
@@ -89,7 +90,7 @@ impl Twin {
             queues.iter().copied().partition(|queue| is_refused(self, queue));
         let taking = self.without_repeated(&accepting, &publish.props);
         for &queue in &refusing {
-            self.dead_letter_refused(queue, publish);
+            self.dead_letter_refused(queue, publish, &taking);
         }
         let message = self.message_of(publish);
         let persistent = publish.props.delivery_mode == Some(2);
@@ -398,6 +399,16 @@ impl Twin {
         self.add(&Rc::new(message), &queues, place, persistent, Some(serial));
     }
 
+    /// Whether a queue that takes this message takes a copy of it, too.
+    fn takes_both(&self, queue: QueueId, publish: &Publish) -> bool {
+        let (found, bytes) = (&self.queues[&queue], publish.body.len() as u64);
+        let is_repeated = found.spec.deduplicates && name_in(&publish.props).is_some();
+        let is_full = found.spec.overflow != Overflow::DropHead
+            && found.too_long(2, 2 * bytes)
+            && !self.consumers_take_all(queue, 2);
+        !is_repeated && !is_full
+    }
+
     fn dead_letter_targets(
         &mut self,
         message: &Message,
@@ -413,8 +424,9 @@ impl Twin {
         self.without_repeated(&queues, &message.props)
     }
 
-    /// reject-publish-dlx: the refused message is dead-lettered.
-    pub fn dead_letter_refused(&mut self, queue: QueueId, publish: &Publish) {
+    /// reject-publish-dlx: the refused message is dead-lettered, to queues that have room and use
+    /// for it beside the message itself, which `taking` take.
+    pub fn dead_letter_refused(&mut self, queue: QueueId, publish: &Publish, taking: &[QueueId]) {
         let found = &self.queues[&queue];
         if found.spec.overflow != Overflow::RejectDlx {
             return;
@@ -452,7 +464,8 @@ impl Twin {
             own_deadline: None,
             ..(*message).clone()
         };
-        let queues = self.dead_letter_targets(&moved, &keys, "maxlen");
+        let mut queues = self.dead_letter_targets(&moved, &keys, "maxlen");
+        queues.retain(|queue| !taking.contains(queue) || self.takes_both(*queue, publish));
         let persistent = moved.props.delivery_mode == Some(2);
         self.group = self.fresh();
         self.add(&Rc::new(moved), &queues, place, persistent, None);

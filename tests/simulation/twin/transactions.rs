@@ -3,7 +3,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::tx;
 
-use super::deduplication::name_in;
+use super::deduplication::{NewName, name_in};
 use super::delayed::Delay;
 use super::{At, Held, Mode, QueueId, Settlement, Twin};
 use crate::ops::{Overflow, Publish};
@@ -15,6 +15,8 @@ pub struct Pending {
     pub queues: Vec<QueueId>,
     /// Its exchange holds it back for so long from the commit on.
     pub delay: Option<Delay>,
+    /// Its exchange remembers this name from the commit on.
+    pub name: Option<NewName>,
 }
 
 impl Twin {
@@ -32,7 +34,7 @@ impl Twin {
         let Some((publishes, settled)) = self.take_transaction(at, 20) else {
             return;
         };
-        for Pending { publish, queues, delay } in &publishes {
+        for Pending { publish, queues, delay, .. } in &publishes {
             if publish.mandatory && self.is_unroutable(queues) && delay.is_none() {
                 self.expect_return(at, publish);
             }
@@ -45,6 +47,7 @@ impl Twin {
             *how == Settlement::Ack && held.copied.durable && settles(&held.queue)
         };
         let acks_last = settled.iter().any(acked);
+        let publishes = self.without_known(publishes);
         let (refused, needs_disk) = self.enqueue_all(publishes);
         let needs = (needs_disk || acks_last).then_some(self.stamp);
         let (acks, others): (Vec<_>, Vec<_>) =
@@ -60,19 +63,38 @@ impl Twin {
         self.reply(at, &Method::TxCommitOk(tx::CommitOk {}), needs);
     }
 
+    /// Those whose names nobody brought since they were published, nor one before them.
+    fn without_known(&mut self, publishes: Vec<Pending>) -> Vec<Pending> {
+        let mut names: Vec<NewName> = Vec::new();
+        let mut new = Vec::new();
+        for pending in publishes {
+            if let Some(name) = &pending.name {
+                if self.is_known(name) || names.iter().any(|other| other.is_same(name)) {
+                    self.count("repeated in a transaction");
+                    continue;
+                }
+                names.push(name.clone());
+            }
+            new.push(pending);
+        }
+        new
+    }
+
     /// Which are refused is settled before any of them is enqueued. Whether one was, and whether
     /// one of the others has to be on disk: then all go there.
     fn enqueue_all(&mut self, publishes: Vec<Pending>) -> (bool, bool) {
         let mut refused = false;
         self.logging = true;
         let mut accepted = Vec::new();
-        for Pending { publish, queues, delay } in publishes {
+        let mut names = Vec::new();
+        for Pending { publish, queues, delay, name } in publishes {
             let bytes = publish.body.len() as u64;
             let full = |queue: &QueueId| {
                 self.refuses(*queue, bytes) || self.is_filled(*queue, bytes, &accepted)
             };
             let (full, rest): (Vec<_>, Vec<_>) = queues.iter().copied().partition(full);
             refused |= !full.is_empty();
+            names.extend(name.filter(|_| full.is_empty()));
             let named = |(earlier, queues, _): &Accepted, queue: &QueueId| {
                 let names = (name_in(&earlier.props), name_in(&publish.props));
                 names.0 == names.1 && queues.contains(queue)
@@ -85,7 +107,7 @@ impl Twin {
             let rest: Vec<_> = rest.into_iter().filter(|queue| !repeats(queue)).collect();
             let rest = self.without_repeated(&rest, &publish.props);
             for queue in full {
-                self.dead_letter_refused(queue, &publish);
+                self.dead_letter_refused(queue, &publish, &rest);
             }
             accepted.push((publish, rest, delay));
         }
@@ -108,6 +130,7 @@ impl Twin {
             self.add(&message, &queues, place, persistent, None);
         }
         self.logging = false;
+        names.into_iter().for_each(|name| self.remember(name));
         (refused, needs_disk)
     }
 
