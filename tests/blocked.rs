@@ -17,6 +17,7 @@ const BODY: [u8; 10_000] = [7; 10_000];
 fn server() -> Option<(Server, Gate)> {
     let server = Server::start_with(Config { segment_bytes: 64 << 10, ..Config::default() });
     let gate = server.gate()?.clone();
+    server.wait_for_spare();
     Some((server, gate))
 }
 

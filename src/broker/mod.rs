@@ -195,7 +195,7 @@ impl Broker {
     pub fn has_room_for(&mut self, bytes: u64) -> bool {
         let has_room = bytes <= self.store.room_bytes(true) / 2;
         if !has_room {
-            self.store.want_room(2 * bytes);
+            self.store.want_room(true, 2 * bytes);
         }
         has_room
     }

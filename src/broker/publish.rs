@@ -84,22 +84,37 @@ impl Broker {
         }
         let mut together = Together::default();
         let admitted = self.admit(queues, message.properties, body_bytes, &mut together);
-        for letter in self.letters_of_refused(&admitted, message, body_bytes, &mut together) {
-            let copy = letter.message(message);
-            match copy.delay {
-                Some(delay) => self.hold_message(&copy, delay)?,
-                None => self.store_message(&letter.queues, &copy, body_bytes)?,
-            };
-        }
         if !admitted.refusing.is_empty() {
-            // It may be sent again.
-            let nameless = Message { name: None, ..*message };
-            self.store_message(&admitted.taking, &nameless, body_bytes)?;
-            return Ok(Published::Refused);
+            return self.enqueue_refused(&admitted, message, body_bytes, &mut together);
         }
         let published = self.store_message(&admitted.taking, message, body_bytes)?;
         let is_repeated = message.persistent && admitted.taking.len() < queues.len();
         Ok(if is_repeated && published == Published::Done { self.repeated() } else { published })
+    }
+
+    /// Stores what a message leaves behind that a queue refuses: letters to dead-letter exchanges,
+    /// and the message itself where others take it. It may be sent again.
+    fn enqueue_refused(
+        &mut self,
+        admitted: &Admitted,
+        message: &Message<'_>,
+        body_bytes: u64,
+        together: &mut Together,
+    ) -> Result<Published, AppendError> {
+        let letters = self.letters_of_refused(admitted, message, body_bytes, together);
+        let nameless = Message { name: None, ..*message };
+        let copies = letters.iter().map(|letter| (letter.message(message), &letter.queues));
+        for (n, (copy, queues)) in copies.chain([(nameless, &admitted.taking)]).enumerate() {
+            let stored = match copy.delay {
+                Some(delay) => self.hold_message(&copy, delay),
+                None => self.store_message(queues, &copy, body_bytes),
+            };
+            // What was begun is not begun again: it is refused anyway.
+            if n == 0 {
+                stored?;
+            }
+        }
+        Ok(Published::Refused)
     }
 
     /// What became of a persistent message that is there already: it survives when the one that it

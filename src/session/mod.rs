@@ -199,7 +199,11 @@ impl Session {
                 }
                 let number = frame.channel;
                 match self.channel_frame(broker, &frame, rest, handed) {
-                    Ok(more) => Ok(Step::Took(bytes + more)),
+                    Ok(Some(more)) => Ok(Step::Took(bytes + more)),
+                    Ok(None) => {
+                        self.awaits_room = true;
+                        Ok(Step::HeldBack)
+                    }
                     Err(error) if error.level == Level::Channel => {
                         self.close_channel_with(broker, number, &error);
                         Ok(Step::Took(bytes))
@@ -272,19 +276,23 @@ impl Session {
     }
 
     /// A frame on a channel's number; how many bytes of the input behind it it took as well.
+    /// `None`: it completes a message that the log has no room for, and has to come again.
     fn channel_frame<'a>(
         &mut self,
         broker: &mut Broker,
         frame: &Frame<'a>,
         rest: &'a [u8],
         handed: &mut Vec<Handed<'a>>,
-    ) -> Result<usize, AmqpError> {
+    ) -> Result<Option<usize>, AmqpError> {
         let number = usize::from(frame.channel);
         match self.channels.get_mut(number) {
             Some(Some(ChannelState::Open(_))) => {}
-            Some(Some(ChannelState::Closing)) => return self.closing_channel_frame(frame),
-            Some(None) | None => return self.open_channel(broker, frame),
+            Some(Some(ChannelState::Closing)) => {
+                return self.closing_channel_frame(frame).map(Some);
+            }
+            Some(None) | None => return self.open_channel(broker, frame).map(Some),
         }
+        let taken = |is_taken: bool| is_taken.then_some(0);
         match frame.kind {
             FrameKind::Method => {
                 match &self.channel_at(frame.channel).content {
@@ -299,10 +307,10 @@ impl Session {
                 let (class, id) = method.id();
                 self.channel_method(broker, frame.channel, method)
                     .map_err(|error| if error.class_id == 0 { error.at(class, id) } else { error })
-                    .map(|()| 0)
+                    .map(|()| Some(0))
             }
-            FrameKind::Header => self.content_header(broker, frame).map(|()| 0),
-            FrameKind::Body => self.content_body(broker, frame).map(|()| 0),
+            FrameKind::Header => self.content_header(broker, frame).map(taken),
+            FrameKind::Body => self.content_body(broker, frame).map(taken),
             FrameKind::Heartbeat => Err(AmqpError::connection(
                 ReplyCode::UnexpectedFrame,
                 format!("heartbeat frame on channel {}", frame.channel),

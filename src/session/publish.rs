@@ -53,7 +53,8 @@ const COMMIT_IDS: [u8; 4] = [0, 90, 0, 20];
 const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 
 impl Session {
-    /// `basic.publish`; how many bytes of `rest` its content took, when all of it is there.
+    /// `basic.publish`; how many bytes of `rest` its content took, when all of it is there. `None`:
+    /// the log has no room for it.
     pub(super) fn begin_publish<'a>(
         &mut self,
         broker: &mut Broker,
@@ -61,7 +62,7 @@ impl Session {
         publish: &basic::Publish<'a>,
         rest: &'a [u8],
         handed: &mut Vec<Handed<'a>>,
-    ) -> Result<usize, AmqpError> {
+    ) -> Result<Option<usize>, AmqpError> {
         if publish.immediate {
             let text = "immediate=true";
             return Err(at_publish(AmqpError::connection(ReplyCode::NotImplemented, text)));
@@ -70,15 +71,15 @@ impl Session {
         else {
             let started = Box::new(Started::new(publish));
             self.channel_at(number).content = Content::Header(started);
-            return Ok(0);
+            return Ok(Some(0));
         };
         let arrived = Arrived {
             publish: *publish,
             properties: whole.header.properties.as_bytes(),
             body: Body::Inline(whole.body),
         };
-        self.publish(broker, number, arrived, Some(handed))?;
-        Ok(whole.consumed)
+        let is_taken = self.publish(broker, number, arrived, Some(handed))?;
+        Ok(is_taken.then_some(whole.consumed))
     }
 
     /// What needs room in the log is not taken while there is none, and from then on the
@@ -107,11 +108,12 @@ impl Session {
         self.awaits_room
     }
 
+    /// A content's header; `false`: it completes a message that the log has no room for.
     pub(super) fn content_header(
         &mut self,
         broker: &mut Broker,
         frame: &Frame<'_>,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<bool, AmqpError> {
         let channel = self.channel_at(frame.channel);
         let started = match std::mem::take(&mut channel.content) {
             Content::Header(started) => started,
@@ -129,7 +131,11 @@ impl Session {
             let body = Body::Inline(&[]);
             let publish = started.publish();
             let arrived = Arrived { publish, properties, body };
-            return self.publish(broker, frame.channel, arrived, None);
+            let is_taken = self.publish(broker, frame.channel, arrived, None)?;
+            if !is_taken {
+                self.channel_at(frame.channel).content = Content::Header(started);
+            }
+            return Ok(is_taken);
         }
         self.check_size(header.body_bytes)?;
         let body = if header.body_bytes < LARGE_BYTES_MIN {
@@ -145,14 +151,16 @@ impl Session {
             body_bytes: header.body_bytes,
             body,
         }));
-        Ok(())
+        Ok(true)
     }
 
+    /// A part of a content's body; `false`: it completes a message that the log has no room for.
+    /// The last part then comes again, and is known already.
     pub(super) fn content_body(
         &mut self,
         broker: &mut Broker,
         frame: &Frame<'_>,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<bool, AmqpError> {
         let channel = self.channel_at(frame.channel);
         let mut growing = match std::mem::take(&mut channel.content) {
             Content::Body(growing) => growing,
@@ -163,32 +171,43 @@ impl Session {
                 return Err(content::expected_method());
             }
         };
-        let bytes = frame.payload.len() as u64;
-        if growing.body.len() + bytes > growing.body_bytes {
+        let is_known = growing.body.len() == growing.body_bytes;
+        let part = if is_known { &[] } else { frame.payload };
+        if growing.body.len() + part.len() as u64 > growing.body_bytes {
             drop_body(broker, growing.body);
             return Err(content::body_too_long());
         }
         match &mut growing.body {
-            GrowingBody::Inline(body) => body.extend_from_slice(frame.payload),
-            GrowingBody::Large(body) => broker.store.add_to_body(body, frame.payload),
+            GrowingBody::Inline(body) => body.extend_from_slice(part),
+            GrowingBody::Large(body) => broker.store.add_to_body(body, part),
         }
         if growing.body.len() < growing.body_bytes {
             self.channel_at(frame.channel).content = Content::Body(growing);
-            return Ok(());
+            return Ok(true);
         }
-        let Growing { started, properties, body, .. } = *growing;
-        let arrived = |body| Arrived { publish: started.publish(), properties: &properties, body };
-        match body {
-            GrowingBody::Inline(bytes) => {
-                self.publish(broker, frame.channel, arrived(Body::Inline(&bytes)), None)
-            }
-            GrowingBody::Large(large) => {
-                let arrived = arrived(Body::Large(&large));
-                let outcome = self.publish(broker, frame.channel, arrived, None);
-                self.give_up_large(broker, frame.channel, large);
-                outcome
-            }
+        self.finish_content(broker, frame.channel, growing)
+    }
+
+    /// Publishes what is complete; keeps it where the log has no room.
+    fn finish_content(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+        growing: Box<Growing>,
+    ) -> Result<bool, AmqpError> {
+        let body = match &growing.body {
+            GrowingBody::Inline(bytes) => Body::Inline(bytes),
+            GrowingBody::Large(large) => Body::Large(large),
+        };
+        let publish = growing.started.publish();
+        let arrived = Arrived { publish, properties: &growing.properties, body };
+        let outcome = self.publish(broker, number, arrived, None);
+        if matches!(outcome, Ok(false)) {
+            self.channel_at(number).content = Content::Body(growing);
+        } else if let GrowingBody::Large(large) = growing.body {
+            self.give_up_large(broker, number, large);
         }
+        outcome
     }
 
     /// Where a large body belongs: in the durable log or in the transient ring.
@@ -209,13 +228,14 @@ impl Session {
     }
 
     /// Checks, routes and stores a complete message, or leaves it in `handed` where that is lent.
+    /// `false`: the log has no room for it, and nothing was done.
     fn publish<'a>(
         &mut self,
         broker: &mut Broker,
         number: u16,
         arrived: Arrived<'a>,
         handed: Option<&mut Vec<Handed<'a>>>,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<bool, AmqpError> {
         let outcome = self.publish_checked(broker, number, arrived, handed);
         outcome.map_err(at_publish)
     }
@@ -226,7 +246,7 @@ impl Session {
         number: u16,
         arrived: Arrived<'a>,
         handed: Option<&mut Vec<Handed<'a>>>,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<bool, AmqpError> {
         let Arrived { publish, properties, body } = arrived;
         if let Body::Inline(body) = body {
             self.check_size(body.len() as u64)?;
@@ -259,7 +279,7 @@ impl Session {
         };
         if let Mode::Transaction(transaction) = &mut channel.mode {
             let queues = channel.route.queues();
-            return transaction.note(&message, queues, publish.mandatory);
+            return transaction.note(&message, queues, publish.mandatory).map(|()| true);
         }
         let unroutable = resolved.delay.is_none() && broker.is_unroutable(channel.route.queues());
         if publish.mandatory && unroutable {
@@ -281,7 +301,11 @@ impl Session {
         } else if is_handed {
             Published::Done
         } else {
-            broker.enqueue(queues, &message).map_err(no_room)?
+            match broker.enqueue(queues, &message) {
+                Ok(published) => published,
+                Err(AppendError::Full) => return Ok(false),
+                Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
+            }
         };
         if let Mode::Confirm(confirms) = &mut channel.mode {
             match confirms.note(published) {
@@ -292,7 +316,7 @@ impl Session {
                 None => self.confirming = true,
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A large body was published: a transaction keeps it until it ends, else the record

@@ -12,15 +12,15 @@ use super::log::view::{Record, SharedBody};
 use super::record::{CLEAN_BYTES, Kind, MARK_BYTES, padded};
 use super::recovery::{self, Definitions, Replay};
 use super::types::{
-    Answers, AppendError, Appended, LargeBody, LogPos, Publication, QueueId, RecordRef, Recovered,
-    RecoveryReport, SlotRef, StorageError, StoreCounters, StoreOptions,
+    Answers, AppendError, Appended, Body, LargeBody, LogPos, Publication, QueueId, RecordRef,
+    Recovered, RecoveryReport, SlotRef, StorageError, StoreCounters, StoreOptions,
 };
 
 /// How often the store looks at what it could give back, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;
 
-/// So much room there is for publishers also where segments are small.
-const FRAMES_BYTES: u64 = 256 * 1024;
+/// What a message takes in the log beside its body, at the most but for odd ones.
+const MESSAGE_BYTES: u64 = 64 * 1024;
 
 /// What the clean-stop record takes, and the mark before it.
 const CLEAN_NEED: usize = padded(MARK_BYTES) + padded(CLEAN_BYTES);
@@ -125,7 +125,16 @@ impl Store {
         if publication.durable && self.has_deferred() {
             self.append_deferred()?;
         }
-        self.append_message(publication)
+        let result = self.append_message(publication);
+        if result == Err(AppendError::Full) {
+            let body = match publication.body {
+                Body::Inline(body) => body.len() as u64,
+                Body::Large(body) => body.waiting.len() as u64,
+                Body::Of(at) => self.record(at).body_bytes(),
+            };
+            self.want_room(publication.durable, body + MESSAGE_BYTES);
+        }
+        result
     }
 
     /// Appends durable messages and settles slots, all or nothing also after a crash. Slots of
@@ -144,14 +153,15 @@ impl Store {
         }
         let result = self.append_all(publications, settles);
         if let Err(AppendError::Full) = result {
-            self.want_room(Store::transaction_bytes(publications, settles.len()));
+            self.want_room(true, Store::transaction_bytes(publications, settles.len()));
         }
         result
     }
 
-    /// Somebody waits for room for so many bytes in the durable ring.
-    pub fn want_room(&mut self, bytes: u64) {
-        self.durable.wanted_bytes = self.durable.wanted_bytes.max(bytes);
+    /// Somebody waits for room for so many bytes in one of the rings.
+    pub fn want_room(&mut self, durable: bool, bytes: u64) {
+        let ring = self.ring_mut(durable);
+        ring.wanted_bytes = ring.wanted_bytes.max(bytes);
     }
 
     /// Begins a large body, which is given back with [`Store::abandon`] in the end, also after it
@@ -255,11 +265,7 @@ impl Store {
             }
             Answer::Made { durable, segment } => {
                 answers.space_changed = true;
-                let ring = self.ring_mut(durable);
-                ring.made(segment);
-                if ring.room_bytes() >= ring.wanted_bytes {
-                    ring.wanted_bytes = 0;
-                }
+                self.ring_mut(durable).made(segment);
             }
             Answer::NoSpace { durable, free, error } => {
                 answers.space_changed = true;
@@ -380,19 +386,16 @@ impl Store {
     }
 
     /// Whether one of the rings has room for less than `bytes_min`, or for less than half a segment
-    /// or a few frames where segments are so small that there may never be that much; or for less
-    /// than somebody waits for.
+    /// where segments are so small that there may never be that much; or for less than somebody
+    /// waits for.
     #[inline]
     pub fn is_short_of_room(&self, bytes_min: u64) -> bool {
         let is_short = |ring: &Ring| {
-            let segment = u64::from(ring.segment_bytes);
-            let all = segment * ring.segment_count() as u64;
-            let reachable = (segment / 2).max(FRAMES_BYTES.min(all / 2));
-            ring.room_bytes() < bytes_min.min(reachable)
+            let reachable = u64::from(ring.segment_bytes) / 2;
+            ring.room_bytes() < bytes_min.min(reachable) || ring.wanted_bytes > 0
         };
         is_short(&self.durable)
             || is_short(&self.transient)
-            || self.durable.wanted_bytes > 0
             || self.has_deferred()
             || self.durable.no_space && !self.durable.is_written()
     }
@@ -403,10 +406,13 @@ impl Store {
         self.durable.no_space || self.transient.no_space
     }
 
-    /// Lets [`Store::maintain`] try again to get space: from a timer while the disk is full.
+    /// Lets [`Store::maintain`] try again to get space: from a timer while the disk is full. Who
+    /// still waits for room asks again.
     pub fn retry_space(&mut self) {
-        self.durable.no_space = false;
-        self.transient.no_space = false;
+        for ring in [&mut self.durable, &mut self.transient] {
+            ring.no_space = false;
+            ring.wanted_bytes = 0;
+        }
     }
 
     /// Once a turn, before its records are written: appends what has to be in the log before dead

@@ -19,7 +19,7 @@ pub struct Server {
 /// The fields end in this order: the broker before its directory.
 struct Own {
     broker: daemon::Server,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
@@ -66,12 +66,27 @@ impl Server {
             ..settings
         };
         let broker = daemon::Server::start(config).expect("the broker starts");
-        Server { address: broker.address(), own: Some(Own { broker, _directory: directory }) }
+        Server { address: broker.address(), own: Some(Own { broker, directory }) }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until the log has a segment in reserve.
+    pub fn wait_for_spare(&self) {
+        let Some(own) = &self.own else { return };
+        let deadline = super::deadline();
+        let is_segment = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".segment");
+        loop {
+            let entries = std::fs::read_dir(own.directory.path()).expect("it is there");
+            let names = entries.map(|entry| entry.expect("it can be listed").file_name());
+            if names.filter(|name| is_segment(name.clone())).count() >= 2 {
+                return;
+            }
+            assert!(super::now() < deadline, "no segment in reserve");
+        }
     }
 
     /// Holds the storage helper back, so that nothing becomes durable; `None` for another broker.

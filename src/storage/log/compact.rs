@@ -30,6 +30,9 @@ const NEARLY_EMPTY: u64 = 16;
 /// sync of his own waits for no more than that.
 const UNSYNCED_BYTES_MAX: u32 = 4 << 20;
 
+/// What copies take beside what is copied.
+const HEADS_BYTES: usize = 4096;
+
 /// So many records are looked at in one step, most of which may be dead.
 const WALKED_MAX: usize = 4096;
 
@@ -115,8 +118,10 @@ impl Store {
     ) -> Compaction {
         self.compacting.cursor = Some(cursor);
         let bytes_max = bytes_max.min(self.durable.segment_bytes as usize / 4);
-        // A transaction's head, and the record that goes beyond the limit.
-        if !self.may_copy() || !self.durable.has_room_for(2 * bytes_max) {
+        // With a transaction's head, and the record that goes beyond the limit.
+        let live = self.durable.segment(cursor.segment).live_bytes();
+        let need = usize::try_from(2 * live).unwrap_or(usize::MAX).saturating_add(HEADS_BYTES);
+        if !self.may_copy() || !self.durable.has_room_for(need.min(2 * bytes_max)) {
             return Compaction::Waiting;
         }
         let next = match cursor.stage {
@@ -518,6 +523,11 @@ impl Segment {
             && !self.compacted
             && self.written == self.end
             && (self.live_bytes() * 2 <= u64::from(self.end - HEADER_BYTES) || self.is_sparse())
+    }
+
+    /// Whether most of what was appended to it is not alive any more.
+    pub(in crate::storage) fn is_mostly_dead(&self) -> bool {
+        self.live_bytes() * 4 <= u64::from(self.end - HEADER_BYTES)
     }
 
     fn is_sparse(&self) -> bool {

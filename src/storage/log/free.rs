@@ -29,8 +29,6 @@ const SPARES_FRESH: usize = 1;
 const SPARES: usize = 2;
 /// One that goes through its segments quickly has so many.
 const SPARES_BUSY: usize = 3;
-/// Where segments are small, there are so many more that publishers find this much room.
-const SPARE_BYTES_MIN: u32 = 512 * 1024;
 /// So many free files are kept for reuse while segments are used up.
 const FREE_KEPT: usize = 8;
 
@@ -65,14 +63,14 @@ impl Ring {
     }
 
     /// On a full disk the active segment may be the only one that was used: what was settled in it
-    /// is room again only when another one takes its place.
+    /// is room again only when another one takes its place, and what is alive in it moved there.
     fn leave_dead_active(&mut self, ids: Ids) {
         let Some(active) = self.active.filter(|_| self.no_space) else {
             return;
         };
         let segment = self.segment(active);
         let is_room = segment.room() >= self.segment_bytes as usize / 2;
-        if segment.live == 0
+        if segment.is_mostly_dead()
             && !is_room
             && let Some(spare) = self.spares.pop_front()
         {
@@ -198,6 +196,9 @@ impl Ring {
         } else {
             self.collect_dead(helper)?;
         }
+        if self.room_bytes() >= self.wanted_bytes {
+            self.wanted_bytes = 0;
+        }
         let wanted = self.spares_wanted();
         while self.spares.len() + self.in_flight < wanted {
             let stage = match self.free.pop() {
@@ -239,7 +240,6 @@ impl Ring {
             false if self.durable_ring => SPARES_FRESH,
             false => 0,
         };
-        let usual = usual + (SPARE_BYTES_MIN / self.segment_bytes) as usize;
         let segments = self.wanted_bytes.div_ceil(capacity(self.segment_bytes) as u64);
         let asked = usize::try_from(segments).unwrap_or(usize::MAX).saturating_add(1);
         usual.max(if segments > 0 { asked } else { 0 })

@@ -599,12 +599,6 @@ impl Ring {
         (active + spares * capacity(self.segment_bytes)) as u64
     }
 
-    /// How many segments there are, spares and free ones included.
-    #[inline]
-    pub(in crate::storage) fn segment_count(&self) -> usize {
-        self.by_sequence.len() + self.spares.len() + self.free.len()
-    }
-
     /// Whether everything that was appended is in the files.
     pub(in crate::storage) fn is_written(&self) -> bool {
         self.buffer.is_empty()

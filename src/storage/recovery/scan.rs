@@ -213,6 +213,9 @@ impl<'a, 'p> Scan<'a, 'p> {
             if !was_durable {
                 // Torn, if it should have gone on here.
                 self.has_ended = true;
+                if at == HEADER_BYTES {
+                    self.drop_segment(n);
+                }
                 return Ok(());
             }
             let next = next_record(readable, salt, at);
@@ -490,17 +493,24 @@ impl<'a, 'p> Scan<'a, 'p> {
 
     fn accept_inventory(&mut self, n: usize, inventory: Option<Inventory>) {
         let inventory = inventory.expect("it was checked");
-        for loaded in &mut self.loaded {
+        for other in 0..self.loaded.len() {
+            let loaded = &self.loaded[other];
             if loaded.counts && !inventory.names(loaded.chain.sequence) {
-                loaded.counts = false;
-                loaded.slots = Vec::new();
-                loaded.large = Vec::new();
-                self.by_sequence.remove(&loaded.chain.sequence);
-                self.dropped.push(loaded.number);
+                self.drop_segment(other);
             }
         }
         let sequence = self.loaded[n].chain.sequence;
         self.inventory = Some((sequence, inventory));
+    }
+
+    /// A segment does not count.
+    fn drop_segment(&mut self, n: usize) {
+        let loaded = &mut self.loaded[n];
+        loaded.counts = false;
+        loaded.slots = Vec::new();
+        loaded.large = Vec::new();
+        self.by_sequence.remove(&loaded.chain.sequence);
+        self.dropped.push(loaded.number);
     }
 
     /// Segments that should be there and are not.
@@ -512,11 +522,10 @@ impl<'a, 'p> Scan<'a, 'p> {
             found.is_ok()
         };
         let listed = inventory.in_use.iter().flat_map(|(first, count)| *first..first + count);
-        let later = self.loaded.iter().filter(|l| l.chain.sequence > *said_in);
+        let later = self.loaded.iter().filter(|l| l.counts && l.chain.sequence > *said_in);
         let named: BTreeSet<u64> = listed.chain(later.map(|l| l.chain.before)).collect();
         for sequence in named {
             if !is_there(sequence) {
-                eprintln!("DBG said_in {said_in} inv {inventory:?} cands {:?} loaded {:?}", self.files.candidates.iter().map(|c| (c.number, c.chain, c.is_void)).collect::<Vec<_>>(), self.loaded.iter().map(|l| (l.number, l.chain.sequence, l.counts, l.end)).collect::<Vec<_>>());
                 self.damaged.push(Damage {
                     path: self.files.directory.path.join(format!("segment {sequence} of the log")),
                     offset: 0,

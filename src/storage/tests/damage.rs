@@ -127,7 +127,7 @@ fn what_stands_behind_a_torn_place_never_counts() {
     let mut random = Random(5);
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());
-    store.want_room(200_000);
+    store.want_room(true, 200_000);
     for _ in 0..10 {
         turn(&mut store);
     }

@@ -95,7 +95,7 @@ fn the_size_of_segments_may_change_at_every_start() {
         let found = replay(&mut store);
         assert_eq!(found.len(), expected.len(), "at start {start}");
         assert!(found.iter().zip(&expected).all(|(found, body)| found.body == *body));
-        store.want_room(400_000);
+        store.want_room(true, 400_000);
         for _ in 0..20 {
             turn(&mut store);
         }

@@ -42,7 +42,7 @@ fn what_a_freed_segment_said_of_others_is_restated() {
 fn a_transaction_of_several_records_outlives_its_last_one() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());
-    store.want_room(400_000);
+    store.want_room(true, 400_000);
     (0..10).for_each(|_| turn(&mut store));
     let bodies: Vec<Vec<u8>> = (0..40).map(|n| vec![n; 5000]).collect();
     let queues = [QueueId(1)];

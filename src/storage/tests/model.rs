@@ -159,7 +159,7 @@ impl World {
         while store.room_bytes(true) < bytes / 2 || store.room_bytes(false) < bytes / 2 {
             store.maintain().unwrap();
             if store.run_helper(1) == 0 {
-                store.want_room(bytes);
+                store.want_room(true, bytes);
             }
             store.take_answers().unwrap();
         }
