@@ -180,7 +180,7 @@ fn settle_down(world: &mut World) -> Result<(), Stop> {
         if world.is_quiet() {
             break;
         }
-        assert!(turn < 500, "somebody waits for ever");
+        assert!(turn < 500, "somebody waits for ever: {}", world.who_waits());
     }
     world.orderly = false;
     Ok(())

@@ -43,7 +43,6 @@ struct State {
     /// So many calls more until the power goes; `None`: it stays.
     calls_left: Option<u64>,
     is_dead: bool,
-    is_full: bool,
 }
 
 #[derive(Default)]
@@ -92,11 +91,6 @@ impl Disk {
     /// Whether the power is gone.
     pub fn is_dead(&self) -> bool {
         self.state().is_dead
-    }
-
-    /// From now on no file gets blocks, or files do again.
-    pub fn fill(&self, is_full: bool) {
-        self.state().is_full = is_full;
     }
 
     /// A directory as a power cut at this instant may leave it.
@@ -268,9 +262,6 @@ impl Witness for Disk {
 
     fn allocates(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let mut state = self.state();
-        if state.is_full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
         let name = name_of(path);
         // Files of the transient ring lose their name at once.
         if name.contains("transient") {

@@ -730,6 +730,27 @@ impl World {
         }
     }
 
+    /// What keeps the world from being quiet.
+    pub fn who_waits(&self) -> String {
+        let mut all = Vec::new();
+        for (conn, client) in &self.clients {
+            let (session, ops) = (&client.session, client.ops.len());
+            let (waits, room) = (session.waits_for(), session.awaits_room());
+            let is_confirming = session.is_confirming();
+            if waits.is_some() || is_confirming || ops > 0 {
+                all.push(format!("{conn}: {ops} ops, {waits:?}, {is_confirming}, room {room}"));
+            }
+        }
+        let broker = self.broker.as_ref().unwrap();
+        let store = &broker.store;
+        let rooms = (store.room_bytes(true), store.room_bytes(false));
+        all.push(format!("work {}, rooms {rooms:?}", broker.has_work()));
+        all.push(format!("short {}, full {}", store.is_short_of_room(1), store.is_disk_full()));
+        all.push(format!("deferred {}, {:?}", store.has_deferred(), store.counters()));
+        all.push(format!("segments of {}, dead {}", self.segment_bytes, self.twin.limbo.len()));
+        all.join("; ")
+    }
+
     /// Nobody waits for anything.
     pub fn is_quiet(&self) -> bool {
         let idle = |client: &Client| {
