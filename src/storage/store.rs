@@ -154,6 +154,11 @@ impl Store {
         self.durable.wanted_bytes = self.durable.wanted_bytes.max(bytes);
     }
 
+    /// The same in the transient ring.
+    pub fn want_transient_room(&mut self, bytes: u64) {
+        self.transient.wanted_bytes = self.transient.wanted_bytes.max(bytes);
+    }
+
     /// Begins a large body, which is given back with [`Store::abandon`] in the end, also after it
     /// was appended.
     pub fn begin_body(&mut self, durable: bool, bytes: u64) -> LargeBody {
@@ -257,9 +262,7 @@ impl Store {
                 answers.space_changed = true;
                 let ring = self.ring_mut(durable);
                 ring.made(segment);
-                if ring.room_bytes() >= ring.wanted_bytes {
-                    ring.wanted_bytes = 0;
-                }
+                ring.note_room();
             }
             Answer::NoSpace { durable, free, error } => {
                 answers.space_changed = true;
@@ -393,6 +396,7 @@ impl Store {
         is_short(&self.durable)
             || is_short(&self.transient)
             || self.durable.wanted_bytes > 0
+            || self.transient.wanted_bytes > 0
             || self.has_deferred()
             || self.durable.no_space && !self.durable.is_written()
     }
@@ -424,7 +428,10 @@ impl Store {
     /// The helper is gone.
     pub fn maintain(&mut self) -> Result<(), StorageError> {
         self.durable.maintain(&mut self.helper)?;
-        self.transient.maintain(&mut self.helper)
+        self.transient.maintain(&mut self.helper)?;
+        // Its dead segments are spares without the helper's word.
+        self.transient.note_room();
+        Ok(())
     }
 
     /// Looks now and then whether files and memory can be given back.

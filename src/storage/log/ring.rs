@@ -605,6 +605,13 @@ impl Ring {
         self.by_sequence.len() + self.spares.len() + self.free.len()
     }
 
+    /// There may be as much room as somebody waits for.
+    pub(in crate::storage) fn note_room(&mut self) {
+        if self.room_bytes() >= self.wanted_bytes {
+            self.wanted_bytes = 0;
+        }
+    }
+
     /// Whether everything that was appended is in the files.
     pub(in crate::storage) fn is_written(&self) -> bool {
         self.buffer.is_empty()

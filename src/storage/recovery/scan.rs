@@ -516,7 +516,18 @@ impl<'a, 'p> Scan<'a, 'p> {
         let named: BTreeSet<u64> = listed.chain(later.map(|l| l.chain.before)).collect();
         for sequence in named {
             if !is_there(sequence) {
-                eprintln!("DBG said_in {said_in} inv {inventory:?} cands {:?} loaded {:?}", self.files.candidates.iter().map(|c| (c.number, c.chain, c.is_void)).collect::<Vec<_>>(), self.loaded.iter().map(|l| (l.number, l.chain.sequence, l.counts, l.end)).collect::<Vec<_>>());
+                eprintln!(
+                    "DBG said_in {said_in} inv {inventory:?} cands {:?} loaded {:?}",
+                    self.files
+                        .candidates
+                        .iter()
+                        .map(|c| (c.number, c.chain, c.is_void))
+                        .collect::<Vec<_>>(),
+                    self.loaded
+                        .iter()
+                        .map(|l| (l.number, l.chain.sequence, l.counts, l.end))
+                        .collect::<Vec<_>>()
+                );
                 self.damaged.push(Damage {
                     path: self.files.directory.path.join(format!("segment {sequence} of the log")),
                     offset: 0,
