@@ -527,6 +527,9 @@ impl World {
         }
         let full = client.session.is_full();
         let connection = self.twin.connection(conn);
+        if connection.full != full {
+            self.events.note(format!("connection {conn} is full: {full}"));
+        }
         connection.full = full;
         connection.received.extend(received);
     }
