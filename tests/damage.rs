@@ -247,8 +247,8 @@ fn without_definitions_nothing_is_thrown_away() {
     assert!(refusals > 0, "there were always definitions");
 }
 
-/// A segment of which less than its first record was left was taken for a spare: nobody was told, and
-/// the file was used again.
+/// A segment of which less than its first record was left was taken for a spare: nobody was told,
+/// and the file was used again.
 #[test]
 fn a_segment_that_lost_nearly_everything_is_kept_and_told_of() {
     let used = Used::new(7, Ended::Orderly);

@@ -229,8 +229,8 @@ mod tests {
         }
     }
 
-    /// With small segments a commit of less than a megabyte did not wait for room that was not there
-    /// yet, nor did one of transient messages: the client was told that the disk was full.
+    /// With small segments a commit of less than a megabyte did not wait for room that was not
+    /// there yet, nor did one of transient messages: the client was told that the disk was full.
     #[test]
     fn there_is_room_for_a_commit_before_it_is_tried() {
         for persistent in [true, false] {

@@ -191,8 +191,8 @@ impl Broker {
         !self.publishers_wait && !self.store.is_short_of_room(ROOM_BYTES_MIN)
     }
 
-    /// Whether the message log takes so many bytes at once, in whichever ring; if not, it makes room
-    /// for them.
+    /// Whether the message log takes so many bytes at once, in whichever ring; if not, it makes
+    /// room for them.
     pub fn has_room_for(&mut self, bytes: u64) -> bool {
         let has_durable = bytes <= self.store.room_bytes(true) / 2;
         let has_transient = bytes <= self.store.room_bytes(false) / 2;
