@@ -247,6 +247,26 @@ fn without_definitions_nothing_is_thrown_away() {
     assert!(refusals > 0, "there were always definitions");
 }
 
+/// A segment of which less than its first record was left was taken for a spare: nobody was told,
+/// and the file was used again.
+#[test]
+fn a_segment_that_lost_nearly_everything_is_kept_and_told_of() {
+    let used = Used::new(7, Ended::Orderly);
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let path = used.copy(&keep);
+    let mut segments = files(&path);
+    segments.retain(|name| name.ends_with(".segment"));
+    let name = &segments[segments.len() / 2];
+    let file = fs::File::options().write(true).open(path.join(name)).expect("it is there");
+    file.set_len(3000).expect("it can be cut off");
+    let log = match Process::try_start(&path, SEGMENT_BYTES) {
+        Ok(process) => process.terminate(),
+        Err(refusal) => refusal.log,
+    };
+    assert!(log.iter().any(|line| line.contains(name)), "not a word:\n{}", log.join("\n"));
+    assert_eq!(fs::metadata(path.join(name)).expect("it is there").len(), 3000);
+}
+
 #[test]
 fn what_lies_behind_the_durable_position_does_not_matter() {
     let spoils =

@@ -1,6 +1,7 @@
 //! Does the broker do what it should, whatever comes when? Broker and sessions in memory, a
 //! virtual clock, a storage helper that is late or fails, clients whose bytes come in random
-//! pieces, crashes: and beside it a slow, obvious twin that says what is legal.
+//! pieces, crashes, power cuts: and beside it a slow, obvious twin that says what is legal. A seed
+//! takes about 0.15 s in a debug build.
 //!
 //! `LEVERET_SIMULATION_SEED` runs one seed, `LEVERET_SIMULATION_SEEDS` that many,
 //! `LEVERET_SIMULATION_STEPS` sets the turns of each; `LEVERET_SIMULATION_TRACE` shows all events.
@@ -19,6 +20,8 @@
 mod client;
 #[path = "simulation/disk.rs"]
 mod disk;
+#[path = "simulation/look.rs"]
+mod look;
 #[path = "simulation/ops.rs"]
 mod ops;
 #[path = "simulation/permissions.rs"]
@@ -44,7 +47,7 @@ use restart::Outcome;
 use twin::{At, ConnId, Tally};
 use world::{Stage, Stop, World};
 
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 50;
 const STEPS: u64 = 600;
 const CLIENTS: usize = 4;
 
@@ -106,6 +109,7 @@ const IMPORTANT: &[&str] = &[
     "not allowed",
     "key not allowed",
     "repeated",
+    "repeated in a transaction",
     "held already",
     "server-named",
     "the last declared queue",
@@ -180,7 +184,7 @@ fn settle_down(world: &mut World) -> Result<(), Stop> {
         if world.is_quiet() {
             break;
         }
-        assert!(turn < 500, "somebody waits for ever");
+        assert!(turn < 500, "somebody waits for ever: {}", world.who_waits());
     }
     world.orderly = false;
     Ok(())

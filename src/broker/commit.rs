@@ -229,15 +229,21 @@ mod tests {
         }
     }
 
-    /// With small segments a commit of less than a megabyte did not wait for room that was not there
-    /// yet: the client was told that the disk was full.
+    /// With small segments a commit of less than a megabyte did not wait for room that was not
+    /// there yet, nor did one of transient messages: the client was told that the disk was full.
     #[test]
     fn there_is_room_for_a_commit_before_it_is_tried() {
+        for persistent in [true, false] {
+            commit_much(persistent);
+        }
+    }
+
+    fn commit_much(persistent: bool) {
         let directory = tempfile::tempdir().unwrap();
         let mut broker = open(directory.path());
         let queue = declare(&mut broker, "q", TableBuf::new().table());
         let (queues, body) = ([queue], vec![b'x'; 7000]);
-        let message = Message { persistent: true, body: Body::Inline(&body), ..transient(b"x") };
+        let message = Message { persistent, body: Body::Inline(&body), ..transient(b"x") };
         let messages: Vec<_> =
             (0..30).map(|_| TransactionMessage { queues: &queues, message }).collect();
         let mut turns = 0;

@@ -1,6 +1,7 @@
 //! How are vhosts, users, exchanges, queues and bindings kept on disk, and found again?
 //!
-//! Each is a definition of the log: a key that names it and a field table with what it is. A key is a kind octet and short strings, each behind its length.
+//! Each is a definition of the log: a key that names it and a field table with what it is. A key
+//! is a kind octet and short strings, each behind its length.
 
 use log::warn;
 

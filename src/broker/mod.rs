@@ -191,13 +191,18 @@ impl Broker {
         !self.publishers_wait && !self.store.is_short_of_room(ROOM_BYTES_MIN)
     }
 
-    /// Whether the message log takes so many bytes at once; if not, it makes room for them.
+    /// Whether the message log takes so many bytes at once, in whichever ring; if not, it makes
+    /// room for them.
     pub fn has_room_for(&mut self, bytes: u64) -> bool {
-        let has_room = bytes <= self.store.room_bytes(true) / 2;
-        if !has_room {
+        let has_durable = bytes <= self.store.room_bytes(true) / 2;
+        let has_transient = bytes <= self.store.room_bytes(false) / 2;
+        if !has_durable {
             self.store.want_room(true, 2 * bytes);
         }
-        has_room
+        if !has_transient {
+            self.store.want_room(false, 2 * bytes);
+        }
+        has_durable && has_transient
     }
 
     /// Publishers have to wait for memory or disk (`true`), or not any more.

@@ -265,7 +265,9 @@ impl Store {
             }
             Answer::Made { durable, segment } => {
                 answers.space_changed = true;
-                self.ring_mut(durable).made(segment);
+                let ring = self.ring_mut(durable);
+                ring.made(segment);
+                ring.note_room();
             }
             Answer::NoSpace { durable, free, error } => {
                 answers.space_changed = true;
@@ -430,7 +432,10 @@ impl Store {
     /// The helper is gone.
     pub fn maintain(&mut self) -> Result<(), StorageError> {
         self.durable.maintain(&mut self.helper)?;
-        self.transient.maintain(&mut self.helper)
+        self.transient.maintain(&mut self.helper)?;
+        // Its dead segments are spares without the helper's word.
+        self.transient.note_room();
+        Ok(())
     }
 
     /// Looks now and then whether files and memory can be given back.

@@ -155,8 +155,8 @@ fn mixed(random: &mut Random) -> usize {
     }
 }
 
-/// Random bytes in which the id stands again and again, if it fits: a segment can be searched for it,
-/// whichever piece of the body lies there.
+/// Random bytes in which the id stands again and again, if it fits: a segment can be searched for
+/// it, whichever piece of the body lies there.
 fn named(id: Id, bytes: usize) -> Vec<u8> {
     let mut body = vec![0; bytes];
     Random::new((id.publisher as u64) << 32 | id.number as u64).fill(&mut body);

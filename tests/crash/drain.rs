@@ -350,9 +350,9 @@ fn receive(client: &mut Client, queue: &str) -> Vec<Delivery> {
     (0..ready).map(|_| client.expect_delivery(CONSUMED)).collect()
 }
 
-/// The same after a file was spoilt: what lay in that file may be lost, and what it said was settled
-/// may come again, marked. `spoilt` is what it held before. Returns how many messages were lost or
-/// came again.
+/// The same after a file was spoilt: what lay in that file may be lost, and what it said was
+/// settled may come again, marked. `spoilt` is what it held before. Returns how many messages were
+/// lost or came again.
 pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> usize {
     let spoilt = String::from_utf8_lossy(spoilt);
     let mut client = Client::connect(address);
@@ -402,8 +402,8 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
     harmed
 }
 
-/// Whether the record or a piece of the body of a message lay in this file, in this life of it or an
-/// earlier one.
+/// Whether the record or a piece of the body of a message lay in this file, in this life of it or
+/// an earlier one.
 /// The file is a string for the sake of its fast search; the marks are ASCII.
 fn lay_in(file: &str, id: Id) -> bool {
     let name = format!("{id:?}");

@@ -43,7 +43,6 @@ struct State {
     /// So many calls more until the power goes; `None`: it stays.
     calls_left: Option<u64>,
     is_dead: bool,
-    is_full: bool,
 }
 
 #[derive(Default)]
@@ -92,11 +91,6 @@ impl Disk {
     /// Whether the power is gone.
     pub fn is_dead(&self) -> bool {
         self.state().is_dead
-    }
-
-    /// From now on no file gets blocks, or files do again.
-    pub fn fill(&self, is_full: bool) {
-        self.state().is_full = is_full;
     }
 
     /// A directory as a power cut at this instant may leave it.
@@ -268,9 +262,6 @@ impl Witness for Disk {
 
     fn allocates(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let mut state = self.state();
-        if state.is_full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
         let name = name_of(path);
         // Files of the transient ring lose their name at once.
         if name.contains("transient") {
@@ -323,4 +314,73 @@ impl Witness for Disk {
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn path(name: &str) -> &Path {
+        Path::new(name)
+    }
+
+    /// What many cuts leave of a file: `None`, it is not there; else the first byte of each sector.
+    fn cuts(disk: &Disk, name: &str) -> BTreeSet<Option<Vec<u8>>> {
+        let mut random = Random::new(1);
+        let mut all = BTreeSet::new();
+        for _ in 0..400 {
+            let directory = disk.cut(&mut random);
+            let bytes = fs::read(directory.path().join(name)).ok();
+            let sectors = |bytes: Vec<u8>| bytes.chunks(SECTOR_BYTES).map(|s| s[0]).collect();
+            all.insert(bytes.map(sectors));
+        }
+        all
+    }
+
+    #[test]
+    fn a_cut_leaves_of_each_sector_any_version_since_the_last_sync() {
+        let empty = memory_directory();
+        let disk = Disk::with(empty.path());
+        disk.allocates(path("a.new"), 1024).unwrap();
+        disk.writes(path("a.new"), 0, &[1; 1024]).unwrap();
+        disk.syncs(path("a.new")).unwrap();
+        disk.renamed(path("a.new"), path("a"));
+        let whole = Some(vec![1, 1]);
+        assert_eq!(cuts(&disk, "a"), BTreeSet::from([None, whole.clone()]));
+        disk.syncs_directory(path("")).unwrap();
+        assert_eq!(cuts(&disk, "a"), BTreeSet::from([whole.clone()]));
+        disk.writes(path("a"), 0, &[2; 600]).unwrap();
+        disk.writes(path("a"), 0, &[3; 300]).unwrap();
+        let first = [1, 2, 3];
+        let second = [1, 2];
+        let any = first.iter().flat_map(|a| second.iter().map(|b| Some(vec![*a, *b])));
+        assert_eq!(cuts(&disk, "a"), any.collect());
+        disk.syncs(path("a")).unwrap();
+        assert_eq!(cuts(&disk, "a"), BTreeSet::from([Some(vec![3, 2])]));
+        disk.removed(path("a"));
+        assert_eq!(cuts(&disk, "a"), BTreeSet::from([None, Some(vec![3, 2])]));
+    }
+
+    #[test]
+    fn the_call_at_which_the_power_goes_is_done_by_half_and_none_after_it() {
+        let empty = memory_directory();
+        let disk = Disk::with(empty.path());
+        disk.allocates(path("a"), 1024).unwrap();
+        disk.syncs_directory(path("")).unwrap();
+        disk.die_after(1);
+        disk.writes(path("a"), 0, &[1; 512]).unwrap();
+        assert!(!disk.is_dead());
+        assert!(disk.writes(path("a"), 0, &[2; 1024]).is_err());
+        assert!(disk.is_dead() && disk.syncs(path("a")).is_err());
+        assert!(disk.writes(path("a"), 0, &[3; 1024]).is_err());
+        disk.removed(path("a"));
+        let first = [0, 1, 2];
+        let second = [0, 2];
+        let any = first.iter().flat_map(|a| second.iter().map(|b| Some(vec![*a, *b])));
+        assert_eq!(cuts(&disk, "a"), any.collect());
+        disk.live();
+        assert!(cuts(&disk, "a").contains(&None), "the process went on to remove it");
+    }
 }

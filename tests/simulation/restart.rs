@@ -87,7 +87,9 @@ pub fn start_again(world: &mut World) -> bool {
             world.disk.die_after(calls);
         }
         match world.open() {
-            Ok(()) => break,
+            Ok(()) if !world.disk.is_dead() => break,
+            // It found no space for another segment, and goes on without it.
+            Ok(()) => world.broker = None,
             Err(error) => world.events.note(format!("recovery ended: {error}")),
         }
         world.twin.count("recovery cut short");

@@ -20,7 +20,7 @@ use super::disk::{Disk, memory_directory};
 use super::ops::Op;
 use super::permissions::{Rights, USERS};
 use super::random::Random;
-use super::twin::{At, ConnId, Connection, Twin, UNNAMED, short};
+use super::twin::{At, ConnId, Connection, Twin, short};
 use super::values::take_received;
 
 pub const FRAME_BYTES_MAX: u32 = 8192;
@@ -527,6 +527,9 @@ impl World {
         }
         let full = client.session.is_full();
         let connection = self.twin.connection(conn);
+        if connection.full != full {
+            self.events.note(format!("connection {conn} is full: {full}"));
+        }
         connection.full = full;
         connection.received.extend(received);
     }
@@ -695,50 +698,6 @@ impl World {
                 self.twin.connections.remove(&conn);
             }
         }
-    }
-
-    /// The counts of both are the same.
-    fn compare(&self) {
-        for queue in self.twin.queues.values() {
-            let name = &queue.name;
-            if name == UNNAMED || queue.replies {
-                continue;
-            }
-            let Some(found) = self.queue(name) else {
-                panic!("queue '{name}' is gone");
-            };
-            let counts =
-                (found.ready.len(), found.ready_bytes, found.unacked, found.line.members().len());
-            let (ready, unacked) = (queue.ready.len(), queue.unacked);
-            let expected = (ready, queue.bytes(), unacked, queue.consumers.len());
-            if let Some(stream) = &queue.stream {
-                let count = found.message_count() as u64;
-                assert!(stream.counts().contains(&count), "'{name}' has {count} messages");
-            }
-            let bodies: Vec<String> =
-                queue.ready.iter().map(|copied| short(&copied.message.body)).collect();
-            assert_eq!(
-                counts, expected,
-                "queue '{name}': ready, bytes, unacked, consumers; the twin's are on the right, \
-                 with {bodies:?}"
-            );
-        }
-        let declared = self.profile.queues.iter().map(|(name, _)| *name);
-        for name in declared.chain(self.twin.names_given.iter().map(String::as_str)) {
-            let gone = self.twin.queue_named(name).is_none();
-            assert!(!gone || self.queue(name).is_none(), "queue '{name}' should be gone");
-        }
-    }
-
-    /// Nobody waits for anything.
-    pub fn is_quiet(&self) -> bool {
-        let idle = |client: &Client| {
-            client.ops.is_empty()
-                && client.session.waits_for().is_none()
-                && !client.session.is_confirming()
-        };
-        let broker = self.broker.as_ref().unwrap();
-        self.clients.values().all(idle) && !broker.has_work() && self.twin.limbo.is_empty()
     }
 }
 

@@ -196,9 +196,7 @@ impl Ring {
         } else {
             self.collect_dead(helper)?;
         }
-        if self.room_bytes() >= self.wanted_bytes {
-            self.wanted_bytes = 0;
-        }
+        self.note_room();
         let wanted = self.spares_wanted();
         while self.spares.len() + self.in_flight < wanted {
             let stage = match self.free.pop() {

@@ -599,6 +599,13 @@ impl Ring {
         (active + spares * capacity(self.segment_bytes)) as u64
     }
 
+    /// There may be as much room as somebody waits for.
+    pub(in crate::storage) fn note_room(&mut self) {
+        if self.room_bytes() >= self.wanted_bytes {
+            self.wanted_bytes = 0;
+        }
+    }
+
     /// Whether everything that was appended is in the files.
     pub(in crate::storage) fn is_written(&self) -> bool {
         self.buffer.is_empty()

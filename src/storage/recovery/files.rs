@@ -95,6 +95,8 @@ impl Files {
                 candidate.chain = chain;
                 self.candidates.push(candidate);
             }
+            // A spare has its whole size before it has its name.
+            None if read < begin.len() => self.broken.push(number),
             None => self.without_chain.push(candidate),
         }
         Ok(())

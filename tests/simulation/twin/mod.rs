@@ -331,6 +331,10 @@ impl Twin {
             self.settled_in_cache.extend(settled);
             let removed = self.removed.drain(..).map(|(queue, name, _)| (queue, name, now));
             self.removed_in_cache.extend(removed);
+        } else if self.topology_stamp == Some(now) {
+            // There was no room to say so.
+            self.count("a change waits for room");
+            self.topology_stamp = Some(now + 1);
         }
         self.stamp += 1;
     }

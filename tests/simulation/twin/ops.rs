@@ -196,9 +196,9 @@ impl Twin {
         self.expect(at, &Method::BasicNack(nack));
     }
 
-    /// A body that does not fit into its record is copied to pieces, if there is room at once: when
-    /// it did not come in pieces, or was begun for one ring of the log and belongs into the other by
-    /// the time it is complete.
+    /// A body that does not fit into its record is copied to pieces, if there is room at once:
+    /// when it did not come in pieces, or was begun for one ring of the log and belongs into the
+    /// other by the time it is complete.
     fn finds_no_room(&mut self, at: At, publish: &Publish) -> bool {
         let next = self.connection(at.conn).received.front();
         let is_refused = next.is_some_and(|next| match next.method() {

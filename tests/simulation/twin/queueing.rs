@@ -90,7 +90,12 @@ impl Twin {
             queues.iter().copied().partition(|queue| is_refused(self, queue));
         let taking = self.without_repeated(&accepting, &publish.props);
         for &queue in &refusing {
-            self.dead_letter_refused(queue, publish, &taking);
+            if let Some((letter, queues)) = self.letter_of_refused(queue, publish, &taking) {
+                let persistent = letter.props.delivery_mode == Some(2);
+                let place = self.own_place();
+                self.group = self.fresh();
+                self.add(&letter, &queues, place, persistent, None);
+            }
         }
         let message = self.message_of(publish);
         let persistent = publish.props.delivery_mode == Some(2);
@@ -426,17 +431,19 @@ impl Twin {
 
     /// reject-publish-dlx: the refused message is dead-lettered, to queues that have room and use
     /// for it beside the message itself, which `taking` take.
-    pub fn dead_letter_refused(&mut self, queue: QueueId, publish: &Publish, taking: &[QueueId]) {
+    pub fn letter_of_refused(
+        &mut self,
+        queue: QueueId,
+        publish: &Publish,
+        taking: &[QueueId],
+    ) -> Option<(Rc<Message>, Vec<QueueId>)> {
         let found = &self.queues[&queue];
         if found.spec.overflow != Overflow::RejectDlx {
-            return;
+            return None;
         }
-        let (Some(exchange), name) = (found.spec.dlx.clone(), found.name.clone()) else {
-            return;
-        };
+        let (exchange, name) = (found.spec.dlx.clone()?, found.name.clone());
         let dlx_key = found.spec.dlx_key.clone();
         let message = self.message_of(publish);
-        let place = self.own_place();
         let death = Death {
             queue: &name,
             reason: "maxlen",
@@ -466,9 +473,7 @@ impl Twin {
         };
         let mut queues = self.dead_letter_targets(&moved, &keys, "maxlen");
         queues.retain(|queue| !taking.contains(queue) || self.takes_both(*queue, publish));
-        let persistent = moved.props.delivery_mode == Some(2);
-        self.group = self.fresh();
-        self.add(&Rc::new(moved), &queues, place, persistent, None);
+        Some((Rc::new(moved), queues))
     }
 }
 

@@ -1,11 +1,13 @@
 //! What do commit and rollback do?
 
+use std::rc::Rc;
+
 use leveret::amqp::Method;
 use leveret::amqp::method::tx;
 
 use super::deduplication::{NewName, name_in};
 use super::delayed::Delay;
-use super::{At, Held, Mode, QueueId, Settlement, Twin};
+use super::{At, Held, Message, Mode, QueueId, Settlement, Twin};
 use crate::ops::{Overflow, Publish};
 
 /// A publish that waits for its commit.
@@ -95,9 +97,9 @@ impl Twin {
             let (full, rest): (Vec<_>, Vec<_>) = queues.iter().copied().partition(full);
             refused |= !full.is_empty();
             names.extend(name.filter(|_| full.is_empty()));
-            let named = |(earlier, queues, _): &Accepted, queue: &QueueId| {
-                let names = (name_in(&earlier.props), name_in(&publish.props));
-                names.0 == names.1 && queues.contains(queue)
+            let named = |earlier: &Accepted, queue: &QueueId| {
+                let names = (name_in(&earlier.publish.props), name_in(&publish.props));
+                names.0 == names.1 && earlier.queues.contains(queue)
             };
             let repeats = |queue: &QueueId| {
                 let found = self.queues.get(queue).is_some_and(|q| q.spec.deduplicates);
@@ -106,24 +108,31 @@ impl Twin {
             };
             let rest: Vec<_> = rest.into_iter().filter(|queue| !repeats(queue)).collect();
             let rest = self.without_repeated(&rest, &publish.props);
+            let mut letters = Vec::new();
             for queue in full {
-                self.dead_letter_refused(queue, &publish, &rest);
+                let letter = self.letter_of_refused(queue, &publish, &rest);
+                letters.extend(letter.map(|(letter, mut queues)| {
+                    queues.retain(|queue| !self.is_filled(*queue, bytes, &accepted));
+                    let (publish, letter) = (publish.clone(), Some(letter));
+                    Accepted { publish, queues, delay: None, letter }
+                }));
             }
-            accepted.push((publish, rest, delay));
+            accepted.append(&mut letters);
+            accepted.push(Accepted { publish, queues: rest, delay, letter: None });
         }
-        let needs_disk = accepted.iter().any(|(publish, queues, delay)| {
+        let needs_disk = accepted.iter().any(|Accepted { publish, queues, delay, .. }| {
             let persistent = publish.props.delivery_mode == Some(2);
             let held = |delay| self.holds_back(publish, delay);
             (persistent && delay.is_some_and(held)) || self.is_logged(queues, persistent)
         });
         self.logging = needs_disk;
         let group = self.fresh();
-        for (publish, queues, delay) in accepted {
+        for Accepted { publish, queues, delay, letter } in accepted {
             if let Some(delay) = delay {
                 self.hold_back(&publish, delay);
                 continue;
             }
-            let message = self.message_of(&publish);
+            let message = letter.unwrap_or_else(|| self.message_of(&publish));
             let persistent = publish.props.delivery_mode == Some(2);
             let place = self.own_place();
             self.group = group;
@@ -142,9 +151,9 @@ impl Twin {
         if found.spec.overflow == Overflow::DropHead {
             return false;
         }
-        let earlier = accepted.iter().filter(|(_, queues, _)| queues.contains(&queue));
+        let earlier = accepted.iter().filter(|earlier| earlier.queues.contains(&queue));
         let (mut messages, mut all_bytes) = (1, bytes);
-        for (publish, _, _) in earlier {
+        for Accepted { publish, .. } in earlier {
             messages += 1;
             all_bytes += publish.body.len() as u64;
         }
@@ -165,7 +174,15 @@ impl Twin {
     }
 }
 
-/// A publish, the queues that take it, and how long it is held back.
-type Accepted = (Publish, Vec<QueueId>, Option<Delay>);
+/// What a commit stores.
+struct Accepted {
+    publish: Publish,
+    /// They take it.
+    queues: Vec<QueueId>,
+    /// For so long it is held back first.
+    delay: Option<Delay>,
+    /// It is the letter of a queue that refused the publish.
+    letter: Option<Rc<Message>>,
+}
 
 type Parts = (Vec<Pending>, Vec<(u64, Held, Settlement)>);
