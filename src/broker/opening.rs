@@ -172,3 +172,41 @@ fn warn_of_homeless(messages: u64) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::amqp::Table;
+    use crate::broker::Broker;
+    use crate::broker::testing::{declare, open, publish};
+
+    fn turn(broker: &mut Broker) {
+        broker.store.retire();
+        broker.store.write_out(true).unwrap();
+        broker.store.start_sync_if(true).unwrap();
+        broker.store.maintain().unwrap();
+        broker.store.run_helper(usize::MAX);
+        broker.store.take_answers().unwrap();
+    }
+
+    /// The segment with a queue's definition is missing: its messages wait until somebody looks,
+    /// however often the broker starts meanwhile.
+    #[test]
+    fn messages_of_a_queue_that_is_not_defined_wait_while_a_segment_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        while broker.store.counters().segments_used < 3 {
+            publish(&mut broker, queue, 100);
+            turn(&mut broker);
+        }
+        declare(&mut broker, "other", Table::EMPTY);
+        publish(&mut broker, queue, 10);
+        broker.close().unwrap();
+        std::fs::remove_file(directory.path().join("00000001.segment")).unwrap();
+        for start in 0..3 {
+            let broker = open(directory.path());
+            assert!(broker.store.report().messages >= 10, "start {start}");
+            broker.close().unwrap();
+        }
+    }
+}

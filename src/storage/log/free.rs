@@ -164,6 +164,7 @@ impl Ring {
     pub(in crate::storage) fn append_inventory(&mut self, ids: Ids) -> Result<(), AppendError> {
         let used = self.segments.iter().flatten().filter(|s| s.state != State::Freeing);
         let mut in_use: Vec<u64> = used.map(|segment| segment.sequence).collect();
+        in_use.extend(&self.missing);
         in_use.sort_unstable();
         let freed = self.segments.iter().flatten().filter(|s| s.state == State::Freeing);
         let mut free: Vec<u64> = freed.map(|segment| segment.number).collect();

@@ -116,6 +116,9 @@ pub(in crate::storage) struct Ring {
     pub(in crate::storage) no_space: bool,
     /// Somebody waits for room for so many bytes.
     pub(in crate::storage) wanted_bytes: u64,
+    /// Segments that were not there at start. The log goes on to name them, so that they count
+    /// when they are put back, and whoever misses them knows it until then.
+    pub(in crate::storage) missing: Vec<u64>,
     /// How often a new segment became active, and when that was looked at last.
     pub(in crate::storage) rolls: u64,
     pub(in crate::storage) rolls_seen: u64,
@@ -176,6 +179,7 @@ impl Ring {
             free_in_flight: Vec::new(),
             no_space: false,
             wanted_bytes: 0,
+            missing: Vec::new(),
             rolls: 0,
             rolls_seen: 0,
             pace: Pace::Fresh,

@@ -85,6 +85,7 @@ pub(super) fn open(
         }
     }
     let ids = scan.ids;
+    ring.missing = std::mem::take(&mut scan.missing);
     ring.durable = scan.durable;
     ring.marked = scan.durable;
     let mut replay = Replay::default();

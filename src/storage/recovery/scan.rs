@@ -90,6 +90,8 @@ pub(super) struct Scan<'a, 'p> {
     relocated: Vec<(MessageId, usize, u32)>,
     definitions: Vec<(u64, usize, u32)>,
     pub(super) damaged: Vec<Damage>,
+    /// Numbers of segments that should be there and are not.
+    pub(super) missing: Vec<u64>,
     pub(super) bytes: u64,
     has_ended: bool,
     /// Files that turned out not to count.
@@ -117,6 +119,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             relocated: Vec::new(),
             definitions: Vec::new(),
             damaged: Vec::new(),
+            missing: Vec::new(),
             bytes: 0,
             has_ended: false,
             dropped: Vec::new(),
@@ -526,6 +529,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let named: BTreeSet<u64> = listed.chain(later.map(|l| l.chain.before)).collect();
         for sequence in named {
             if !is_there(sequence) {
+                self.missing.push(sequence);
                 self.damaged.push(Damage {
                     path: self.files.directory.path.join(format!("segment {sequence} of the log")),
                     offset: 0,
