@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`sys`] | the few system calls that std lacks, each a safe function |
 //! | [`amqp`] | bytes to AMQP values and back, borrowing from the input |
-//! | [`storage`] | the message log and the definitions' log: append, settle, sync, recover |
+//! | [`storage`] | the log: append, settle, sync, recover, compact; the queues' index |
 //! | [`broker`] | who gets which message; no sockets, no clock |
 //! | [`session`] | one AMQP connection: bytes in, bytes out, no socket |
 //! | [`net`] | sockets, readiness, timers, the turn; alone in waiting and reading the clock |
@@ -17,7 +17,7 @@
 //!
 //! One thread runs the broker and owns every socket, queue and segment. A second one, the
 //! storage helper, does what would make the loop wait for the disk: syncing, preparing the next
-//! segment, unlinking old ones. It owns nothing; it gets file handles and gives back "done up
+//! segment, removing old ones. It owns nothing; it gets file handles and gives back "done up
 //! to here". There is no lock on broker state, because it is not shared.
 //!
 //! # The way of a publish
@@ -38,16 +38,16 @@
 //! A queue that has messages and a consumer in line is *dirty*. The turn takes the dirty queues
 //! and asks [`broker::Broker::next_delivery`] until nobody can take more; each delivery is
 //! written into the outbox of its session, small bodies copied, large ones as slices of the
-//! mapped log. An ack sets one slot byte; changed slots are written together, before anything is
-//! answered that the same client may rely on, and within 5 ms otherwise: a write there costs a
-//! page of its own in the next sync. An ack is not synced by itself: after a crash, a message
-//! that was acked in its last milliseconds may come once more, marked as redelivered.
+//! mapped log. An ack sets one slot byte in memory; the log is told with the next write of the
+//! turn, as ranges of neighbours, before anything is answered that the same client may rely on,
+//! and within 5 ms otherwise. An ack is synced with whatever else is, or within a second: after a
+//! crash, a message that was acked in the last moments may come once more, marked as redelivered.
 //!
 //! # The way of a message that stays
 //!
-//! Any segment in which nothing is alive is used again. When most of the log is dead and a few
-//! old messages keep its segments, [`broker::Broker::compact`] moves them to the end, a bounded
-//! amount a turn and no faster than they become durable. Queues are told where their messages lie
+//! Any segment in which nothing is alive is used again or removed, once the log says so. When most
+//! of the log is dead and a few old messages or definitions keep its segments,
+//! [`broker::Broker::compact`] has them moved to the end, a bounded amount a turn and no faster than they become durable. Queues are told where their messages lie
 //! now; a delivery that is not acked asks when it is settled (see `broker::compaction`).
 //!
 //! # The turn
@@ -60,24 +60,25 @@
 //!   wants UTF-8 in declarations and takes any bytes in publishes.) [`amqp::Name`] owns one.
 //! - *Delivery counts end at 254*, the last that a slot byte can hold, so a higher delivery limit
 //!   acts as 253.
-//! - *A transaction is one record* of the log, with one checksum, that holds its messages and
-//!   the slots that it settles: atomic by its make. When one of its messages has to be durable,
-//!   all of them are stored in it, so that ids grow in publish order.
+//! - *A transaction is one record* of the log, or a row of records that count together, with its
+//!   messages and the slots that it settles: atomic by its make. When one of its messages has to be
+//!   durable, all of them are stored in it, so that ids grow in publish order.
 //! - *The keys of BCC are stored with their message* and left out when it is sent: they route it
 //!   again when it dies or its delay is over (`broker::blind`). All other properties are stored
 //!   and sent as they came.
 //! - *Deliveries come before the transient ring is written.* What was consumed at once is never
 //!   written at all. The durable log is written, and its sync begun, before the deliveries.
+//! - *What has no room in the log is not taken from the socket*: it comes again when there is some.
 //! - *A session that has to wait for the disk stops reading*: for the definition that it made,
 //!   or for the commit of its transaction. Answers so stay in order without a queue of them.
 //! - *The mapping of the queue index's scratch file* is a further `unsafe` island,
-//!   `storage::scratch`, beside `storage::segment`.
+//!   `storage::index::scratch`, beside `storage::file::mapping`.
 //!
 //! # Packages
 //!
 //! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. serde and
-//! serde_json write the load generator's report; sha2, base64 and getrandom hash passwords;
-//! fancy-regex matches permission patterns, which use look-aheads; foldhash hashes the names of
+//! serde_json write the load generator's report; sha2, base64 and getrandom hash passwords, and
+//! getrandom salts segments; fancy-regex matches permission patterns, which use look-aheads; foldhash hashes the names of
 //! bindings and definitions, of which there may be a million at start; rustix makes system calls
 //! without `unsafe`; signal-hook catches signals; hdrhistogram and indicatif serve the load
 //! generator. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client that

@@ -18,7 +18,7 @@ use crate::broker::user::Permissions;
 use crate::broker::{Broker, Found, Users};
 use crate::net::{Clock, Command, EventLoop, Remote, ResourceLimits, Wakeup};
 use crate::session::Limits;
-use crate::storage::{Gate, HelperMode, StoreOptions};
+use crate::storage::{Gate, HelperMode, RecoveryProgress, StoreOptions};
 use crate::sys;
 
 /// Runs the broker that `config` describes until TERM or INT.
@@ -206,7 +206,10 @@ fn open_broker(
         None => HelperMode::Thread { wake },
     };
     let directory: &Path = &config.data_dir;
-    let options = StoreOptions::new(directory, config.segment_bytes, helper);
+    let options = StoreOptions {
+        progress: Some(Box::new(progress())),
+        ..StoreOptions::new(directory, config.segment_bytes, helper)
+    };
     let (mut broker, found) =
         Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
     let report = broker.store.report();
@@ -222,6 +225,24 @@ fn open_broker(
         make_defaults(&mut broker, config)?;
     }
     Ok((broker, found))
+}
+
+/// Says once a second how much of the log was read at start.
+fn progress() -> impl FnMut(RecoveryProgress) {
+    let mut clock = Clock::start();
+    let mut last = clock.now();
+    move |RecoveryProgress { done_bytes, total_bytes }| {
+        clock.read();
+        if clock.now().duration_since(last) >= Duration::from_secs(1) {
+            last = clock.now();
+            let percent = done_bytes * 100 / total_bytes.max(1);
+            info!(
+                "reading the log: {} of {} MiB, {percent} %",
+                done_bytes >> 20,
+                total_bytes >> 20
+            );
+        }
+    }
 }
 
 /// The vhost and the user of an empty data directory.

@@ -85,7 +85,8 @@ impl EventLoop {
         self.broker.store.maintain()?;
         // The transient ring uses free segments again without the helper, whose word nobody may
         // wait for then.
-        if !self.held_back.is_empty() && self.broker.has_room() {
+        let is_full_now = self.broker.store.is_disk_full() != self.disk_full;
+        if is_full_now || !self.held_back.is_empty() && self.broker.has_room() {
             self.reconsider_held_back();
         }
         Ok(())

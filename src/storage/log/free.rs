@@ -50,9 +50,14 @@ impl Ring {
         let mut dead = std::mem::take(&mut self.dead);
         let unused: Vec<u32> = dead.extract_if(.., |index| self.is_unused(*index)).collect();
         self.dead = dead;
+        if unused.len() == self.unworthy {
+            self.dead.extend(unused);
+            return false;
+        }
         let chosen = self.worth_freeing(&unused);
         let left = unused.iter().filter(|index| !chosen.contains(index));
         self.dead.extend(left);
+        self.unworthy = unused.len() - chosen.len();
         if chosen.is_empty() {
             return false;
         }
@@ -322,6 +327,7 @@ impl Ring {
     pub(in crate::storage) fn made(&mut self, new: NewSegment) {
         self.in_flight -= 1;
         self.no_space = false;
+        self.warned_of_space = false;
         self.free_in_flight.retain(|number| *number != new.number);
         self.spares.push_back(new);
     }

@@ -112,8 +112,11 @@ pub(in crate::storage) struct Ring {
     pub(in crate::storage) in_flight: usize,
     /// Numbers of free files among them.
     pub(in crate::storage) free_in_flight: Vec<u64>,
-    /// The last attempt to get space failed.
+    /// Dead ones whose freeing was not worth the restating, when that was last weighed.
+    pub(in crate::storage) unworthy: usize,
+    /// The last attempt to get space failed, and the operator was told.
     pub(in crate::storage) no_space: bool,
+    pub(in crate::storage) warned_of_space: bool,
     /// Somebody waits for room for so many bytes.
     pub(in crate::storage) wanted_bytes: u64,
     /// Segments that were not there at start. The log goes on to name them, so that they count
@@ -177,7 +180,9 @@ impl Ring {
             freeing: Vec::new(),
             in_flight: 0,
             free_in_flight: Vec::new(),
+            unworthy: 0,
             no_space: false,
+            warned_of_space: false,
             wanted_bytes: 0,
             missing: Vec::new(),
             rolls: 0,
@@ -394,6 +399,7 @@ impl Ring {
         }
         self.in_files = self.end;
         self.drop_buffer();
+        self.warned_of_space &= self.no_space;
         Ok(())
     }
 
@@ -616,9 +622,9 @@ impl Ring {
     }
 
     pub(in crate::storage) fn note_no_space(&mut self, error: &io::Error) {
-        if !self.no_space {
+        if !std::mem::replace(&mut self.warned_of_space, true) {
             let directory = self.directory.path.display();
-            log::warn!("no space for another segment in {directory}: {error}");
+            log::warn!("no space for the log in {directory}: {error}");
         }
         self.no_space = true;
     }

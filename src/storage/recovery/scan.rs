@@ -77,6 +77,8 @@ pub(super) struct Scan<'a, 'p> {
     progress: Option<&'p mut dyn FnMut(RecoveryProgress)>,
     pub(super) loaded: Vec<Loaded>,
     by_sequence: HashMap<u64, usize, FixedState>,
+    /// Sequence numbers of segments that count so far.
+    counting: BTreeSet<u64>,
     buffer: Vec<u8>,
     /// The furthest durable mark of what counts.
     pub(super) durable: LogPos,
@@ -108,6 +110,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             progress,
             loaded: Vec::new(),
             by_sequence: HashMap::default(),
+            counting: BTreeSet::new(),
             buffer: Vec::new(),
             durable: LogPos::START,
             furthest: None,
@@ -158,6 +161,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let n = self.loaded.len();
         let sequence = candidate.chain.sequence;
         self.by_sequence.insert(sequence, n);
+        self.counting.insert(sequence);
         self.loaded.push(Loaded {
             number: candidate.number,
             salt: candidate.salt,
@@ -496,13 +500,16 @@ impl<'a, 'p> Scan<'a, 'p> {
 
     fn accept_inventory(&mut self, n: usize, inventory: Option<Inventory>) {
         let inventory = inventory.expect("it was checked");
-        for other in 0..self.loaded.len() {
-            let loaded = &self.loaded[other];
-            if loaded.counts && !inventory.names(loaded.chain.sequence) {
-                self.drop_segment(other);
-            }
-        }
         let sequence = self.loaded[n].chain.sequence;
+        let (mut at, mut left_out) = (0, Vec::new());
+        for &(first, count) in &inventory.in_use {
+            left_out.extend(self.counting.range(at..first.max(at)));
+            at = first + count;
+        }
+        left_out.extend(self.counting.range(at..sequence.max(at)));
+        for other in left_out {
+            self.drop_segment(self.by_sequence[&other]);
+        }
         self.inventory = Some((sequence, inventory));
     }
 
@@ -513,6 +520,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         loaded.slots = Vec::new();
         loaded.large = Vec::new();
         self.by_sequence.remove(&loaded.chain.sequence);
+        self.counting.remove(&loaded.chain.sequence);
         self.dropped.push(loaded.number);
     }
 

@@ -30,6 +30,7 @@ struct State {
     /// No more than so many changes; `None`: any number.
     changes_left: Option<u64>,
     is_full: bool,
+    refuses_writes: bool,
     syncs: usize,
 }
 
@@ -84,6 +85,11 @@ impl Disk {
     /// How many syncs there were.
     pub(super) fn syncs_seen(&self) -> usize {
         self.state().syncs
+    }
+
+    /// Writes find no space, as on a file system that copies what it changes; or they do again.
+    pub(super) fn refuse_writes(&self, refuse: bool) {
+        self.state().refuses_writes = refuse;
     }
 
     /// There is no space for another file, or there is again.
@@ -151,6 +157,9 @@ impl State {
 impl Witness for Disk {
     fn writes(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
+        if state.refuses_writes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.change()?;
         let file = state.file(path);
         let from = usize::try_from(offset).unwrap();

@@ -193,3 +193,34 @@ fn room_is_made_for_whoever_asks_for_much() {
     drop(store);
     assert_eq!(replay(&mut open(directory.path())).len(), 100);
 }
+
+/// On file systems that copy what they change, `fallocate` promises nothing.
+#[test]
+fn a_write_that_finds_no_space_waits_and_is_made_up_for() {
+    let mut full = Full::start();
+    full.disk.fill(false);
+    full.turns();
+    let before = full.store.durable();
+    full.disk.refuse_writes(true);
+    let sent = full.publish().unwrap();
+    let change = full.store.define(b"key", b"1");
+    for _ in 0..3 {
+        full.store.write_out(true).unwrap();
+        full.store.start_sync_if(true).unwrap();
+        full.store.run_helper(usize::MAX);
+        full.store.take_answers().unwrap();
+    }
+    assert!(full.store.durable() < sent.position && full.store.durable() >= before);
+    assert!(full.store.is_disk_full() && full.store.is_short_of_room(1));
+    let large = large_body(&mut full.store, true, &[3; 30_000]);
+    assert_eq!(full.store.record(sent.entry.at).body_bytes(), 5000, "it can be read");
+    full.disk.refuse_writes(false);
+    full.store.retry_space();
+    full.turns();
+    assert!(full.store.durable() >= sent.position && full.store.is_kept(change));
+    full.store.abandon(large);
+    drop(full.store);
+    let mut store = open(full.directory.path());
+    assert_eq!(definitions(&mut store).len(), 1);
+    assert_eq!(replay(&mut store).len(), 1);
+}
