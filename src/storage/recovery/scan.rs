@@ -545,7 +545,8 @@ impl<'a, 'p> Scan<'a, 'p> {
                 });
             }
         }
-        let is_free = |number: &&u64| inventory.free.contains(number);
+        // One that was free when that was said may be the one that is missing.
+        let is_free = |number: &&u64| self.missing.is_empty() && inventory.free.contains(number);
         for &number in self.files.broken.iter().filter(|number| !is_free(number)) {
             self.damaged.push(Damage {
                 path: self.files.directory.segment(number),
@@ -589,7 +590,8 @@ impl<'a, 'p> Scan<'a, 'p> {
     /// Numbers of files that are free.
     pub(super) fn free_numbers(&self, files: &Files) -> Vec<u64> {
         let listed = self.inventory.iter().flat_map(|(_, inventory)| &inventory.free);
-        let broken = files.broken.iter().filter(|n| listed.clone().any(|free| free == *n));
+        let is_free = |n: &&u64| self.missing.is_empty() && listed.clone().any(|free| free == *n);
+        let broken = files.broken.iter().filter(is_free);
         let mut free: Vec<u64> = files.spares.iter().chain(broken).copied().collect();
         free.extend(&self.dropped);
         free

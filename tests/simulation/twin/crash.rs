@@ -94,7 +94,13 @@ impl Twin {
                     queue.is_some_and(|queue| queue.stream.is_some())
                 };
                 held.retain(|held| !kept(held));
-                alive.extend(held.into_iter().map(|held| (held.queue, held.copied)));
+                for Held { queue, copied, .. } in held {
+                    // Of a queue that went a moment ago; a stream may have dropped it before that.
+                    match self.queues.contains_key(&queue) {
+                        true => alive.push((queue, copied)),
+                        false => self.settled.push((queue, copied, written)),
+                    }
+                }
             }
         }
         for (&id, queue) in &mut self.queues {
