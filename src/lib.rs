@@ -47,8 +47,9 @@
 //!
 //! Any segment in which nothing is alive is used again or removed, once the log says so. When most
 //! of the log is dead and a few old messages or definitions keep its segments,
-//! [`broker::Broker::compact`] has them moved to the end, a bounded amount a turn and no faster than they become durable. Queues are told where their messages lie
-//! now; a delivery that is not acked asks when it is settled (see `broker::compaction`).
+//! [`broker::Broker::compact`] has them moved to the end, a bounded amount a turn and no faster
+//! than they become durable. Queues are told where their messages lie now; a delivery that is not
+//! acked asks when it is settled (see `broker::compaction`).
 //!
 //! # The turn
 //!
@@ -78,8 +79,9 @@
 //!
 //! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. serde and
 //! serde_json write the load generator's report; sha2, base64 and getrandom hash passwords, and
-//! getrandom salts segments; fancy-regex matches permission patterns, which use look-aheads; foldhash hashes the names of
-//! bindings and definitions, of which there may be a million at start; rustix makes system calls
+//! getrandom salts segments; fancy-regex matches permission patterns, which use look-aheads;
+//! foldhash hashes the names of bindings and definitions, of which there may be a million at start,
+//! and the numbers of segments; rustix makes system calls
 //! without `unsafe`; signal-hook catches signals; hdrhistogram and indicatif serve the load
 //! generator. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client that
 //! no one here wrote and what runs it.

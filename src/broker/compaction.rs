@@ -26,6 +26,8 @@ pub(super) struct Compactor {
     state: Compaction,
     /// When the log is looked at again, in ms since 1970.
     look_at_ms: u64,
+    /// There may be messages of queues that nothing defines: nobody could be told of their moving.
+    pub(super) has_homeless: bool,
     /// All queues, while something is moved, and the version of the topology that it is true of.
     queues: HashMap<QueueId, QueueKey>,
     queues_version: Option<u64>,
@@ -124,7 +126,7 @@ impl Broker {
     pub(super) fn next_compaction_ms(&self) -> Option<u64> {
         let may_be = self.compactor.state == Compaction::Idle
             && self.store.may_need_compaction()
-            && self.store.report().damaged.is_empty();
+            && !self.compactor.has_homeless;
         may_be.then_some(self.compactor.look_at_ms)
     }
 

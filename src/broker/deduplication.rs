@@ -103,6 +103,16 @@ pub enum Sighting {
     New(NewName),
 }
 
+impl Sighting {
+    /// The name that is to be remembered.
+    pub fn new_name(&self) -> Option<&NewName> {
+        match self {
+            Self::Nameless | Self::Repeated => None,
+            Self::New(name) => Some(name),
+        }
+    }
+}
+
 /// A name that an exchange has not seen.
 #[derive(Debug, Clone)]
 pub struct NewName {

@@ -99,7 +99,7 @@ impl Broker {
         let mut with_deadline = Vec::new();
         // Queues that are not there are those that were deleted or not durable, unless a part of
         // the log is damaged: then their messages wait for somebody to look.
-        let keeps_homeless = !self.store.report().damaged.is_empty();
+        let keeps_homeless = self.store.report().may_lack_some;
         let mut homeless = 0u64;
         let (queues, scratch) = (&mut self.queues, &mut self.scratch);
         self.store.replay(&mut |found| {
@@ -141,6 +141,8 @@ impl Broker {
             self.hold_until(exchange, entry, slot, due_ms);
         }
         warn_of_homeless(homeless);
+        let is_damaged = !self.store.report().damaged.is_empty();
+        self.compactor.has_homeless = homeless > 0 || is_damaged;
         for (key, entry, priority) in with_deadline {
             self.note_deadline(key, entry, priority);
         }
@@ -168,7 +170,7 @@ fn warn_of_homeless(messages: u64) {
     if messages > 0 {
         warn!(
             "{messages} messages are in queues that are not defined; they stay in the log as long \
-             as it is damaged"
+             as it is damaged, or a *.damaged file is in the data directory"
         );
     }
 }

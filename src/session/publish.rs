@@ -258,11 +258,7 @@ impl Session {
             Some(_) => broker.look_for_name(subject.vhost, publish.exchange, &list),
             None => Sighting::Nameless,
         };
-        let (repeated, name) = match &sighting {
-            Sighting::Nameless => (false, None),
-            Sighting::Repeated => (true, None),
-            Sighting::New(name) => (false, Some(name)),
-        };
+        let repeated = matches!(sighting, Sighting::Repeated);
         if repeated {
             channel.route.fresh().clear();
         }
@@ -275,7 +271,7 @@ impl Session {
             priority: list.priority.unwrap_or(0),
             ttl_ms: list.expiration.map(parse_expiration).transpose()?,
             delay: resolved.delay,
-            name,
+            name: sighting.new_name(),
         };
         if let Mode::Transaction(transaction) = &mut channel.mode {
             let queues = channel.route.queues();
@@ -307,7 +303,13 @@ impl Session {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        if let Mode::Confirm(confirms) = &mut channel.mode {
+        self.note_published(number, published);
+        Ok(true)
+    }
+
+    /// A channel that confirms will, or says no at once.
+    fn note_published(&mut self, number: u16, published: Published) {
+        if let Mode::Confirm(confirms) = &mut self.channel_at(number).mode {
             match confirms.note(published) {
                 Some(delivery_tag) => {
                     let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
@@ -316,7 +318,6 @@ impl Session {
                 None => self.confirming = true,
             }
         }
-        Ok(true)
     }
 
     /// A large body was published: a transaction keeps it until it ends, else the record

@@ -35,21 +35,22 @@
 //!  6 definition (flags: 1 replaces):
 //!           16 id u64            24 next queue id u64     32 slot u32         36 key u32
 //!           40 payload u32       44 slot replaced u32     48 its sequence u64 56 key | payload
-//!  7 mark:  16 durable sequence u64                       24 durable offset u32
+//!  7 mark (flags: 1 it is the sequence of this segment):
+//!           16 durable sequence u64                       24 durable offset u32
 //!  8 chain: 16 sequence u64      24 epoch u64             32 sequence before u64
 //!           40 salt of that u64  48 next message id u64   56 next queue id u64
 //!           64 durable sequence  72 durable offset u32    76 end of the segment before u32
-//!  9 inventory: 16 free files varint, number varint x that | (gap, count varints of sequences) ..
+//!  9 inventory: 16 (gap, count varints of sequences in use) ..
 //! 10 clean: 16 next message id u64                        24 next queue id u64
-//! 11 end
+//! 11 end:  16 sequence u64
 //!
 //! statement: sequence, ranges varints | (gap from the one before << 1 | is a count, slots varints,
 //!            deliveries u8 if it is a count) x ranges | the next segment ..
 //! ```
 //!
 //! A *slot* is what is alive or settled: one for each queue that a message went to, one for each
-//! definition, also for one that travels with a message. Slots are numbered within their segment, in
-//! the order of its records, and live in memory, a byte each: 0..=254 delivered so often, 255
+//! definition, also for one that travels with a message. Slots are numbered within their segment,
+//! in the order of its records, and live in memory, a byte each: 0..=254 delivered so often, 255
 //! settled. The log says what becomes of them in statements, or in the record that replaces them.
 //!
 //! The *tag* is the high half of the segment's salt, mixed with the record's offset; the crc begins
@@ -99,15 +100,17 @@
 //!
 //! - *A transaction that is larger than a record may be is a row of records*, of which none counts
 //!   before the last one: segments all have one size, and the loop never waits for one of its own.
-//! - *A definition has a slot like a message.* Its end is a settlement; there are no tombstones that
-//!   would have to outlive something.
+//! - *A definition has a slot like a message.* Its end is a settlement; there are no tombstones
+//!   that would have to outlive something.
 //! - *A purge has no record of its own.* Its answer waits until every message of it is settled and
 //!   that is durable: a thousand neighbours are a dozen bytes.
 //! - *A segment ends with an end record*, also one that a crash left open (once it is durable that
 //!   the log goes on elsewhere): the segment behind it, which says where it ended, may be free long
 //!   before it is.
-//! - *A chain record that is missing* is no proof of a spare: a file that holds records of its salt,
-//!   or that the next segment names, was in use, and is torn or damaged.
+//! - *A chain record that is missing* is no proof of a spare: a file that holds records of its
+//!   salt, or that the next segment names, was in use, and is torn or damaged. An inventory names
+//!   segments, not free files: a header lies within a sector, so that a broken one is always
+//!   damage.
 
 mod file;
 mod helper;

@@ -409,6 +409,9 @@ pub struct RecoveryReport {
     pub bytes: u64,
     /// What should have been there and is not, in the order of the log.
     pub damaged: Vec<Damage>,
+    /// Something may be missing that was durable once: damage was found, now or at an earlier start
+    /// whose evidence (`*.damaged`) is still there.
+    pub may_lack_some: bool,
     /// Whether the last run ended in an orderly way.
     pub clean: bool,
 }

@@ -47,6 +47,18 @@ impl Directory {
         Ok(numbers)
     }
 
+    /// Whether a segment in which damage was found is still kept.
+    pub(in crate::storage) fn has_evidence(&self) -> Result<bool, StorageError> {
+        let read = || StorageError::io("listing", &self.path);
+        for entry in fs::read_dir(&self.path).map_err(read())? {
+            let path = entry.map_err(read())?.path();
+            if path.extension().is_some_and(|extension| extension == "damaged") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The highest number that any file of the log has or had, `*.damaged` included.
     pub(in crate::storage) fn highest_number(&self) -> Result<u64, StorageError> {
         let read = || StorageError::io("listing", &self.path);

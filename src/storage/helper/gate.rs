@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Holds the thread of [`HelperMode::ThreadGated`](crate::storage::HelperMode::ThreadGated) back before its next step.
+/// Holds the thread of [`HelperMode::ThreadGated`](crate::storage::HelperMode::ThreadGated) back
+/// before its next step.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     inner: Arc<(Mutex<GateState>, Condvar)>,

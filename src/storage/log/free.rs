@@ -165,21 +165,14 @@ impl Ring {
         Ok(())
     }
 
-    /// Appends which segments are in use and which files are free.
+    /// Appends which segments are in use.
     pub(in crate::storage) fn append_inventory(&mut self, ids: Ids) -> Result<(), AppendError> {
         let used = self.segments.iter().flatten().filter(|s| s.state != State::Freeing);
         let mut in_use: Vec<u64> = used.map(|segment| segment.sequence).collect();
         in_use.extend(&self.missing);
         in_use.sort_unstable();
-        let freed = self.segments.iter().flatten().filter(|s| s.state == State::Freeing);
-        let mut free: Vec<u64> = freed.map(|segment| segment.number).collect();
-        free.extend(&self.free);
-        free.extend(&self.free_in_flight);
-        // A spare may have been free before, so that its header was written anew.
-        free.extend(self.spares.iter().map(|spare| spare.number));
-        free.sort_unstable();
         let mut content = Vec::new();
-        encode_inventory(&mut content, &free, &in_use);
+        encode_inventory(&mut content, &in_use);
         // The room may be in a segment that begins with this: it is in use then, too.
         let need = padded(HEAD_BYTES + content.len() + 16);
         let by = self.make_room(need, Rank::Statement, ids)?;
@@ -187,7 +180,7 @@ impl Ring {
         if in_use.last() != Some(&sequence) {
             in_use.push(sequence);
             content.clear();
-            encode_inventory(&mut content, &free, &in_use);
+            encode_inventory(&mut content, &in_use);
         }
         self.append_plain(by, Kind::Inventory, &content);
         self.end_of_content = self.end;
@@ -223,10 +216,7 @@ impl Ring {
         number
     }
 
-    pub(in crate::storage) fn make_job(&mut self, (number, stage): (u64, MakeStage)) -> MakeJob {
-        if matches!(stage, MakeStage::Free) {
-            self.free_in_flight.push(number);
-        }
+    pub(in crate::storage) fn make_job(&self, (number, stage): (u64, MakeStage)) -> MakeJob {
         MakeJob {
             durable: self.durable_ring,
             number,
@@ -328,17 +318,13 @@ impl Ring {
         self.in_flight -= 1;
         self.no_space = false;
         self.warned_of_space = false;
-        self.free_in_flight.retain(|number| *number != new.number);
         self.spares.push_back(new);
     }
 
     /// The helper found no space for a segment.
     pub(in crate::storage) fn not_made(&mut self, free: Option<u64>, error: &std::io::Error) {
         self.in_flight -= 1;
-        if let Some(number) = free {
-            self.free_in_flight.retain(|other| *other != number);
-            self.free.push(number);
-        }
+        self.free.extend(free);
         self.note_no_space(error);
     }
 

@@ -110,8 +110,6 @@ pub(in crate::storage) struct Ring {
     pub(in crate::storage) freeing: Vec<FreeingSegment>,
     /// Segments that the helper is making ready.
     pub(in crate::storage) in_flight: usize,
-    /// Numbers of free files among them.
-    pub(in crate::storage) free_in_flight: Vec<u64>,
     /// Dead ones whose freeing was not worth the restating, when that was last weighed.
     pub(in crate::storage) unworthy: usize,
     /// The last attempt to get space failed, and the operator was told.
@@ -179,7 +177,6 @@ impl Ring {
             dead: Vec::new(),
             freeing: Vec::new(),
             in_flight: 0,
-            free_in_flight: Vec::new(),
             unworthy: 0,
             no_space: false,
             warned_of_space: false,
@@ -281,7 +278,8 @@ impl Ring {
             return;
         };
         if self.durable_ring {
-            self.append_plain(active, Kind::End, &[]);
+            let own = self.segment(active).sequence;
+            self.append_with(active, |out| draft::end(out, own));
         }
         let segment = self.segment_mut(active);
         segment.state = State::Sealed;
@@ -410,8 +408,8 @@ impl Ring {
         };
         if self.durable > self.marked && self.segment(active).room() >= padded(MARK_BYTES) {
             self.marked = self.durable;
-            let durable = self.durable;
-            self.append_with(active, |out| draft::mark(out, durable));
+            let (durable, own) = (self.durable, self.segment(active).sequence);
+            self.append_with(active, |out| draft::mark(out, durable, own));
         }
     }
 

@@ -6,8 +6,9 @@ use super::message::{
     FLAG_REPLACES, OLD_SLOT_BYTES, PIECE_BYTES, Piece,
 };
 use super::{
-    ALIGN, CHAIN_BYTES, Chain, DEFINITION_BYTES, FLAG_DEFINITION_REPLACES, FLAG_PART, HEAD_BYTES,
-    Kind, MARK_BYTES, MESSAGE_BYTES, OldSlot, Part, TRANSACTION_BYTES, head, in_file, padded,
+    ALIGN, CHAIN_BYTES, Chain, DEFINITION_BYTES, FLAG_DEFINITION_REPLACES, FLAG_OWN, FLAG_PART,
+    HEAD_BYTES, Kind, MARK_BYTES, MESSAGE_BYTES, OldSlot, Part, TRANSACTION_BYTES, head, in_file,
+    padded,
 };
 use crate::storage::types::{LogPos, MessageId, QueueId};
 
@@ -198,9 +199,10 @@ impl DraftDefinition<'_> {
     }
 }
 
-/// Appends a mark record.
-pub(in crate::storage) fn mark(out: &mut Vec<u8>, durable: LogPos) {
-    out.extend_from_slice(&head(Kind::Mark, in_file(MARK_BYTES), 0, [0; 2]));
+/// Appends a mark record to the segment `own`.
+pub(in crate::storage) fn mark(out: &mut Vec<u8>, durable: LogPos, own: u64) {
+    let flags = if durable.sequence == own { FLAG_OWN } else { 0 };
+    out.extend_from_slice(&head(Kind::Mark, in_file(MARK_BYTES), flags, [0; 2]));
     out.extend_from_slice(&durable.sequence.to_le_bytes());
     out.extend_from_slice(&durable.offset.to_le_bytes());
     pad(out);
@@ -216,6 +218,11 @@ pub(in crate::storage) fn chain(out: &mut Vec<u8>, chain: &Chain) {
     out.extend_from_slice(&chain.durable.sequence.to_le_bytes());
     out.extend_from_slice(&chain.durable.offset.to_le_bytes());
     out.extend_from_slice(&chain.before_end.to_le_bytes());
+}
+
+/// Appends an end record to the segment `own`.
+pub(in crate::storage) fn end(out: &mut Vec<u8>, own: u64) {
+    plain(out, Kind::End, &own.to_le_bytes());
 }
 
 /// Appends a record that is a head and this content.

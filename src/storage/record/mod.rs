@@ -26,7 +26,7 @@ pub(in crate::storage) const CHAIN_BYTES: usize = 80;
 /// A clean-stop record.
 pub(in crate::storage) const CLEAN_BYTES: usize = 32;
 /// An end record; as much is kept free in every segment.
-pub(in crate::storage) const END_BYTES: usize = HEAD_BYTES;
+pub(in crate::storage) const END_BYTES: usize = HEAD_BYTES + 8;
 
 /// The kinds of records; the numbers are on disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,7 +82,8 @@ impl Kind {
             Kind::Mark => MARK_BYTES,
             Kind::Chain => CHAIN_BYTES,
             Kind::Clean => CLEAN_BYTES,
-            Kind::Piece | Kind::Settle | Kind::State | Kind::Inventory | Kind::End => HEAD_BYTES,
+            Kind::End => END_BYTES,
+            Kind::Piece | Kind::Settle | Kind::State | Kind::Inventory => HEAD_BYTES,
         }
     }
 }
@@ -237,6 +238,8 @@ fn definition_is_sound(bytes: &[u8]) -> bool {
 
 const FLAG_DEFINITION_REPLACES: u8 = 1;
 const FLAG_PART: u8 = 1;
+/// Of a mark: it speaks of the segment that it lies in.
+const FLAG_OWN: u8 = 1;
 
 impl<'a> Frame<'a> {
     /// What follows the head.
@@ -321,6 +324,23 @@ impl<'a> Frame<'a> {
             durable: LogPos { sequence: u64_at(bytes, 64), offset: u32_at(bytes, 72) },
             before_end: u32_at(bytes, 76),
         })
+    }
+
+    /// The sequence number of the segment that the record lies in, if it tells.
+    pub(in crate::storage) fn own_sequence(self) -> Option<u64> {
+        let is_own = match self.kind {
+            Kind::Chain | Kind::End => true,
+            Kind::Mark => self.bytes[13] & FLAG_OWN != 0,
+            Kind::Message
+            | Kind::Transaction
+            | Kind::Piece
+            | Kind::Settle
+            | Kind::State
+            | Kind::Definition
+            | Kind::Inventory
+            | Kind::Clean => false,
+        };
+        is_own.then(|| u64_at(self.bytes, 16))
     }
 
     /// A definition record.

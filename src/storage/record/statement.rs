@@ -201,11 +201,9 @@ impl<'a> State<'a> {
     }
 }
 
-/// Appends an inventory: free files by number, then the sequence numbers of segments in use as
-/// runs of gap and count. Both lists are sorted.
-pub(in crate::storage) fn encode_inventory(out: &mut Vec<u8>, free: &[u64], in_use: &[u64]) {
-    put_varint(out, free.len() as u64);
-    free.iter().for_each(|&number| put_varint(out, number));
+/// Appends an inventory: the sequence numbers of segments in use, which are sorted, as runs of gap
+/// and count.
+pub(in crate::storage) fn encode_inventory(out: &mut Vec<u8>, in_use: &[u64]) {
     let mut at = 0;
     for run in in_use.chunk_by(|a, b| a + 1 == *b) {
         put_varint(out, run[0] - at);
@@ -217,7 +215,6 @@ pub(in crate::storage) fn encode_inventory(out: &mut Vec<u8>, free: &[u64], in_u
 /// What an inventory says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::storage) struct Inventory {
-    pub(in crate::storage) free: Vec<u64>,
     /// First sequence number and how many, in their order.
     pub(in crate::storage) in_use: Vec<(u64, u64)>,
 }
@@ -226,13 +223,6 @@ impl Inventory {
     /// `None`: it is not sound.
     pub(in crate::storage) fn read(mut bytes: &[u8]) -> Option<Inventory> {
         let mut inventory = Inventory::default();
-        let free = take_varint(&mut bytes)?;
-        if free > bytes.len() as u64 {
-            return None;
-        }
-        for _ in 0..free {
-            inventory.free.push(take_varint(&mut bytes)?);
-        }
         let mut at = 0u64;
         while !bytes.is_empty() {
             let first = at.checked_add(take_varint(&mut bytes)?)?;
@@ -241,12 +231,6 @@ impl Inventory {
             inventory.in_use.push((first, count));
         }
         Some(inventory)
-    }
-
-    /// Whether a segment was in use.
-    pub(in crate::storage) fn names(&self, sequence: u64) -> bool {
-        let n = self.in_use.partition_point(|(first, _)| *first <= sequence);
-        n > 0 && sequence - self.in_use[n - 1].0 < self.in_use[n - 1].1
     }
 }
 

@@ -112,11 +112,11 @@ impl Files {
                 Some(next) => next.chain.before,
                 None => {
                     read_whole(&candidate, &mut buffer)?;
-                    if next_record(&buffer, candidate.salt, HEADER_BYTES).is_none() {
+                    let Some(own) = own_sequence(&buffer, candidate.salt) else {
                         self.spares.push(candidate.number);
                         continue;
-                    }
-                    self.next_sequence()
+                    };
+                    own.unwrap_or_else(|| self.next_sequence())
                 }
             };
             candidate.chain.before = candidate.chain.sequence.saturating_sub(1);
@@ -169,6 +169,22 @@ pub(super) fn read_whole(candidate: &Candidate, buffer: &mut Vec<u8>) -> Result<
     let read = read_up_to(&file, buffer, 0).map_err(StorageError::io("reading", path))?;
     buffer.truncate(read);
     Ok(())
+}
+
+/// The sequence number that records of a segment without a chain record tell of: `Some(None)` when
+/// there are records, and none tells.
+fn own_sequence(bytes: &[u8], salt: u64) -> Option<Option<u64>> {
+    let mut found = None;
+    let mut at = HEADER_BYTES;
+    while let Some(next) = next_record(bytes, salt, at) {
+        let frame = record::frame(&bytes[next as usize..]).expect("it was just found");
+        found = Some(frame.own_sequence());
+        if frame.own_sequence().is_some() {
+            break;
+        }
+        at = next + frame.span - in_file(ALIGN);
+    }
+    found
 }
 
 /// Where the next whole record of this life begins behind `from`.

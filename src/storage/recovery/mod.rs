@@ -27,7 +27,7 @@ use super::file::segment::{HEADER_BYTES, PAGE_BYTES, SegmentFile};
 use super::helper::jobs::{MakeError, MakeStage, make_now};
 use super::log::ring::{Before, Ids, Ring};
 use super::log::segment::{Counted, Segment, State};
-use super::record::{self, Kind, draft};
+use super::record::{self, draft};
 use super::store::Store;
 use super::types::{Damage, LogPos, RecoveryProgress, RecoveryReport, StorageError};
 use files::Files;
@@ -69,12 +69,14 @@ pub(super) fn open(
     let mut ring = Ring::new(true, directory, segment_bytes);
     ring.next_file = files.next_number;
     ring.next_sequence = files.next_sequence();
+    let clean = scan.is_clean();
     let mut report = RecoveryReport {
         segments: scan.loaded.iter().filter(|loaded| loaded.counts).count(),
         messages: 0,
         bytes: scan.bytes,
         damaged: std::mem::take(&mut scan.damaged),
-        clean: scan.is_clean(),
+        may_lack_some: false,
+        clean,
     };
     let mut tail = Tail::default();
     for number in scan.free_numbers(&files) {
@@ -99,6 +101,7 @@ pub(super) fn open(
     ring.end_of_content = found.end;
     replay.take_places(&ring, &indices, found.relocated, found.definitions);
     hold_pieces(&mut ring, &replay, &mut report.damaged);
+    report.may_lack_some = !report.damaged.is_empty() || ring.directory.has_evidence()?;
     for index in indices.into_iter().flatten() {
         let segment = ring.segment_mut(index);
         let live = segment.slots.iter().filter(|s| **s != super::record::statement::SETTLED);
@@ -238,7 +241,7 @@ fn seal(ring: &Ring, unsealed: &[u32]) -> Result<(), StorageError> {
     for &index in unsealed.iter().filter(|index| Some(**index) != ring.active) {
         let segment = ring.segment(index);
         let mut end = Vec::new();
-        draft::plain(&mut end, Kind::End, &[]);
+        draft::end(&mut end, segment.sequence);
         record::seal(&mut end, segment.salt, segment.end);
         let path = ring.directory.segment(segment.number);
         let file = SegmentFile::open(&ring.directory, path.clone());
@@ -259,7 +262,6 @@ fn begin_segment(store: &mut Store) -> Result<(), StorageError> {
             None => (ring.new_number(), MakeStage::New),
         };
         let job = ring.make_job(stage);
-        ring.free_in_flight.clear();
         match make_now(job) {
             Ok(new) => {
                 ring.activate(new, ids);

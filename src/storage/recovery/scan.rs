@@ -546,8 +546,8 @@ impl<'a, 'p> Scan<'a, 'p> {
             }
         }
         // One that was free when that was said may be the one that is missing.
-        let is_free = |number: &&u64| self.missing.is_empty() && inventory.free.contains(number);
-        for &number in self.files.broken.iter().filter(|number| !is_free(number)) {
+        // A header lies within a sector: it is never torn.
+        for &number in &self.files.broken {
             self.damaged.push(Damage {
                 path: self.files.directory.segment(number),
                 offset: 0,
@@ -589,12 +589,7 @@ impl<'a, 'p> Scan<'a, 'p> {
 
     /// Numbers of files that are free.
     pub(super) fn free_numbers(&self, files: &Files) -> Vec<u64> {
-        let listed = self.inventory.iter().flat_map(|(_, inventory)| &inventory.free);
-        let is_free = |n: &&u64| self.missing.is_empty() && listed.clone().any(|free| free == *n);
-        let broken = files.broken.iter().filter(is_free);
-        let mut free: Vec<u64> = files.spares.iter().chain(broken).copied().collect();
-        free.extend(&self.dropped);
-        free
+        files.spares.iter().chain(&self.dropped).copied().collect()
     }
 
     pub(super) fn into_found(self) -> FoundState {
