@@ -104,6 +104,10 @@
 //!   that would have to outlive something.
 //! - *A purge has no record of its own.* Its answer waits until every message of it is settled and
 //!   that is durable: a thousand neighbours are a dozen bytes.
+//! - *New segments have blocks but are not filled with zeros.* A sync that touches a page of a
+//!   filled file first is cheaper by a third (ext4: 115 us against 165), but what filled it stays
+//!   in the page cache as it was written: in large pieces, a small message dirties 64 KiB; page by
+//!   page, large batches cost a fifth more CPU. Files that are used again have no such price.
 //! - *A segment ends with an end record*, also one that a crash left open (once it is durable that
 //!   the log goes on elsewhere): the segment behind it, which says where it ended, may be free long
 //!   before it is.

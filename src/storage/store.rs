@@ -535,14 +535,13 @@ impl Store {
         self.take_answer(answer, &mut Answers::default())
     }
 
-    /// With [`HelperMode::Manual`](super::HelperMode::Manual): does up to `steps` steps of the
-    /// helper's work, one sync each at most, and says how many there were. The answers still have
-    /// to be taken.
-    pub fn run_helper(&mut self, steps: usize) -> usize {
+    /// With [`HelperMode::Manual`](super::HelperMode::Manual): does up to `jobs` jobs of the
+    /// helper and says how many there were. The answers still have to be taken.
+    pub fn run_helper(&mut self, jobs: usize) -> usize {
         let Some(manual) = self.helper.manual() else {
             return 0;
         };
-        (0..steps).take_while(|_| manual.run_step()).count()
+        (0..jobs).take_while(|_| manual.run_one()).count()
     }
 
     /// With [`HelperMode::Manual`](super::HelperMode::Manual): the next sync fails.

@@ -29,9 +29,6 @@ const MAGIC: [u8; 8] = *b"LEVERETL";
 const MAGIC_BEFORE: [u8; 8] = *b"LEVERETS";
 pub(in crate::storage) const VERSION: u32 = 1;
 
-/// So much of a new file is filled at a time.
-pub(in crate::storage) const FILL_BYTES: u32 = 512 * 1024;
-
 /// A segment file that is open for reading and writing.
 pub(in crate::storage) struct SegmentFile {
     pub(in crate::storage) file: File,
@@ -75,17 +72,6 @@ impl SegmentFile {
             witness.allocates(&self.path, u64::from(bytes))?;
         }
         sys::allocate_blocks(&self.file, 0, u64::from(bytes))
-    }
-
-    /// Fills `from..to` with zeros: extents that were written once are cheaper to sync. Page by
-    /// page, since the page cache keeps what was written at once together, and a small write
-    /// later would make all of it dirty: 68 KB at the device for a message, and not 4.
-    pub(in crate::storage) fn fill(&self, from: u32, to: u32) -> io::Result<()> {
-        for at in (from..to).step_by(PAGE_BYTES as usize) {
-            let part = (to - at).min(PAGE_BYTES);
-            self.file.write_all_at(&[0; PAGE_BYTES as usize][..part as usize], u64::from(at))?;
-        }
-        Ok(())
     }
 
     /// Writes the slices one behind the other at `offset`.

@@ -1,5 +1,5 @@
-//! What does the storage helper do? Its jobs, each in steps of at most one sync of a file and one
-//! of a directory, and what comes of them.
+//! What does the storage helper do? Its jobs, each of at most one sync of a file and one of a
+//! directory (a sync: of the files of its batch), and what comes of them.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::storage::file::directory::Directory;
 use crate::storage::file::mapping::Mapping;
-use crate::storage::file::segment::{FILL_BYTES, Header, SegmentFile};
+use crate::storage::file::segment::{Header, SegmentFile};
 use crate::storage::types::StorageError;
 
 /// Something to do.
@@ -43,8 +43,6 @@ pub(in crate::storage) struct MakeJob {
 pub(in crate::storage) enum MakeStage {
     /// It does not exist.
     New,
-    /// It is new, has its blocks, and was filled up to here.
-    Filling(SegmentFile, u32),
     /// It is there, and free.
     Free,
 }
@@ -113,37 +111,31 @@ pub(in crate::storage) struct NewSegment {
     pub(in crate::storage) header: Header,
 }
 
-/// What is left of a job after one step of it.
-pub(in crate::storage) enum Step {
-    More(Job),
-    Done(Answer),
-}
-
-/// One step of a job.
-pub(in crate::storage) fn step(job: Job) -> Step {
+/// Does a job.
+pub(in crate::storage) fn run(job: Job) -> Answer {
     let result = match job {
-        Job::Sync(sync) => run_sync(&sync).map(Step::Done),
-        Job::Make(make) => step_make(make),
-        Job::Remove(remove) => run_remove(&remove).map(|()| Step::Done(Answer::Removed)),
+        Job::Sync(sync) => run_sync(&sync),
+        Job::Make(make) => run_make(make),
+        Job::Remove(remove) => run_remove(&remove),
         Job::Release(release) => {
             run_release(release);
-            Ok(Step::Done(Answer::Released))
+            Ok(Answer::Released)
         }
     };
-    result.unwrap_or_else(|error| Step::Done(Answer::Failed(error)))
+    result.unwrap_or_else(Answer::Failed)
 }
 
 /// What a test asked for with [`Gate::fail_next_sync`](super::Gate) or its like.
-pub(in crate::storage) fn failed_sync(sync: &SyncJob) -> Step {
+pub(in crate::storage) fn failed_sync(sync: &SyncJob) -> Answer {
     let path = sync.files.first().map(|file| file.path.clone()).unwrap_or_default();
     let source = io::Error::other("a failure that a test asked for");
-    Step::Done(Answer::Failed(StorageError::Io { doing: "syncing", path, source }))
+    Answer::Failed(StorageError::Io { doing: "syncing", path, source })
 }
 
 /// What a test asked for with [`Gate::fill_disk`](super::Gate).
-pub(in crate::storage) fn found_no_space(make: &MakeJob) -> Step {
+pub(in crate::storage) fn found_no_space(make: &MakeJob) -> Answer {
     let error = io::ErrorKind::StorageFull.into();
-    Step::Done(Answer::NoSpace { durable: make.durable, free: None, error })
+    Answer::NoSpace { durable: make.durable, free: None, error }
 }
 
 // The only clock of the storage: how long a sync took is a figure for the operator and decides
@@ -159,13 +151,12 @@ fn run_sync(sync: &SyncJob) -> Result<Answer, StorageError> {
 }
 
 /// Makes a segment file at once, for the start of the store.
-pub(in crate::storage) fn make_now(mut make: MakeJob) -> Result<NewSegment, MakeError> {
-    loop {
-        match step_make(make).map_err(MakeError::Fatal)? {
-            Step::More(Job::Make(rest)) => make = rest,
-            Step::Done(Answer::Made { segment, .. }) => return Ok(segment),
-            Step::Done(Answer::NoSpace { error, .. }) => return Err(MakeError::NoSpace(error)),
-            Step::More(_) | Step::Done(_) => unreachable!("a make job has no other outcome"),
+pub(in crate::storage) fn make_now(make: MakeJob) -> Result<NewSegment, MakeError> {
+    match run_make(make).map_err(MakeError::Fatal)? {
+        Answer::Made { segment, .. } => Ok(segment),
+        Answer::NoSpace { error, .. } => Err(MakeError::NoSpace(error)),
+        Answer::Synced { .. } | Answer::Removed | Answer::Released | Answer::Failed(_) => {
+            unreachable!("a make job has no other outcome")
         }
     }
 }
@@ -179,35 +170,16 @@ pub(in crate::storage) enum MakeError {
     Fatal(StorageError),
 }
 
-fn step_make(make: MakeJob) -> Result<Step, StorageError> {
+fn run_make(make: MakeJob) -> Result<Answer, StorageError> {
     let MakeJob { durable, number, bytes, directory, stage } = make;
     let is_free = matches!(stage, MakeStage::Free);
-    let no_space =
-        |error| Ok(Step::Done(Answer::NoSpace { durable, free: is_free.then_some(number), error }));
-    let more = |file, filled| {
-        let (directory, stage) = (directory.clone(), MakeStage::Filling(file, filled));
-        Ok(Step::More(Job::Make(MakeJob { durable, number, bytes, directory, stage })))
-    };
+    let no_space = |error| Ok(Answer::NoSpace { durable, free: is_free.then_some(number), error });
     match stage {
         MakeStage::New => match allocate(durable, number, bytes, &directory) {
-            Ok(file) if durable => more(file, 0),
+            Ok(file) if durable => finish(&directory, durable, number, bytes, file),
             Ok(file) => finish(&directory, durable, number, bytes, file.unlink()?),
             Err(error) => no_space(error),
         },
-        MakeStage::Filling(file, filled) if filled < bytes => {
-            let to = filled.saturating_add(FILL_BYTES).min(bytes);
-            match file.fill(filled, to) {
-                Ok(()) => {
-                    file.file.sync_data().map_err(StorageError::io("syncing", &file.path))?;
-                    more(file, to)
-                }
-                Err(error) => {
-                    directory.remove(&file.path)?;
-                    no_space(error)
-                }
-            }
-        }
-        MakeStage::Filling(file, _) => finish(&directory, durable, number, bytes, file),
         MakeStage::Free => {
             let opened = SegmentFile::open(&directory, directory.segment(number));
             match opened {
@@ -247,7 +219,7 @@ fn finish(
     number: u64,
     bytes: u32,
     file: SegmentFile,
-) -> Result<Step, StorageError> {
+) -> Result<Answer, StorageError> {
     let path = directory.segment(number);
     let is_free = file.path == path;
     let map = match Mapping::new(&file.file, bytes) {
@@ -257,7 +229,7 @@ fn finish(
                 directory.remove(&file.path)?;
             }
             let free = is_free.then_some(number);
-            return Ok(Step::Done(Answer::NoSpace { durable, free, error }));
+            return Ok(Answer::NoSpace { durable, free, error });
         }
     };
     let mut header = Header { bytes, salt: 0 };
@@ -271,14 +243,14 @@ fn finish(
         }
     }
     let segment = NewSegment { number, file: Arc::new(file), map, header };
-    Ok(Step::Done(Answer::Made { durable, segment }))
+    Ok(Answer::Made { durable, segment })
 }
 
 fn random_salt() -> u64 {
     getrandom::u64().expect("the system has random numbers")
 }
 
-fn run_remove(remove: &RemoveJob) -> Result<(), StorageError> {
+fn run_remove(remove: &RemoveJob) -> Result<Answer, StorageError> {
     let path = remove.directory.segment(remove.number);
     match remove.kind {
         RemoveKind::Unlink => remove.directory.remove(&path)?,
@@ -286,7 +258,8 @@ fn run_remove(remove: &RemoveJob) -> Result<(), StorageError> {
             remove.directory.rename(&path, &path.with_extension("damaged"))?;
         }
     }
-    remove.directory.sync()
+    remove.directory.sync()?;
+    Ok(Answer::Removed)
 }
 
 fn run_release(release: Release) {

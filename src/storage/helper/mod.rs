@@ -1,6 +1,6 @@
-//! Who waits for the disk? The storage helper: it syncs, makes segments ready and removes files, a
-//! step at a time (`jobs`), and gives back what it did. It owns nothing but the handles it was
-//! given. A sync always goes before the next step of anything else.
+//! Who waits for the disk? The storage helper: it syncs, makes segments ready and removes files
+//! (`jobs`), and gives back what it did. It owns nothing but the handles it was given. A sync
+//! always goes before anything else that waits.
 
 mod gate;
 pub(super) mod jobs;
@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 pub use gate::Gate;
 
 use super::types::{HelperMode, StorageError};
-use jobs::{Answer, Job, Step, failed_sync, found_no_space, step};
+use jobs::{Answer, Job, failed_sync, found_no_space, run};
 
 /// The way to the helper.
 pub(super) struct Helper {
@@ -120,7 +120,7 @@ impl Helper {
     pub(super) fn wait(&mut self) -> Result<Answer, StorageError> {
         let answer = match &mut self.way {
             Way::Manual(manual) => {
-                while manual.answers.is_empty() && manual.run_step() {}
+                while manual.answers.is_empty() && manual.run_one() {}
                 manual.answers.pop_front().ok_or(StorageError::HelperGone)?
             }
             Way::Thread(thread) => thread.answers.recv().map_err(|_| StorageError::HelperGone)?,
@@ -153,22 +153,19 @@ impl Drop for ThreadHelper {
 }
 
 impl ManualHelper {
-    /// Runs one step; `false`: there was none.
-    pub(super) fn run_step(&mut self) -> bool {
+    /// Runs one job; `false`: there was none.
+    pub(super) fn run_one(&mut self) -> bool {
         let Some(job) = self.waiting.next() else {
             return false;
         };
-        let result = match &job {
+        let answer = match &job {
             Job::Sync(sync) if self.fail_next_sync => {
                 self.fail_next_sync = false;
                 failed_sync(sync)
             }
-            Job::Sync(_) | Job::Make(_) | Job::Remove(_) | Job::Release(_) => step(job),
+            Job::Sync(_) | Job::Make(_) | Job::Remove(_) | Job::Release(_) => run(job),
         };
-        match result {
-            Step::More(job) => self.waiting.put_back(job),
-            Step::Done(answer) => self.answers.push_back(answer),
-        }
+        self.answers.push_back(answer);
         true
     }
 }
@@ -191,11 +188,6 @@ impl Waiting {
     fn next(&mut self) -> Option<Job> {
         self.syncs.pop_front().or_else(|| self.others.pop_front())
     }
-
-    /// Jobs are finished in the order in which they came.
-    fn put_back(&mut self, job: Job) {
-        self.others.push_front(job);
-    }
 }
 
 struct Runner {
@@ -214,22 +206,17 @@ impl Runner {
             if self.stop.load(Ordering::Acquire) {
                 return;
             }
-            let result = match &job {
+            let answer = match &job {
                 Job::Sync(sync) if self.gate.takes_failure() => failed_sync(sync),
                 Job::Make(make) if self.gate.is_disk_full() && make.is_new() => {
                     found_no_space(make)
                 }
-                Job::Sync(_) | Job::Make(_) | Job::Remove(_) | Job::Release(_) => step(job),
+                Job::Sync(_) | Job::Make(_) | Job::Remove(_) | Job::Release(_) => run(job),
             };
-            match result {
-                Step::More(job) => self.waiting.put_back(job),
-                Step::Done(answer) => {
-                    if self.answers.send(answer).is_err() {
-                        return;
-                    }
-                    (self.wake)();
-                }
+            if self.answers.send(answer).is_err() {
+                return;
             }
+            (self.wake)();
         }
     }
 
