@@ -56,7 +56,7 @@ mod stream;
 pub mod stream_consumer;
 pub mod term;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod topic;
 pub mod user;
 pub mod vhost;

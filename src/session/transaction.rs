@@ -49,7 +49,14 @@ impl Transaction {
     pub fn log_bytes(&self) -> u64 {
         let queues: usize = self.publishes.iter().map(|publish| publish.queues.len()).sum();
         let messages = self.publishes.len() as u64 * MESSAGE_BYTES;
-        self.bytes as u64 + messages + 8 * queues as u64 + 24 * self.settlements.len() as u64
+        // A body of the transient ring is copied when one message has to be durable.
+        let copied = self.large.iter().filter(|body| !body.is_durable());
+        let bodies: u64 = copied.map(LargeBody::body_bytes).sum();
+        self.bytes as u64
+            + bodies
+            + messages
+            + 8 * queues as u64
+            + 24 * self.settlements.len() as u64
     }
 
     /// Keeps a copy of a message; 406 when the transaction grows too large. A large body is
@@ -119,5 +126,24 @@ impl Transaction {
         for body in self.large.drain(..) {
             broker.store.abandon(body);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing;
+
+    /// The body of a message for a transient queue is copied when another message of the
+    /// transaction is durable: without room for it the client was told that the disk was full.
+    #[test]
+    fn a_body_that_may_have_to_be_copied_takes_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = testing::open(directory.path());
+        let mut transaction = Transaction::default();
+        transaction.large.push(broker.store.begin_body(true, 80_000));
+        assert_eq!(transaction.log_bytes(), 0, "it stays where it is");
+        transaction.large.push(broker.store.begin_body(false, 80_000));
+        assert_eq!(transaction.log_bytes(), 80_000);
     }
 }

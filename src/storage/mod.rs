@@ -80,7 +80,8 @@
 //!    `freeing::a_large_body_keeps_its_segments_as_long_as_any_message_tells_of_it`,
 //!    `damage::a_large_body_counts_only_when_every_piece_is_whole`.
 //! 8. *What stands behind a torn place never counts*, whatever is appended later:
-//!    `damage::what_stands_behind_a_torn_place_never_counts`.
+//!    `damage::what_stands_behind_a_torn_place_never_counts`,
+//!    `faults::what_stood_past_the_end_never_counts_whatever_is_freed_later`.
 //! 9. *Damage before the durable end is reported with its place; the rest counts, nothing is
 //!    deleted:* `damage`.
 //! 10. *Nothing follows from what is not surely on the disk:*

@@ -202,6 +202,11 @@ pub struct LargeBody {
 }
 
 impl LargeBody {
+    /// Whether its pieces lie in the durable ring.
+    pub fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     /// Announced size in bytes.
     pub fn body_bytes(&self) -> u64 {
         self.bytes

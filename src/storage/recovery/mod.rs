@@ -9,8 +9,8 @@
 //! 3. the log goes on in a new segment, or behind the mark of an orderly stop: a torn tail is never
 //!    appended to. The new segment's chain record says where the log ended, so that nothing which
 //!    stands behind that end ever counts;
-//! 4. an inventory is appended and synced; only then do free files begin new lives, and segments
-//!    that a crash left open get an end record.
+//! 4. an inventory is appended and synced; only then are files removed that hold records past the
+//!    end, do free ones begin new lives, and segments that a crash left open get an end record.
 
 mod files;
 mod replay;
@@ -53,6 +53,8 @@ pub(super) struct Tail {
     before_last: Before,
     /// Files of a size that is not ours, which are free.
     unfit: Vec<u64>,
+    /// Files with records past the end of the log.
+    void: Vec<u64>,
     /// Segments that have no end record.
     unsealed: Vec<u32>,
 }
@@ -86,6 +88,10 @@ pub(super) fn open(
             tail.unfit.push(number);
         }
     }
+    // They are free like the others; the last ones to be taken stand in front.
+    tail.void = std::mem::take(&mut scan.void);
+    let is_fit = |number: &&u64| files.bytes_of(**number) == u64::from(segment_bytes);
+    ring.free.splice(..0, tail.void.iter().filter(is_fit).copied());
     let ids = scan.ids;
     ring.missing = std::mem::take(&mut scan.missing);
     ring.durable = scan.durable;
@@ -228,8 +234,23 @@ pub(super) fn begin(store: &mut Store, tail: Tail, is_clean: bool) -> Result<(),
         }
     }
     begin_segment(store)?;
+    remove_void(&mut store.durable, &tail.void)?;
     seal(&store.durable, &tail.unsealed)?;
     begin_transient(store)
+}
+
+/// Removes what stands past the end of the log, now that the log goes on elsewhere: the chain
+/// record that says so may be gone before these files are used again, and what they say would
+/// count.
+fn remove_void(ring: &mut Ring, void: &[u64]) -> Result<(), StorageError> {
+    let Some(active) = ring.active.map(|active| ring.segment(active).number) else {
+        return Ok(());
+    };
+    for &number in void.iter().filter(|number| **number != active) {
+        ring.directory.remove(&ring.directory.segment(number))?;
+    }
+    ring.free.retain(|number| !void.contains(number));
+    ring.directory.sync()
 }
 
 /// Gives an end record to segments that a crash left without one, now that it is durable that the

@@ -98,6 +98,8 @@ pub(super) struct Scan<'a, 'p> {
     has_ended: bool,
     /// Files that turned out not to count.
     dropped: Vec<u64>,
+    /// Files with records past the end of the log, which never counted.
+    pub(super) void: Vec<u64>,
 }
 
 impl<'a, 'p> Scan<'a, 'p> {
@@ -126,6 +128,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             bytes: 0,
             has_ended: false,
             dropped: Vec::new(),
+            void: Vec::new(),
         }
     }
 
@@ -136,7 +139,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let mut done = 0;
         for (at, candidate) in files.candidates.iter().enumerate() {
             if candidate.is_void || self.has_ended {
-                self.dropped.push(candidate.number);
+                self.void.push(candidate.number);
             } else {
                 self.read_segment(candidate, at)?;
             }
@@ -222,6 +225,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 self.has_ended = true;
                 if at == HEADER_BYTES {
                     self.drop_segment(n);
+                    self.void.extend(self.dropped.pop());
                 }
                 return Ok(());
             }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use std::os::unix::fs::FileExt;
+
 use super::*;
 use tempfile::TempDir;
 
@@ -310,4 +312,38 @@ fn a_start_syncs_no_more_than_the_tail() {
     let mut store = open_on(directory.path(), SEGMENT_BYTES, &disk).unwrap();
     assert!(disk.syncs_seen() <= 8, "{}", disk.syncs_seen());
     assert_eq!(replay(&mut store).len(), 1000);
+}
+
+/// The chain record that said where the log ended was gone before the file of a segment past that
+/// end was used again: its settlements counted at the next start.
+#[test]
+fn what_stood_past_the_end_never_counts_whatever_is_freed_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    store.want_room(true, 400_000);
+    (0..10).for_each(|_| turn(&mut store));
+    let sent: Vec<_> = (0..10u8).map(|n| publish(&mut store, 1, &[n])).collect();
+    turn(&mut store);
+    while store.end().sequence < 3 {
+        publish(&mut store, 2, &[0; 6000]);
+    }
+    let middle = store.durable.by_sequence[&2];
+    let middle =
+        directory.path().join(format!("{:08}.segment", store.durable.segment(middle).number));
+    sent.iter().for_each(|sent| store.settle(sent.entry.at, sent.first_slot));
+    store.write_out(true).unwrap();
+    drop(store);
+    // The power went: of the second segment nothing is there, of the third everything.
+    let file = std::fs::OpenOptions::new().write(true).open(&middle).unwrap();
+    file.write_all_at(&vec![0; (SEGMENT_BYTES - 4096) as usize], 4096).unwrap();
+
+    let mut store = open(directory.path());
+    assert_eq!(store.report().damaged, []);
+    let is_first = |found: &&Found| found.queue == 1;
+    assert_eq!(replay(&mut store).iter().filter(is_first).count(), 10);
+    (0..6).for_each(|_| roll(&mut store));
+    drop(store);
+    let mut store = open(directory.path());
+    assert_eq!(store.report().damaged, []);
+    assert_eq!(replay(&mut store).iter().filter(is_first).count(), 10);
 }
