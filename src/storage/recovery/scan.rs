@@ -517,9 +517,14 @@ impl<'a, 'p> Scan<'a, 'p> {
         self.inventory = Some((sequence, inventory));
     }
 
-    /// A segment does not count.
+    /// A segment does not count, and neither does what became of it: a kill before its inventory
+    /// was synced, and then a power cut, may have torn it.
     fn drop_segment(&mut self, n: usize) {
         let loaded = &mut self.loaded[n];
+        if loaded.damaged {
+            let path = self.files.directory.segment(loaded.number);
+            self.damaged.retain(|damage| damage.path != path);
+        }
         loaded.counts = false;
         loaded.slots = Vec::new();
         loaded.large = Vec::new();
