@@ -88,6 +88,11 @@ impl Used {
     /// Whether the end of the log is in this file: what no later record says to be durable may as
     /// well be torn, after a kill, and is no damage.
     fn may_be_torn(&self, name: &str) -> bool {
+        self.ended == Ended::Killed && self.at_end().iter().any(|last| last == name)
+    }
+
+    /// The files of the last two segments of the log.
+    fn at_end(&self) -> Vec<String> {
         let sequence = |name: &String| {
             let bytes = fs::read(self.path.join(name)).expect("the file can be read");
             // In the chain record, which is the first; a spare has none.
@@ -97,8 +102,17 @@ impl Used {
         let mut segments = files(&self.path);
         segments.retain(|name| name.ends_with(".segment"));
         segments.sort_by_key(sequence);
-        let at_end = &segments[segments.len().saturating_sub(2)..];
-        self.ended == Ended::Killed && at_end.iter().any(|last| last == name)
+        segments.split_off(segments.len().saturating_sub(2))
+    }
+
+    /// What was in the file that is spoilt, and in what goes with it: behind a place that may be
+    /// torn nothing counts.
+    fn content(&self, name: &str) -> Vec<u8> {
+        let read = |name: &str| fs::read(self.path.join(name)).expect("the file can be read");
+        match self.may_be_torn(name) {
+            true => self.at_end().iter().flat_map(|name| read(name)).collect(),
+            false => read(name),
+        }
     }
 
     /// A copy under a new name.
@@ -173,7 +187,7 @@ fn spoil(used: &Used, name: &str, harm: Harm, random: &mut Random) {
             }
         }
         Ok(process) => {
-            let harmed = drain_damaged(process.address(), &mut model, &before);
+            let harmed = drain_damaged(process.address(), &mut model, &used.content(name));
             let log = process.terminate();
             let said = log.iter().any(|line| line.contains(name)) || used.may_be_torn(name);
             assert!(harmed == 0 || said, "{harmed} harmed and not a word:\n{}", log.join("\n"));

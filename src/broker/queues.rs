@@ -154,7 +154,9 @@ impl Broker {
     }
 
     pub(super) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
-        queue.settings = self.settings_of(queue.vhost, &queue.name, queue.declaration.table());
+        if !queue.is_reply_queue {
+            queue.settings = self.settings_of(queue.vhost, &queue.name, queue.declaration.table());
+        }
         let (name, vhost) = (queue.name.clone(), queue.vhost);
         let owner = queue.declaration.owner;
         self.streams += usize::from(queue.stream.is_some());

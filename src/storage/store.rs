@@ -497,10 +497,12 @@ impl Store {
     }
 
     /// What was delivered and is not settled is written down, where the log does not know of it.
+    /// Not of a damaged segment: what could not be read would be said to be settled, and the next
+    /// start, which finds the damage again, takes everything for delivered anyway.
     fn log_counts(&mut self) -> Result<(), AppendError> {
         for index in 0..self.durable.segments.len() {
             let segment = self.durable.segments[index].as_ref();
-            if segment.is_some_and(|segment| segment.counts_unlogged && segment.live > 0) {
+            if segment.is_some_and(|s| s.counts_unlogged && s.live > 0 && !s.damaged) {
                 self.durable.restate(super::record::in_file(index), self.ids)?;
             }
         }

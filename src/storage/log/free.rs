@@ -90,6 +90,13 @@ impl Ring {
             && segment.live == 0
             && segment.written == segment.end
             && Arc::strong_count(&segment.map) == 1
+            && !self.speaks_of_damaged(segment)
+    }
+
+    /// To restate a damaged segment would be to say that what could not be read is settled.
+    fn speaks_of_damaged(&self, segment: &Segment) -> bool {
+        let mut others = segment.speaks_of.iter().filter_map(|other| self.by_sequence.get(other));
+        others.any(|&other| self.segment(other).damaged)
     }
 
     /// Segments that stay and whose state has to be restated before these are free.

@@ -25,6 +25,8 @@ pub(super) struct Candidate {
     /// It stands between a segment and the one that this one says was before it: the log ended
     /// before it, once, and went on elsewhere.
     pub(super) is_void: bool,
+    /// Nothing tells which segment it was: it is taken for the one behind the last.
+    pub(super) is_guessed: bool,
 }
 
 /// Where the segment before one ended whose chain record cannot be read.
@@ -89,6 +91,7 @@ impl Files {
             readable_bytes,
             chain: Chain::default(),
             is_void: false,
+            is_guessed: false,
         };
         match chain {
             Some(chain) => {
@@ -116,6 +119,7 @@ impl Files {
                         self.spares.push(candidate.number);
                         continue;
                     };
+                    candidate.is_guessed = own.is_none();
                     own.unwrap_or_else(|| self.next_sequence())
                 }
             };

@@ -149,6 +149,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             }
         }
         self.note_missing();
+        self.keep_guessed();
         self.end_parts();
         if !self.is_clean() && !self.loaded.is_empty() {
             self.count_deliveries();
@@ -192,7 +193,18 @@ impl<'a, 'p> Scan<'a, 'p> {
         let limit = next.map_or(in_file(buffer.len()), |next| next.chain.before_end);
         let result = self.walk(n, &buffer, limit, next.is_some(), at);
         self.buffer = buffer;
+        self.note_cut(n);
         result
+    }
+
+    /// A file has its whole size before it has its name: if it has not, and the log ended in what
+    /// is missing, no crash did that.
+    fn note_cut(&mut self, n: usize) {
+        let loaded = &self.loaded[n];
+        let Loaded { readable_bytes, bytes, is_sealed, damaged, .. } = *loaded;
+        if readable_bytes < bytes && !is_sealed && !damaged && loaded.counts {
+            self.note_damage(n, readable_bytes, bytes);
+        }
     }
 
     /// Takes whole records up to `limit`, which is where the segment ended if that is known.
@@ -204,7 +216,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         ended_there: bool,
         candidate: usize,
     ) -> Result<(), StorageError> {
-        let (sequence, salt) = (self.loaded[n].chain.sequence, self.loaded[n].salt);
+        let Loaded { salt, bytes, chain: Chain { sequence, .. }, .. } = self.loaded[n];
         let readable = &buffer[..buffer.len().min(limit as usize)];
         let mut at = HEADER_BYTES;
         while at < limit && !self.loaded[n].is_sealed {
@@ -216,7 +228,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 self.bytes += u64::from(frame.span);
                 self.loaded[n].end = at;
                 self.end = LogPos { sequence, offset: at };
-                self.loaded[n].is_sealed = frame.kind == Kind::End || !has_room(buffer, at);
+                self.loaded[n].is_sealed = frame.kind == Kind::End || !has_room(bytes, at);
                 continue;
             }
             let was_durable = self.furthest_mark(candidate)? > LogPos { sequence, offset: at };
@@ -248,7 +260,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         // Where recovery sealed it, behind what the next segment says.
         let rest = buffer.get(at as usize..).unwrap_or_default();
         let end = record::read(rest, salt, at).filter(|frame| frame.kind == Kind::End);
-        self.loaded[n].is_sealed |= end.is_some() || !has_room(buffer, at);
+        self.loaded[n].is_sealed |= end.is_some() || !has_room(bytes, at);
         Ok(())
     }
 
@@ -565,6 +577,18 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
     }
 
+    /// Where a segment is missing, a file of which nobody knows which one it was may be that one:
+    /// it is left alone.
+    fn keep_guessed(&mut self) {
+        if self.missing.is_empty() {
+            return;
+        }
+        let guessed = self.files.candidates.iter().filter(|candidate| candidate.is_guessed);
+        let guessed: BTreeSet<u64> = guessed.map(|candidate| candidate.number).collect();
+        self.void.retain(|number| !guessed.contains(number));
+        self.dropped.retain(|number| !guessed.contains(number));
+    }
+
     /// Transactions whose last record never came do not count, unless it may have been damaged.
     fn end_parts(&mut self) {
         for (_, effects) in std::mem::take(&mut self.parts) {
@@ -607,7 +631,7 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 }
 
-/// Whether an end record fits behind `at`.
-fn has_room(bytes: &[u8], at: u32) -> bool {
-    at as usize + END_BYTES <= bytes.len()
+/// Whether an end record fits behind `at` in a file of this size.
+fn has_room(file_bytes: u32, at: u32) -> bool {
+    at as usize + END_BYTES <= file_bytes as usize
 }

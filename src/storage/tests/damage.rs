@@ -218,6 +218,29 @@ fn damage_before_the_durable_end_is_reported_with_its_place_and_skipped() {
     );
 }
 
+/// At the end of a run that could not read a record it was said to be settled.
+#[test]
+fn a_file_that_is_put_back_holds_everything() {
+    let (directory, expected, _) = durable_log(&mut Random(5));
+    let first = segment_files(directory.path()).remove(0);
+    let sound = fs::read(&first).unwrap();
+    let messages = records_of(&sound).into_iter().filter(|record| record.0 == Kind::Message);
+    let (_, at, length) = messages.max_by_key(|record| record.2).unwrap();
+    let mut spoilt = sound.clone();
+    spoilt[at + length / 2] ^= 1;
+    fs::write(&first, spoilt).unwrap();
+    let mut store = open(directory.path());
+    assert_eq!(store.report().damaged.len(), 1);
+    assert!(replay(&mut store).len() < expected.len());
+    (0..4).for_each(|_| roll(&mut store));
+    store.close().unwrap();
+    fs::write(&first, sound).unwrap();
+    let mut store = open(directory.path());
+    assert_eq!(store.report().damaged, []);
+    let bodies: Vec<_> = expected.iter().map(|sent| &sent.body[..]).collect();
+    assert_eq!(super::bodies(&replay(&mut store)), bodies);
+}
+
 #[test]
 fn a_damaged_chain_record_is_reported_and_the_segment_counts() {
     let mut random = Random(3);
@@ -400,4 +423,19 @@ fn a_large_body_counts_only_when_every_piece_is_whole() {
         let found = replay(&mut store);
         assert_eq!((bodies(&found), found[0].entry), (vec![&b"small"[..]], small.entry));
     }
+}
+
+/// A crash leaves every file as long as it was: what is missing was lost otherwise.
+#[test]
+fn a_file_that_was_cut_off_is_reported_also_where_the_log_ends() {
+    let (directory, ..) = durable_log(&mut Random(6));
+    let read = |path: &PathBuf| fs::read(path).unwrap();
+    let sequence = |path: &PathBuf| chain_of(&read(path)).map(|chain| chain.1);
+    let last = segment_files(directory.path()).into_iter().max_by_key(sequence).unwrap();
+    let (_, at, _) = *records_of(&read(&last)).last().unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&last).unwrap();
+    file.set_len(at as u64 + 8).unwrap();
+    let store = open(directory.path());
+    let damaged: Vec<_> = store.report().damaged.iter().map(|damage| &damage.path).collect();
+    assert_eq!(damaged, [&last]);
 }
