@@ -169,6 +169,21 @@ mod tests {
         assert_eq!([ready(&broker, old), ready(&broker, new), ready(&broker, other)], [3, 3, 10]);
     }
 
+    /// One that was there before the consumer dropped answers.
+    #[test]
+    fn queues_of_direct_replies_follow_no_policy() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        broker.set_policy(policy("short", ".*", 0, "max-length", 1)).unwrap();
+        let client = subject(&broker);
+        let channel = broker.open_channel(client.connection, 1);
+        let name = Name::from("amq.rabbitmq.reply-to.x");
+        let consumer = broker.consume_replies(&client, channel, &name, Name::from("tag"));
+        broker.set_policy(policy("shorter", ".*", 1, "max-length", 0)).unwrap();
+        let queue = broker.consumers.get(consumer).unwrap().queue;
+        assert_eq!(broker.queue(queue).unwrap().settings.max_length, None);
+    }
+
     #[test]
     fn the_highest_priority_holds_and_what_is_cleared_holds_no_more() {
         let directory = tempfile::tempdir().unwrap();
