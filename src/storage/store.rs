@@ -486,8 +486,13 @@ impl Store {
     }
 
     /// The last record of all: behind the mark that would follow it otherwise. Without room for it
-    /// the next start treats the stop as a crash.
+    /// the next start treats the stop as a crash, and so it does when something could not be read:
+    /// it may be there again.
     fn append_clean(&mut self) {
+        let mut segments = self.durable.segments.iter().flatten();
+        if !self.durable.missing.is_empty() || segments.any(|segment| segment.damaged) {
+            return;
+        }
         if let Ok(index) = self.durable.make_room(CLEAN_NEED, Rank::Statement, self.ids) {
             self.durable.append_mark();
             let Ids { next_message, next_queue } = self.ids;

@@ -237,6 +237,7 @@ fn a_file_that_is_put_back_holds_everything() {
     fs::write(&first, sound).unwrap();
     let mut store = open(directory.path());
     assert_eq!(store.report().damaged, []);
+    assert!(!store.report().clean, "what was delivered is not known of all of it");
     let bodies: Vec<_> = expected.iter().map(|sent| &sent.body[..]).collect();
     assert_eq!(super::bodies(&replay(&mut store)), bodies);
 }
