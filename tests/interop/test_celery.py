@@ -386,8 +386,9 @@ def test_no_task_is_lost_when_the_broker_is_killed(own_broker, make):
     expected = {str(number) for number in range(150)}
     while set(seen) != expected:
         seen.append(done.line())
-    # What ran twice is at most what the worker had in hand when the broker died.
-    assert len(seen) - len(expected) <= 4
+    # What ran twice is at most what the worker had in hand when the broker died, and what it had
+    # acknowledged in the 5 ms before: acks alone are not written in every turn.
+    assert len(seen) - len(expected) <= 4 + 16
     # A task in hand at a kill runs again: its ack comes too late for the broker that began it.
     setup.task("hold", started.path, gate.path).delay()
     assert started.line().endswith(" False")
