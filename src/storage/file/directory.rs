@@ -20,13 +20,23 @@ pub(in crate::storage) struct Directory {
     pub(in crate::storage) witness: Option<Arc<dyn Witness>>,
 }
 
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct Listing {
+    /// Numbers of the segment files, sorted.
+    pub(in crate::storage) segments: Vec<u64>,
+    /// The highest number that any file of the log has or had, `*.damaged` included.
+    pub(in crate::storage) highest: u64,
+    /// A segment in which damage was found is still kept.
+    pub(in crate::storage) has_evidence: bool,
+}
+
 /// Files that the format before this one had.
 const EARLIER_FILES: [&str; 2] = ["clean", "definitions"];
 
 impl Directory {
-    /// Makes the directory if it is missing, removes what was not finished, and lists the numbers
-    /// of the segment files, sorted.
-    pub(in crate::storage) fn open(&self) -> Result<Vec<u64>, StorageError> {
+    /// Makes the directory if it is missing, removes what was not finished, and lists the rest.
+    pub(in crate::storage) fn open(&self) -> Result<Listing, StorageError> {
         fs::create_dir_all(&self.path).map_err(StorageError::io("making", &self.path))?;
         for name in EARLIER_FILES {
             if self.path.join(name).exists() {
@@ -34,43 +44,22 @@ impl Directory {
             }
         }
         let read = || StorageError::io("listing", &self.path);
-        let mut numbers = Vec::new();
+        let mut listing = Listing::default();
         for entry in fs::read_dir(&self.path).map_err(read())? {
             let path = entry.map_err(read())?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("segment") => numbers.extend(number_in(&path)),
+                Some("segment") => listing.segments.extend(number_in(&path)),
+                Some("damaged") => {
+                    listing.has_evidence = true;
+                    listing.highest = listing.highest.max(number_in(&path).unwrap_or(0));
+                }
                 Some("new") => self.remove(&path)?,
                 Some(_) | None => {}
             }
         }
-        numbers.sort_unstable();
-        Ok(numbers)
-    }
-
-    /// Whether a segment in which damage was found is still kept.
-    pub(in crate::storage) fn has_evidence(&self) -> Result<bool, StorageError> {
-        let read = || StorageError::io("listing", &self.path);
-        for entry in fs::read_dir(&self.path).map_err(read())? {
-            let path = entry.map_err(read())?.path();
-            if path.extension().is_some_and(|extension| extension == "damaged") {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The highest number that any file of the log has or had, `*.damaged` included.
-    pub(in crate::storage) fn highest_number(&self) -> Result<u64, StorageError> {
-        let read = || StorageError::io("listing", &self.path);
-        let mut highest = 0;
-        for entry in fs::read_dir(&self.path).map_err(read())? {
-            let path = entry.map_err(read())?.path();
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if matches!(extension, Some("segment" | "damaged")) {
-                highest = highest.max(number_in(&path).unwrap_or(0));
-            }
-        }
-        Ok(highest)
+        listing.segments.sort_unstable();
+        listing.highest = listing.highest.max(listing.segments.last().copied().unwrap_or(0));
+        Ok(listing)
     }
 
     /// The name of a segment file.

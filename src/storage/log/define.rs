@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 
 use super::ring::{Ids, Rank, Ring};
+use super::segment::Counted;
 use crate::storage::record::draft::DraftDefinition;
 use crate::storage::record::message::Message;
 use crate::storage::record::{self, in_file, padded};
@@ -159,7 +160,7 @@ impl Store {
         }
         self.note_definition(key, at);
         if let Some((old, slot)) = replaced {
-            self.durable.note_definition_gone(old);
+            self.durable.count_definition(old, Counted::remove);
             self.durable.settle_by(slot.segment.index(), slot.slot, at.segment.index());
         }
         Ok(())
@@ -168,9 +169,7 @@ impl Store {
     /// A definition travels with the message record at `at`, which was just appended.
     pub(in crate::storage) fn define_with(&mut self, key: &[u8], at: RecordRef) {
         if let Some(old) = self.note_definition(key, at) {
-            self.durable.note_definition_gone(old);
-            let slot = self.slot_of_definition(old);
-            self.durable.settle(slot.segment.index(), slot.slot);
+            self.end_definition(old);
         }
     }
 
@@ -199,12 +198,17 @@ impl Store {
         let Some(at) = self.find_definition(key) else {
             return;
         };
-        let slot = self.slot_of_definition(at);
         if self.definitions.collided.remove(key).is_none() {
             let hash = self.definitions.hasher.hash_one(key);
             self.definitions.places.remove(&hash);
         }
-        self.durable.note_definition_gone(at);
+        self.end_definition(at);
+    }
+
+    /// What the record at `at` defines does not last any longer.
+    fn end_definition(&mut self, at: RecordRef) {
+        let slot = self.slot_of_definition(at);
+        self.durable.count_definition(at, Counted::remove);
         self.durable.settle(slot.segment.index(), slot.slot);
     }
 
@@ -242,24 +246,18 @@ impl Ring {
         segment.definitions_alive.add(bytes);
         Ok(RecordRef { segment: self.key(index), offset })
     }
-}
 
-impl Ring {
-    /// A definition was found alive at start.
-    pub(in crate::storage) fn note_definition_found(&mut self, at: RecordRef) {
+    /// Counts the definition record at `at` among those of its segment that last, or no longer.
+    /// One that travels with a message is part of that.
+    pub(in crate::storage) fn count_definition(
+        &mut self,
+        at: RecordRef,
+        count: fn(&mut Counted, u32),
+    ) {
         let frame = record::frame(self.bytes_from(at)).expect("a record lies there");
         if frame.definition().is_some() {
             let span = frame.span;
-            self.segment_mut(at.segment.index()).definitions_alive.add(span);
-        }
-    }
-
-    /// A definition, alive so far, does not last any longer.
-    pub(in crate::storage) fn note_definition_gone(&mut self, at: RecordRef) {
-        let frame = record::frame(self.bytes_from(at)).expect("a record lies there");
-        if frame.definition().is_some() {
-            let span = frame.span;
-            self.segment_mut(at.segment.index()).definitions_alive.remove(span);
+            count(&mut self.segment_mut(at.segment.index()).definitions_alive, span);
         }
     }
 }

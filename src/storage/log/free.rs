@@ -90,13 +90,6 @@ impl Ring {
             && segment.live == 0
             && segment.written == segment.end
             && Arc::strong_count(&segment.map) == 1
-            && !self.speaks_of_damaged(segment)
-    }
-
-    /// To restate a damaged segment would be to say that what could not be read is settled.
-    fn speaks_of_damaged(&self, segment: &Segment) -> bool {
-        let mut others = segment.speaks_of.iter().filter_map(|other| self.by_sequence.get(other));
-        others.any(|&other| self.segment(other).damaged)
     }
 
     /// Segments that stay and whose state has to be restated before these are free.
@@ -121,8 +114,12 @@ impl Ring {
     }
 
     /// Restating must cost no more than a quarter of what it frees: of segments that are full of
-    /// statements, a few are freed at once or none.
+    /// statements, a few are freed at once or none. And none for which a damaged segment would have
+    /// to be restated: that would say that what could not be read is settled.
     fn worth_freeing(&self, unused: &[u32]) -> Vec<u32> {
+        let is_sound = |index: &u32| !self.segment(*index).damaged;
+        let may_go = |index: &u32| self.to_restate(&[*index]).iter().all(is_sound);
+        let unused: Vec<u32> = unused.iter().copied().filter(may_go).collect();
         let cost = |freed: &[u32]| -> usize {
             let bytes = |n: &u32| state_bytes_max(self.segment(*n).slots.len());
             self.to_restate(freed).iter().map(bytes).sum()
@@ -131,10 +128,10 @@ impl Ring {
             let won: u64 = freed.iter().map(|n| u64::from(self.segment(*n).bytes)).sum();
             cost(freed) as u64 <= won / 4
         };
-        if unused.is_empty() || is_worth(unused) {
-            return unused.to_vec();
+        if unused.is_empty() || is_worth(&unused) {
+            return unused;
         }
-        unused.iter().copied().filter(|index| is_worth(&[*index])).collect()
+        unused.into_iter().filter(|index| is_worth(&[*index])).collect()
     }
 
     fn free_after_restating(&mut self, freed: &[u32], ids: Ids) -> Result<(), AppendError> {
@@ -254,6 +251,8 @@ impl Ring {
             let Segment { number, map, file, bytes, damaged, .. } = self.take(freed.index);
             helper.submit(Job::Release(Release::Segment(map, file)))?;
             if damaged {
+                // What speaks of it may go, too.
+                self.unworthy = 0;
                 self.remove(number, RemoveKind::KeepAsDamaged, helper)?;
             } else if bytes != self.segment_bytes {
                 self.remove(number, RemoveKind::Unlink, helper)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::storage::file::mapping::Mapping;
-use crate::storage::file::segment::{HEADER_BYTES, SegmentFile};
+use crate::storage::file::segment::{HEADER_BYTES, Header, SegmentFile};
 use crate::storage::helper::jobs::NewSegment;
 use crate::storage::record::{END_BYTES, in_file};
 
@@ -100,9 +100,19 @@ impl Segment {
     /// A segment with its first record to come.
     pub(in crate::storage) fn new(new: NewSegment, sequence: u64) -> Segment {
         let NewSegment { number, file, map, header } = new;
+        Segment { file: Some(file), ..Segment::empty(number, map, sequence, header) }
+    }
+
+    /// A segment without a record, whose file is not open for writing.
+    pub(in crate::storage) fn empty(
+        number: u64,
+        map: Arc<Mapping>,
+        sequence: u64,
+        header: Header,
+    ) -> Segment {
         Segment {
             number,
-            file: Some(file),
+            file: None,
             map,
             sequence,
             salt: header.salt,

@@ -47,7 +47,7 @@ pub(in crate::storage) enum Kind {
     Mark = 7,
     /// The first record of a segment: where the log came from.
     Chain = 8,
-    /// Which segments are in use and which files are free.
+    /// Which segments are in use.
     Inventory = 9,
     /// The last record of an orderly stop.
     Clean = 10,

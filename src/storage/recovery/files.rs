@@ -44,10 +44,13 @@ pub(super) struct Files {
     pub(super) broken: Vec<u64>,
     sizes: Vec<(u64, u64)>,
     pub(super) next_number: u64,
+    /// A segment in which damage was found is still kept.
+    pub(super) has_evidence: bool,
 }
 
 impl Files {
     pub(super) fn find(directory: &Directory) -> Result<Files, StorageError> {
+        let listing = directory.open()?;
         let mut files = Files {
             directory: directory.clone(),
             candidates: Vec::new(),
@@ -55,12 +58,12 @@ impl Files {
             without_chain: Vec::new(),
             broken: Vec::new(),
             sizes: Vec::new(),
-            next_number: 1,
+            next_number: listing.highest + 1,
+            has_evidence: listing.has_evidence,
         };
-        for number in directory.open()? {
+        for number in listing.segments {
             files.look_at(number)?;
         }
-        files.next_number = directory.highest_number()? + 1;
         files.candidates.sort_by_key(|candidate| candidate.chain.sequence);
         files.look_for_headless()?;
         files.mark_void();

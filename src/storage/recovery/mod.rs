@@ -23,10 +23,10 @@ pub use replay::Definitions;
 pub(super) use replay::{Replay, replay, take_definitions};
 
 use super::file::directory::Directory;
-use super::file::segment::{HEADER_BYTES, PAGE_BYTES, SegmentFile};
+use super::file::segment::{HEADER_BYTES, Header, PAGE_BYTES, SegmentFile};
 use super::helper::jobs::{MakeError, MakeStage, make_now};
 use super::log::ring::{Before, Ids, Ring};
-use super::log::segment::{Counted, Segment, State};
+use super::log::segment::{Segment, State};
 use super::record::{self, draft};
 use super::store::Store;
 use super::types::{Damage, LogPos, RecoveryProgress, RecoveryReport, StorageError};
@@ -107,7 +107,7 @@ pub(super) fn open(
     ring.end_of_content = found.end;
     replay.take_places(&ring, &indices, found.relocated, found.definitions);
     hold_pieces(&mut ring, &replay, &mut report.damaged);
-    report.may_lack_some = !report.damaged.is_empty() || ring.directory.has_evidence()?;
+    report.may_lack_some = !report.damaged.is_empty() || files.has_evidence;
     for index in indices.into_iter().flatten() {
         let segment = ring.segment_mut(index);
         let live = segment.slots.iter().filter(|s| **s != super::record::statement::SETTLED);
@@ -139,32 +139,22 @@ fn add_segment(
     let map = map.map_err(StorageError::io("mapping", &path))?;
     let slots_written = super::record::in_file(loaded.slots.len());
     let (chain, gaps) = (loaded.chain, loaded.gaps);
+    let header = Header { bytes: loaded.bytes, salt: loaded.salt };
     let segment = Segment {
-        number: loaded.number,
-        file: None,
-        map,
-        sequence: chain.sequence,
-        salt: loaded.salt,
-        bytes: loaded.bytes,
         end: loaded.end,
         written: loaded.end,
         state: State::Sealed,
-        live: 0,
         slots: loaded.slots,
         slots_written,
         large: loaded.large,
-        holds: 0,
         pieces: loaded.pieces,
         piece_bytes: loaded.piece_bytes,
         definitions: loaded.definitions,
-        definitions_alive: Counted::default(),
         speaks_of: loaded.speaks_of,
         restated_in: loaded.restated_in,
         counts_unlogged: loaded.counts_unlogged,
-        unsynced: false,
-        compacted: false,
-        was_sparse: false,
-        damaged: loaded.damaged,
+        damaged: !gaps.is_empty(),
+        ..Segment::empty(loaded.number, map, chain.sequence, header)
     };
     let index = ring.add(segment);
     if !loaded.is_sealed {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::storage::file::segment::HEADER_BYTES;
 use crate::storage::log::define::{definition_at, definition_slot};
 use crate::storage::log::ring::Ring;
+use crate::storage::log::segment::Counted;
 use crate::storage::log::view::Record;
 use crate::storage::record::message::{Message, Piece};
 use crate::storage::record::statement::SETTLED;
@@ -97,8 +98,10 @@ impl Replay {
         let Some(at) = piece.offset.checked_sub(in_file(HEAD_BYTES)) else {
             return false;
         };
-        let walk = self.walks.iter().find(|(walked, _)| *walked == index);
-        let is_skipped = walk.is_some_and(|(_, gaps)| gaps.iter().any(|g| g.0 <= at && at < g.1));
+        let in_gap = |gaps: &[(u32, u32)]| gaps.iter().any(|g| g.0 <= at && at < g.1);
+        // There are many segments, and few of them are damaged.
+        let is_skipped = segment.damaged
+            && self.walks.iter().any(|(walked, gaps)| *walked == index && in_gap(gaps));
         if at < HEADER_BYTES || at >= segment.end || is_skipped {
             return false;
         }
@@ -121,15 +124,10 @@ pub(in crate::storage) fn take_definitions(store: &mut Store) -> Definitions {
         if store.durable.deliveries(at.segment.index(), slot) == SETTLED {
             continue;
         }
-        store.durable.note_definition_found(at);
+        store.durable.count_definition(at, Counted::add);
         let key = definition_at(&store.durable, at).0.to_vec();
-        if let Some(old) = store.note_definition(&key, at) {
-            // Of two that last, because the end of the older one was not said yet, the newer
-            // counts.
-            store.durable.note_definition_gone(old);
-            let slot = definition_slot(&store.durable, old);
-            store.durable.settle(old.segment.index(), slot);
-        }
+        // Of two that last, because the end of the older one was not said yet, the newer counts.
+        store.define_with(&key, at);
     }
     for (_, at) in places {
         let (key, _) = definition_at(&store.durable, at);

@@ -42,7 +42,6 @@ pub(super) struct Loaded {
     pub(super) speaks_of: BTreeSet<u64>,
     pub(super) restated_in: u64,
     pub(super) counts_unlogged: bool,
-    pub(super) damaged: bool,
     /// It ends with an end record, or has no room for one.
     pub(super) is_sealed: bool,
     /// No inventory that came later leaves it out.
@@ -182,7 +181,6 @@ impl<'a, 'p> Scan<'a, 'p> {
             speaks_of: BTreeSet::new(),
             restated_in: 0,
             counts_unlogged: false,
-            damaged: false,
             is_sealed: false,
             counts: true,
         });
@@ -201,8 +199,8 @@ impl<'a, 'p> Scan<'a, 'p> {
     /// is missing, no crash did that.
     fn note_cut(&mut self, n: usize) {
         let loaded = &self.loaded[n];
-        let Loaded { readable_bytes, bytes, is_sealed, damaged, .. } = *loaded;
-        if readable_bytes < bytes && !is_sealed && !damaged && loaded.counts {
+        let Loaded { readable_bytes, bytes, is_sealed, counts, .. } = *loaded;
+        if readable_bytes < bytes && !is_sealed && loaded.gaps.is_empty() && counts {
             self.note_damage(n, readable_bytes, bytes);
         }
     }
@@ -237,7 +235,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 self.has_ended = true;
                 if at == HEADER_BYTES {
                     self.drop_segment(n);
-                    self.void.extend(self.dropped.pop());
+                    self.void.push(self.loaded[n].number);
                 }
                 return Ok(());
             }
@@ -266,7 +264,6 @@ impl<'a, 'p> Scan<'a, 'p> {
 
     fn note_damage(&mut self, n: usize, from: u32, to: u32) {
         let loaded = &mut self.loaded[n];
-        loaded.damaged = true;
         loaded.gaps.push((from, to));
         self.damaged.push(Damage {
             path: self.files.directory.segment(loaded.number),
@@ -524,7 +521,9 @@ impl<'a, 'p> Scan<'a, 'p> {
         }
         left_out.extend(self.counting.range(at..sequence.max(at)));
         for other in left_out {
-            self.drop_segment(self.by_sequence[&other]);
+            let n = self.by_sequence[&other];
+            self.drop_segment(n);
+            self.dropped.push(self.loaded[n].number);
         }
         self.inventory = Some((sequence, inventory));
     }
@@ -533,7 +532,7 @@ impl<'a, 'p> Scan<'a, 'p> {
     /// was synced, and then a power cut, may have torn it.
     fn drop_segment(&mut self, n: usize) {
         let loaded = &mut self.loaded[n];
-        if loaded.damaged {
+        if !loaded.gaps.is_empty() {
             let path = self.files.directory.segment(loaded.number);
             self.damaged.retain(|damage| damage.path != path);
         }
@@ -542,7 +541,6 @@ impl<'a, 'p> Scan<'a, 'p> {
         loaded.large = Vec::new();
         self.by_sequence.remove(&loaded.chain.sequence);
         self.counting.remove(&loaded.chain.sequence);
-        self.dropped.push(loaded.number);
     }
 
     /// Segments that should be there and are not.

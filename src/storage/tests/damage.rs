@@ -231,14 +231,18 @@ fn a_file_that_is_put_back_holds_everything() {
     fs::write(&first, spoilt).unwrap();
     let mut store = open(directory.path());
     assert_eq!(store.report().damaged.len(), 1);
-    assert!(replay(&mut store).len() < expected.len());
+    let found = replay(&mut store);
+    assert!(found.len() < expected.len());
+    // What says so lies in a segment that is dead soon after.
+    assert_eq!(found[0].body, expected[0].body);
+    store.settle(found[0].entry.at, found[0].slot);
     (0..4).for_each(|_| roll(&mut store));
     store.close().unwrap();
     fs::write(&first, sound).unwrap();
     let mut store = open(directory.path());
     assert_eq!(store.report().damaged, []);
     assert!(!store.report().clean, "what was delivered is not known of all of it");
-    let bodies: Vec<_> = expected.iter().map(|sent| &sent.body[..]).collect();
+    let bodies: Vec<_> = expected[1..].iter().map(|sent| &sent.body[..]).collect();
     assert_eq!(super::bodies(&replay(&mut store)), bodies);
 }
 
