@@ -66,9 +66,9 @@ pub struct EventLoop {
     pub(super) dirty: Vec<QueueKey>,
     /// Since when the log holds something that nobody waits for and that is not synced.
     pub(super) unsynced_since: Option<Instant>,
-    /// When changed slots were last written.
+    /// When settlements were last written.
     pub(super) settlements_at: Instant,
-    /// A client got an answer in this turn: slots are written before it leaves.
+    /// A client got an answer in this turn: settlements are written before it leaves.
     pub(super) answered: bool,
     pub(super) stopping: Option<Instant>,
     pub(super) remote: Remote,

@@ -33,7 +33,9 @@ const SYNC_WITHIN: Duration = Duration::from_millis(200);
 /// Acknowledgements are synced within this time.
 const SYNC_SETTLEMENTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Acknowledgements that nobody asks about are written within this time, or with the next message.
+/// Acknowledgements that nobody asks about are written within this time, or with the next message:
+/// written alone in every turn, they cost a lone publisher half as many bytes again and a third of
+/// its latency.
 const SETTLEMENTS_WITHIN: Duration = Duration::from_millis(5);
 
 /// Connections that were idle for this long hold no buffers.
@@ -398,8 +400,10 @@ impl EventLoop {
         let now = self.clock.now();
         let answered = std::mem::take(&mut self.answered);
         let settlements = answered || now >= self.settlements_at + SETTLEMENTS_WITHIN;
-        self.broker.store.write_out(settlements)?;
-        if !self.broker.store.has_unwritten_settlements() {
+        let store = &mut self.broker.store;
+        let had_settlements = store.has_unwritten_settlements();
+        store.write_out(settlements)?;
+        if had_settlements && !store.has_unwritten_settlements() {
             self.settlements_at = now;
         }
         Ok(())
