@@ -108,8 +108,7 @@ impl Broker {
     ) -> Result<Option<LogPos>, AppendError> {
         let settled = &self.where_they_are(settled);
         let durable = planned.iter().any(|Planned { message, queues, .. }| {
-            let held_back = message.delay.is_some() && message.persistent;
-            held_back || self.needs_durability(queues, message.persistent)
+            self.is_logged(queues, message.persistent, message.delay)
         });
         let (logged, volatile): (Vec<&Held>, Vec<&Held>) =
             settled.iter().partition(|held| held.slot.segment.is_durable() && !held.kept);
@@ -117,8 +116,7 @@ impl Broker {
             logged.iter().map(|held| self.name_held(held.queue, held.entry)).collect();
         let (appended, position) = self.append_planned(planned, durable, &logged)?;
         for name in planned.iter().filter_map(|planned| planned.message.name) {
-            let is_defined = durable && self.definition_of_name(name).is_some();
-            self.remember_name(name, is_defined);
+            self.remember_name(name, durable);
         }
         for (Planned { message, queues, .. }, appended) in planned.iter().zip(&appended) {
             match message.delay {
@@ -247,7 +245,7 @@ mod tests {
         let messages: Vec<_> =
             (0..30).map(|_| TransactionMessage { queues: &queues, message }).collect();
         let mut turns = 0;
-        while !broker.has_room_for(30 * 7000) {
+        while !broker.has_room_for(persistent, 30 * 7000) {
             broker.store.maintain().unwrap();
             broker.store.run_helper(1);
             broker.store.take_answers().unwrap();

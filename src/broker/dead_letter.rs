@@ -67,10 +67,10 @@ impl Broker {
 
     /// Moves dying messages to their dead-letter exchanges, a bounded number a turn.
     pub fn bury(&mut self) {
+        if self.waits_for_room {
+            return;
+        }
         for _ in 0..BURIED_PER_TURN_MAX {
-            if self.waits_for_room {
-                return;
-            }
             let Some(mut dying) = self.dying.pop_front() else {
                 return;
             };

@@ -141,7 +141,8 @@ impl Broker {
             return Sighting::Nameless;
         };
         let cache = self.exchanges.get(key).and_then(|exchange| exchange.cache.as_ref());
-        let Some((cache, name)) = cache.zip(name_in(properties)) else {
+        let Some((cache, name)) = cache.and_then(|cache| Some((cache, name_in(properties)?)))
+        else {
             return Sighting::Nameless;
         };
         if cache.has(&name, self.clock_ms) {
@@ -165,7 +166,7 @@ impl Broker {
     }
 
     /// The message of a new name was stored, or it needed not be: the exchange remembers the name
-    /// from now on. `is_defined`: its definition went with the message.
+    /// from now on. `is_defined`: its definition, if it needs one, went with the message.
     pub(super) fn remember_name(&mut self, new: &NewName, is_defined: bool) {
         let definition = if is_defined { None } else { self.definition_of_name(new) };
         let Some(exchange) = self.exchanges.get_mut(new.exchange) else {

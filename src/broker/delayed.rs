@@ -122,10 +122,10 @@ impl Broker {
 
     /// Routes the messages that are due.
     pub fn release_delayed(&mut self) {
+        if self.waits_for_room {
+            return;
+        }
         for _ in 0..RELEASED_PER_TURN_MAX {
-            if self.waits_for_room {
-                return;
-            }
             let Some(&Reverse(mut held)) = self.delayed.peek() else {
                 return;
             };

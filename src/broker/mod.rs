@@ -191,18 +191,14 @@ impl Broker {
         !self.publishers_wait && !self.store.is_short_of_room(ROOM_BYTES_MIN)
     }
 
-    /// Whether the message log takes so many bytes at once, in whichever ring; if not, it makes
-    /// room for them.
-    pub fn has_room_for(&mut self, bytes: u64) -> bool {
-        let has_durable = bytes <= self.store.room_bytes(true) / 2;
-        let has_transient = bytes <= self.store.room_bytes(false) / 2;
-        if !has_durable {
-            self.store.want_room(true, 2 * bytes);
+    /// Whether the message log takes so many bytes at once, durable ones or transient ones; if
+    /// not, it makes room for them.
+    pub fn has_room_for(&mut self, durable: bool, bytes: u64) -> bool {
+        let has_room = bytes <= self.store.room_bytes(durable) / 2;
+        if !has_room {
+            self.store.want_room(durable, 2 * bytes);
         }
-        if !has_transient {
-            self.store.want_room(false, 2 * bytes);
-        }
-        has_durable && has_transient
+        has_room
     }
 
     /// Publishers have to wait for memory or disk (`true`), or not any more.
@@ -216,6 +212,11 @@ impl Broker {
         if !std::mem::replace(&mut self.warned_of_waiting, true) {
             log::warn!("{what} in their queues until the log has room: {error}");
         }
+    }
+
+    /// Whether something that moves by itself waits for room.
+    pub fn waits_for_room(&self) -> bool {
+        self.waits_for_room
     }
 
     /// The log may have room again: what waits for it tries.

@@ -46,8 +46,7 @@ impl Broker {
             self.store.settle(entry.at, slot);
             return Ok(());
         }
-        let held_back = delay.is_some() && message.persistent;
-        let durable = held_back || self.needs_durability(&taking, message.persistent);
+        let durable = self.is_logged(&taking, message.persistent, delay);
         let replaces = (durable && slot.segment.is_durable()).then_some(slot);
         let now_ms = self.clock_ms;
         let ttl_ends_ms = message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1));

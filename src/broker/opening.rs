@@ -1,7 +1,6 @@
 //! How does a broker come up: what is read, what is made in an empty directory?
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io;
 use std::path::Path;
 
 use log::warn;
@@ -32,14 +31,10 @@ impl Broker {
     /// # Errors
     /// The directory cannot be used; what is damaged in it is an entry in the log, no error.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<(Self, Found), StorageError> {
-        let wrap = |doing, path: &Path| {
-            let path = path.to_path_buf();
-            move |source: io::Error| StorageError::Io { doing, path, source }
-        };
         let mut store = Store::open(StoreOptions { needs_definitions: true, ..options })?;
         let definitions = store.take_definitions();
-        let scratch =
-            ScratchPool::open(directory).map_err(wrap("making the scratch file in", directory))?;
+        let wrap = StorageError::io("making the scratch file in", directory);
+        let scratch = ScratchPool::open(directory).map_err(wrap)?;
         let mut broker = Self {
             store,
             vhosts: Arena::new(),

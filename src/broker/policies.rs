@@ -7,6 +7,7 @@ use crate::broker::definition::InvalidPolicy;
 use crate::broker::effective::{EffectiveArguments, alternate_exchange};
 use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
 use crate::broker::policy::{Policy, Target};
+use crate::broker::queue::Queue;
 
 impl Broker {
     /// Sets a policy or operator policy; it acts at once on everything that it matches.
@@ -43,17 +44,13 @@ impl Broker {
         }
     }
 
-    /// What holds for a queue of this name and these arguments.
-    pub(super) fn settings_of(
-        &self,
-        vhost: VhostKey,
-        name: &Name,
-        arguments: Table<'_>,
-    ) -> EffectiveArguments {
+    /// What its arguments and policies make of a queue; one of direct replies follows no policy.
+    pub(super) fn settings_of(&self, queue: &Queue) -> EffectiveArguments {
+        let arguments = queue.declaration.table();
         let target = Target::Queue(QueueKind::of(arguments));
-        match self.vhosts.get(vhost) {
+        match self.vhosts.get(queue.vhost).filter(|_| !queue.is_reply_queue) {
             Some(vhost) => {
-                let definition = vhost.policies.matching(target, name).definition();
+                let definition = vhost.policies.matching(target, &queue.name).definition();
                 EffectiveArguments::of_queue(arguments, definition.table())
             }
             None => EffectiveArguments::of_queue(arguments, Table::EMPTY),
@@ -109,10 +106,7 @@ impl Broker {
         let Some(queue) = self.queues.get(key) else {
             return;
         };
-        if queue.is_reply_queue {
-            return;
-        }
-        let settings = self.settings_of(queue.vhost, &queue.name, queue.declaration.table());
+        let settings = self.settings_of(queue);
         let Some(queue) = self.queues.get_mut(key) else {
             return;
         };

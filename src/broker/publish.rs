@@ -68,6 +68,11 @@ impl Broker {
         queues.iter().any(durable)
     }
 
+    /// The same of one that its exchange may hold back first.
+    pub fn is_logged(&self, queues: &[QueueKey], persistent: bool, delay: Option<Delay>) -> bool {
+        delay.is_some() && persistent || self.needs_durability(queues, persistent)
+    }
+
     /// Stores a message once and adds it to all of `queues`; those that are gone by now are
     /// passed over.
     pub fn enqueue(
@@ -171,10 +176,10 @@ impl Broker {
         let Some(name) = name else {
             return self.store.append(publication);
         };
-        let definition = self.definition_of_name(name).filter(|_| publication.durable);
+        let definition = if publication.durable { self.definition_of_name(name) } else { None };
         let defines = definition.as_ref().map(|(key, table)| (&key[..], table.table().as_bytes()));
         let appended = self.store.append(&Publication { defines, ..*publication })?;
-        self.remember_name(name, defines.is_some());
+        self.remember_name(name, publication.durable);
         Ok(appended)
     }
 

@@ -129,7 +129,7 @@ impl Broker {
             queue.timed.clear();
             queue.names.clear();
             let (id, durable) = (queue.id, queue.is_durable());
-            let line = self.discard(id, ready);
+            let line = self.discard(id, ready, durable);
             return Ok((messages, durable.then_some(line)));
         }
         Ok((messages, None))
@@ -154,9 +154,7 @@ impl Broker {
     }
 
     pub(super) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
-        if !queue.is_reply_queue {
-            queue.settings = self.settings_of(queue.vhost, &queue.name, queue.declaration.table());
-        }
+        queue.settings = self.settings_of(&queue);
         let (name, vhost) = (queue.name.clone(), queue.vhost);
         let owner = queue.declaration.owner;
         self.streams += usize::from(queue.stream.is_some());
@@ -195,12 +193,12 @@ impl Broker {
             self.forget_queue(vhost, &queue.name);
         }
         if !queue.ready.is_empty() {
-            self.discard(queue.id, queue.ready);
+            self.discard(queue.id, queue.ready, false);
         }
         if let Some(stream) = queue.stream {
             self.streams -= 1;
             for ready in stream.into_lines() {
-                self.discard(queue.id, ready);
+                self.discard(queue.id, ready, false);
             }
         }
         self.topology_changed();

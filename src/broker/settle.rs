@@ -188,11 +188,11 @@ impl Broker {
         self.mark_dirty(queue_key);
     }
 
-    /// Gives a line of messages up: they are settled by and by. Says which one of all it is.
-    pub(super) fn discard(&mut self, queue: QueueId, ready: Ready) -> u64 {
-        self.discarding.lines.push_back((queue, ready));
-        self.discarding.begun += 1;
-        self.discarding.begun
+    /// Gives a line of messages up: they are settled by and by. `awaited`: somebody asks when that
+    /// is durable. Says which line of all it is.
+    pub(super) fn discard(&mut self, queue: QueueId, ready: Ready, awaited: bool) -> u64 {
+        self.discarding.lines.push_back((queue, ready, awaited));
+        self.discarding.done + self.discarding.lines.len() as u64
     }
 
     /// Settles a bounded number of the messages that purges and deletes left behind.
@@ -206,7 +206,7 @@ impl Broker {
             return;
         }
         let mut budget = DISCARDED_PER_TURN_MAX;
-        while let Some((queue, ready)) = self.discarding.lines.front_mut() {
+        while let Some((queue, ready, awaited)) = self.discarding.lines.front_mut() {
             while budget > 0
                 && let Some(entry) = ready.pop(&mut self.scratch)
             {
@@ -216,14 +216,17 @@ impl Broker {
             if !ready.is_empty() {
                 return;
             }
+            let awaited = *awaited;
             self.discarding.lines.pop_front();
             self.discarding.done += 1;
-            let change = self.store.note_change();
-            self.discarding.changes.push_back((self.discarding.done, change));
+            if awaited {
+                let change = self.store.note_change();
+                self.discarding.changes.push_back((self.discarding.done, change));
+            }
         }
     }
 
-    /// Whether all messages of a discarded line are settled, and stay so after a power cut.
+    /// Whether all messages of an awaited line are settled, and stay so after a power cut.
     pub fn is_discarded(&self, line: u64) -> bool {
         let change = self.discarding.changes.iter().find(|(done, _)| *done == line);
         line <= self.discarding.done && change.is_none_or(|&(_, change)| self.store.is_kept(change))
@@ -233,12 +236,12 @@ impl Broker {
 /// Lines of messages that purges, deletes and streams left behind.
 #[derive(Debug, Default)]
 pub(super) struct Discarding {
-    pub(super) lines: VecDeque<(QueueId, Ready)>,
-    /// How many there were, and of how many every message is settled.
-    begun: u64,
+    /// With each, whether somebody asks when its messages are settled for good.
+    pub(super) lines: VecDeque<(QueueId, Ready, bool)>,
+    /// Of how many lines every message is settled.
     done: u64,
-    /// Lines that are done, each with the change of the log after which that is durable; those
-    /// that are durable by now leave.
+    /// Awaited lines that are done, each with the change of the log after which that is durable;
+    /// those that are durable by now leave.
     changes: VecDeque<(u64, u64)>,
 }
 
@@ -248,4 +251,35 @@ fn settle_for(store: &mut Store, moved: &mut Moved, queue: QueueId, entry: Entry
         None => (entry.at, slot_in(store, entry, queue).0),
     };
     store.settle(at, slot);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::amqp::Table;
+    use crate::broker::testing::{declare, open, publish, subject};
+
+    /// The answer to a declare waits for every change there was so far.
+    #[test]
+    fn what_is_discarded_is_a_change_where_somebody_asks_for_it_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let client = subject(&broker);
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        publish(&mut broker, queue, 10);
+        let (_, line) = broker.purge_queue(&client, b"q").unwrap();
+        let before = broker.store.changes();
+        broker.settle_discarded();
+        assert_eq!(broker.store.changes(), before + 1);
+        let line = line.expect("a durable queue");
+        assert!(!broker.is_discarded(line));
+        broker.store.sync_now().unwrap();
+        assert!(broker.is_discarded(line));
+
+        publish(&mut broker, queue, 10);
+        broker.delete_queue(&client, b"q", false, false).unwrap();
+        let before = broker.store.changes();
+        broker.settle_discarded();
+        assert!(broker.discarding.lines.is_empty());
+        assert_eq!(broker.store.changes(), before);
+    }
 }

@@ -250,7 +250,7 @@ impl Broker {
             // The definition stands in the log before what the log says of these messages.
             let queue = queue.id;
             self.keep_queue(key);
-            self.discard(queue, messages);
+            self.discard(queue, messages, false);
         }
         if let Some(at) = wake_at {
             self.wake_queue(key, at);

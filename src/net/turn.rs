@@ -88,7 +88,8 @@ impl EventLoop {
         // The transient ring uses free segments again without the helper, whose word nobody may
         // wait for then.
         let is_full_now = self.broker.store.is_disk_full() != self.disk_full;
-        if is_full_now || !self.held_back.is_empty() && self.broker.has_room() {
+        let somebody_waits = !self.held_back.is_empty() || self.broker.waits_for_room();
+        if is_full_now || somebody_waits && self.broker.has_room() {
             self.reconsider_held_back();
         }
         Ok(())
@@ -97,7 +98,7 @@ impl EventLoop {
     /// Waits for something to do, then reads the clock.
     fn wait(&mut self) -> Result<(), LoopError> {
         let timeout = if self.run_queue.is_empty() && !self.broker.has_work() {
-            let sync_at = self.sync_due();
+            let sync_at = self.sync_due().filter(|_| self.broker.store.may_sync());
             let retry_at = self.listeners.iter().filter_map(|listener| listener.retry_at()).min();
             let expiry_at = self.broker.next_expiry_ms().map(|at_ms| self.clock.instant_of(at_ms));
             let store = &self.broker.store;
@@ -267,6 +268,7 @@ impl EventLoop {
                 self.retry_space_at = None;
             }
         }
+        self.broker.room_changed();
         let room = self.broker.has_room();
         for key in std::mem::take(&mut self.held_back) {
             let Some(connection) = self.connections.get_mut(key) else {
@@ -389,7 +391,6 @@ impl EventLoop {
     fn take_answers(&mut self) -> Result<(), LoopError> {
         let answers = self.broker.store.take_answers()?;
         if answers.space_changed {
-            self.broker.room_changed();
             self.reconsider_held_back();
         }
         Ok(())

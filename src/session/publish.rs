@@ -102,8 +102,8 @@ impl Session {
         }
         self.awaits_room = !broker.has_room();
         if frame.kind == FrameKind::Method && frame.payload.starts_with(&COMMIT_IDS) {
-            let bytes = self.transaction_bytes(frame.channel);
-            self.awaits_room |= !broker.has_room_for(bytes);
+            let (durable, bytes) = self.transaction_room(broker, frame.channel);
+            self.awaits_room |= !broker.has_room_for(durable, bytes);
         }
         self.awaits_room
     }

@@ -59,6 +59,12 @@ impl Transaction {
             + 24 * self.settlements.len() as u64
     }
 
+    /// Whether one of the messages belongs in the durable log: then all go there.
+    pub fn is_durable(&self, broker: &Broker) -> bool {
+        let is_logged = |p: &PendingPublish| broker.is_logged(&p.queues, p.persistent, p.delay);
+        self.publishes.iter().any(is_logged)
+    }
+
     /// Keeps a copy of a message; 406 when the transaction grows too large. A large body is
     /// handed over by its owner afterwards.
     pub fn note(

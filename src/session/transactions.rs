@@ -72,11 +72,14 @@ impl Session {
         Ok(())
     }
 
-    /// So many bytes of room the commit of a channel's transaction takes, about.
-    pub(super) fn transaction_bytes(&mut self, number: u16) -> u64 {
+    /// Whether the messages of a channel's transaction belong in the durable log, and so many bytes
+    /// of room its commit takes, about.
+    pub(super) fn transaction_room(&mut self, broker: &Broker, number: u16) -> (bool, u64) {
         match &self.channel_at(number).mode {
-            Mode::Transaction(transaction) => transaction.log_bytes(),
-            Mode::Plain | Mode::Confirm(_) => 0,
+            Mode::Transaction(transaction) => {
+                (transaction.is_durable(broker), transaction.log_bytes())
+            }
+            Mode::Plain | Mode::Confirm(_) => (false, 0),
         }
     }
 

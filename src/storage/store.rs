@@ -12,8 +12,8 @@ use super::log::view::{Record, SharedBody};
 use super::record::{CLEAN_BYTES, Kind, MARK_BYTES, padded};
 use super::recovery::{self, Definitions, Replay};
 use super::types::{
-    Answers, AppendError, Appended, Body, LargeBody, LogPos, Publication, QueueId, RecordRef,
-    Recovered, RecoveryReport, SlotRef, StorageError, StoreCounters, StoreOptions,
+    Answers, AppendError, Appended, LargeBody, LogPos, Publication, QueueId, RecordRef, Recovered,
+    RecoveryReport, SlotRef, StorageError, StoreCounters, StoreOptions,
 };
 
 /// How often the store looks at what it could give back, in milliseconds.
@@ -127,12 +127,9 @@ impl Store {
         }
         let result = self.append_message(publication);
         if result == Err(AppendError::Full) {
-            let body = match publication.body {
-                Body::Inline(body) => body.len() as u64,
-                Body::Large(body) => body.waiting.len() as u64,
-                Body::Of(at) => self.record(at).body_bytes(),
-            };
-            self.want_room(publication.durable, body + MESSAGE_BYTES);
+            // Pieces leave room at the ends of segments.
+            let need = 2 * self.body_room(publication) + MESSAGE_BYTES;
+            self.want_room(publication.durable, need);
         }
         result
     }
@@ -153,7 +150,8 @@ impl Store {
         }
         let result = self.append_all(publications, settles);
         if let Err(AppendError::Full) = result {
-            self.want_room(true, Store::transaction_bytes(publications, settles.len()));
+            let need = self.transaction_room(publications, settles.len());
+            self.want_room(true, need);
         }
         result
     }
@@ -342,13 +340,17 @@ impl Store {
     /// # Errors
     /// The helper is gone.
     pub fn start_sync_if(&mut self, wanted: bool) -> Result<bool, StorageError> {
-        let ring = &mut self.durable;
-        if !wanted || ring.unsynced.is_empty() || ring.sync_target.is_some() {
+        if !wanted || !self.may_sync() {
             return Ok(false);
         }
-        let (number, files) = ring.begin_sync();
+        let (number, files) = self.durable.begin_sync();
         self.helper.submit(Job::Sync(SyncJob { number, files }))?;
         Ok(true)
+    }
+
+    /// Whether a sync can be started: none is running, and there is something to sync.
+    pub fn may_sync(&self) -> bool {
+        !self.durable.unsynced.is_empty() && !self.is_syncing()
     }
 
     /// Everything up to here survives; what waits for it may be confirmed.
@@ -433,8 +435,6 @@ impl Store {
     pub fn maintain(&mut self) -> Result<(), StorageError> {
         self.durable.maintain(&mut self.helper)?;
         self.transient.maintain(&mut self.helper)?;
-        // Its dead segments are spares without the helper's word.
-        self.transient.note_room();
         Ok(())
     }
 

@@ -301,7 +301,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
         move |source| StorageError::Io { doing, path: path.to_path_buf(), source }
     }
 }

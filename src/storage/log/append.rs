@@ -264,24 +264,28 @@ impl Store {
         Ok((appended, until))
     }
 
+    /// So many bytes of room the body of a publication takes: none where it lies in the ring
+    /// already, in pieces.
+    pub(in crate::storage) fn body_room(&self, publication: &Publication<'_>) -> u64 {
+        match publication.body {
+            Body::Inline(body) => body.len() as u64,
+            Body::Large(body) if body.durable == publication.durable => body.waiting.len() as u64,
+            Body::Large(body) => body.bytes,
+            Body::Of(at) => self.record(at).body_bytes(),
+        }
+    }
+
     /// So many bytes of room a transaction takes, about.
-    pub(in crate::storage) fn transaction_bytes(
+    pub(in crate::storage) fn transaction_room(
+        &self,
         publications: &[Publication<'_>],
         settles: usize,
     ) -> u64 {
         let one = |p: &Publication<'_>| {
-            let body = match p.body {
-                Body::Inline(body) => body.len(),
-                // Where it already lies, mostly.
-                Body::Large(_) | Body::Of(_) => 1024,
-            };
-            512 + p.exchange.len()
-                + p.routing_key.len()
-                + p.properties.len()
-                + body
-                + 8 * p.queues.len()
+            let names = p.exchange.len() + p.routing_key.len() + p.properties.len();
+            512 + names as u64 + self.body_room(p) + 8 * p.queues.len() as u64
         };
-        publications.iter().map(|p| one(p) as u64).sum::<u64>() + 16 * settles as u64
+        publications.iter().map(one).sum::<u64>() + 16 * settles as u64
     }
 }
 

@@ -79,8 +79,7 @@ impl Store {
         } else {
             self.defer(key, Some(payload));
         }
-        self.definitions.changes += 1;
-        self.definitions.changes
+        self.note_change()
     }
 
     /// The key is gone; the number is that of the change: see [`Store::is_kept`].
@@ -90,8 +89,7 @@ impl Store {
         } else {
             self.defer(key, None);
         }
-        self.definitions.changes += 1;
-        self.definitions.changes
+        self.note_change()
     }
 
     /// The number of the last change.

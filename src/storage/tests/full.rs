@@ -172,6 +172,32 @@ fn a_full_disk_does_not_keep_the_store_from_starting() {
     assert_eq!(bodies(&replay(&mut open(directory.path()))), [b"three"]);
 }
 
+/// A body in the other ring was taken for one that takes no room: it was copied as far as there was
+/// some, dropped, and tried again, for ever.
+#[test]
+fn room_is_made_for_a_body_that_has_to_be_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let bytes = vec![7; 500_000];
+    store.want_room(false, 2 * 500_000);
+    (0..20).for_each(|_| turn(&mut store));
+    let body = large_body(&mut store, false, &bytes);
+    assert!(body.waiting.is_empty());
+    let queues = [QueueId(1)];
+    let message = Publication { body: Body::Large(&body), ..publication(true, &queues, b"") };
+    assert_eq!(store.append(&message), Err(AppendError::Full));
+    let tries = (0..40).map(|_| {
+        turn(&mut store);
+        (!store.is_short_of_room(1)).then(|| store.append(&message))
+    });
+    let tried: Vec<_> = tries.flatten().take(1).collect();
+    assert!(tried[0].is_ok(), "the first try after there was room");
+    store.abandon(body);
+    turn(&mut store);
+    drop(store);
+    assert_eq!(bodies(&replay(&mut open(directory.path()))), [&bytes]);
+}
+
 /// A transaction that found too little room has the store make enough.
 #[test]
 fn room_is_made_for_whoever_asks_for_much() {
