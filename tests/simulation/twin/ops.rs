@@ -8,9 +8,6 @@ use super::transactions::Pending;
 use super::{Access, At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
 
-/// Bodies may be cut into pieces from here on.
-const LARGE_BYTES_MIN: usize = 60_000;
-
 impl Twin {
     /// A session took this operation; `deferring`: it holds the reply back.
     pub fn apply(&mut self, at: At, op: &Op, deferring: bool) {
@@ -158,9 +155,6 @@ impl Twin {
             let publish = publish.clone();
             return publishes.push(Pending { publish, queues, delay, name });
         }
-        if self.finds_no_room(at, publish) {
-            return;
-        }
         if publish.mandatory && self.is_unroutable(&queues) && delay.is_none() {
             self.expect_return(at, publish);
         }
@@ -194,23 +188,6 @@ impl Twin {
         let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
         self.count("refused");
         self.expect(at, &Method::BasicNack(nack));
-    }
-
-    /// A body that does not fit into its record is copied to pieces, if there is room at once:
-    /// when it did not come in pieces, or was begun for one ring of the log and belongs into the
-    /// other by the time it is complete.
-    fn finds_no_room(&mut self, at: At, publish: &Publish) -> bool {
-        let next = self.connection(at.conn).received.front();
-        let is_refused = next.is_some_and(|next| match next.method() {
-            Method::ChannelClose(close) => close.reply_code == 506,
-            _ => false,
-        });
-        if !is_refused || publish.body.len() < LARGE_BYTES_MIN {
-            return false;
-        }
-        self.count("no room to copy a body");
-        self.channel_error(at, &[506], 60, 40);
-        true
     }
 
     /// The message comes back because no queue gets it.
