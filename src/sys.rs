@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
@@ -49,6 +49,22 @@ pub fn reserve_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
 pub fn free_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     Ok(retry(|| rustix::fs::fallocate(file, flags, offset, bytes))?)
+}
+
+/// Where the last bytes of `file` end that may be anything but zero, from `offset` on: what lies
+/// behind was never written. Moves the file's position.
+///
+/// Where the file system does not know, that is the end of the file.
+pub fn written_end(file: &File, offset: u64) -> io::Result<u64> {
+    let mut end = offset;
+    loop {
+        let data = match retry(|| rustix::fs::seek(file, SeekFrom::Data(end))) {
+            Err(Errno::NXIO) => return Ok(end),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(file.metadata()?.len()),
+            data => data?,
+        };
+        end = retry(|| rustix::fs::seek(file, SeekFrom::Hole(data)))?;
+    }
 }
 
 /// The space of a file system.
@@ -269,6 +285,20 @@ mod tests {
         assert_eq!(&bytes, b"before\0\0");
         file.read_exact_at(&mut bytes, 199_992).unwrap();
         assert_eq!(bytes, [0; 8]);
+    }
+
+    #[test]
+    fn what_was_never_written_lies_behind_the_written_end() {
+        let file = tempfile::tempfile().unwrap();
+        allocate_blocks(&file, 0, 1 << 20).unwrap();
+        assert!(written_end(&file, 0).unwrap() <= 1 << 20);
+        file.write_all_at(b"here", 500_000).unwrap();
+        for offset in [0, 400_000, 500_003] {
+            let end = written_end(&file, offset).unwrap();
+            assert!((500_004..=1 << 20).contains(&end), "from {offset}: {end}");
+        }
+        let end = written_end(&file, 1_000_000).unwrap();
+        assert!((1_000_000..=1 << 20).contains(&end), "{end}");
     }
 
     #[test]

@@ -195,6 +195,11 @@ pub(in crate::storage) fn read(rest: &[u8], salt: u64, offset: u32) -> Option<Fr
     sound.then_some(frame)
 }
 
+/// How much of a segment the record takes that begins with `head`, if it is one.
+pub(in crate::storage) fn span_bytes(head: &[u8]) -> usize {
+    padded(u32_at(head, 0) as usize)
+}
+
 /// Like [`read`] where it was read before: structure only.
 #[inline]
 pub(in crate::storage) fn frame(rest: &[u8]) -> Option<Frame<'_>> {

@@ -10,6 +10,7 @@ use crate::storage::file::directory::Directory;
 use crate::storage::file::segment::{FoundHeader, HEADER_BYTES, Header};
 use crate::storage::record::{self, ALIGN, CHAIN_BYTES, Chain, in_file, padded};
 use crate::storage::types::StorageError;
+use crate::sys;
 
 /// A segment file that begins with a chain record, or must have begun with one.
 #[derive(Clone, Debug)]
@@ -109,29 +110,44 @@ impl Files {
     }
 
     /// Files without a chain record are spares, unless another segment names one as the segment
-    /// before it, or there are records in it: then its chain record was torn or is damaged.
+    /// before it, or there are records in it: then its chain record was torn or is damaged. After
+    /// an orderly stop nobody has to look for them, since the log went on nowhere.
     fn look_for_headless(&mut self) -> Result<(), StorageError> {
-        let mut buffer = Vec::new();
-        for mut candidate in std::mem::take(&mut self.without_chain) {
+        let mut unnamed = Vec::new();
+        for candidate in std::mem::take(&mut self.without_chain) {
             let next = self.candidates.iter().find(|c| c.chain.before_salt == candidate.salt);
-            candidate.chain.sequence = match next {
-                Some(next) => next.chain.before,
-                None => {
-                    read_whole(&candidate, &mut buffer)?;
-                    let Some(own) = own_sequence(&buffer, candidate.salt) else {
-                        self.spares.push(candidate.number);
-                        continue;
-                    };
-                    candidate.is_guessed = own.is_none();
-                    own.unwrap_or_else(|| self.next_sequence())
-                }
+            match next.map(|next| next.chain.before) {
+                Some(sequence) => self.add_headless(candidate, sequence),
+                None => unnamed.push(candidate),
+            }
+        }
+        let went_on = match self.candidates.last() {
+            Some(last) if !unnamed.is_empty() => !ends_clean(last)?,
+            Some(_) | None => true,
+        };
+        let mut buffer = Vec::new();
+        for mut candidate in unnamed {
+            let mut own = None;
+            if went_on {
+                let mut reader = Reader::open(&candidate, buffer)?;
+                own = own_sequence(reader.whole()?, candidate.salt);
+                buffer = reader.into_buffer();
+            }
+            let Some(own) = own else {
+                self.spares.push(candidate.number);
+                continue;
             };
-            candidate.chain.before = candidate.chain.sequence.saturating_sub(1);
-            candidate.chain.before_end = UNKNOWN;
-            self.candidates.push(candidate);
-            self.candidates.sort_by_key(|candidate| candidate.chain.sequence);
+            candidate.is_guessed = own.is_none();
+            self.add_headless(candidate, own.unwrap_or_else(|| self.next_sequence()));
         }
         Ok(())
+    }
+
+    fn add_headless(&mut self, mut candidate: Candidate, sequence: u64) {
+        let before = sequence.saturating_sub(1);
+        candidate.chain = Chain { sequence, before, before_end: UNKNOWN, ..candidate.chain };
+        self.candidates.push(candidate);
+        self.candidates.sort_by_key(|candidate| candidate.chain.sequence);
     }
 
     fn mark_void(&mut self) {
@@ -168,14 +184,93 @@ pub(super) fn read_up_to(file: &File, out: &mut [u8], offset: u64) -> io::Result
     Ok(done)
 }
 
-/// Reads a segment file.
-pub(super) fn read_whole(candidate: &Candidate, buffer: &mut Vec<u8>) -> Result<(), StorageError> {
-    let path = &candidate.path;
-    let file = File::open(path).map_err(StorageError::io("opening", path))?;
-    buffer.resize(candidate.readable_bytes as usize, 0);
-    let read = read_up_to(&file, buffer, 0).map_err(StorageError::io("reading", path))?;
-    buffer.truncate(read);
-    Ok(())
+/// A segment file, read as far as it is asked for: what lies behind the end of the log may be many
+/// times what lies before it.
+pub(super) struct Reader<'a> {
+    candidate: &'a Candidate,
+    file: File,
+    /// Only grows, so that its pages are cleared once.
+    buffer: Vec<u8>,
+    read_bytes: usize,
+    size: usize,
+}
+
+/// Read at once: enough for the disk, and still in the processor's cache when it is checked.
+const READ_BYTES: usize = 256 * 1024;
+
+impl<'a> Reader<'a> {
+    /// `buffer` is one that an earlier reader left, or an empty one.
+    pub(super) fn open(
+        candidate: &'a Candidate,
+        buffer: Vec<u8>,
+    ) -> Result<Reader<'a>, StorageError> {
+        let path = &candidate.path;
+        let file = File::open(path).map_err(StorageError::io("opening", path))?;
+        let size = candidate.readable_bytes as usize;
+        Ok(Reader { candidate, file, buffer, read_bytes: 0, size })
+    }
+
+    /// The file's bytes, at least up to the end of the record that begins at `at`, if there is one
+    /// that ends within the file.
+    pub(super) fn with_record(&mut self, at: u32) -> Result<&[u8], StorageError> {
+        let at = at as usize;
+        self.read_to(at + record::HEAD_BYTES)?;
+        let head = self.buffer[..self.read_bytes].get(at..at + record::HEAD_BYTES);
+        self.read_to(at + head.map_or(0, record::span_bytes))?;
+        Ok(&self.buffer[..self.read_bytes])
+    }
+
+    /// All of the file but what was never written at its end.
+    pub(super) fn whole(&mut self) -> Result<&[u8], StorageError> {
+        let path = &self.candidate.path;
+        let end = sys::written_end(&self.file, self.read_bytes as u64);
+        let end = end.map_err(StorageError::io("reading", path))?;
+        self.read_to(usize::try_from(end).unwrap_or(self.size))?;
+        Ok(&self.buffer[..self.read_bytes])
+    }
+
+    /// How much there may be to read.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What the next reader may use.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    fn read_to(&mut self, to: usize) -> Result<(), StorageError> {
+        let to = to.min(self.size);
+        if to <= self.read_bytes {
+            return Ok(());
+        }
+        let end = to.next_multiple_of(READ_BYTES).min(self.size);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        let rest = &mut self.buffer[self.read_bytes..end];
+        let read = read_up_to(&self.file, rest, self.read_bytes as u64);
+        let path = &self.candidate.path;
+        self.read_bytes += read.map_err(StorageError::io("reading", path))?;
+        if self.read_bytes < end {
+            self.size = self.read_bytes;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the last thing that a segment says is that the broker was stopped in an orderly way.
+fn ends_clean(candidate: &Candidate) -> Result<bool, StorageError> {
+    let mut reader = Reader::open(candidate, Vec::new())?;
+    let (mut at, mut last) = (HEADER_BYTES, None);
+    loop {
+        let rest = reader.with_record(at)?.get(at as usize..).unwrap_or_default();
+        let Some(frame) = record::read(rest, candidate.salt, at) else {
+            return Ok(last == Some(record::Kind::Clean));
+        };
+        at += frame.span;
+        last = Some(frame.kind);
+    }
 }
 
 /// The sequence number that records of a segment without a chain record tell of: `Some(None)` when

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 
-use super::files::{Candidate, Files, UNKNOWN, next_record, read_whole};
+use super::files::{Candidate, Files, Reader, UNKNOWN, next_record};
 use crate::storage::file::segment::HEADER_BYTES;
 use crate::storage::log::ring::Ids;
 use crate::storage::log::segment::{Counted, LargeRecord};
@@ -159,8 +159,7 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 
     fn read_segment(&mut self, candidate: &Candidate, at: usize) -> Result<(), StorageError> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        read_whole(candidate, &mut buffer)?;
+        let mut reader = Reader::open(candidate, std::mem::take(&mut self.buffer))?;
         let n = self.loaded.len();
         let sequence = candidate.chain.sequence;
         self.by_sequence.insert(sequence, n);
@@ -188,9 +187,9 @@ impl<'a, 'p> Scan<'a, 'p> {
         let next = self.files.candidates[at + 1..].iter().find(|next| !next.is_void);
         let next = next.filter(|next| next.chain.before == sequence);
         let next = next.filter(|next| next.chain.before_end != UNKNOWN);
-        let limit = next.map_or(in_file(buffer.len()), |next| next.chain.before_end);
-        let result = self.walk(n, &buffer, limit, next.is_some(), at);
-        self.buffer = buffer;
+        let limit = next.map_or(in_file(reader.size()), |next| next.chain.before_end);
+        let result = self.walk(n, &mut reader, limit, next.is_some(), at);
+        self.buffer = reader.into_buffer();
         self.note_cut(n);
         result
     }
@@ -209,15 +208,15 @@ impl<'a, 'p> Scan<'a, 'p> {
     fn walk(
         &mut self,
         n: usize,
-        buffer: &[u8],
+        reader: &mut Reader<'_>,
         limit: u32,
         ended_there: bool,
         candidate: usize,
     ) -> Result<(), StorageError> {
         let Loaded { salt, bytes, chain: Chain { sequence, .. }, .. } = self.loaded[n];
-        let readable = &buffer[..buffer.len().min(limit as usize)];
         let mut at = HEADER_BYTES;
         while at < limit && !self.loaded[n].is_sealed {
+            let readable = up_to(reader.with_record(at)?, limit);
             let frame = readable.get(at as usize..).and_then(|r| record::read(r, salt, at));
             if let Some(frame) = frame
                 && self.accept(n, at, frame)
@@ -239,6 +238,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 }
                 return Ok(());
             }
+            let readable = up_to(reader.whole()?, limit);
             let next = next_record(readable, salt, at);
             let durable = self.furthest_mark(candidate)?;
             let known_end = match ended_there {
@@ -256,7 +256,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             at = to;
         }
         // Where recovery sealed it, behind what the next segment says.
-        let rest = buffer.get(at as usize..).unwrap_or_default();
+        let rest = reader.with_record(at)?.get(at as usize..).unwrap_or_default();
         let end = record::read(rest, salt, at).filter(|frame| frame.kind == Kind::End);
         self.loaded[n].is_sealed |= end.is_some() || !has_room(bytes, at);
         Ok(())
@@ -279,17 +279,19 @@ impl<'a, 'p> Scan<'a, 'p> {
             return Ok(furthest);
         }
         let mut furthest = self.durable;
-        let mut buffer = Vec::new();
+        let mut spent = Vec::new();
         for candidate in &self.files.candidates[from..] {
-            read_whole(candidate, &mut buffer)?;
+            let mut reader = Reader::open(candidate, spent)?;
+            let buffer = reader.whole()?;
             let mut at = HEADER_BYTES;
-            while let Some(next) = next_record(&buffer, candidate.salt, at) {
+            while let Some(next) = next_record(buffer, candidate.salt, at) {
                 let frame = record::frame(&buffer[next as usize..]).expect("it was just found");
                 furthest = furthest.max(frame.durable().unwrap_or(LogPos::START));
                 at = next + frame.span - in_file(ALIGN);
             }
             // The chain record itself, which the search begins behind.
             furthest = furthest.max(candidate.chain.durable);
+            spent = reader.into_buffer();
         }
         self.furthest = Some(furthest);
         Ok(furthest)
@@ -627,6 +629,11 @@ impl<'a, 'p> Scan<'a, 'p> {
         let Scan { loaded, end, relocated, definitions, .. } = self;
         FoundState { loaded, end, relocated, definitions }
     }
+}
+
+/// What records may lie in.
+fn up_to(bytes: &[u8], limit: u32) -> &[u8] {
+    &bytes[..bytes.len().min(limit as usize)]
 }
 
 /// Whether an end record fits behind `at` in a file of this size.

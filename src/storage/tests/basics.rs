@@ -361,3 +361,48 @@ fn a_thread_syncs_and_wakes_and_a_gate_holds_it_back() {
     store.start_sync_if(true).unwrap();
     drop(store);
 }
+
+/// How many bytes this thread has read from files.
+fn read_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    line.parse().unwrap()
+}
+
+#[test]
+fn a_start_reads_little_more_than_what_is_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = || StoreOptions { segment_bytes: 16 * 1024 * 1024, ..options(directory.path()) };
+    let mut store = Store::open(large()).unwrap();
+    publish(&mut store, 1, &[7; 1000]);
+    turn(&mut store);
+    for stops in [true, false] {
+        if stops {
+            store.close().unwrap();
+        } else {
+            drop(store);
+        }
+        let before = read_bytes();
+        store = Store::open(large()).unwrap();
+        let read = read_bytes() - before;
+        assert!(read < 2 * 1024 * 1024, "orderly {stops}: {read} bytes were read");
+        turn(&mut store);
+    }
+}
+
+#[test]
+fn after_an_orderly_stop_no_start_reads_what_is_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    for _ in 0..12 {
+        roll(&mut store);
+    }
+    store.close().unwrap();
+    let free = segment_files(directory.path()).len();
+    assert!(free > 2, "there are free segments, used before: {free}");
+    let before = read_bytes();
+    let store = open(directory.path());
+    let read = read_bytes() - before;
+    assert!(store.report().clean);
+    assert!(read < 5 * u64::from(SEGMENT_BYTES), "{free} files, {read} bytes were read");
+}
