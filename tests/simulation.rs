@@ -47,7 +47,7 @@ use restart::Outcome;
 use twin::{At, ConnId, Tally};
 use world::{Stage, Stop, World};
 
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 80;
 const STEPS: u64 = 600;
 const CLIENTS: usize = 4;
 

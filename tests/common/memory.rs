@@ -135,6 +135,11 @@ impl Memory {
         }
     }
 
+    /// Whether a client waits for a confirm.
+    pub fn is_confirming(&self, client: usize) -> bool {
+        self.node.session(self.clients[client]).is_some_and(|session| session.is_confirming())
+    }
+
     /// What a client sent; all of it is whole frames.
     pub fn send(&mut self, client: usize, input: &[u8]) {
         let taken = self.node.receive(self.clients[client], input, &mut self.count);

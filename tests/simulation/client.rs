@@ -491,9 +491,9 @@ impl Profile {
         let large = body.len() > 20_000;
         let (exchange, key) = match random.below(100) {
             0..=49 => ("", self.queue(twin, random)),
-            50..=77 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
+            50..=74 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
             _ if large => ("amq.topic", "a.b".to_string()),
-            78..=79 => ("once", (*random.pick(&KEYS)).to_string()),
+            75..=79 => ("once", (*random.pick(&KEYS)).to_string()),
             80..=84 => ("later", (*random.pick(&KEYS[..2])).to_string()),
             _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
         };
