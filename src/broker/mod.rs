@@ -247,6 +247,12 @@ impl Broker {
         self.queues.get(key)
     }
 
+    /// Whether a queue has messages that a consumer waits for. The readers of a stream take nothing
+    /// from each other: nobody has to wait for them.
+    pub fn can_deliver(&self, key: QueueKey) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.stream.is_none() && queue.can_deliver())
+    }
+
     /// A consumer, if it is still there.
     pub fn consumer(&self, key: ConsumerKey) -> Option<&Consumer> {
         self.consumers.get(key)
