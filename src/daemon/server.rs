@@ -38,7 +38,10 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         for signal in signals.pending() {
             match signal {
                 Signal::Stop => stop = Some(Command::Stop),
-                Signal::Reload => info!("a reload changes nothing yet"),
+                Signal::HangUp => info!(
+                    "HUP changes nothing: the configuration is read at the start only; restart \
+                     the broker to apply a new one"
+                ),
             }
         }
         stop
@@ -266,7 +269,7 @@ fn limits(config: &Config) -> Limits {
         channel_max: config.channel_max,
         heartbeat_s: config.heartbeat_s,
         message_bytes_max: config.max_message_size,
-        cluster_name: Name::from(config.cluster_name.as_deref().unwrap_or("leveret@localhost")),
+        cluster_name: Name::from(config.cluster_name.as_str()),
     }
 }
 
