@@ -311,7 +311,11 @@ const HELP_BEGIN: &str = "\
 leveret-bench puts load on an AMQP 0-9-1 broker, any broker, and checks what comes back:
 every message must arrive once, in order.
 
-Usage: leveret-bench [OPTIONS]";
+Usage: leveret-bench [OPTIONS]
+       leveret-bench relay serve|load ...    the same bytes without a broker
+       leveret-bench ping serve|load ...     the fastest answer without a broker
+
+'leveret-bench relay --help' and 'leveret-bench ping --help' say more.";
 
 const HELP_END: &str = "
 Progress goes to standard error each second, the results to standard output. Latencies
@@ -477,7 +481,9 @@ mod tests {
     #[test]
     fn help_names_every_option_and_the_exit_status() {
         let Ok(Command::Print(text)) = parse(&[String::from("--help")]) else { panic!("no help") };
-        for part in ["--uri", "--reconnect", "--broker-pid", "Examples:", "Exit status:"] {
+        for part in
+            ["--uri", "--reconnect", "--broker-pid", "Examples:", "Exit status:", "relay", "ping"]
+        {
             assert!(text.contains(part), "{part}");
         }
     }
