@@ -383,6 +383,7 @@ const SEGMENT_BYTES_STEP: u64 = 4_096;
 #[cfg(test)]
 mod tests {
     use super::super::config::{Config, Environment};
+    use super::super::options::Options;
     use super::*;
 
     fn draft() -> Draft {
@@ -572,6 +573,45 @@ mod tests {
             assert!(complaint(key, "1").contains("is not supported by this version"), "{key}");
         }
         assert!(complaint("streaming", "1").starts_with("unknown key"));
+    }
+
+    /// The rows of the tables in the documentation whose first cell is a key, cell by cell.
+    fn documented() -> Vec<Vec<&'static str>> {
+        let text = include_str!("../../docs/configuration.md");
+        let (_, keys) = text.split_once("\n## The file\n").unwrap();
+        let (keys, _) = keys.split_once("\n## ").unwrap();
+        let rows = keys.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| row.split('|').map(str::trim).skip(1).collect()).collect()
+    }
+
+    /// What stands in a cell in back quotes and nothing else.
+    fn quoted(cell: &str) -> Option<&str> {
+        cell.strip_prefix('`')?.strip_suffix('`').filter(|inner| !inner.contains('`'))
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_and_no_other() {
+        let mut keys: Vec<&str> =
+            documented().iter().map(|row| quoted(row[0]).expect("a key")).collect();
+        let mut supported: Vec<&str> = SUPPORTED.iter().map(|(pattern, _)| *pattern).collect();
+        keys.sort_unstable();
+        supported.sort_unstable();
+        assert_eq!(keys, supported);
+    }
+
+    #[test]
+    fn the_documented_defaults_change_nothing() {
+        let mut checked = 0;
+        for row in documented() {
+            let Some(default) = quoted(row[2]) else { continue };
+            let mut draft = draft();
+            let key = quoted(row[0]).expect("a key").replace('*', "word");
+            apply(&mut draft, &key, default).expect(&key);
+            let config = draft.finish(&Options::default());
+            assert_eq!(config, Config::default(), "{key}");
+            checked += 1;
+        }
+        assert!(checked >= 20, "only {checked} defaults were found");
     }
 
     /// A key in both tables would be two answers to one question.

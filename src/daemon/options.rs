@@ -271,6 +271,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_option() {
+        let text = include_str!("../../docs/configuration.md");
+        for name in LONG_NAMES {
+            let row = |line: &str| line.starts_with("| `-") && line.contains(&format!("`--{name}"));
+            assert!(text.lines().any(row), "{name}");
+        }
+    }
+
+    #[test]
     fn the_version_is_the_packages() {
         let expected = format!("leveret {}", env!("CARGO_PKG_VERSION"));
         assert_eq!(Invocation::parse(["-V"]), Ok(Invocation::Version(expected)));
