@@ -83,7 +83,10 @@ fn warn_if_others_may_read(directory: &Path) {
     };
     if metadata.mode() & 0o077 != 0 {
         let (shown, mode) = (directory.display(), metadata.mode() & 0o7777);
-        warn!("the data directory {shown} is open to other users (mode {mode:o}); chmod 700 it");
+        warn!(
+            "other users may open the data directory {shown} (mode {mode:o}), where messages and \
+             password hashes are; run chmod 700 {shown}"
+        );
     }
 }
 

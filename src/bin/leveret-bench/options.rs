@@ -250,7 +250,10 @@ impl Given<'_> {
         match text.replace('_', "").parse::<N>() {
             Ok(number) if number >= least => Ok(Some(number)),
             Ok(_) => Err(format!("--{name} must be at least {least}")),
-            Err(_) => Err(format!("--{name} takes a number, and '{text}' is none it can take")),
+            Err(_) if text.parse::<i128>().is_ok() => {
+                Err(format!("--{name} cannot be as much or as little as {text}"))
+            }
+            Err(_) => Err(format!("--{name} takes a whole number, not '{text}'")),
         }
     }
 }
@@ -447,9 +450,9 @@ mod tests {
             ("--frobnicate", "Unrecognized option"),
             ("hello", "'hello' is not an option"),
             ("--size", "missing"),
-            ("--size x", "takes a number"),
-            ("--size -1", "takes a number"),
-            ("--publishers 65536", "takes a number"),
+            ("--size x", "--size takes a whole number, not 'x'"),
+            ("--size -1", "--size cannot be as much or as little as -1"),
+            ("--publishers 65536", "cannot be as much or as little as 65536"),
             ("--rate 0", "at least 1"),
             ("--confirm 0", "at least 1"),
             ("--seconds 1 --messages 1", "exclude each other"),

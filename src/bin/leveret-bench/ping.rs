@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::subcommand::{Failure, Subcommand, file, nothing, numbers, port};
+use crate::subcommand::{Failure, Subcommand, connect, file, nothing, numbers, port};
 
 /// `leveret-bench ping`
 pub const SUBCOMMAND: Subcommand = Subcommand { name: "ping", help: HELP, serve, load };
@@ -29,9 +29,9 @@ Usage: leveret-bench ping serve IN OUT CONNECTIONS [FILE]
   load   connects CONNECTIONS times to PORT and keeps one message of IN bytes in flight on each
          connection for SECONDS. It prints JSON: round trips per second and their median time.
 
-Example:
-  leveret-bench ping serve 157 21 1 /var/tmp/ping     prints a port, say 40123; elsewhere
-  leveret-bench ping load 40123 157 21 1 5
+Example, with the bytes of a persistent message of 128 bytes and of its confirm:
+  leveret-bench ping serve 195 21 1 /var/tmp/ping     prints a port, say 40123; elsewhere:
+  leveret-bench ping load 40123 195 21 1 5
 ";
 
 /// Room for one read.
@@ -153,7 +153,7 @@ fn load(arguments: &[String]) -> Result<String, Failure> {
     nothing(rest)?;
     let port = port(number)?;
     let mut poll = Poll::new()?;
-    let connect = |_| Peer::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?);
+    let connect = |_| Peer::new(connect(port)?);
     let mut peers = (0..connections).map(connect).collect::<io::Result<Vec<Peer>>>()?;
     register(&poll, &mut peers)?;
     let mut times = Histogram::<u64>::new(3).map_err(io::Error::other)?;

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::process::Usage;
-use crate::subcommand::{Failure, Subcommand, file, nothing, numbers, port};
+use crate::subcommand::{Failure, Subcommand, connect, file, nothing, numbers, port};
 
 /// `leveret-bench relay`
 pub const SUBCOMMAND: Subcommand = Subcommand { name: "relay", help: HELP, serve, load };
@@ -27,16 +27,16 @@ Usage: leveret-bench relay serve IN OUT COPIES [FILE]
 
   serve  listens on a free port of 127.0.0.1 and prints it. For every IN bytes from the first
          connection it sends OUT bytes to each of the COPIES connections made after that one.
-         It waits, reads and writes with one system call each, as the broker's turn does. With
-         FILE it also writes what came to that file, once a turn, while a second thread syncs it
-         without a break. It ends with the first connection and prints JSON: messages, seconds,
-         messages per second and its CPU time per message.
+         A turn is one wait, one read and one write per socket, as in the broker. With FILE it
+         also writes what came to that file, once a turn, while a second thread syncs it without
+         a break. It ends with the first connection and prints JSON: messages, seconds, messages
+         per second and its CPU time per message.
   load   connects to PORT, sends messages of IN bytes for SECONDS as fast as it can, and reads
          on COPIES connections. It prints nothing.
 
-Example:
-  leveret-bench relay serve 157 181 1     prints a port, say 40123; in another terminal
-  leveret-bench relay load 40123 157 1 5
+Example, with the bytes of a persistent message of 128 bytes:
+  leveret-bench relay serve 195 207 1     prints a port, say 40123; in another terminal:
+  leveret-bench relay load 40123 195 1 5
 ";
 
 /// One read, and one turn's share of a connection, as in the broker.
@@ -233,11 +233,10 @@ fn load(arguments: &[String]) -> Result<String, Failure> {
     let ([number, in_bytes, copies, seconds], rest) = numbers(arguments, names)?;
     nothing(rest)?;
     let port = port(number)?;
-    let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port));
-    let mut source = connect()?;
+    let mut source = connect(port)?;
     let mut readers = Vec::new();
     for _ in 0..copies {
-        let mut sink = connect()?;
+        let mut sink = connect(port)?;
         readers.push(thread::spawn(move || {
             let mut buffer = vec![0; READ_BYTES];
             while sink.read(&mut buffer).is_ok_and(|bytes| bytes > 0) {}

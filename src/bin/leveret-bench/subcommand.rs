@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::{Ipv4Addr, TcpStream};
 
 use crate::{ping, relay};
 
@@ -101,6 +102,17 @@ pub fn nothing(arguments: &[String]) -> Result<(), Failure> {
 pub fn port(number: usize) -> Result<u16, Failure> {
     u16::try_from(number)
         .map_err(|_| Failure::Usage(format!("PORT is at most 65535, not {number}")))
+}
+
+/// A connection to the other end.
+///
+/// # Errors
+/// Nobody listens at `port`.
+pub fn connect(port: u16) -> io::Result<TcpStream> {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+        let text = format!("cannot connect to port {port}: {error}; is the other end running?");
+        io::Error::new(error.kind(), text)
+    })
 }
 
 fn superfluous(extra: &str) -> Failure {
