@@ -173,8 +173,8 @@ impl Environment {
     }
 }
 
-/// A configuration whose addresses are not put together yet: the file may give the parts of
-/// an address in any order, and the command line may still change them.
+/// A configuration whose addresses are not put together yet: the command line may still change
+/// their parts.
 pub(super) struct Draft {
     /// Everything that needs no putting together.
     pub config: Config,
