@@ -88,13 +88,17 @@ fn who_does_not_read_its_answers_is_not_read_itself() {
     let mut memory = Memory::new();
     let client = memory.connect();
     memory.declare(client, "q", false);
-    let (mut publishes, mut gets) = (Vec::new(), Vec::new());
-    for _ in 0..GETS {
-        publish(&mut publishes, "", "q", false, &[7; 1000]);
+    let mut gets = Vec::new();
+    for number in 0..GETS {
+        let mut input = Vec::new();
+        publish(&mut input, "", "q", false, &[7; 1000]);
+        memory.send(client, &input);
+        if number % 1000 == 0 {
+            memory.turn();
+        }
         let get = basic::Get { queue: b"q", no_ack: true };
         encoder::method_frame(&mut gets, 1, &get);
     }
-    memory.send(client, &publishes);
     let key = memory.key(client);
     let (mut taken, mut turns) = (0, 0);
     while taken < gets.len() {
