@@ -90,8 +90,7 @@ impl Broker {
         if !is_due || !self.discarding.lines.is_empty() {
             return;
         }
-        let every_ms =
-            if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
+        let every_ms = if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
         self.compactor.look_at_ms = self.clock_ms + every_ms;
         if self.compactor.queues_version != Some(self.topology_version) {
             // Also those that are not durable: a message is one record, whoever else gets it.
