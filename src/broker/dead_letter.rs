@@ -30,13 +30,14 @@ pub(super) struct Dying {
 const WORK_PER_LETTER: usize = 10;
 
 /// While so many messages wait for that, no more are made to die than have to.
-pub(super) const DYING_MAX: usize = 10_000;
+const DYING_MAX: usize = 10_000;
 
 impl Broker {
     /// Whether this step may make more messages die.
     #[inline]
     pub fn may_kill(&self) -> bool {
-        !self.work.is_done() && self.dying.len() < DYING_MAX
+        // Where nothing can be buried, waiting would not help.
+        !self.work.is_done() && (self.dying.len() < DYING_MAX || self.waits_for_room)
     }
 
     /// A message that was just taken out of a queue's ready line dies.

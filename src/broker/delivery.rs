@@ -55,7 +55,7 @@ impl Broker {
         let consumer = self.consumers.get_mut(consumer_key)?;
         let channel = self.channels.get_mut(consumer.channel)?;
         let (slot, body_bytes) = slot_in(&self.store, entry, queue.id);
-        self.work.spend(2);
+        self.work.spend(3);
         self.work.spend_bytes(body_bytes);
         queue.ready_bytes -= body_bytes;
         let before = self.store.deliveries(slot);

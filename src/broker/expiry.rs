@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::amqp::Properties;
-use crate::broker::dead_letter::DYING_MAX;
 use crate::broker::death::Reason;
 use crate::broker::key::QueueKey;
 use crate::broker::{Broker, Queue};
@@ -147,10 +146,15 @@ impl Broker {
                 self.die(key, entry, Reason::Expired);
             }
         }
-        while let Some(queue) = self.queues.get_mut(key)
-            && let Some(&Reverse((deadline, id, lane))) = queue.timed.peek()
-        {
-            if deadline > now || self.work.is_done() || self.dying.len() >= DYING_MAX {
+        loop {
+            let may_kill = self.may_kill();
+            let Some(queue) = self.queues.get_mut(key) else {
+                return;
+            };
+            let Some(&Reverse((deadline, id, lane))) = queue.timed.peek() else {
+                break;
+            };
+            if deadline > now || !may_kill {
                 sooner(deadline);
                 break;
             }

@@ -136,6 +136,8 @@ pub struct Broker {
     moved: compaction::Moved,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: settle::Discarding,
+    /// Deliveries of channels that ended, which go back to their queues by and by.
+    returning: VecDeque<VecDeque<(u64, Held)>>,
     /// What moves by itself found no room in the log; whether the operator was told of it.
     waits_for_room: bool,
     warned_of_waiting: bool,
@@ -250,6 +252,7 @@ impl Broker {
             || (self.is_discarding() && !self.store.has_deferred())
             || (!self.dying.is_empty() && !self.waits_for_room)
             || !self.overfull.is_empty()
+            || !self.returning.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()

@@ -64,6 +64,7 @@ impl Broker {
             compactor: Compactor::default(),
             moved: Moved::default(),
             discarding: Discarding::default(),
+            returning: VecDeque::new(),
             waits_for_room: false,
             warned_of_waiting: false,
             streams: 0,
@@ -154,6 +155,8 @@ impl Broker {
     /// # Errors
     /// The disk failed; the next start treats the stop as a crash.
     pub fn close(mut self) -> Result<(), StorageError> {
+        self.work.begin(u32::MAX);
+        self.go_on_returning();
         while self.is_discarding() && !self.store.has_deferred() {
             self.work.begin(u32::MAX);
             self.settle_discarded();

@@ -194,7 +194,7 @@ impl Broker {
         body_bytes: u64,
     ) {
         let entry = appended.entry;
-        self.work.spend(queues.len());
+        self.work.spend(2 * queues.len());
         let expires = self.store.record(entry.at).expiry_ms() != 0;
         for &key in queues {
             let Some(queue) = self.queues.get_mut(key) else {

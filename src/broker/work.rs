@@ -2,8 +2,8 @@
 //!
 //! Work is counted in units of what it costs to settle one message, about a tenth of a
 //! microsecond: whoever works through messages, queues or bytes that a client made many says how
-//! much that was, and stops when nothing is left. What is not done goes on in the next turn, so that
-//! nobody else waits for it.
+//! much that was, and stops when nothing is left. What is not done goes on in the next turn, so
+//! that nobody else waits for it.
 
 /// The budget of one step.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub const WORK_PER_STEP: u32 = 5_000;
 pub const WORK_PER_INPUT: u32 = 10_000;
 
 /// So many bytes are copied, checked and written for one unit.
-const BYTES_PER_UNIT: u64 = 512;
+const BYTES_PER_UNIT: u64 = 256;
 
 impl Work {
     /// A step begins.

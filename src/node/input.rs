@@ -68,7 +68,8 @@ impl Node {
             }
             watch.served(self, queue);
         };
-        let waits_for_its_turn = looks_at.is_some() || self.broker.work.is_done();
+        let comes_again = self.session(key).is_some_and(Session::comes_again);
+        let waits_for_its_turn = looks_at.is_some() || comes_again || self.broker.work.is_done();
         if taken < input.len() && waits_for_its_turn {
             self.resumed.push(key);
         }

@@ -48,6 +48,8 @@ impl Node {
         watch.after(self, Step::Deadlines)?;
         // Before what gathered is written: what moves by itself goes out with the same call.
         self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_returning();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.bury();

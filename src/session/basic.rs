@@ -37,12 +37,8 @@ impl Session {
             M::BasicCancel(cancel) => self.basic_cancel(broker, number, &cancel),
             M::BasicCancelOk(_) => Ok(()),
             M::BasicQos(qos) => self.basic_qos(broker, number, qos),
-            M::BasicRecover(recover) => {
-                self.recover(broker, number, recover.requeue)?;
-                self.send(number, &Method::BasicRecoverOk(basic::RecoverOk {}));
-                Ok(())
-            }
-            M::BasicRecoverAsync(recover) => self.recover(broker, number, recover.requeue),
+            M::BasicRecover(recover) => self.recover(broker, number, recover.requeue, true),
+            M::BasicRecoverAsync(recover) => self.recover(broker, number, recover.requeue, false),
             M::QueueDeclare(declare) => self.queue_declare(broker, number, &declare),
             M::QueueDelete(delete) => self.queue_delete(broker, number, &delete),
             M::QueuePurge(purge) => self.queue_purge(broker, number, &purge),
@@ -235,14 +231,28 @@ impl Session {
         broker: &mut Broker,
         number: u16,
         requeue: bool,
+        is_answered: bool,
     ) -> Result<(), AmqpError> {
         if !requeue {
             let text = "requeue=false";
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
         }
         let channel = self.channel_at(number);
-        while let Some((_, held)) = channel.unacked.take_first() {
+        // What comes to it again meanwhile is not meant.
+        let last = channel.recovers_up_to.unwrap_or(channel.unacked.last_tag());
+        channel.recovers_up_to = None;
+        while channel.unacked.first_tag().is_some_and(|first| first <= last)
+            && let Some((_, held)) = channel.unacked.take_first()
+        {
             broker.requeue(&held);
+            if broker.work.is_done() {
+                channel.recovers_up_to = Some(last);
+                self.comes_again = true;
+                return Ok(());
+            }
+        }
+        if is_answered {
+            self.send(number, &Method::BasicRecoverOk(basic::RecoverOk {}));
         }
         Ok(())
     }
@@ -300,6 +310,10 @@ impl Session {
             return Ok(());
         }
         for _ in 0..channel.unacked.count_up_to(tag).ok_or_else(unknown)? {
+            if !broker.may_settle(settlement) {
+                self.comes_again = true;
+                break;
+            }
             let Some((tag, held)) = channel.unacked.take_first() else {
                 break;
             };
@@ -312,7 +326,10 @@ impl Session {
 /// Carries a settlement out, or notes it in the channel's transaction.
 fn settle_one(broker: &mut Broker, mode: &mut Mode, tag: u64, held: Held, settlement: Settlement) {
     match mode {
-        Mode::Transaction(transaction) => transaction.settlements.push((tag, held, settlement)),
+        Mode::Transaction(transaction) => {
+            broker.work.spend(1);
+            transaction.settlements.push((tag, held, settlement));
+        }
         Mode::Plain | Mode::Confirm(_) => broker.settle(&held, settlement),
     }
 }

@@ -63,6 +63,8 @@ pub struct Session {
     awaits_room: bool,
     /// What it sent next looks at this queue, which has messages for consumers that wait.
     looks_at: Option<QueueKey>,
+    /// What it sent next was begun, and goes on when it comes again in the next turn.
+    comes_again: bool,
     /// It is not read until there is room, memory or disk again.
     blocked: bool,
     /// It was told so (`connection.blocked`).
@@ -134,6 +136,8 @@ enum Progress {
     NoRoom,
     /// It looks at a queue that has messages for consumers that wait.
     LooksAt(QueueKey),
+    /// It was begun, and goes on when it comes again.
+    ComesAgain,
 }
 
 /// An outbox with this many bytes takes no more deliveries.
@@ -170,6 +174,7 @@ impl Session {
             confirming: false,
             awaits_room: false,
             looks_at: None,
+            comes_again: false,
             blocked: false,
             told_blocked: false,
             full: false,
@@ -194,6 +199,7 @@ impl Session {
         self.heartbeat.received(now);
         self.awaits_room = false;
         self.looks_at = None;
+        self.comes_again = false;
         let mut at = 0;
         while at < input.len() && self.wait.is_none() && !self.overfull && !broker.work.is_done() {
             if matches!(self.phase, Phase::Closed(_)) {
@@ -242,6 +248,7 @@ impl Session {
                         self.awaits_room = true;
                         Ok(Step::HeldBack)
                     }
+                    Ok(Progress::ComesAgain) => Ok(Step::HeldBack),
                     Ok(Progress::LooksAt(queue)) => {
                         self.looks_at = Some(queue);
                         Ok(Step::HeldBack)
@@ -255,7 +262,7 @@ impl Session {
             }
             Phase::Handshake(_) | Phase::Open(_) | Phase::Closing => {
                 self.connection_frame(broker, now, &frame)?;
-                Ok(Step::Took(bytes))
+                Ok(if self.comes_again { Step::HeldBack } else { Step::Took(bytes) })
             }
             Phase::Closed(_) => Ok(Step::Took(input.len())),
         }
@@ -302,6 +309,10 @@ impl Session {
                 Ok(())
             }
             (_, Method::ConnectionClose(_)) => {
+                self.comes_again = !self.give_back_all(broker);
+                if self.comes_again {
+                    return Ok(());
+                }
                 self.end(broker);
                 self.send(0, &Method::ConnectionCloseOk(connection::CloseOk {}));
                 self.phase = Phase::Closed(None);
@@ -352,9 +363,10 @@ impl Session {
                     return Ok(Progress::LooksAt(queue));
                 }
                 let (class, id) = method.id();
-                self.channel_method(broker, frame.channel, method)
-                    .map_err(|error| if error.class_id == 0 { error.at(class, id) } else { error })
-                    .map(|()| Progress::Took(0))
+                self.channel_method(broker, frame.channel, method).map_err(|error| {
+                    if error.class_id == 0 { error.at(class, id) } else { error }
+                })?;
+                Ok(if self.comes_again { Progress::ComesAgain } else { Progress::Took(0) })
             }
             FrameKind::Header => self.content_header(broker, frame).map(taken),
             FrameKind::Body => self.content_body(broker, frame).map(taken),
