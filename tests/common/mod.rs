@@ -5,7 +5,7 @@
 //! check that they demand what clients are used to. Where the two differ on purpose, the test says
 //! so through [`Server::differs`].
 
-// Every test file is a crate of its own and uses its part of this one.
+// Every test crate uses its part of this one.
 #![allow(dead_code, unused_imports)]
 
 mod bulk;

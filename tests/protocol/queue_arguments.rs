@@ -1,0 +1,260 @@
+//! Which arguments may a queue be declared with, and when are two declares the same?
+
+use crate::common::*;
+
+fn named(name: &str) -> queue::Declare<'_> {
+    queue::Declare { queue: name.as_bytes(), ..Default::default() }
+}
+
+fn passive(name: &str) -> queue::Declare<'_> {
+    queue::Declare { passive: true, ..named(name) }
+}
+
+/// Sends a method that has to fail; the channel is open again afterwards.
+fn refuse<'a>(client: &mut Client, method: impl Into<Method<'a>>, code: u16, text: &str) {
+    client.send(1, method);
+    client.expect_channel_error(1, code, text);
+    client.open(1);
+}
+
+/// A table with one argument.
+fn argument(key: &str, value: Value<'_>) -> TableBuf {
+    let mut table = TableBuf::new();
+    table.put(key.as_bytes(), value);
+    table
+}
+
+#[test]
+fn inequivalent_argument_is_406_and_says_what_was_received() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = client.shared_queue(1);
+    let ttl = argument("x-message-ttl", Value::I64(1));
+    let other = queue::Declare { auto_delete: true, arguments: ttl.table(), ..named(&name) };
+    refuse(
+        &mut client,
+        other,
+        406,
+        &format!(
+            "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue '{name}' in vhost \
+             '/': received the value '1' of type 'long' but current is none"
+        ),
+    );
+    client.delete_queue(1, &name);
+}
+
+#[test]
+fn integers_of_any_width_are_compared_by_value() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("q");
+    for value in [Value::I64(5), Value::I32(5), Value::I16(5), Value::I8(5), Value::U8(5)] {
+        let length = argument("x-max-length", value);
+        let declare = queue::Declare { exclusive: true, arguments: length.table(), ..named(&name) };
+        client.call::<DeclareOk>(1, declare);
+    }
+    let length = argument("x-max-length", Value::I64(6));
+    let declare = queue::Declare { exclusive: true, arguments: length.table(), ..named(&name) };
+    refuse(&mut client, declare, 406, "inequivalent arg 'x-max-length'");
+}
+
+#[test]
+fn argument_of_another_kind_differs() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("q");
+    let length = argument("x-max-length", Value::I64(5));
+    let declare = queue::Declare { exclusive: true, arguments: length.table(), ..named(&name) };
+    client.call::<DeclareOk>(1, declare);
+    for value in [Value::LongString(b"5"), Value::F64(5.0), Value::Bool(true), Value::Void] {
+        let other = argument("x-max-length", value);
+        let text = format!("inequivalent arg 'x-max-length' for queue '{name}' in vhost '/'");
+        refuse(&mut client, queue::Declare { arguments: other.table(), ..declare }, 406, &text);
+    }
+    client.call::<DeclareOk>(1, declare);
+}
+
+#[test]
+fn hints_about_placement_and_mirrors_are_accepted() {
+    let server = Server::start();
+    if server.differs("it has one of them for each type of queue") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let mut nodes = ArrayBuf::new();
+    nodes.push_str("rabbit@elsewhere");
+    for (key, value) in [
+        ("x-queue-mode", Value::LongString(b"default")),
+        ("x-queue-mode", Value::LongString(b"lazy")),
+        ("x-queue-leader-locator", Value::LongString(b"balanced")),
+        ("x-queue-master-locator", Value::LongString(b"min-masters")),
+        ("x-ha-policy", Value::LongString(b"all")),
+        ("x-ha-nodes", Value::Array(nodes.array())),
+    ] {
+        let arguments = argument(key, value);
+        let name = client.queue_with(1, arguments.table());
+        client.publish(1, "", &name, key);
+        assert_eq!(client.drain(1, &name), [key]);
+        client.delete_queue(1, &name);
+    }
+}
+
+#[test]
+fn max_priority_0_is_406() {
+    let server = Server::start();
+    if server.differs("3.10 takes it as a queue without priorities") {
+        return;
+    }
+    let mut client = Client::connect(server.address());
+    let zero = argument("x-max-priority", Value::I32(0));
+    let declare = queue::Declare { exclusive: true, arguments: zero.table(), ..named("q") };
+    let text = "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'q' in vhost '/': ";
+    refuse(&mut client, declare, 406, text);
+}
+
+#[test]
+fn dead_letter_key_without_a_dead_letter_exchange_is_406() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let name = unique("q");
+    let alone = fields(&[("x-dead-letter-routing-key", word("key"))]);
+    let declare = queue::Declare { exclusive: true, arguments: alone.table(), ..named(&name) };
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue '{name}' in \
+         vhost '/': routing_key_but_no_dlx_defined"
+    );
+    refuse(&mut client, declare, 406, &text);
+    let both =
+        fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word("k"))]);
+    client.call::<DeclareOk>(1, queue::Declare { arguments: both.table(), ..declare });
+}
+
+#[test]
+fn unknown_arguments_are_kept_and_ignored() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let unknown = argument("x-of-our-own", Value::LongString(b"whatever"));
+    let name = client.queue_with(1, unknown.table());
+    client.publish(1, "", &name, "works");
+    assert_eq!(client.drain(1, &name), ["works"]);
+}
+
+#[test]
+fn invalid_arguments_are_406() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let invalid: [(&str, Value<'_>); 24] = [
+        ("x-expires", Value::I64(0)),
+        ("x-expires", Value::I64(-1)),
+        ("x-expires", Value::I64(315_360_000_001)),
+        ("x-expires", Value::LongString(b"100")),
+        ("x-message-ttl", Value::I64(-1)),
+        ("x-message-ttl", Value::I64(315_360_000_001)),
+        ("x-message-ttl", Value::LongString(b"100")),
+        ("x-max-length", Value::I64(-1)),
+        ("x-max-length", Value::LongString(b"10")),
+        ("x-max-length-bytes", Value::I64(-1)),
+        ("x-max-length-bytes", Value::Bool(true)),
+        ("x-max-priority", Value::I64(-1)),
+        ("x-max-priority", Value::I64(256)),
+        ("x-max-priority", Value::LongString(b"5")),
+        ("x-dead-letter-exchange", Value::I64(1)),
+        ("x-dead-letter-routing-key", Value::LongString(b"key")),
+        ("x-overflow", Value::LongString(b"overflow")),
+        ("x-overflow", Value::I64(1)),
+        ("x-single-active-consumer", Value::LongString(b"true")),
+        ("x-queue-type", Value::LongString(b"mystery")),
+        ("x-queue-type", Value::I64(1)),
+        ("x-queue-mode", Value::LongString(b"fast")),
+        ("x-queue-mode", Value::I64(1)),
+        ("x-dead-letter-exchange", Value::Bool(false)),
+    ];
+    for (key, value) in invalid {
+        let name = unique("q");
+        let arguments = argument(key, value);
+        let declare =
+            queue::Declare { exclusive: true, arguments: arguments.table(), ..named(&name) };
+        client.send(1, declare);
+        let close = client.expect::<ChannelClose>(1).0;
+        assert_eq!(close.code, 406, "{key} = {value}: {close:?}");
+        assert!(close.text.starts_with("PRECONDITION_FAILED - "), "{close:?}");
+        client.send(1, channel::CloseOk {});
+        client.open(1);
+        refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+    }
+}
+
+#[test]
+fn invalid_argument_is_named() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    for (key, value) in [
+        ("x-expires", Value::I64(0)),
+        ("x-message-ttl", Value::I64(-1)),
+        ("x-max-length", Value::I64(-1)),
+        ("x-overflow", Value::LongString(b"overflow")),
+    ] {
+        let name = unique("q");
+        let arguments = argument(key, value);
+        let text = format!("PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost");
+        let declare = queue::Declare { arguments: arguments.table(), ..named(&name) };
+        refuse(&mut client, declare, 406, &text);
+    }
+}
+
+#[test]
+fn limits_of_arguments_themselves_are_taken() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    for (key, value) in [
+        ("x-expires", Value::I64(600_000)),
+        ("x-expires", Value::I64(315_360_000_000)),
+        ("x-message-ttl", Value::I64(0)),
+        ("x-message-ttl", Value::I64(315_360_000_000)),
+        ("x-max-length", Value::I64(0)),
+        ("x-max-length-bytes", Value::I64(0)),
+        ("x-max-priority", Value::I64(1)),
+        ("x-max-priority", Value::I64(255)),
+        ("x-overflow", Value::LongString(b"drop-head")),
+        ("x-overflow", Value::LongString(b"reject-publish")),
+        ("x-overflow", Value::LongString(b"reject-publish-dlx")),
+        ("x-queue-mode", Value::LongString(b"lazy")),
+        ("x-queue-type", Value::LongString(b"classic")),
+        ("x-queue-master-locator", Value::LongString(b"min-masters")),
+        ("x-single-active-consumer", Value::Bool(true)),
+    ] {
+        let arguments = argument(key, value);
+        let name = client.queue_with(1, arguments.table());
+        client.delete_queue(1, &name);
+    }
+}
+
+#[test]
+fn queue_that_says_nothing_of_its_type_is_classic() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let classic = argument("x-queue-type", Value::LongString(b"classic"));
+    let quorum = argument("x-queue-type", Value::LongString(b"quorum"));
+    for first in [Table::EMPTY, classic.table()] {
+        let name = unique("q");
+        let declare = |arguments| queue::Declare { durable: true, arguments, ..named(&name) };
+        client.call::<DeclareOk>(1, declare(first));
+        client.call::<DeclareOk>(1, declare(Table::EMPTY));
+        client.call::<DeclareOk>(1, declare(classic.table()));
+        let text = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'";
+        refuse(&mut client, declare(quorum.table()), 406, text);
+        client.delete_queue(1, &name);
+    }
+}
+
+#[test]
+fn transient_quorum_queue_is_406() {
+    let server = Server::start();
+    let mut client = Client::connect(server.address());
+    let arguments = argument("x-queue-type", Value::LongString(b"quorum"));
+    let name = unique("q");
+    let transient = queue::Declare { arguments: arguments.table(), ..named(&name) };
+    refuse(&mut client, transient, 406, "PRECONDITION_FAILED - ");
+    let exclusive = queue::Declare { durable: true, exclusive: true, ..transient };
+    refuse(&mut client, exclusive, 406, "PRECONDITION_FAILED - ");
+}
