@@ -39,12 +39,9 @@ impl Sparse {
 
     /// The files of the message log, in bytes.
     fn log_bytes(&self) -> u64 {
-        let entries = fs::read_dir(&self.path).expect("the directory can be read").flatten();
-        let segments = entries.filter(|entry| {
-            entry.path().extension().is_some_and(|extension| extension == "segment")
-        });
         // One may be gone by now.
-        segments.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+        let bytes = |name| fs::metadata(self.path.join(name)).map_or(0, |metadata| metadata.len());
+        segments(&self.path).into_iter().map(bytes).sum()
     }
 
     /// Asks and asks until the log has less than half of what it had.
@@ -193,64 +190,23 @@ fn large_messages_do_not_keep_the_log_either() {
     sparse.process.terminate();
 }
 
-/// What a publisher knows.
-#[derive(Default)]
-struct Published {
-    sent: u64,
-    confirmed: u64,
-    is_blocked: bool,
-}
-
-impl Published {
-    /// Publishes until the broker says that the disk is full; every tenth message goes to `slow`.
-    fn fill_the_disk(&mut self, client: &mut Client, fast: &str, slow: &str) {
-        let large = "x".repeat(2000);
-        while !self.is_blocked {
-            for _ in 0..50 {
-                let is_slow = self.sent.is_multiple_of(10);
-                let body = if is_slow { self.sent.to_string() } else { large.clone() };
-                let queue = if is_slow { slow } else { fast };
-                client.publish_with(2, "", queue, &persistent(), body.as_bytes());
-                self.sent += 1;
-            }
-            while self.confirmed < self.sent && !self.is_blocked {
-                self.listen(client);
-            }
-        }
-    }
-
-    fn listen(&mut self, client: &mut Client) {
-        let event = client.next_of_any().expect("the broker runs");
-        if let Method::BasicAck(ack) = event.method() {
-            self.confirmed = ack.delivery_tag;
-        } else if let Method::ConnectionBlocked(_) = event.method() {
-            self.is_blocked = true;
-        } else if let Method::ConnectionUnblocked(_) = event.method() {
-            self.is_blocked = false;
-        } else {
-            panic!("{:?}", event.method());
-        }
-    }
-}
-
 #[test]
 fn on_a_full_disk_room_is_made_and_publishers_go_on() {
-    let keep = TempDir::new().expect("a temporary directory can be made");
-    let disk = match Mounted::in_memory(8 << 20, &keep.path().join("disk")) {
-        Ok(disk) => disk,
-        Err(missing) => return eprintln!("left out: {missing}"),
-    };
-    let mut sparse = Sparse::start_on(disk.0.join("data"), None, SEGMENT_BYTES);
+    let Some(disk) = or_left_out(Mounted::in_memory(8 << 20)) else { return };
+    let mut sparse = Sparse::start_on(disk.path.join("data"), None, SEGMENT_BYTES);
     let client = &mut sparse.client;
     let (fast, slow) = (client.durable_queue(1), client.durable_queue(1));
+    let large = "x".repeat(2000).into_bytes();
+    let message = |number: u64| match number.is_multiple_of(10) {
+        true => (slow.as_str(), number.to_string().into_bytes()),
+        false => (fast.as_str(), large.clone()),
+    };
     let mut published = Published::default();
-    published.fill_the_disk(client, &fast, &slow);
+    published.until_blocked(client, message);
     let mut other = connect(&sparse.process);
     let purge = queue::Purge { queue: fast.as_bytes(), nowait: false };
     assert!(other.call::<PurgeOk>(1, purge).messages > 1000);
-    while published.is_blocked || published.confirmed < published.sent {
-        published.listen(&mut sparse.client);
-    }
+    published.until_confirmed(&mut sparse.client);
     let sent = usize::try_from(published.sent).expect("few");
     assert_eq!(take_all(&mut other, &slow), numbers((0..sent).step_by(10), false));
     other.close();

@@ -11,16 +11,16 @@ mod kit;
 #[path = "crash/tail.rs"]
 mod tail;
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Client, Process, Refusal};
+use common::{
+    Client, Process, Random, Refusal, copy_files, files, number, seed, segments, sequence,
+};
 use kit::drain::{Ended, drain, drain_damaged};
 use kit::load;
 use kit::model::Model;
 use kit::parts::Parts;
-use kit::random::Random;
 use kit::topology;
 use leveret::broker::Broker;
 use leveret::storage::{HelperMode, StoreOptions};
@@ -93,15 +93,10 @@ impl Used {
 
     /// The files of the last two segments of the log.
     fn at_end(&self) -> Vec<String> {
-        let sequence = |name: &String| {
-            let bytes = fs::read(self.path.join(name)).expect("the file can be read");
-            // In the chain record, which is the first; a spare has none.
-            let sequence = bytes[4096 + 16..4096 + 24].try_into().map(u64::from_le_bytes);
-            sequence.expect("8 bytes")
-        };
-        let mut segments = files(&self.path);
-        segments.retain(|name| name.ends_with(".segment"));
-        segments.sort_by_key(sequence);
+        let mut segments = segments(&self.path);
+        segments.sort_by_key(|name| {
+            sequence(&fs::read(self.path.join(name)).expect("the file can be read"))
+        });
         segments.split_off(segments.len().saturating_sub(2))
     }
 
@@ -123,38 +118,13 @@ impl Used {
     }
 }
 
-fn copy_files(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("the directory can be made");
-    for name in files(from) {
-        fs::copy(from.join(&name), to.join(&name)).expect("the file can be copied");
-    }
-}
-
-fn files(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).expect("the directory can be read");
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("the directory can be read").file_name())
-        .map(|name| name.into_string().expect("the broker's names are ASCII"))
-        .collect();
-    names.sort();
-    names
-}
-
-/// What an environment variable says, or the default.
-fn number(variable: &str, default: u64) -> u64 {
-    env::var(variable).map_or(default, |text| text.parse().expect("a number"))
-}
-
 fn spoil_many(seed: u64, ended: Ended) {
-    let seed = number("LEVERET_CRASH_SEED", seed);
     let used = Used::new(seed, ended);
     let mut random = Random::new(seed);
-    for case in 0..number("LEVERET_CRASH_CASES", CASES) {
+    for case in 0..number("LEVERET_CRASH_CASES").unwrap_or(CASES) {
         let names = files(&used.path);
         // One in six cases hits the oldest segment, where the definitions are.
-        let oldest = names.iter().find(|name| name.ends_with(".segment"));
-        let oldest = oldest.expect("there is a log");
-        let name = if case % 6 == 5 { oldest } else { random.pick(&names) };
+        let name = if case % 6 == 5 { &segments(&used.path)[0] } else { random.pick(&names) };
         let length = fs::metadata(used.path.join(name)).expect("it is there").len();
         let length = usize::try_from(length).expect("files are small");
         if length == 0 {
@@ -234,21 +204,20 @@ fn is_kept_as_damaged(path: &Path, name: &str) -> bool {
 
 #[test]
 fn a_spoilt_file_of_a_killed_broker_costs_only_what_lay_in_it() {
-    spoil_many(4, Ended::Killed);
+    spoil_many(seed(4), Ended::Killed);
 }
 
 #[test]
 fn a_spoilt_file_of_a_broker_at_rest_costs_only_what_lay_in_it() {
-    spoil_many(5, Ended::Orderly);
+    spoil_many(seed(5), Ended::Orderly);
 }
 
 /// The oldest segments are missing, one more each time: at some number of them nothing defines the
 /// queues of the messages that are left.
 #[test]
 fn without_definitions_nothing_is_thrown_away() {
-    let used = Used::new(6, Ended::Orderly);
-    let mut segments = files(&used.path);
-    segments.retain(|name| name.ends_with(".segment"));
+    let used = Used::new(seed(6), Ended::Orderly);
+    let segments = segments(&used.path);
     let mut refusals = 0;
     for missing in 1..segments.len() {
         let keep = TempDir::new().expect("a temporary directory can be made");
@@ -281,11 +250,10 @@ fn without_definitions_nothing_is_thrown_away() {
 /// and the file was used again.
 #[test]
 fn a_segment_that_lost_nearly_everything_is_kept_and_told_of() {
-    let used = Used::new(7, Ended::Orderly);
+    let used = Used::new(seed(7), Ended::Orderly);
     let keep = TempDir::new().expect("a temporary directory can be made");
     let path = used.copy(&keep);
-    let mut segments = files(&path);
-    segments.retain(|name| name.ends_with(".segment"));
+    let segments = segments(&path);
     let name = &segments[segments.len() / 2];
     let file = fs::File::options().write(true).open(path.join(name)).expect("it is there");
     file.set_len(3000).expect("it can be cut off");
@@ -301,8 +269,8 @@ fn a_segment_that_lost_nearly_everything_is_kept_and_told_of() {
 fn what_lies_behind_the_durable_position_does_not_matter() {
     let spoils =
         [Spoil::Nothing, Spoil::Zeros, Spoil::Garbage, Spoil::SomeSectors, Spoil::Truncated];
-    let mut moved = 0;
-    for (seed, spoil) in (1..=15).zip(spoils.into_iter().cycle()) {
+    let (mut moved, first) = (0, seed(1));
+    for (seed, spoil) in (first..first + 15).zip(spoils.into_iter().cycle()) {
         moved += tail::tear(seed, spoil);
     }
     assert!(moved > 0, "compaction was never cut short");

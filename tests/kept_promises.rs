@@ -2,12 +2,8 @@
 //! send, however the broker ends and whatever size its segments have then? And nothing else?
 
 mod common;
-#[path = "crash/random.rs"]
-#[allow(dead_code)]
-mod random;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use common::*;
-use random::Random;
 use tempfile::TempDir;
 
 const ENDS: [End; 2] = [End::Term, End::Kill];
@@ -156,7 +151,7 @@ fn messages_of_sizes_that_change_over_time_are_there_after_each_restart() {
     const SIZES: [&[usize]; 4] = [&[30_000, 60_000, 200_000], &[10], &[10, 500, 30_000], &[2000]];
     let Some(mut node) = Node::start_with(SEGMENT_BYTES) else { return };
     let mut client = node.connect();
-    let mut random = Random::new(1);
+    let mut random = Random::new(seed(1));
     let mut queues = [Modelled::new(&mut client), Modelled::new(&mut client)];
     for round in 0..10 {
         for lengths in [*random.pick(&SIZES), SIZES[0], SIZES[round % 4], SIZES[1]] {
@@ -174,18 +169,17 @@ fn messages_of_sizes_that_change_over_time_are_there_after_each_restart() {
 }
 
 /// The segments of a broker that runs, as they are now, by name.
-fn segments(directory: &Path) -> BTreeMap<OsString, Vec<u8>> {
-    let entries = fs::read_dir(directory).expect("the directory can be read").flatten();
-    let segments = entries.filter(|entry| entry.path().extension() == Some("segment".as_ref()));
+fn read_segments(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     // One may be gone by now.
-    let read = segments.filter_map(|entry| Some((entry.file_name(), fs::read(entry.path()).ok()?)));
+    let read = |name: String| fs::read(directory.join(&name)).ok().map(|bytes| (name, bytes));
+    let read = segments(directory).into_iter().filter_map(read);
     // Another may not be finished.
     read.filter(|(_, bytes)| bytes.len() >= SEGMENT_BYTES as usize).collect()
 }
 
 /// Bodies that are pieces of these segments, from every place of eight bytes, long ones and short
 /// ones over and over.
-fn pieces(segments: &BTreeMap<OsString, Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
+fn pieces(segments: &BTreeMap<String, Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
     let segments: Vec<_> = segments.values().collect();
     assert!(!segments.is_empty(), "a log consists of segments");
     let cut = |number: usize| {
@@ -208,13 +202,13 @@ fn pieces(segments: &BTreeMap<OsString, Vec<u8>>, random: &mut Random) -> Vec<Ve
 fn bodies_that_hold_pieces_of_the_log_forge_nothing_and_hide_nothing() {
     let Some(mut node) = Node::start_with(SEGMENT_BYTES) else { return };
     let mut client = node.connect();
-    let mut random = Random::new(2);
+    let mut random = Random::new(seed(2));
     let attacker = client.durable_queue(1);
     let mut victim = Modelled::new(&mut client);
     for round in 0..10 {
         for _ in 0..2 {
             victim.publish_small(&mut client, random.within(1..1000));
-            let pieces = pieces(&segments(&node.path()), &mut random);
+            let pieces = pieces(&read_segments(&node.path()), &mut random);
             client.confirm_all(2, &attacker, pieces);
             client.empty(2, &attacker);
         }
@@ -286,9 +280,9 @@ impl Attack {
         let body = |number: usize| Attack::body("attacker", number, Attack::BODY_BYTES);
         let mut bodies: Vec<_> = (0..Attack::BODIES).map(body).collect();
         let mut rehearsal = Attack::begin(&bodies)?;
-        let before = segments(&rehearsal.node.path());
+        let before = read_segments(&rehearsal.node.path());
         rehearsal.publish(Attack::VICTIMS);
-        let after = segments(&rehearsal.node.path());
+        let after = read_segments(&rehearsal.node.path());
         let mut covered = Vec::new();
         for (name, segment) in &before {
             for (number, at) in Attack::find("attacker", segment) {
@@ -500,14 +494,8 @@ fn message_that_was_refused_by_a_full_queue_is_taken_when_it_is_sent_again() {
 }
 
 /// A disk whose state can be looked at; `None` where there can be no such thing.
-fn disk() -> Option<ClonedDisk> {
-    match ClonedDisk::new() {
-        Ok(disk) => Some(disk),
-        Err(missing) => {
-            eprintln!("left out: {missing}");
-            None
-        }
-    }
+fn disk() -> Option<Disk> {
+    or_left_out(Disk::new(Kind::Ext4))
 }
 
 /// Publishes named messages, one after the other, until told to end.
@@ -534,11 +522,11 @@ impl Publisher {
     }
 
     /// Cuts the power and sends everything again that was sent until then.
-    fn repeat_after_cut(&self, disk: &mut ClonedDisk, queue: &str) {
+    fn repeat_after_cut(&self, disk: &mut Disk, queue: &str) {
         let confirmed = self.confirmed.load(Ordering::SeqCst);
         let cut = disk.cut();
         let sent = self.sent.load(Ordering::SeqCst);
-        let process = Process::start(&cut.0.join("data"), SEGMENT_BYTES);
+        let process = Process::start(&cut.data(), SEGMENT_BYTES);
         let mut client = Client::connect(process.address());
         let found = client.inspect(1, queue).messages as usize;
         assert!((confirmed..=sent).contains(&found), "{found} of {confirmed} to {sent}");
@@ -596,7 +584,7 @@ fn acks_are_on_disk_soon_though_nothing_else_happens() {
     let deadline = now() + ACKS_WITHIN;
     loop {
         let cut = disk.cut();
-        let process = Process::start(&cut.0.join("data"), SEGMENT_BYTES);
+        let process = Process::start(&cut.data(), SEGMENT_BYTES);
         let left = Client::connect(process.address()).inspect(1, &queue).messages;
         process.kill();
         if left == 0 {

@@ -10,24 +10,30 @@
 
 mod bulk;
 mod client;
-mod cloned;
 mod deaths;
+mod disk;
+mod files;
 mod mounted;
 mod node;
 mod owned;
 mod process;
+mod published;
+mod random;
 mod server;
 mod taken;
 mod users;
 mod verbs;
 
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
-pub use cloned::ClonedDisk;
 pub use deaths::Death;
-pub use mounted::{Mounted, path_text, run};
+pub use disk::{Disk, Kind};
+pub use files::{copy_files, files, segments, sequence};
+pub use mounted::{Mounted, or_left_out};
 pub use node::{End, Node};
 pub use owned::*;
 pub use process::{Process, Refusal, spawn};
+pub use published::Published;
+pub use random::{Random, number, seed};
 pub use server::Server;
 pub use taken::{allocated_bytes, cpu_time, resident_bytes};
 pub use users::user;

@@ -78,13 +78,7 @@ impl Server {
     pub fn wait_for_spare(&self) {
         let Some(own) = &self.own else { return };
         let deadline = super::deadline();
-        let is_segment = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".segment");
-        loop {
-            let entries = std::fs::read_dir(own.directory.path()).expect("it is there");
-            let names = entries.map(|entry| entry.expect("it can be listed").file_name());
-            if names.filter(|name| is_segment(name.clone())).count() >= 2 {
-                return;
-            }
+        while super::segments(own.directory.path()).len() < 2 {
             assert!(super::now() < deadline, "no segment in reserve");
         }
     }

@@ -7,14 +7,13 @@ use super::bodies::Filling;
 use super::judge::{judge_messages, judge_transactions, must_be_there};
 use super::model::{Id, Model, Place, properties, route_headers};
 use super::parts::Part;
-use super::random::Random;
 use super::topology::{
     DEAD, FEW, LATER, NARROW, ONCE, PHOENIX, REJECTS, ROUTES, SHORT, SINGLE, STREAM, URGENT,
     declare_phoenix, queues, slowest_route, stream_route,
 };
 use crate::common::{
-    Ack, Client, ConsumeOk, Delivery, GetOk, Message, Method, QosOk, TableBuf, Value, basic,
-    deadline, now,
+    Ack, Client, ConsumeOk, Delivery, GetOk, Message, Method, QosOk, Random, TableBuf, Value,
+    basic, deadline, now,
 };
 
 /// How the last run of the broker ended.

@@ -16,14 +16,13 @@ use super::consumers::{Consumer, wipe};
 use super::drain::Ended;
 use super::model::{Id, Model, Place, Shared, properties, route, route_headers};
 use super::parts::{Part, Parts};
-use super::random::Random;
 use super::topology::{
     DEAD, DONE, DONE_ROUTE, FLOODED, LATER, NARROW, Naming, ONCE, PHOENIX, PURGED, QUORUM, REJECTS,
     ROUTES, URGENT, WORK, flood_route, queues,
 };
 use crate::common::{
     Ack, Client, ConfirmSelectOk, ConnectionClose, Event, GetOk, Method, Nack, Owned, Process,
-    Return, TxSelectOk, basic, confirm, connection, encode_publish, tx,
+    Random, Return, TxSelectOk, basic, confirm, connection, encode_publish, tx,
 };
 
 /// Publishers that wait for confirms, by number.

@@ -11,5 +11,4 @@ pub mod judge;
 pub mod load;
 pub mod model;
 pub mod parts;
-pub mod random;
 pub mod topology;

@@ -3,8 +3,7 @@
 
 use super::parts::{Part, Parts};
 use crate::common::{
-    BindOk, Client, DeclareOk, ExchangeBindOk, ExchangeDeclareOk, Table, TableBuf, Value, exchange,
-    queue,
+    Client, DeclareOk, ExchangeDeclareOk, TableBuf, Value, exchange, fields, queue, word,
 };
 
 /// What the mover takes from.
@@ -334,7 +333,7 @@ pub fn declare_for(client: &mut Client, parts: Parts) {
         has.push(queue.name);
     }
     for (name, kind, arguments) in EXCHANGES {
-        let arguments = table(arguments);
+        let arguments = fields(arguments);
         let declare = exchange::Declare {
             exchange: name.as_bytes(),
             kind: kind.as_bytes(),
@@ -346,24 +345,14 @@ pub fn declare_for(client: &mut Client, parts: Parts) {
     }
     for (queue, exchange, key) in BINDINGS {
         if has.contains(&queue) {
-            bind(client, queue, exchange, key, Table::EMPTY);
+            client.bind(1, queue, exchange, key);
         }
     }
-    let mut any = TableBuf::new();
-    any.put_str(b"kind", "order");
-    bind(client, "e", "x.headers", "", any.table());
-    let mut all = TableBuf::new();
-    all.put_str(b"x-match", "all");
-    all.put_str(b"kind", "order");
-    all.put_str(b"size", "large");
-    bind(client, "f", "x.headers", "", all.table());
-    let bind = exchange::Bind {
-        destination: b"x.topic",
-        source: b"x.entry",
-        routing_key: b"*.fast.#",
-        ..Default::default()
-    };
-    client.call::<ExchangeBindOk>(1, bind);
+    let any = fields(&[("kind", word("order"))]);
+    client.bind_with(1, "e", "x.headers", "", any.table());
+    let all = fields(&[("x-match", word("all")), ("kind", word("order")), ("size", word("large"))]);
+    client.bind_with(1, "f", "x.headers", "", all.table());
+    client.bind_exchange(1, "x.topic", "x.entry", "*.fast.#");
 }
 
 fn declare_queue(client: &mut Client, name: &str) {
@@ -374,7 +363,7 @@ fn declare_queue(client: &mut Client, name: &str) {
 /// The arguments of a queue.
 pub fn arguments(name: &str) -> TableBuf {
     let found = QUEUES.iter().find(|queue| queue.name == name);
-    table(found.expect("it is one of ours").arguments)
+    fields(found.expect("it is one of ours").arguments)
 }
 
 /// How a queue is declared.
@@ -390,24 +379,5 @@ pub fn declaration<'a>(name: &'a str, arguments: &'a TableBuf) -> queue::Declare
 /// Declares [`PHOENIX`] again, with its binding.
 pub fn declare_phoenix(client: &mut Client) {
     declare_queue(client, PHOENIX);
-    bind(client, PHOENIX, REBORN, "", Table::EMPTY);
-}
-
-fn table(fields: &[(&str, Value<'_>)]) -> TableBuf {
-    let mut table = TableBuf::new();
-    for (name, value) in fields {
-        table.put(name.as_bytes(), *value);
-    }
-    table
-}
-
-fn bind(client: &mut Client, queue: &str, exchange: &str, key: &str, arguments: Table<'_>) {
-    let bind = queue::Bind {
-        queue: queue.as_bytes(),
-        exchange: exchange.as_bytes(),
-        routing_key: key.as_bytes(),
-        nowait: false,
-        arguments,
-    };
-    client.call::<BindOk>(1, bind);
+    client.bind(1, PHOENIX, REBORN, "");
 }

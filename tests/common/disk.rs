@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::common::{Mounted, path_text, run};
+use super::mounted::{Mounted, path_text, run};
 
 const DISK_BYTES: u64 = 1 << 30;
 const BELOW_BYTES: u64 = 16 << 30;
@@ -52,6 +52,7 @@ pub struct Disk {
     mounted: Mounted,
     below: Mounted,
     directory: TempDir,
+    cuts: usize,
 }
 
 impl Disk {
@@ -65,23 +66,30 @@ impl Disk {
         let xfs = ["mkfs.xfs", "-q", "-m", "reflink=1"];
         let below = path.join("below");
         let below = Mounted::make(&xfs, &path.join("below.img"), BELOW_BYTES, &below)?;
-        let image = below.0.join("disk.img");
+        let image = below.path.join("disk.img");
         let mounted = Mounted::make(kind.make(), &image, DISK_BYTES, &path.join("disk"))?;
-        Ok(Disk { kind, mounted, below, directory })
+        Ok(Disk { kind, mounted, below, directory, cuts: 0 })
     }
 
+    /// A directory for a broker.
     pub fn data(&self) -> PathBuf {
-        self.mounted.0.join("data")
+        self.mounted.path.join("data")
+    }
+
+    /// What a machine would find if the power went now. One at a time is mounted.
+    pub fn cut(&mut self) -> Clone {
+        self.cuts += 1;
+        self.mount(&self.clone(&format!("cut-{}", self.cuts)))
     }
 
     /// What is on the disk at one moment.
     pub fn clone(&self, name: &str) -> PathBuf {
-        self.clone_of(&self.below.0.join("disk.img"), name)
+        self.clone_of(&self.below.path.join("disk.img"), name)
     }
 
     /// What is on the disk in this file at one moment.
     pub fn clone_of(&self, image: &Path, name: &str) -> PathBuf {
-        let clone = self.below.0.join(format!("{name}.img"));
+        let clone = self.below.path.join(format!("{name}.img"));
         run("cp", &["--reflink=always", path_text(image), path_text(&clone)])
             .expect("XFS has reflinks");
         clone
@@ -104,8 +112,9 @@ pub struct Clone {
 }
 
 impl Clone {
+    /// The broker's directory.
     pub fn data(&self) -> PathBuf {
-        self.mounted.0.join("data")
+        self.mounted.path.join("data")
     }
 
     /// Only unmounts it; the file with what is on it.

@@ -1,6 +1,8 @@
 //! Where does chance come from? From a seed, so that what failed can be tried again.
 
+use std::env;
 use std::ops::Range;
+use std::str::FromStr;
 
 /// splitmix64.
 #[derive(Clone, Debug)]
@@ -40,4 +42,18 @@ impl Random {
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.within(0..from.len())]
     }
+}
+
+/// What an environment variable says; `None` when it is not set.
+pub fn number<T: FromStr>(variable: &str) -> Option<T> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, and not a number")))
+}
+
+/// Where chance begins: with what `LEVERET_CRASH_SEED` says, or with the test's own seed. A test
+/// that fails shows it.
+pub fn seed(default: u64) -> u64 {
+    let seed = number("LEVERET_CRASH_SEED").unwrap_or(default);
+    eprintln!("chance begins with {seed}");
+    seed
 }
