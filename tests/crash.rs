@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use common::{Ack, Client, Process, PropertyList, Random, basic, number, queue, seed, spawn};
+use common::*;
 use kit::drain::{Ended, drain};
 use kit::load;
 use kit::model::Model;
@@ -142,17 +142,12 @@ fn after_an_orderly_stop_everything_is_as_it_was() {
     topology::declare(&mut client);
     client.open(2);
     client.confirm_select(2);
-    let persistent = PropertyList { delivery_mode: Some(2), ..PropertyList::default() };
     for number in 0..100 {
-        client.publish_with(2, "x.direct", "one", &persistent, &numbered(number));
+        client.publish_with(2, "x.direct", "one", &persistent(), &numbered(number));
     }
     client.publish(2, "", "a", "a transient message");
     let passing = client.queue(1);
-    let mut confirmed = 0;
-    while confirmed < 101 {
-        let ack = client.expect::<Ack>(2);
-        confirmed = if ack.multiple { ack.tag } else { confirmed + 1 };
-    }
+    client.expect_confirms(2, 1, 101);
     client.open(3);
     let got: Vec<_> = (0..30).map(|_| client.get(3, "a").expect("it is there")).collect();
     assert!(got.iter().all(|got| !got.redelivered));
@@ -201,9 +196,8 @@ fn after_a_kill_everything_is_marked_as_redelivered() {
     let bodies: Vec<_> = bodies.into_iter().map(|body| body.expect("ASCII")).collect();
     client.open(2);
     client.confirm_select(2);
-    let persistent = PropertyList { delivery_mode: Some(2), ..PropertyList::default() };
     for (body, number) in bodies.iter().zip(1..) {
-        client.publish_with(2, "", "a", &persistent, body.as_bytes());
+        client.publish_with(2, "", "a", &persistent(), body.as_bytes());
         assert_eq!(client.expect::<Ack>(2).tag, number);
     }
     process.kill();

@@ -256,8 +256,7 @@ impl Full {
     /// that it may go on and everything is confirmed.
     fn relieve(&mut self, client: &mut Client) {
         fs::remove_file(self.disk.path.join(BALLAST)).expect("it is there");
-        let purge = queue::Purge { queue: self.filler.as_bytes(), nowait: false };
-        assert!(client.call::<PurgeOk>(1, purge).messages > 1000);
+        assert!(client.purge(1, &self.filler) > 1000);
         self.published.until_confirmed(&mut self.publisher);
     }
 

@@ -387,8 +387,7 @@ fn purged_messages_are_not_back_after_a_kill_and_unacked_ones_are() {
     let queue = client.durable_queue(1);
     fill(&mut client, &queue);
     let mut other = node.connect();
-    let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-    assert_eq!(other.call::<PurgeOk>(1, purge).messages, 99_998);
+    assert_eq!(other.purge(1, &queue), 99_998);
     for _ in 0..2 {
         node.restart(End::Kill, other);
         other = node.connect();
@@ -422,14 +421,7 @@ fn messages_of_a_deleted_queue_are_not_in_the_next_of_its_name_after_a_kill() {
 fn deduplicating(client: &mut Client, more: &[(&str, Value<'_>)]) -> (String, String) {
     let exchange = unique("once");
     let arguments = fields(&[("x-cache-size", Value::I64(100_000))]);
-    let declare = exchange::Declare {
-        exchange: exchange.as_bytes(),
-        kind: b"x-message-deduplication",
-        durable: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<ExchangeDeclareOk>(1, declare);
+    client.durable_exchange_with(1, &exchange, "x-message-deduplication", arguments.table());
     let queue = client.durable_queue_with(1, fields(more).table());
     client.bind(1, &queue, &exchange, "");
     (exchange, queue)
@@ -437,9 +429,7 @@ fn deduplicating(client: &mut Client, more: &[(&str, Value<'_>)]) -> (String, St
 
 /// Publishes a persistent message whose name is its body.
 fn publish_named(client: &mut Client, channel: u16, exchange: &str, name: &str) {
-    let headers = fields(&[("x-deduplication-header", word(name))]);
-    let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
-    client.publish_with(channel, exchange, "", &properties, name.as_bytes());
+    client.publish_named(channel, exchange, "", word(name), name);
 }
 
 /// A deduplicating exchange remembered the name when it routed, and a rollback did not take it
@@ -534,10 +524,7 @@ impl Publisher {
         for number in 1..=sent {
             publish_named(&mut client, 1, &self.exchange, &number.to_string());
         }
-        let mut last = 0;
-        while last < sent as u64 {
-            last = client.expect::<Ack>(1).tag;
-        }
+        client.expect_confirms(1, 1, sent as u64);
         let expected: Vec<_> = (1..=sent).map(|number| number.to_string()).collect();
         assert_eq!(client.drain(1, queue), expected, "{found} were there");
         process.kill();

@@ -90,6 +90,13 @@ impl Message {
         string(self.headers().table(), name)
     }
 
+    /// How often it was delivered before; `None` when no header says so.
+    pub fn delivery_count(&self) -> Option<i64> {
+        let headers = self.headers();
+        let count = headers.table().find(b"x-delivery-count")?;
+        Some(count.integer().expect("a count is an integer"))
+    }
+
     /// The entries of `x-death`, the newest first; none when there is no such header.
     pub fn deaths(&self) -> Vec<Death> {
         let headers = self.headers();

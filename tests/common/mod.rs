@@ -37,7 +37,10 @@ pub use random::{Random, number, seed};
 pub use server::Server;
 pub use taken::{allocated_bytes, cpu_time, resident_bytes};
 pub use users::user;
-pub use verbs::{expiring, fields, persistent, prioritized, unique, word};
+pub use verbs::{
+    expiring, fields, name_header, named, passive, persistent, prioritized, unique, with_headers,
+    word, words,
+};
 
 pub use leveret::amqp::method::{access, basic, channel, confirm, connection, exchange, queue, tx};
 pub use leveret::amqp::{ArrayBuf, Method, PropertyList, Table, TableBuf, Value};

@@ -2,9 +2,7 @@
 //! for every way of publishing the queues that it reaches, written down by hand.
 
 use super::parts::{Part, Parts};
-use crate::common::{
-    Client, DeclareOk, ExchangeDeclareOk, TableBuf, Value, exchange, fields, queue, word,
-};
+use crate::common::{Client, DeclareOk, TableBuf, Value, fields, named, queue, word};
 
 /// What the mover takes from.
 pub const WORK: &str = "work";
@@ -333,15 +331,7 @@ pub fn declare_for(client: &mut Client, parts: Parts) {
         has.push(queue.name);
     }
     for (name, kind, arguments) in EXCHANGES {
-        let arguments = fields(arguments);
-        let declare = exchange::Declare {
-            exchange: name.as_bytes(),
-            kind: kind.as_bytes(),
-            durable: true,
-            arguments: arguments.table(),
-            ..Default::default()
-        };
-        client.call::<ExchangeDeclareOk>(1, declare);
+        client.durable_exchange_with(1, name, kind, fields(arguments).table());
     }
     for (queue, exchange, key) in BINDINGS {
         if has.contains(&queue) {
@@ -368,12 +358,7 @@ pub fn arguments(name: &str) -> TableBuf {
 
 /// How a queue is declared.
 pub fn declaration<'a>(name: &'a str, arguments: &'a TableBuf) -> queue::Declare<'a> {
-    queue::Declare {
-        queue: name.as_bytes(),
-        durable: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    }
+    queue::Declare { durable: true, arguments: arguments.table(), ..named(name) }
 }
 
 /// Declares [`PHOENIX`] again, with its binding.

@@ -308,7 +308,7 @@ fn other_work_goes_on_during_a_memory_alarm() {
     client.bind(1, &queue, "amq.fanout", "");
     let tag = client.consume(1, &queue);
     client.cancel(1, &tag);
-    client.call::<PurgeOk>(1, queue::Purge { queue: queue.as_bytes(), nowait: false });
+    client.purge(1, &queue);
     client.delete_queue(1, &queue);
     client.expect_nothing_before(0, 1);
     client.close();

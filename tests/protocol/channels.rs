@@ -71,9 +71,12 @@ fn number_of_a_closed_channel_can_be_opened_again() {
         client.open(1);
     }
     let closed_by_error = |client: &mut Client| {
-        client.send(1, basic::Ack { delivery_tag: 7, multiple: false });
-        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - unknown delivery tag 7");
-        client.open(1);
+        client.refused(
+            1,
+            basic::Ack { delivery_tag: 7, multiple: false },
+            406,
+            "PRECONDITION_FAILED - unknown delivery tag 7",
+        );
     };
     closed_by_error(&mut client);
     closed_by_error(&mut client);

@@ -2,23 +2,6 @@
 
 use crate::common::*;
 
-const PERSISTENT: PropertyList<'static> = PropertyList {
-    content_type: None,
-    content_encoding: None,
-    headers: None,
-    delivery_mode: Some(2),
-    priority: None,
-    correlation_id: None,
-    reply_to: None,
-    expiration: None,
-    message_id: None,
-    timestamp: None,
-    kind: None,
-    user_id: None,
-    app_id: None,
-    cluster_id: None,
-};
-
 /// Takes acks until everything up to `last` is confirmed, each number once.
 fn expect_acks(client: &mut Client, channel: u16, last: u64) {
     let mut open: Vec<u64> = (1..=last).collect();
@@ -35,9 +18,8 @@ fn expect_acks(client: &mut Client, channel: u16, last: u64) {
 }
 
 fn limited_queue(client: &mut Client, messages: i64) -> String {
-    let mut arguments = TableBuf::new();
-    arguments.put_i64(b"x-max-length", messages);
-    arguments.put_str(b"x-overflow", "reject-publish");
+    let arguments =
+        fields(&[("x-max-length", Value::I64(messages)), ("x-overflow", word("reject-publish"))]);
     client.queue_with(1, arguments.table())
 }
 
@@ -107,7 +89,7 @@ fn every_publish_of_a_long_row_is_confirmed_once() {
     let queue = client.durable_queue(1);
     client.confirm_select(1);
     for number in 0..1000 {
-        let properties = if number % 3 == 0 { PropertyList::default() } else { PERSISTENT };
+        let properties = if number % 3 == 0 { PropertyList::default() } else { persistent() };
         client.publish_with(1, "", &queue, &properties, b"x");
     }
     expect_acks(&mut client, 1, 1000);
@@ -121,7 +103,7 @@ fn persistent_message_in_a_durable_queue_is_confirmed() {
     let mut client = Client::connect(server.address());
     let queue = client.durable_queue(1);
     client.confirm_select(1);
-    client.publish_with(1, "", &queue, &PERSISTENT, b"safe");
+    client.publish_with(1, "", &queue, &persistent(), b"safe");
     assert_eq!(client.expect::<Ack>(1).tag, 1);
     client.delete_queue(1, &queue);
 }
@@ -136,7 +118,7 @@ fn message_to_several_queues_is_confirmed_once() {
         client.bind(1, queue, &exchange, "");
     }
     client.confirm_select(1);
-    client.publish_with(1, &exchange, "", &PERSISTENT, b"to all");
+    client.publish_with(1, &exchange, "", &persistent(), b"to all");
     expect_acks(&mut client, 1, 1);
     client.expect_nothing_before(1, 1);
     client.delete_queue(1, &queues[0]);
@@ -239,7 +221,7 @@ fn multiple_never_covers_an_unconfirmed_message() {
     client.confirm_select(1);
     gate.hold();
     client.publish(1, "", &queue, "transient");
-    client.publish_with(1, "", &queue, &PERSISTENT, b"waits for the disk");
+    client.publish_with(1, "", &queue, &persistent(), b"waits for the disk");
     for _ in 0..10 {
         client.publish(1, "", &queue, "transient");
     }
@@ -260,7 +242,7 @@ fn message_is_acked_when_its_queue_was_deleted_meanwhile() {
     for _ in 0..20 {
         let queue = client.durable_queue(2);
         for _ in 0..10 {
-            client.publish_with(1, "", &queue, &PERSISTENT, b"x");
+            client.publish_with(1, "", &queue, &persistent(), b"x");
             last += 1;
         }
         client.delete_queue(2, &queue);
@@ -277,7 +259,7 @@ fn message_consumed_and_acked_before_its_confirm_is_confirmed() {
     client.consume(2, &queue);
     client.confirm_select(1);
     for number in 1..=20 {
-        client.publish_with(1, "", &queue, &PERSISTENT, b"x");
+        client.publish_with(1, "", &queue, &persistent(), b"x");
         let delivery = client.expect_delivery(2);
         assert_eq!(delivery.tag, number);
         client.ack(2, delivery.tag);
@@ -329,7 +311,7 @@ fn nothing_is_confirmed_before_it_is_durable() {
     client.confirm_select(1);
     gate.hold();
     for _ in 0..10 {
-        client.publish_with(1, "", &queue, &PERSISTENT, b"x");
+        client.publish_with(1, "", &queue, &persistent(), b"x");
     }
     client.expect_nothing_before(1, 2);
     gate.release();
@@ -348,7 +330,7 @@ fn persistent_message_is_delivered_before_it_is_durable() {
     client.consume(2, &queue);
     client.confirm_select(1);
     gate.hold();
-    client.publish_with(1, "", &queue, &PERSISTENT, b"early");
+    client.publish_with(1, "", &queue, &persistent(), b"early");
     assert_eq!(client.expect_delivery(2).message.body(), "early");
     client.expect_nothing_before(1, 2);
     gate.release();

@@ -373,11 +373,7 @@ fn heartbeats_are_not_demanded_while_blocked() {
     }
     assert!(witness.inspect(1, &queue).messages < 100, "it was not blocked");
     gate.release();
-    let mut confirmed = 0;
-    while confirmed < 100 {
-        let ack = publisher.expect::<Ack>(1);
-        confirmed = if ack.multiple { ack.tag } else { confirmed + 1 };
-    }
+    publisher.expect_confirms(1, 1, 100);
     assert_eq!(witness.inspect(1, &queue).messages, 100);
 }
 

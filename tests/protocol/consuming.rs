@@ -243,13 +243,6 @@ fn consumer_without_credit_is_passed_over() {
     client.expect_nothing_before(2, 1);
 }
 
-fn consume_with_priority(client: &mut Client, channel: u16, queue: &str, priority: i64) {
-    let mut arguments = TableBuf::new();
-    arguments.put_i64(b"x-priority", priority);
-    let consume = basic::Consume { arguments: arguments.table(), ..consume(queue, "") };
-    client.call::<ConsumeOk>(channel, consume);
-}
-
 #[test]
 fn consumer_of_higher_priority_is_served_first_while_it_has_credit() {
     let server = Server::start();
@@ -258,7 +251,7 @@ fn consumer_of_higher_priority_is_served_first_while_it_has_credit() {
     for (channel, priority) in [(2, 0), (3, 10), (4, -5)] {
         client.open(channel);
         client.prefetch(channel, 2);
-        consume_with_priority(&mut client, channel, &queue, priority);
+        client.consume_with_priority(channel, &queue, priority);
     }
     for number in 0..5 {
         client.publish(1, "", &queue, &number.to_string());

@@ -2,31 +2,10 @@
 
 use crate::common::*;
 
-/// A client with confirms on channel 2 and nothing on channel 3.
-fn connect(server: &Server) -> Client {
-    let mut client = Client::connect(server.address());
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
-}
-
-fn keys(names: &[&str]) -> ArrayBuf {
-    let mut array = ArrayBuf::new();
-    for name in names {
-        array.push(Value::LongString(name.as_bytes()));
-    }
-    array
-}
-
-fn with_headers(headers: &TableBuf) -> PropertyList<'_> {
-    PropertyList { headers: Some(headers.table()), ..Default::default() }
-}
-
 #[test]
 fn rejected_message_is_dead_lettered_as_rejected() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.confirmed(2, "", &queue, &PropertyList::default(), "refused");
     client.reject_next(1, &queue, "refused");
@@ -38,7 +17,7 @@ fn rejected_message_is_dead_lettered_as_rejected() {
 #[test]
 fn nack_without_requeue_dead_letters_all_up_to_the_tag_in_order() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["1", "2", "3", "4"]);
     client.consume(3, &queue);
@@ -52,7 +31,7 @@ fn nack_without_requeue_dead_letters_all_up_to_the_tag_in_order() {
 #[test]
 fn expired_message_is_dead_lettered_as_expired() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(1))]);
     client.publish(1, "", &queue, "late");
     let message = client.dead_letter(1, &dead);
@@ -62,7 +41,7 @@ fn expired_message_is_dead_lettered_as_expired() {
 #[test]
 fn message_that_is_too_much_is_dead_lettered_as_maxlen() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     client.publish(1, "", &queue, "first");
     client.publish(1, "", &queue, "second");
@@ -74,7 +53,7 @@ fn message_that_is_too_much_is_dead_lettered_as_maxlen() {
 #[test]
 fn message_delivered_too_often_is_dead_lettered_as_delivery_limit() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let dead = client.queue(1);
     let arguments = fields(&[
         ("x-queue-type", word("quorum")),
@@ -98,13 +77,12 @@ fn message_delivered_too_often_is_dead_lettered_as_delivery_limit() {
 #[test]
 fn acked_purged_and_deleted_messages_are_not_dead_lettered() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["acked", "purged"]);
     let got = client.get(1, &queue).expect("a message waits");
     client.ack(1, got.tag);
-    let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-    assert_eq!(client.call::<PurgeOk>(1, purge).messages, 1);
+    assert_eq!(client.purge(1, &queue), 1);
     client.store(4, &queue, &["deleted"]);
     client.delete_queue(1, &queue);
     client.round_trip(1);
@@ -114,7 +92,7 @@ fn acked_purged_and_deleted_messages_are_not_dead_lettered() {
 #[test]
 fn dead_letter_keeps_its_routing_key_without_another() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "direct");
     let (dead, other) = (client.queue(1), client.queue(1));
     client.bind(1, &dead, &exchange, "original");
@@ -132,7 +110,7 @@ fn dead_letter_keeps_its_routing_key_without_another() {
 #[test]
 fn dead_letter_routing_key_replaces_the_original_one() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "direct");
     let key = [("x-dead-letter-routing-key", word("another"))];
     let queue = client.queue_dying_to(1, &exchange, &key);
@@ -151,13 +129,13 @@ fn dead_letter_routing_key_replaces_the_original_one() {
 #[test]
 fn cc_routes_dead_letters_without_a_dead_letter_key() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "direct");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     let (by_key, by_cc) = (client.queue(1), client.queue(1));
     client.bind(1, &by_key, &exchange, &queue);
     client.bind(1, &by_cc, &exchange, "copy");
-    let cc = keys(&["copy"]);
+    let cc = words(&["copy"]);
     let headers = fields(&[("CC", Value::Array(cc.array()))]);
     client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
     client.reject_next(1, &queue, "dies");
@@ -172,14 +150,14 @@ fn cc_routes_dead_letters_without_a_dead_letter_key() {
 #[test]
 fn cc_is_removed_and_does_not_route_with_a_dead_letter_key() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "direct");
     let key = [("x-dead-letter-routing-key", word("another"))];
     let queue = client.queue_dying_to(1, &exchange, &key);
     let (by_key, by_cc) = (client.queue(1), client.queue(1));
     client.bind(1, &by_key, &exchange, "another");
     client.bind(1, &by_cc, &exchange, "copy");
-    let cc = keys(&["copy"]);
+    let cc = words(&["copy"]);
     let headers = fields(&[("CC", Value::Array(cc.array()))]);
     client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
     client.reject_next(1, &queue, "dies");
@@ -194,14 +172,14 @@ fn cc_is_removed_and_does_not_route_with_a_dead_letter_key() {
 #[test]
 fn bcc_routes_dead_letters_at_every_death_without_a_dead_letter_key_and_is_never_seen() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "direct");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     let by_bcc = client.queue_dying_to(1, &exchange, &[]);
     let (by_cc, once_more) = (client.queue(1), client.queue(1));
     client.bind(1, &by_bcc, &exchange, "blind");
     client.bind(1, &by_cc, &exchange, "copy");
-    let (cc, bcc) = (keys(&["copy"]), keys(&["blind"]));
+    let (cc, bcc) = (words(&["copy"]), words(&["blind"]));
     let headers = fields(&[("CC", Value::Array(cc.array())), ("BCC", Value::Array(bcc.array()))]);
     client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
     client.reject_next(1, &queue, "dies");
@@ -222,14 +200,14 @@ fn bcc_routes_dead_letters_at_every_death_without_a_dead_letter_key_and_is_never
 #[test]
 fn bcc_is_removed_and_does_not_route_with_a_dead_letter_key() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "direct");
     let key = [("x-dead-letter-routing-key", word("another"))];
     let queue = client.queue_dying_to(1, &exchange, &key);
     let (by_key, by_bcc) = (client.queue_dying_to(1, &exchange, &[]), client.queue(1));
     client.bind(1, &by_key, &exchange, "another");
     client.bind(1, &by_bcc, &exchange, "blind");
-    let bcc = keys(&["blind"]);
+    let bcc = words(&["blind"]);
     let headers = fields(&[("BCC", Value::Array(bcc.array()))]);
     client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
     client.reject_next(1, &queue, "dies");
@@ -246,7 +224,7 @@ fn bcc_is_removed_and_does_not_route_with_a_dead_letter_key() {
 #[test]
 fn missing_dead_letter_exchange_drops_the_message() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = unique("comes.later");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     client.store(4, &queue, &["lost", "found"]);
@@ -266,7 +244,7 @@ fn missing_dead_letter_exchange_drops_the_message() {
 #[test]
 fn dead_letter_without_a_route_is_dropped() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_dying_to(1, "amq.direct", &[]);
     client.store(4, &queue, &["lost"]);
     client.reject_next(1, &queue, "lost");
@@ -278,7 +256,7 @@ fn dead_letter_without_a_route_is_dropped() {
 #[test]
 fn cycle_without_a_reject_is_dropped() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "fanout");
     let witness = client.queue(1);
     let queue = client.queue_dying_to(1, &exchange, &[]);
@@ -294,7 +272,7 @@ fn cycle_without_a_reject_is_dropped() {
 #[test]
 fn cycle_over_two_queues_without_a_reject_is_dropped() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "fanout");
     let witness = client.queue(1);
     let ttl = ("x-message-ttl", Value::I64(1));
@@ -314,7 +292,7 @@ fn cycle_over_two_queues_without_a_reject_is_dropped() {
 #[test]
 fn cycle_with_a_reject_in_between_goes_on() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let one = unique("one");
     let (two, _) = client.dying_queue(1, &[("x-message-ttl", Value::I64(1))]);
     let exchange = client.exchange(1, "fanout");
@@ -323,13 +301,7 @@ fn cycle_with_a_reject_in_between_goes_on() {
     // Refused by a consumer of `one`, a message waits in `later` and comes back.
     let later = client.queue_dying_to(1, "", &[ttl, back]);
     let arguments = fields(&[("x-dead-letter-exchange", word(&exchange))]);
-    let declare = queue::Declare {
-        queue: one.as_bytes(),
-        exclusive: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<DeclareOk>(1, declare);
+    client.queue_named(1, &one, arguments.table());
     client.bind(1, &later, &exchange, "");
     client.publish(1, "", &one, "again");
     for round in 1..=3 {
@@ -347,7 +319,7 @@ fn cycle_with_a_reject_in_between_goes_on() {
 #[test]
 fn rejected_message_may_come_back_to_its_own_queue() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "fanout");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     client.bind(1, &queue, &exchange, "");
@@ -365,7 +337,7 @@ fn rejected_message_may_come_back_to_its_own_queue() {
 #[test]
 fn dead_letter_goes_to_all_queues_of_its_exchange() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "fanout");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     let dead = [client.queue(1), client.queue(1), client.durable_queue(1)];
@@ -386,7 +358,7 @@ fn dead_letter_goes_to_all_queues_of_its_exchange() {
 #[test]
 fn death_in_one_queue_leaves_the_copies_in_others_alone() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "fanout");
     let (queue, dead) = client.dying_queue(1, &[]);
     let other = client.queue(1);
@@ -404,7 +376,7 @@ fn death_in_one_queue_leaves_the_copies_in_others_alone() {
 #[test]
 fn large_bodies_are_dead_lettered_whole() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let dead = client.durable_queue(1);
     let arguments =
         fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word(&dead))]);
@@ -422,7 +394,7 @@ fn large_bodies_are_dead_lettered_whole() {
 #[test]
 fn thousands_of_dead_letters_arrive_in_order() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     let bodies: Vec<String> = (0..7000).map(|number| number.to_string()).collect();
     for body in &bodies {
@@ -439,7 +411,7 @@ fn thousands_of_dead_letters_arrive_in_order() {
 #[test]
 fn reject_in_a_transaction_dead_letters_at_its_commit() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["refused"]);
     client.call::<TxSelectOk>(3, tx::Select {});
@@ -455,7 +427,7 @@ fn reject_in_a_transaction_dead_letters_at_its_commit() {
 #[test]
 fn rollback_of_a_reject_dead_letters_nothing() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["refused"]);
     client.call::<TxSelectOk>(3, tx::Select {});
@@ -472,7 +444,7 @@ fn rollback_of_a_reject_dead_letters_nothing() {
 #[test]
 fn message_of_a_transaction_that_is_too_much_is_dead_lettered() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     client.call::<TxSelectOk>(3, tx::Select {});
     client.publish(3, "", &queue, "first");

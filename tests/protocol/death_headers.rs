@@ -2,31 +2,10 @@
 
 use crate::common::*;
 
-/// A client with confirms on channel 2 and nothing on channel 3.
-fn connect(server: &Server) -> Client {
-    let mut client = Client::connect(server.address());
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
-}
-
-fn keys(names: &[&str]) -> ArrayBuf {
-    let mut array = ArrayBuf::new();
-    for name in names {
-        array.push(Value::LongString(name.as_bytes()));
-    }
-    array
-}
-
-fn with_headers(headers: &TableBuf) -> PropertyList<'_> {
-    PropertyList { headers: Some(headers.table()), ..Default::default() }
-}
-
 #[test]
 fn x_death_has_its_keys_in_order() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.confirmed(2, "", &queue, &PropertyList::default(), "refused");
     client.reject_next(1, &queue, "refused");
@@ -39,7 +18,7 @@ fn x_death_has_its_keys_in_order() {
 #[test]
 fn x_death_names_the_original_expiration() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("1"), b"late");
     let deaths = client.dead_letter(1, &dead).deaths();
@@ -52,7 +31,7 @@ fn original_expiration_is_the_first_key_of_x_death() {
     if server.differs("3.10 has it last") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("1"), b"late");
     let deaths = client.dead_letter(1, &dead).deaths();
@@ -65,7 +44,7 @@ fn original_expiration_is_the_first_key_of_x_death() {
 #[test]
 fn original_expiration_is_not_made_of_the_queues_ttl() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(1))]);
     client.publish(1, "", &queue, "late");
     assert_eq!(client.dead_letter(1, &dead).deaths()[0].expiration, None);
@@ -74,7 +53,7 @@ fn original_expiration_is_not_made_of_the_queues_ttl() {
 #[test]
 fn expiration_is_removed_and_the_other_properties_stay() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     let headers = fields(&[("mine", Value::I32(7))]);
     let properties = PropertyList {
@@ -102,7 +81,7 @@ fn expiration_is_removed_and_the_other_properties_stay() {
 #[test]
 fn message_without_expiration_left_does_not_expire_again() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     let (witness, dead_witness) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("50"), b"late");
@@ -115,7 +94,7 @@ fn message_without_expiration_left_does_not_expire_again() {
 #[test]
 fn first_death_is_told_apart_and_stays() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let last = client.queue(1);
     let exchange = client.exchange(1, "fanout");
     let (first, middle) = (
@@ -144,7 +123,7 @@ fn last_death_is_told_apart_and_rewritten() {
     if server.differs("x-last-death-* came with 3.13") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (middle, last) = client.dying_queue(1, &[]);
     let exchange = client.exchange(1, "fanout");
     client.bind(1, &middle, &exchange, "");
@@ -165,7 +144,7 @@ fn last_death_is_told_apart_and_rewritten() {
 #[test]
 fn x_death_has_the_newest_first_and_names_the_exchange_of_each() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (middle, last) = client.dying_queue(1, &[]);
     let exchange = client.exchange(1, "fanout");
     client.bind(1, &middle, &exchange, "");
@@ -185,20 +164,14 @@ fn x_death_has_the_newest_first_and_names_the_exchange_of_each() {
 #[test]
 fn repeated_death_raises_the_count_and_moves_to_the_head() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (one, two) = (unique("one"), unique("two"));
     for (name, other) in [(&one, &two), (&two, &one)] {
         let arguments = fields(&[
             ("x-dead-letter-exchange", word("")),
             ("x-dead-letter-routing-key", word(other)),
         ]);
-        let declare = queue::Declare {
-            queue: name.as_bytes(),
-            exclusive: true,
-            arguments: arguments.table(),
-            ..Default::default()
-        };
-        client.call::<DeclareOk>(1, declare);
+        client.queue_named(1, name, arguments.table());
     }
     client.confirmed(2, "", &one, &PropertyList::default(), "to and fro");
     let rejected = |queue: &String, count| ("rejected".to_owned(), queue.clone(), count);
@@ -220,7 +193,7 @@ fn repeated_death_raises_the_count_and_moves_to_the_head() {
 #[test]
 fn deaths_for_different_reasons_in_one_queue_are_two() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.bind(1, &queue, "amq.direct", &queue);
     client.publish_with(1, "", &queue, &expiring("1"), b"dies");
@@ -239,20 +212,14 @@ fn deaths_for_different_reasons_in_one_queue_are_two() {
 #[test]
 fn x_death_keeps_the_time_of_the_first_death() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     // Rejected, a message comes back to its queue.
     let queue = unique("round");
     let arguments = fields(&[
         ("x-dead-letter-exchange", word("")),
         ("x-dead-letter-routing-key", word(&queue)),
     ]);
-    let declare = queue::Declare {
-        queue: queue.as_bytes(),
-        exclusive: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<DeclareOk>(1, declare);
+    client.queue_named(1, &queue, arguments.table());
     client.confirmed(2, "", &queue, &PropertyList::default(), "dies");
     client.reject_next(1, &queue, "dies");
     client.wait_for_messages(1, &queue, 1);
@@ -273,12 +240,12 @@ fn x_death_keeps_the_time_of_the_first_death() {
 #[test]
 fn routing_keys_of_x_death_have_cc_but_not_bcc() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let exchange = client.exchange(1, "fanout");
     let dead = client.queue(1);
     client.bind(1, &dead, &exchange, "");
     let queue = client.queue_dying_to(1, &exchange, &[]);
-    let (cc, bcc) = (keys(&["copy", "more"]), keys(&["blind"]));
+    let (cc, bcc) = (words(&["copy", "more"]), words(&["blind"]));
     let headers = fields(&[("CC", Value::Array(cc.array())), ("BCC", Value::Array(bcc.array()))]);
     client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
     client.reject_next(1, &queue, "dies");
@@ -297,7 +264,7 @@ fn x_death_that_a_client_made_up_does_no_harm() {
     if server.differs("its queue dies of it and is never seen again") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     let mut numbers = ArrayBuf::new();
     numbers.push(Value::I64(1));

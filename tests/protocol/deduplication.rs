@@ -4,15 +4,9 @@ use crate::common::*;
 
 const NONE: [&str; 0] = [];
 
-/// Headers with a message's name.
-fn named(name: &str) -> TableBuf {
-    fields(&[("x-deduplication-header", word(name))])
-}
-
+/// Publishes a transient message with this name.
 fn publish(client: &mut Client, channel: u16, exchange: &str, key: &str, name: &str, body: &str) {
-    let headers = named(name);
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
-    client.publish_with(channel, exchange, key, &properties, body.as_bytes());
+    client.publish_headers(channel, exchange, key, &name_header(word(name)), body);
 }
 
 /// An exclusive queue that takes each name once, with further arguments.
@@ -24,15 +18,8 @@ fn queue(client: &mut Client, more: &[(&str, Value<'_>)]) -> String {
 
 /// An exchange that routes each name once, and a queue bound to it with this key.
 fn exchange(client: &mut Client, arguments: &[(&str, Value<'_>)], key: &str) -> (String, String) {
-    let name = unique("once");
-    let arguments = fields(arguments);
-    let declare = exchange::Declare {
-        exchange: name.as_bytes(),
-        kind: b"x-message-deduplication",
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<ExchangeDeclareOk>(1, declare);
+    let kind = "x-message-deduplication";
+    let name = client.exchange_with(1, kind, fields(arguments).table());
     let queue = client.queue(1);
     client.bind(1, &queue, &name, key);
     (name, queue)
@@ -81,9 +68,7 @@ fn number_and_text_are_two_names() {
     let Some(mut client) = connect(&server) else { return };
     let queue = queue(&mut client, &[]);
     for name in [word("1"), Value::I32(1), word("1"), Value::I32(1)] {
-        let headers = fields(&[("x-deduplication-header", name)]);
-        let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
-        client.publish_with(1, "", &queue, &properties, name.type_name().as_bytes());
+        client.publish_headers(1, "", &queue, &name_header(name), name.type_name());
     }
     assert_eq!(client.drain(1, &queue), ["longstr", "signedint"]);
 }
@@ -114,7 +99,7 @@ fn name_that_a_purge_freed_is_not_freed_again_by_who_had_it_before() {
     let queue = queue(&mut client, &[]);
     publish(&mut client, 1, "", &queue, "a", "before the purge");
     let held = client.get(1, &queue).expect("it is there");
-    client.call::<PurgeOk>(1, queue::Purge { queue: queue.as_bytes(), nowait: false });
+    client.purge(1, &queue);
     publish(&mut client, 1, "", &queue, "a", "after the purge");
     client.ack(1, held.tag);
     publish(&mut client, 1, "", &queue, "a", "duplicate");
@@ -261,9 +246,9 @@ fn message_may_say_how_long_its_name_is_remembered() {
     let Some(mut client) = connect(&server) else { return };
     let arguments = [("x-cache-size", Value::I64(9)), ("x-cache-ttl", Value::I64(1))];
     let (exchange, queue) = exchange(&mut client, &arguments, "key");
-    let mut headers = named("long");
+    let mut headers = name_header(word("long"));
     headers.put_i64(b"x-cache-ttl", 3_600_000);
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let properties = with_headers(&headers);
     client.publish_with(1, &exchange, "key", &properties, b"long");
     // Until a name of the exchange's own time was forgotten.
     let deadline = deadline();
@@ -291,9 +276,7 @@ fn deduplicating_exchange_without_a_positive_cache_size_is_406() {
             arguments: arguments.table(),
             ..Default::default()
         };
-        client.send(1, declare);
-        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - ");
-        client.open(1);
+        client.refused(1, declare, 406, "PRECONDITION_FAILED - ");
     }
 }
 
@@ -302,8 +285,8 @@ fn duplicate_counts_as_unroutable() {
     let server = Server::start();
     let Some(mut client) = connect(&server) else { return };
     let (exchange, queue) = exchange(&mut client, &[("x-cache-size", Value::I64(10))], "key");
-    let headers = named("a");
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let headers = name_header(word("a"));
+    let properties = with_headers(&headers);
     let publish = basic::Publish {
         exchange: exchange.as_bytes(),
         routing_key: b"key",

@@ -2,15 +2,6 @@
 
 use crate::common::*;
 
-/// A client with confirms on channel 2 and nothing on channel 3.
-fn connect(server: &Server) -> Client {
-    let mut client = Client::connect(server.address());
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
-}
-
 /// The types of queues that know a delivery limit.
 fn kinds(server: &Server) -> Vec<&'static str> {
     if server.differs("only quorum queues have a delivery limit") {
@@ -32,12 +23,6 @@ fn limited(client: &mut Client, kind: &str, limit: i64) -> (String, String) {
     (client.durable_queue_with(1, arguments.table()), dead)
 }
 
-fn delivery_count(message: &Message) -> Option<i64> {
-    let headers = message.headers();
-    let count = headers.table().find(b"x-delivery-count")?;
-    Some(count.integer().expect("a count is an integer"))
-}
-
 /// Starts a consumer on channel 3 and gives a message back as often as it comes, until it is in
 /// the queue of the dead; the counts that came with it.
 fn refuse_until_dead(client: &mut Client, queue: &str, dead: &str) -> Vec<Option<i64>> {
@@ -50,7 +35,7 @@ fn refuse_until_dead(client: &mut Client, queue: &str, dead: &str) -> Vec<Option
         }
         let delivery = event.expect::<Delivery>();
         assert_eq!(delivery.redelivered, !counts.is_empty());
-        counts.push(delivery_count(&delivery.message));
+        counts.push(delivery.message.delivery_count());
         client.reject(3, delivery.tag, true);
         if counts.len() == 1 {
             client.open(4);
@@ -62,7 +47,7 @@ fn refuse_until_dead(client: &mut Client, queue: &str, dead: &str) -> Vec<Option
 #[test]
 fn redelivery_beyond_the_limit_dead_letters() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 2);
         client.confirmed(2, "", &queue, &persistent(), "too often");
@@ -86,7 +71,7 @@ fn redelivery_beyond_the_limit_dead_letters() {
 #[test]
 fn limit_of_0_allows_one_delivery() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 0);
         client.confirmed(2, "", &queue, &persistent(), "once");
@@ -101,7 +86,7 @@ fn limit_of_0_allows_one_delivery() {
 #[test]
 fn message_beyond_the_limit_is_dropped_without_a_dead_letter_exchange() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let arguments =
             fields(&[("x-queue-type", word(kind)), ("x-delivery-limit", Value::I64(1))]);
@@ -122,7 +107,7 @@ fn message_beyond_the_limit_is_dropped_without_a_dead_letter_exchange() {
 #[test]
 fn deliveries_carry_how_often_the_message_came_before() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 3);
         client.confirmed(2, "", &queue, &persistent(), "counted");
@@ -139,7 +124,7 @@ fn deliveries_carry_how_often_the_message_came_before() {
 #[test]
 fn get_carries_how_often_the_message_came_before_also_when_it_did_not() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, _) = limited(&mut client, kind, 5);
         let headers = fields(&[("mine", word("stays"))]);
@@ -147,7 +132,7 @@ fn get_carries_how_often_the_message_came_before_also_when_it_did_not() {
         client.confirmed(2, "", &queue, &properties, "counted");
         for before in [0, 1, 2] {
             let got = client.get(3, &queue).expect("it waits");
-            assert_eq!(delivery_count(&got.message), Some(before));
+            assert_eq!(got.message.delivery_count(), Some(before));
             assert_eq!(got.message.header("mine").as_deref(), Some("stays"));
             client.reject(3, got.tag, true);
             client.wait_for_messages(1, &queue, 1);
@@ -162,7 +147,7 @@ fn quorum_queue_has_a_limit_of_20_unless_something_is_said() {
     if server.differs("the default came with 4.0") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let dead = client.queue(1);
     let arguments = fields(&[
         ("x-queue-type", word("quorum")),
@@ -179,14 +164,14 @@ fn quorum_queue_has_a_limit_of_20_unless_something_is_said() {
 #[test]
 fn classic_queue_without_a_limit_redelivers_without_end_and_counts_nothing() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.confirmed(2, "", &queue, &PropertyList::default(), "again and again");
     client.consume(3, &queue);
     for round in 0..300 {
         let delivery = client.expect_delivery(3);
         assert_eq!(delivery.redelivered, round > 0);
-        assert_eq!(delivery_count(&delivery.message), None);
+        assert_eq!(delivery.message.delivery_count(), None);
         client.reject(3, delivery.tag, true);
     }
     assert_eq!(client.inspect(1, &dead).messages, 0);
@@ -195,7 +180,7 @@ fn classic_queue_without_a_limit_redelivers_without_end_and_counts_nothing() {
 #[test]
 fn every_way_of_giving_a_message_back_counts() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 3);
         client.confirmed(2, "", &queue, &persistent(), "unwanted");
@@ -206,16 +191,16 @@ fn every_way_of_giving_a_message_back_counts() {
         let nack =
             basic::Nack { delivery_tag: take(&mut client, 3).tag, multiple: true, requeue: true };
         client.send(3, nack);
-        assert_eq!(delivery_count(&take(&mut client, 3).message), Some(1));
+        assert_eq!(take(&mut client, 3).message.delivery_count(), Some(1));
         client.close_channel(3);
         client.open(3);
         let mut other = Client::connect(server.address());
-        assert_eq!(delivery_count(&take(&mut client, 3).message), Some(2));
+        assert_eq!(take(&mut client, 3).message.delivery_count(), Some(2));
         client.send(3, basic::Recover { requeue: true });
         client.expect::<RecoverOk>(3);
         client.wait_for_messages(1, &queue, 1);
         let last = other.get(1, &queue).expect("it was just there");
-        assert_eq!(delivery_count(&last.message), Some(3));
+        assert_eq!(last.message.delivery_count(), Some(3));
         other.vanish();
         client.wait_for_messages(1, &dead, 1);
         client.delete_queue(1, &queue);
@@ -225,7 +210,7 @@ fn every_way_of_giving_a_message_back_counts() {
 #[test]
 fn dead_letter_of_a_counting_queue_carries_no_count() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 1);
         client.confirmed(2, "", &queue, &persistent(), "counted");
@@ -235,7 +220,7 @@ fn dead_letter_of_a_counting_queue_carries_no_count() {
             client.reject(3, got.tag, true);
         }
         let message = client.dead_letter(1, &dead);
-        assert_eq!(delivery_count(&message), None);
+        assert_eq!(message.delivery_count(), None);
         client.delete_queue(1, &queue);
     }
 }
@@ -243,7 +228,7 @@ fn dead_letter_of_a_counting_queue_carries_no_count() {
 #[test]
 fn only_the_message_given_back_is_counted() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 1);
         for body in ["wanted", "unwanted", "wanted, too"] {
@@ -282,7 +267,7 @@ fn timed(server: &Server, client: &mut Client, milliseconds: i64) -> Option<Stri
 #[test]
 fn delivery_that_is_not_acked_in_time_is_406() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };
@@ -300,7 +285,7 @@ fn delivery_that_is_not_acked_in_time_is_406() {
 #[test]
 fn delivery_that_is_not_acked_in_time_goes_back_and_the_other_channels_stay() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };
@@ -317,7 +302,7 @@ fn delivery_that_is_not_acked_in_time_goes_back_and_the_other_channels_stay() {
 #[test]
 fn get_has_to_be_acked_in_time_too() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };
@@ -330,7 +315,7 @@ fn get_has_to_be_acked_in_time_too() {
 #[test]
 fn acks_in_time_and_deliveries_without_acks_have_no_timeout() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };

@@ -110,9 +110,7 @@ fn who_answers_may_ask_whether_anybody_waits_and_takes_nothing_from_them() {
     let get = Method::BasicGet(basic::Get { queue: name, no_ack: true });
     let consume = Method::BasicConsume(basic::Consume { queue: name, ..Default::default() });
     for method in [purge, get, consume] {
-        answering.send(1, method);
-        answering.expect_channel_error(1, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.");
-        answering.open(1);
+        answering.refused(1, method, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.");
     }
     answering.publish(1, "", &reply_to, "answer");
     assert_eq!(asking.expect_delivery(1).message.body(), "answer");

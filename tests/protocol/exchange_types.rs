@@ -2,27 +2,6 @@
 
 use crate::common::*;
 
-fn table(fields: &[(&str, Value<'_>)]) -> TableBuf {
-    let mut table = TableBuf::new();
-    for (key, value) in fields {
-        table.put(key.as_bytes(), *value);
-    }
-    table
-}
-
-/// Declares an exchange with arguments under a new name.
-fn declare(client: &mut Client, kind: &str, arguments: &TableBuf) -> String {
-    let name = unique(kind);
-    let declare = exchange::Declare {
-        exchange: name.as_bytes(),
-        kind: kind.as_bytes(),
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<ExchangeDeclareOk>(1, declare);
-    name
-}
-
 /// Queues bound with these keys.
 fn bound(client: &mut Client, exchange: &str, keys: &[&str]) -> Vec<String> {
     keys.iter()
@@ -38,7 +17,7 @@ fn bound(client: &mut Client, exchange: &str, keys: &[&str]) -> Vec<String> {
 fn consistent_hash_sends_a_key_to_one_queue_and_always_the_same() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let exchange = declare(&mut client, "x-consistent-hash", &TableBuf::new());
+    let exchange = client.exchange(1, "x-consistent-hash");
     let queues = bound(&mut client, &exchange, &["1", "1", "2"]);
     for _ in 0..3 {
         for key in 0..100 {
@@ -63,7 +42,7 @@ fn consistent_hash_sends_a_key_to_one_queue_and_always_the_same() {
 fn consistent_hash_shares_by_weight() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let exchange = declare(&mut client, "x-consistent-hash", &TableBuf::new());
+    let exchange = client.exchange(1, "x-consistent-hash");
     let queues = bound(&mut client, &exchange, &["10", "30"]);
     for key in 0..4000 {
         client.publish(1, &exchange, &format!("key {key}"), "x");
@@ -78,7 +57,7 @@ fn consistent_hash_shares_by_weight() {
 fn consistent_hash_wants_an_integer_as_binding_key() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let exchange = declare(&mut client, "x-consistent-hash", &TableBuf::new());
+    let exchange = client.exchange(1, "x-consistent-hash");
     let queue = client.queue(1);
     for key in ["heavy", "", "1.5", "-1"] {
         let bind = queue::Bind {
@@ -88,9 +67,7 @@ fn consistent_hash_wants_an_integer_as_binding_key() {
             ..Default::default()
         };
         // An empty key would stand for the queue's name if the queue were empty, too.
-        client.send(1, bind);
-        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - ");
-        client.open(1);
+        client.refused(1, bind, 406, "PRECONDITION_FAILED - ");
     }
     client.delete_exchange(1, &exchange);
 }
@@ -99,12 +76,12 @@ fn consistent_hash_wants_an_integer_as_binding_key() {
 fn consistent_hash_can_look_at_a_header() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("hash-header", Value::LongString(b"customer"))]);
-    let exchange = declare(&mut client, "x-consistent-hash", &arguments);
+    let arguments = fields(&[("hash-header", Value::LongString(b"customer"))]);
+    let exchange = client.exchange_with(1, "x-consistent-hash", arguments.table());
     let queues = bound(&mut client, &exchange, &["1", "1"]);
     for number in 0..100 {
-        let headers = table(&[("customer", Value::LongString(b"the same"))]);
-        let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+        let headers = fields(&[("customer", Value::LongString(b"the same"))]);
+        let properties = with_headers(&headers);
         client.publish_with(1, &exchange, &number.to_string(), &properties, b"x");
     }
     let mut counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
@@ -117,8 +94,8 @@ fn consistent_hash_can_look_at_a_header() {
 fn consistent_hash_can_look_at_a_property() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("hash-property", Value::LongString(b"correlation_id"))]);
-    let exchange = declare(&mut client, "x-consistent-hash", &arguments);
+    let arguments = fields(&[("hash-property", Value::LongString(b"correlation_id"))]);
+    let exchange = client.exchange_with(1, "x-consistent-hash", arguments.table());
     let queues = bound(&mut client, &exchange, &["1", "1"]);
     for number in 0..100 {
         let properties = PropertyList { correlation_id: Some(b"same"), ..Default::default() };
@@ -134,7 +111,7 @@ fn consistent_hash_can_look_at_a_property() {
 fn random_sends_each_message_to_one_of_its_queues() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let exchange = declare(&mut client, "x-random", &TableBuf::new());
+    let exchange = client.exchange(1, "x-random");
     let queues = bound(&mut client, &exchange, &["", "a", "b"]);
     for _ in 0..300 {
         client.publish(1, &exchange, "ignored", "x");
@@ -152,10 +129,10 @@ fn random_and_consistent_hash_choose_once_whatever_keys_cc_has() {
     client.confirm_select(1);
     let mut cc = ArrayBuf::new();
     (0..20).for_each(|number| cc.push_str(&format!("another key {number}")));
-    let headers = table(&[("CC", Value::Array(cc.array()))]);
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let headers = fields(&[("CC", Value::Array(cc.array()))]);
+    let properties = with_headers(&headers);
     for kind in ["x-random", "x-consistent-hash"] {
-        let exchange = declare(&mut client, kind, &TableBuf::new());
+        let exchange = client.exchange(1, kind);
         let queues = bound(&mut client, &exchange, &["1", "1", "1"]);
         for number in 0..10 {
             client.confirmed(1, &exchange, &number.to_string(), &properties, "x");
@@ -167,9 +144,8 @@ fn random_and_consistent_hash_choose_once_whatever_keys_cc_has() {
 }
 
 fn delay(client: &mut Client, channel: u16, exchange: &str, key: &str, delay_ms: i64, body: &str) {
-    let headers = table(&[("x-delay", Value::I64(delay_ms))]);
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
-    client.publish_with(channel, exchange, key, &properties, body.as_bytes());
+    let headers = fields(&[("x-delay", Value::I64(delay_ms))]);
+    client.publish_headers(channel, exchange, key, &headers, body);
 }
 
 #[test]
@@ -179,8 +155,8 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("x-delayed-type", Value::LongString(b"topic"))]);
-    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let arguments = fields(&[("x-delayed-type", Value::LongString(b"topic"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "a.*");
     client.consume_no_ack(1, &queue);
@@ -200,18 +176,18 @@ fn delayed_message_goes_to_the_keys_of_cc_and_bcc_too() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("x-delayed-type", Value::LongString(b"direct"))]);
-    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let arguments = fields(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queues = bound(&mut client, &exchange, &["key", "copy", "blind"]);
     let (mut cc, mut bcc) = (ArrayBuf::new(), ArrayBuf::new());
     cc.push_str("copy");
     bcc.push_str("blind");
-    let headers = table(&[
+    let headers = fields(&[
         ("x-delay", Value::I64(1)),
         ("CC", Value::Array(cc.array())),
         ("BCC", Value::Array(bcc.array())),
     ]);
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let properties = with_headers(&headers);
     client.publish_with(1, &exchange, "key", &properties, b"x");
     for queue in queues {
         client.wait_for_messages(1, &queue, 1);
@@ -229,8 +205,8 @@ fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("x-delayed-type", Value::LongString(b"direct"))]);
-    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let arguments = fields(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "key");
     client.open(2);
@@ -252,11 +228,11 @@ fn time_to_live_of_a_delayed_message_begins_when_it_is_routed() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("x-delayed-type", Value::LongString(b"fanout"))]);
-    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let arguments = fields(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.bind(1, &queue, &exchange, "");
-    let headers = table(&[("x-delay", Value::I64(50))]);
+    let headers = fields(&[("x-delay", Value::I64(50))]);
     // Over twice before it is routed, if it counted from the publish on.
     let properties = PropertyList { headers: Some(headers.table()), ..expiring("25") };
     client.consume(1, &queue);
@@ -277,8 +253,8 @@ fn dead_letter_is_held_back_by_a_delaying_exchange_like_any_message() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("x-delayed-type", Value::LongString(b"fanout"))]);
-    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let arguments = fields(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let dead = bound(&mut client, &exchange, &[""]).remove(0);
     let rejecting = client.queue_dying_to(1, &exchange, &[]);
     let refusing = [("x-max-length", Value::I64(0)), ("x-overflow", word("reject-publish-dlx"))];
@@ -301,19 +277,15 @@ fn delay_of_any_64_bits_is_taken() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = table(&[("x-delayed-type", Value::LongString(b"direct"))]);
-    let exchange = declare(&mut client, "x-delayed-message", &arguments);
+    let arguments = fields(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "key");
     client.confirm_select(1);
     delay(&mut client, 1, &exchange, "key", i64::MAX, "never");
     delay(&mut client, 1, &exchange, "key", 1 << 40, "in 34 years");
     delay(&mut client, 1, &exchange, "key", 0, "now");
-    let mut confirmed = 0;
-    while confirmed < 3 {
-        let ack = client.expect::<Ack>(1);
-        confirmed = if ack.multiple { ack.tag } else { confirmed + 1 };
-    }
+    client.expect_confirms(1, 1, 3);
     assert_eq!(client.drain(1, &queue), ["now"]);
     client.delete_exchange(1, &exchange);
 }
@@ -327,8 +299,8 @@ fn delayed_message_exchange_wants_a_type_to_route_by() {
     let mut client = Client::connect(server.address());
     for arguments in [
         TableBuf::new(),
-        table(&[("x-delayed-type", Value::LongString(b"mystery"))]),
-        table(&[("x-delayed-type", Value::I64(1))]),
+        fields(&[("x-delayed-type", Value::LongString(b"mystery"))]),
+        fields(&[("x-delayed-type", Value::I64(1))]),
     ] {
         let name = unique("x-delayed-message");
         let declare = exchange::Declare {
@@ -337,17 +309,8 @@ fn delayed_message_exchange_wants_a_type_to_route_by() {
             arguments: arguments.table(),
             ..Default::default()
         };
-        client.send(1, declare);
-        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - ");
-        client.open(1);
+        client.refused(1, declare, 406, "PRECONDITION_FAILED - ");
     }
-}
-
-/// Publishes a message that names itself.
-fn publish_named(client: &mut Client, exchange: &str, key: &str, name: Value<'_>, body: &str) {
-    let headers = fields(&[("x-deduplication-header", name)]);
-    let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
-    client.publish_with(1, exchange, key, &properties, body.as_bytes());
 }
 
 #[test]
@@ -358,19 +321,19 @@ fn deduplication_exchange_routes_each_name_once() {
     }
     let mut client = Client::connect(server.address());
     let arguments = fields(&[("x-cache-size", Value::I32(2))]);
-    let once = declare(&mut client, "x-message-deduplication", &arguments);
+    let once = client.exchange_with(1, "x-message-deduplication", arguments.table());
     let (one, two) = (client.queue(1), client.queue(1));
     client.bind(1, &one, &once, "");
     client.bind(1, &two, &once, "other");
     for (name, body) in [("a", "1"), ("a", "again"), ("b", "2"), ("a", "again"), ("b", "again")] {
-        publish_named(&mut client, &once, "any", word(name), body);
+        client.publish_named(1, &once, "any", word(name), body);
     }
     // The number 1 is not the text 1, and what has no name is not looked at.
-    publish_named(&mut client, &once, "", Value::I32(1), "3");
+    client.publish_named(1, &once, "", Value::I32(1), "3");
     client.publish(1, &once, "", "4");
     client.publish(1, &once, "", "5");
     // There is room for two names: the oldest went, and is new again.
-    publish_named(&mut client, &once, "", word("a"), "6");
+    client.publish_named(1, &once, "", word("a"), "6");
     for queue in [&one, &two] {
         assert_eq!(client.drain(1, queue), ["1", "2", "3", "4", "5", "6"]);
     }
@@ -383,27 +346,21 @@ fn names_of_messages_are_remembered_over_a_restart() {
         let mut client = node.connect();
         let (exchange, queue) = (unique("once"), client.durable_queue(1));
         let arguments = fields(&[("x-cache-size", Value::I32(10))]);
-        let declare = exchange::Declare {
-            exchange: exchange.as_bytes(),
-            kind: b"x-message-deduplication",
-            durable: true,
-            arguments: arguments.table(),
-            ..Default::default()
-        };
-        client.call::<ExchangeDeclareOk>(1, declare);
+        let kind = "x-message-deduplication";
+        client.durable_exchange_with(1, &exchange, kind, arguments.table());
         client.bind(1, &queue, &exchange, "");
         let arguments = fields(&[("x-message-deduplication", Value::Bool(true))]);
         let own = client.durable_queue_with(1, arguments.table());
         client.confirm_select(1);
-        publish_named(&mut client, &exchange, "", word("a"), "1");
+        client.publish_named(1, &exchange, "", word("a"), "1");
         client.expect::<Ack>(1);
-        publish_named(&mut client, "", &own, word("a"), "1");
+        client.publish_named(1, "", &own, word("a"), "1");
         client.expect::<Ack>(1);
         node.restart(end, client);
         let mut client = node.connect();
         for name in ["a", "b"] {
-            publish_named(&mut client, &exchange, "", word(name), "2");
-            publish_named(&mut client, "", &own, word(name), "2");
+            client.publish_named(1, &exchange, "", word(name), "2");
+            client.publish_named(1, "", &own, word(name), "2");
         }
         assert_eq!(client.drain(1, &queue), ["1", "2"], "after {end:?}");
         assert_eq!(client.drain(1, &own), ["1", "2"], "after {end:?}");

@@ -6,13 +6,6 @@ fn declare<'a>(name: &'a str, kind: &'a str) -> exchange::Declare<'a> {
     exchange::Declare { exchange: name.as_bytes(), kind: kind.as_bytes(), ..Default::default() }
 }
 
-/// Declares and expects a channel error; the channel is open again afterwards.
-fn refuse(client: &mut Client, declare: exchange::Declare<'_>, code: u16, text: &str) {
-    client.send(1, declare);
-    client.expect_channel_error(1, code, text);
-    client.open(1);
-}
-
 fn bind<'a>(destination: &'a str, source: &'a str, key: &'a str) -> exchange::Bind<'a> {
     exchange::Bind {
         destination: destination.as_bytes(),
@@ -44,8 +37,8 @@ fn predeclared_exchanges_are_there_and_durable() {
     ] {
         let durable = exchange::Declare { durable: true, ..declare(name, kind) };
         client.call::<ExchangeDeclareOk>(1, durable);
-        refuse(
-            &mut client,
+        client.refused(
+            1,
             declare(name, kind),
             406,
             &format!(
@@ -87,8 +80,8 @@ fn unknown_type_is_406() {
         client.expect_connection_error(503, "unknown exchange type 'mystery'");
         return;
     }
-    refuse(
-        &mut client,
+    client.refused(
+        1,
         declare(&name, "mystery"),
         406,
         "PRECONDITION_FAILED - unknown exchange type 'mystery'",
@@ -100,8 +93,8 @@ fn default_exchange_cannot_be_declared() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     let text = "ACCESS_REFUSED - operation not permitted on the default exchange";
-    refuse(&mut client, declare("", "direct"), 403, text);
-    refuse(&mut client, exchange::Declare { passive: true, ..declare("", "direct") }, 403, text);
+    client.refused(1, declare("", "direct"), 403, text);
+    client.refused(1, exchange::Declare { passive: true, ..declare("", "direct") }, 403, text);
 }
 
 #[test]
@@ -130,9 +123,7 @@ fn default_exchange_cannot_be_bound_or_unbound() {
         unbind("", "amq.direct", "k").into(),
     ];
     for method in methods {
-        client.send(1, method);
-        client.expect_channel_error(1, 403, text);
-        client.open(1);
+        client.refused(1, method, 403, text);
     }
 }
 
@@ -149,17 +140,17 @@ fn inequivalent_declares_are_406() {
     };
     let same = declare(&name, "direct");
     let text = inequivalent("type", "fanout", "direct");
-    refuse(&mut client, declare(&name, "fanout"), 406, &text);
+    client.refused(1, declare(&name, "fanout"), 406, &text);
     let text = inequivalent("durable", "true", "false");
-    refuse(&mut client, exchange::Declare { durable: true, ..same }, 406, &text);
+    client.refused(1, exchange::Declare { durable: true, ..same }, 406, &text);
     let text = inequivalent("auto_delete", "true", "false");
-    refuse(&mut client, exchange::Declare { auto_delete: true, ..same }, 406, &text);
+    client.refused(1, exchange::Declare { auto_delete: true, ..same }, 406, &text);
     let text = inequivalent("internal", "true", "false");
-    refuse(&mut client, exchange::Declare { internal: true, ..same }, 406, &text);
+    client.refused(1, exchange::Declare { internal: true, ..same }, 406, &text);
     let mut arguments = TableBuf::new();
     arguments.put_str(b"alternate-exchange", "amq.fanout");
-    refuse(
-        &mut client,
+    client.refused(
+        1,
         exchange::Declare { arguments: arguments.table(), ..same },
         406,
         &format!(
@@ -176,7 +167,7 @@ fn type_is_compared_before_durability() {
     let mut client = Client::connect(server.address());
     let name = client.exchange(1, "direct");
     let other = exchange::Declare { durable: true, internal: true, ..declare(&name, "topic") };
-    refuse(&mut client, other, 406, "inequivalent arg 'type'");
+    client.refused(1, other, 406, "inequivalent arg 'type'");
     client.delete_exchange(1, &name);
 }
 
@@ -196,8 +187,8 @@ fn unknown_arguments_are_ignored_in_the_comparison() {
 fn creating_amq_names_is_403() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    refuse(
-        &mut client,
+    client.refused(
+        1,
         declare("amq.of-our-own", "direct"),
         403,
         "ACCESS_REFUSED - exchange name 'amq.of-our-own' contains reserved prefix 'amq.*'",
@@ -209,7 +200,7 @@ fn passive_declare_of_a_missing_exchange_is_404() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     let passive = exchange::Declare { passive: true, ..declare("no such exchange", "direct") };
-    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange 'no such exchange' in vhost '/'");
+    client.refused(1, passive, 404, "NOT_FOUND - no exchange 'no such exchange' in vhost '/'");
 }
 
 #[test]
@@ -276,7 +267,7 @@ fn auto_delete_exchange_goes_with_its_last_binding_as_source() {
     let passive = exchange::Declare { passive: true, ..declare(&name, "direct") };
     client.call::<ExchangeDeclareOk>(1, passive);
     client.call::<UnbindOk>(1, remove("two"));
-    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+    client.refused(1, passive, 404, "NOT_FOUND - no exchange");
 }
 
 #[test]
@@ -290,7 +281,7 @@ fn auto_delete_exchange_goes_when_its_only_queue_is_deleted() {
     client.bind(1, &queue, &name, "key");
     client.delete_queue(1, &queue);
     let passive = exchange::Declare { passive: true, ..declare(&name, "direct") };
-    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+    client.refused(1, passive, 404, "NOT_FOUND - no exchange");
 }
 
 #[test]
@@ -325,7 +316,7 @@ fn auto_delete_exchange_stays_when_bindings_to_it_go() {
     client.bind_exchange(1, &name, "amq.direct", &name);
     client.bind_exchange(1, "amq.fanout", &name, "");
     client.call::<ExchangeUnbindOk>(1, unbind("amq.fanout", &name, ""));
-    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+    client.refused(1, passive, 404, "NOT_FOUND - no exchange");
 }
 
 #[test]
@@ -336,10 +327,10 @@ fn type_is_looked_at_before_the_name() {
     }
     let mut client = Client::connect(server.address());
     let text = "PRECONDITION_FAILED - unknown exchange type 'mystery'";
-    refuse(&mut client, declare("", "mystery"), 406, text);
-    refuse(&mut client, declare("amq.of-our-own", "mystery"), 406, text);
+    client.refused(1, declare("", "mystery"), 406, text);
+    client.refused(1, declare("amq.of-our-own", "mystery"), 406, text);
     // Of an exchange that is there the type is not even compared.
-    refuse(&mut client, declare("amq.direct", "mystery"), 406, text);
+    client.refused(1, declare("amq.direct", "mystery"), 406, text);
 }
 
 #[test]
@@ -350,7 +341,7 @@ fn deleting_an_exchange_is_idempotent() {
     client.delete_exchange(1, &name);
     client.delete_exchange(1, &name);
     let passive = exchange::Declare { passive: true, ..declare(&name, "direct") };
-    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+    client.refused(1, passive, 404, "NOT_FOUND - no exchange");
 }
 
 #[test]
@@ -389,9 +380,7 @@ fn binding_and_unbinding_missing_exchanges_is_404() {
     for (destination, source) in
         [("amq.direct", "no such exchange"), ("no such exchange", "amq.direct")]
     {
-        client.send(1, bind(destination, source, "key"));
-        client.expect_channel_error(1, 404, text);
-        client.open(1);
+        client.refused(1, bind(destination, source, "key"), 404, text);
         client.send(1, unbind(destination, source, "key"));
         if server.differs("unbinding what is not there is fine to it, whatever is missing") {
             client.expect::<ExchangeUnbindOk>(1);
@@ -415,7 +404,7 @@ fn nowait_declare_has_the_effect_without_the_answer() {
     );
     client.send(1, exchange::Delete { exchange: name.as_bytes(), if_unused: false, nowait: true });
     let passive = exchange::Declare { passive: true, ..declare(&name, "direct") };
-    refuse(&mut client, passive, 404, "NOT_FOUND - no exchange");
+    client.refused(1, passive, 404, "NOT_FOUND - no exchange");
 }
 
 #[test]
@@ -423,13 +412,9 @@ fn nowait_delete_bind_and_unbind_fail_aloud() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     let missing = exchange::Bind { nowait: true, ..bind("amq.fanout", "no such exchange", "") };
-    client.send(1, missing);
-    client.expect_channel_error(1, 404, "NOT_FOUND - no exchange 'no such exchange'");
-    client.open(1);
+    client.refused(1, missing, 404, "NOT_FOUND - no exchange 'no such exchange'");
     let default = exchange::Unbind { nowait: true, ..unbind("amq.fanout", "", "") };
-    client.send(1, default);
-    client.expect_channel_error(1, 403, "ACCESS_REFUSED - operation not permitted");
-    client.open(1);
+    client.refused(1, default, 403, "ACCESS_REFUSED - operation not permitted");
     let delete = exchange::Delete { exchange: b"amq.direct", if_unused: false, nowait: true };
     client.send(1, delete);
     client.expect_channel_error(1, 403, "ACCESS_REFUSED - deletion of system exchange");
@@ -457,6 +442,6 @@ fn nowait_declare_fails_aloud() {
     let mut client = Client::connect(server.address());
     let name = client.exchange(1, "direct");
     let other = exchange::Declare { nowait: true, ..declare(&name, "fanout") };
-    refuse(&mut client, other, 406, "inequivalent arg 'type'");
+    client.refused(1, other, 406, "inequivalent arg 'type'");
     client.delete_exchange(1, &name);
 }

@@ -2,15 +2,6 @@
 
 use crate::common::*;
 
-/// A client with confirms on channel 2 and nothing on channel 3.
-fn connect(server: &Server) -> Client {
-    let mut client = Client::connect(server.address());
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
-}
-
 fn max_length(messages: i64) -> TableBuf {
     fields(&[("x-max-length", Value::I64(messages))])
 }
@@ -33,15 +24,10 @@ fn publish_all(client: &mut Client, queue: &str, bodies: &[&str]) -> Vec<bool> {
     bodies.iter().map(publish).collect()
 }
 
-fn purge(client: &mut Client, queue: &str) -> u32 {
-    let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-    client.call::<PurgeOk>(1, purge).messages
-}
-
 #[test]
 fn oldest_message_is_dropped_when_there_are_too_many() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_length(2).table());
     let acked = publish_all(&mut client, &queue, &["1", "2", "3", "4"]);
     assert_eq!(acked, [true; 4]);
@@ -52,7 +38,7 @@ fn oldest_message_is_dropped_when_there_are_too_many() {
 #[test]
 fn drop_head_by_name_is_the_same() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "drop-head");
     let queue = client.queue_with(1, arguments.table());
@@ -63,7 +49,7 @@ fn drop_head_by_name_is_the_same() {
 #[test]
 fn oldest_messages_are_dropped_when_their_bodies_are_too_long() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_bytes(10).table());
     publish_all(&mut client, &queue, &["12345", "67890"]);
     assert_eq!(client.inspect(1, &queue).messages, 2);
@@ -76,7 +62,7 @@ fn oldest_messages_are_dropped_when_their_bodies_are_too_long() {
 #[test]
 fn message_that_is_longer_than_the_limit_is_dropped_itself() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_bytes(10).table());
     publish_all(&mut client, &queue, &["short", "more than ten"]);
     assert_eq!(client.drain(1, &queue), [""; 0]);
@@ -87,7 +73,7 @@ fn message_that_is_longer_than_the_limit_is_dropped_itself() {
 #[test]
 fn properties_and_empty_bodies_do_not_count_as_bytes() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_bytes(1).table());
     publish_all(&mut client, &queue, &["", "", "x", ""]);
     assert_eq!(client.drain(1, &queue), ["", "", "x", ""]);
@@ -96,7 +82,7 @@ fn properties_and_empty_bodies_do_not_count_as_bytes() {
 #[test]
 fn both_limits_hold() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(2);
     arguments.put_i64(b"x-max-length-bytes", 10);
     let queue = client.queue_with(1, arguments.table());
@@ -109,7 +95,7 @@ fn both_limits_hold() {
 #[test]
 fn max_length_counts_ready_messages_only() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_length(1).table());
     publish_all(&mut client, &queue, &["held"]);
     let held = client.get(1, &queue).expect("it waits");
@@ -122,7 +108,7 @@ fn max_length_counts_ready_messages_only() {
 #[test]
 fn max_length_bytes_counts_ready_messages_only() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_bytes(5);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -135,7 +121,7 @@ fn max_length_bytes_counts_ready_messages_only() {
 #[test]
 fn requeue_that_makes_too_many_drops_the_oldest() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     publish_all(&mut client, &queue, &["held"]);
     let held = client.get(1, &queue).expect("it waits");
@@ -150,7 +136,7 @@ fn requeue_that_makes_too_many_drops_the_oldest() {
 #[test]
 fn requeue_into_a_full_queue_that_rejects_publishes_drops_nothing() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for overflow in ["reject-publish", "reject-publish-dlx"] {
         let limits = [("x-max-length", Value::I64(1)), ("x-overflow", word(overflow))];
         let (queue, dead) = client.dying_queue(1, &limits);
@@ -168,7 +154,7 @@ fn requeue_into_a_full_queue_that_rejects_publishes_drops_nothing() {
 #[test]
 fn reject_publish_nacks_what_is_too_much() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let limits = [("x-max-length", Value::I64(2)), ("x-overflow", word("reject-publish"))];
     let (queue, dead) = client.dying_queue(1, &limits);
     let acked = publish_all(&mut client, &queue, &["1", "2", "3", "4"]);
@@ -181,7 +167,7 @@ fn reject_publish_nacks_what_is_too_much() {
 #[test]
 fn reject_publish_drops_silently_without_confirms() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -198,7 +184,7 @@ fn reject_publish_counts_bytes() {
     if server.differs("3.10 refuses only what comes after the limit was passed") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_bytes(5);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -210,7 +196,7 @@ fn reject_publish_counts_bytes() {
 #[test]
 fn reject_publish_dlx_nacks_and_dead_letters() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let limits = [("x-max-length", Value::I64(1)), ("x-overflow", word("reject-publish-dlx"))];
     let (queue, dead) = client.dying_queue(1, &limits);
     let acked = publish_all(&mut client, &queue, &["kept", "refused"]);
@@ -225,7 +211,7 @@ fn reject_publish_dlx_nacks_and_dead_letters() {
 #[test]
 fn refused_publish_keeps_the_place_of_those_before_it() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -239,7 +225,7 @@ fn refused_publish_keeps_the_place_of_those_before_it() {
 #[test]
 fn consumer_that_takes_at_once_keeps_the_queue_short() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_length(1).table());
     client.consume(3, &queue);
     publish_all(&mut client, &queue, &["1", "2", "3", "4"]);
@@ -249,7 +235,7 @@ fn consumer_that_takes_at_once_keeps_the_queue_short() {
 #[test]
 fn length_0_passes_on_to_a_waiting_consumer_and_drops_otherwise() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(0))]);
     publish_all(&mut client, &queue, &["dropped"]);
     assert_eq!(client.dead_letter(1, &dead).body(), "dropped");
@@ -265,7 +251,7 @@ fn drop_head_drops_the_lowest_priority_first() {
     if server.differs("it drops the highest priority first") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(3);
     arguments.put_i64(b"x-max-priority", 5);
     let queue = client.queue_with(1, arguments.table());
@@ -281,7 +267,7 @@ fn drop_head_drops_the_oldest_of_the_lowest_priority() {
     if server.differs("it drops the highest priority first") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let limits = [("x-max-length", Value::I64(3)), ("x-max-priority", Value::I64(2))];
     let (queue, dead) = client.dying_queue(1, &limits);
     for (priority, body) in [(1, "a"), (1, "b"), (2, "c"), (2, "d"), (2, "e")] {
@@ -298,7 +284,7 @@ fn drop_head_drops_the_oldest_of_the_lowest_priority() {
 #[test]
 fn dead_letter_into_a_full_queue_that_rejects_publishes_is_dropped() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "reject-publish");
     let full = client.queue_with(1, arguments.table());
@@ -318,7 +304,7 @@ fn dead_letter_into_a_full_queue_that_rejects_publishes_is_dropped() {
 #[test]
 fn full_queue_of_the_dead_drops_its_oldest() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (dead, dropped) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     let key = [("x-dead-letter-routing-key", word(&dead))];
     let queue = client.queue_dying_to(1, "", &key);
@@ -332,14 +318,14 @@ fn full_queue_of_the_dead_drops_its_oldest() {
 #[test]
 fn purge_makes_room() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let mut arguments = max_length(2);
     arguments.put_i64(b"x-max-length-bytes", 10);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
     let acked = publish_all(&mut client, &queue, &["12345", "67890", "no"]);
     assert_eq!(acked, [true, true, false]);
-    assert_eq!(purge(&mut client, &queue), 2);
+    assert_eq!(client.purge(1, &queue), 2);
     let acked = publish_all(&mut client, &queue, &["12345", "67890", "no"]);
     assert_eq!(acked, [true, true, false]);
     assert_eq!(client.drain(1, &queue), ["12345", "67890"]);
@@ -348,7 +334,7 @@ fn purge_makes_room() {
 #[test]
 fn expired_messages_make_room() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let limits = [
         ("x-max-length", Value::I64(1)),
         ("x-max-length-bytes", Value::I64(10)),
@@ -364,7 +350,7 @@ fn expired_messages_make_room() {
 #[test]
 fn limits_hold_within_a_transaction() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, max_length(2).table());
     client.call::<TxSelectOk>(3, tx::Select {});
     for body in ["1", "2", "3"] {

@@ -9,16 +9,6 @@ fn configured(change: impl FnOnce(&mut Config)) -> Server {
     Server::start_with(settings)
 }
 
-/// Does the handshake up to open and expects to be refused with 530.
-fn refuse(server: &Server, options: &Options, text: &str) {
-    let mut client = Client::raw(server.address());
-    client.log_in(options);
-    client.tune(options);
-    client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
-    let close = client.expect_connection_error(530, text);
-    assert_eq!((close.text.as_str(), close.offender), (text, (10, 40)));
-}
-
 #[test]
 fn connections_above_the_nodes_limit_are_530() {
     let server = configured(|settings| settings.connection_max = Some(2));
@@ -28,11 +18,11 @@ fn connections_above_the_nodes_limit_are_530() {
     let mut one = Client::connect(server.address());
     let two = Client::connect(server.address());
     let text = "NOT_ALLOWED - connection refused: node connection limit (2) is reached";
-    refuse(&server, &Options::default(), text);
+    Client::refused_at_open(server.address(), &Options::default(), text);
     two.close();
     // Its place is free, and the others have noticed nothing.
     let three = Client::connect(server.address());
-    refuse(&server, &Options::default(), text);
+    Client::refused_at_open(server.address(), &Options::default(), text);
     three.close();
     one.round_trip(1);
 }
@@ -71,10 +61,10 @@ fn connections_above_a_users_limit_are_530() {
     let one = Client::connect_as(server.address(), "ann");
     let text = "NOT_ALLOWED - connection refused for user 'ann': user connection limit (1) is \
                 reached";
-    refuse(&server, &Options::of("ann", "/"), text);
+    Client::refused_at_open(server.address(), &Options::of("ann", "/"), text);
     let text = "NOT_ALLOWED - connection refused for user 'bob': user connection limit (0) is \
                 reached";
-    refuse(&server, &Options::of("bob", "/"), text);
+    Client::refused_at_open(server.address(), &Options::of("bob", "/"), text);
     // Others are not concerned, and a closed connection counts no more.
     Client::connect(server.address()).round_trip(1);
     one.close();

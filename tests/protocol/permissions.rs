@@ -111,9 +111,12 @@ fn declaring_an_exchange_needs_configure() {
     ann.call::<ExchangeDeclareOk>(1, declare_exchange("conf"));
     for name in ["read", "write", "other"] {
         refuse(&mut ann, declare_exchange(name), "configure", &format!("exchange '{name}'"));
-        guest.send(1, exchange::Declare { passive: true, ..declare_exchange(name) });
-        guest.expect_channel_error(1, 404, "NOT_FOUND - no exchange");
-        guest.open(1);
+        guest.refused(
+            1,
+            exchange::Declare { passive: true, ..declare_exchange(name) },
+            404,
+            "NOT_FOUND - no exchange",
+        );
     }
     make(&mut guest, &[], &["read"]);
     refuse(&mut ann, declare_exchange("read"), "configure", "exchange 'read'");
@@ -333,9 +336,12 @@ fn alternate_exchange_needs_read_on_the_exchange_and_write_on_the_alternate() {
     refuse(&mut ann, with("conf", to_write.table()), "read", "exchange 'conf'");
     refuse(&mut ann, with("all", to_read.table()), "write", "exchange 'read'");
     for name in ["conf", "all"] {
-        guest.send(1, exchange::Declare { passive: true, ..declare_exchange(name) });
-        guest.expect_channel_error(1, 404, "NOT_FOUND - no exchange");
-        guest.open(1);
+        guest.refused(
+            1,
+            exchange::Declare { passive: true, ..declare_exchange(name) },
+            404,
+            "NOT_FOUND - no exchange",
+        );
     }
     ann.call::<ExchangeDeclareOk>(1, with("all", to_write.table()));
 }

@@ -34,14 +34,7 @@ fn server(policies: impl IntoIterator<Item = Policy>) -> Option<Server> {
 
 /// Declares an exclusive queue of this name.
 fn queue(client: &mut Client, name: &str, arguments: &[(&str, Value<'_>)]) {
-    let arguments = fields(arguments);
-    let declare = queue::Declare {
-        queue: name.as_bytes(),
-        exclusive: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<DeclareOk>(1, declare);
+    client.queue_named(1, name, fields(arguments).table());
 }
 
 /// How many of five messages a queue keeps.

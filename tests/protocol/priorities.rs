@@ -4,12 +4,9 @@ use crate::common::*;
 
 /// A client with confirms on channel 2 and nothing on channels 3 to 5.
 fn connect(server: &Server) -> Client {
-    let mut client = Client::connect(server.address());
-    client.open(2);
-    client.confirm_select(2);
-    for channel in 3..=5 {
-        client.open(channel);
-    }
+    let mut client = Client::with_confirms(server.address());
+    client.open(4);
+    client.open(5);
     client
 }
 
@@ -34,11 +31,6 @@ fn store(client: &mut Client, queue: &str, messages: &[&str]) {
 
 fn single_active() -> TableBuf {
     fields(&[("x-single-active-consumer", Value::Bool(true))])
-}
-
-fn consume_with_priority(client: &mut Client, channel: u16, queue: &str, priority: i64) -> String {
-    let arguments = fields(&[("x-priority", Value::I64(priority))]);
-    client.consume_with(channel, queue, arguments.table())
 }
 
 #[test]
@@ -207,9 +199,9 @@ fn consumers_of_one_priority_take_turns_above_those_of_a_lower_one() {
     let server = Server::start();
     let mut client = connect(&server);
     let queue = client.queue(1);
-    consume_with_priority(&mut client, 3, &queue, 0);
-    consume_with_priority(&mut client, 4, &queue, 10);
-    consume_with_priority(&mut client, 5, &queue, 10);
+    client.consume_with_priority(3, &queue, 0);
+    client.consume_with_priority(4, &queue, 10);
+    client.consume_with_priority(5, &queue, 10);
     client.store(6, &queue, &["1", "2", "3", "4"]);
     for channel in [4, 5] {
         assert_eq!(client.expect_bodies(channel, 2).len(), 2);
@@ -223,8 +215,8 @@ fn consumer_of_lower_priority_gets_what_the_higher_one_has_no_credit_for() {
     let mut client = connect(&server);
     let queue = client.queue(1);
     client.prefetch(4, 2);
-    consume_with_priority(&mut client, 3, &queue, -1);
-    consume_with_priority(&mut client, 4, &queue, 1);
+    client.consume_with_priority(3, &queue, -1);
+    client.consume_with_priority(4, &queue, 1);
     client.store(6, &queue, &["1", "2", "3"]);
     assert_eq!(client.expect_bodies(4, 1), ["1"]);
     let second = client.expect_delivery(4);
@@ -240,11 +232,11 @@ fn consumer_without_priority_counts_as_0() {
     let server = Server::start();
     let mut client = connect(&server);
     let queue = client.queue(1);
-    consume_with_priority(&mut client, 3, &queue, -5);
+    client.consume_with_priority(3, &queue, -5);
     client.consume(4, &queue);
     client.store(6, &queue, &["to 0", "to 0 again"]);
     assert_eq!(client.expect_bodies(4, 2), ["to 0", "to 0 again"]);
-    consume_with_priority(&mut client, 5, &queue, 1);
+    client.consume_with_priority(5, &queue, 1);
     client.store(6, &queue, &["to 1"]);
     assert_eq!(client.expect_bodies(5, 1), ["to 1"]);
     client.expect_nothing_before(3, 1);

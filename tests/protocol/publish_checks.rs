@@ -95,7 +95,7 @@ fn expiration_is_looked_at_before_cc_and_bcc() {
 fn cc_and_bcc_are_looked_at_before_topic_permission() {
     for name in ["CC", "BCC"] {
         let headers = fields(&[(name, word("no array"))]);
-        let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+        let properties = with_headers(&headers);
         refused("amq.topic", "closed", &properties, 406, "PRECONDITION_FAILED - ");
     }
 }

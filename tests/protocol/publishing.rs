@@ -242,25 +242,17 @@ fn own_user_id_is_taken() {
     assert_eq!(client.drain(1, &queue), ["mine"]);
 }
 
-fn keys(names: &[&str]) -> ArrayBuf {
-    let mut array = ArrayBuf::new();
-    for name in names {
-        array.push_str(name);
-    }
-    array
-}
-
 #[test]
 fn cc_and_bcc_are_additional_routing_keys() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
     let queues: Vec<_> = (0..5).map(|_| client.queue(1)).collect();
-    let (cc, bcc) = (keys(&[&queues[1], &queues[2]]), keys(&[&queues[3], &queues[1]]));
+    let (cc, bcc) = (words(&[&queues[1], &queues[2]]), words(&[&queues[3], &queues[1]]));
     let mut headers = TableBuf::new();
     headers.put(b"CC", Value::Array(cc.array()));
     headers.put(b"BCC", Value::Array(bcc.array()));
     headers.put_str(b"other", "kept");
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let properties = with_headers(&headers);
     client.publish_with(1, "", &queues[0], &properties, b"letter");
     for (index, queue) in queues.iter().enumerate() {
         let got = client.get(1, queue);
@@ -294,10 +286,10 @@ fn alternate_exchange_takes_nothing_when_one_of_the_keys_finds_a_queue() {
     client.bind(1, &bound, &exchange, "bound");
     client.bind(1, &other, &alternate, "");
     for (key, more) in [("bound", "unbound"), ("unbound", "bound"), ("unbound", "unbound, too")] {
-        let cc = keys(&[more]);
+        let cc = words(&[more]);
         for name in ["CC", "BCC"] {
             let headers = fields(&[(name, Value::Array(cc.array()))]);
-            let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+            let properties = with_headers(&headers);
             client.publish_with(1, &exchange, key, &properties, more.as_bytes());
         }
     }
@@ -311,9 +303,9 @@ fn alternate_exchange_takes_nothing_when_one_of_the_keys_finds_a_queue() {
 fn bcc_is_not_seen_in_a_returned_message() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    let bcc = keys(&["no such queue"]);
+    let bcc = words(&["no such queue"]);
     let headers = fields(&[("BCC", Value::Array(bcc.array())), ("other", word("kept"))]);
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+    let properties = with_headers(&headers);
     let publish = basic::Publish {
         routing_key: b"no such queue either",
         mandatory: true,
@@ -336,7 +328,7 @@ fn cc_that_is_no_array_is_406() {
             (Value::Void, "void"),
         ] {
             let headers = fields(&[(key, value)]);
-            let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+            let properties = with_headers(&headers);
             let text = format!(
                 "PRECONDITION_FAILED - invalid message: \
                  {{unacceptable_type_in_header,\"{key}\",{kind}}}"
@@ -357,7 +349,7 @@ fn what_is_no_string_in_cc_is_no_key() {
     cc.push_str(&copy);
     for key in ["CC", "BCC"] {
         let headers = fields(&[(key, Value::Array(cc.array()))]);
-        let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+        let properties = with_headers(&headers);
         client.publish_with(1, "", &queue, &properties, b"letter");
         for queue in [&queue, &copy] {
             assert_eq!(client.drain(1, queue), ["letter"], "{key}");

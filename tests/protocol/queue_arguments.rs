@@ -2,21 +2,6 @@
 
 use crate::common::*;
 
-fn named(name: &str) -> queue::Declare<'_> {
-    queue::Declare { queue: name.as_bytes(), ..Default::default() }
-}
-
-fn passive(name: &str) -> queue::Declare<'_> {
-    queue::Declare { passive: true, ..named(name) }
-}
-
-/// Sends a method that has to fail; the channel is open again afterwards.
-fn refuse<'a>(client: &mut Client, method: impl Into<Method<'a>>, code: u16, text: &str) {
-    client.send(1, method);
-    client.expect_channel_error(1, code, text);
-    client.open(1);
-}
-
 /// A table with one argument.
 fn argument(key: &str, value: Value<'_>) -> TableBuf {
     let mut table = TableBuf::new();
@@ -31,8 +16,8 @@ fn inequivalent_argument_is_406_and_says_what_was_received() {
     let name = client.shared_queue(1);
     let ttl = argument("x-message-ttl", Value::I64(1));
     let other = queue::Declare { auto_delete: true, arguments: ttl.table(), ..named(&name) };
-    refuse(
-        &mut client,
+    client.refused(
+        1,
         other,
         406,
         &format!(
@@ -55,7 +40,7 @@ fn integers_of_any_width_are_compared_by_value() {
     }
     let length = argument("x-max-length", Value::I64(6));
     let declare = queue::Declare { exclusive: true, arguments: length.table(), ..named(&name) };
-    refuse(&mut client, declare, 406, "inequivalent arg 'x-max-length'");
+    client.refused(1, declare, 406, "inequivalent arg 'x-max-length'");
 }
 
 #[test]
@@ -69,7 +54,7 @@ fn argument_of_another_kind_differs() {
     for value in [Value::LongString(b"5"), Value::F64(5.0), Value::Bool(true), Value::Void] {
         let other = argument("x-max-length", value);
         let text = format!("inequivalent arg 'x-max-length' for queue '{name}' in vhost '/'");
-        refuse(&mut client, queue::Declare { arguments: other.table(), ..declare }, 406, &text);
+        client.refused(1, queue::Declare { arguments: other.table(), ..declare }, 406, &text);
     }
     client.call::<DeclareOk>(1, declare);
 }
@@ -109,7 +94,7 @@ fn max_priority_0_is_406() {
     let zero = argument("x-max-priority", Value::I32(0));
     let declare = queue::Declare { exclusive: true, arguments: zero.table(), ..named("q") };
     let text = "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'q' in vhost '/': ";
-    refuse(&mut client, declare, 406, text);
+    client.refused(1, declare, 406, text);
 }
 
 #[test]
@@ -123,7 +108,7 @@ fn dead_letter_key_without_a_dead_letter_exchange_is_406() {
         "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue '{name}' in \
          vhost '/': routing_key_but_no_dlx_defined"
     );
-    refuse(&mut client, declare, 406, &text);
+    client.refused(1, declare, 406, &text);
     let both =
         fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word("k"))]);
     client.call::<DeclareOk>(1, queue::Declare { arguments: both.table(), ..declare });
@@ -180,7 +165,7 @@ fn invalid_arguments_are_406() {
         assert!(close.text.starts_with("PRECONDITION_FAILED - "), "{close:?}");
         client.send(1, channel::CloseOk {});
         client.open(1);
-        refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+        client.refused(1, passive(&name), 404, "NOT_FOUND - no queue");
     }
 }
 
@@ -198,7 +183,7 @@ fn invalid_argument_is_named() {
         let arguments = argument(key, value);
         let text = format!("PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost");
         let declare = queue::Declare { arguments: arguments.table(), ..named(&name) };
-        refuse(&mut client, declare, 406, &text);
+        client.refused(1, declare, 406, &text);
     }
 }
 
@@ -242,7 +227,7 @@ fn queue_that_says_nothing_of_its_type_is_classic() {
         client.call::<DeclareOk>(1, declare(Table::EMPTY));
         client.call::<DeclareOk>(1, declare(classic.table()));
         let text = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'";
-        refuse(&mut client, declare(quorum.table()), 406, text);
+        client.refused(1, declare(quorum.table()), 406, text);
         client.delete_queue(1, &name);
     }
 }
@@ -254,7 +239,7 @@ fn transient_quorum_queue_is_406() {
     let arguments = argument("x-queue-type", Value::LongString(b"quorum"));
     let name = unique("q");
     let transient = queue::Declare { arguments: arguments.table(), ..named(&name) };
-    refuse(&mut client, transient, 406, "PRECONDITION_FAILED - ");
+    client.refused(1, transient, 406, "PRECONDITION_FAILED - ");
     let exclusive = queue::Declare { durable: true, exclusive: true, ..transient };
-    refuse(&mut client, exclusive, 406, "PRECONDITION_FAILED - ");
+    client.refused(1, exclusive, 406, "PRECONDITION_FAILED - ");
 }

@@ -2,21 +2,6 @@
 
 use crate::common::*;
 
-fn named(name: &str) -> queue::Declare<'_> {
-    queue::Declare { queue: name.as_bytes(), ..Default::default() }
-}
-
-fn passive(name: &str) -> queue::Declare<'_> {
-    queue::Declare { passive: true, ..named(name) }
-}
-
-/// Sends a method that has to fail; the channel is open again afterwards.
-fn refuse<'a>(client: &mut Client, method: impl Into<Method<'a>>, code: u16, text: &str) {
-    client.send(1, method);
-    client.expect_channel_error(1, code, text);
-    client.open(1);
-}
-
 #[test]
 fn declare_ok_carries_ready_messages_and_consumers() {
     let server = Server::start();
@@ -90,7 +75,7 @@ fn empty_name_without_an_earlier_declare_is_404() {
         basic::Get::default().into(),
     ];
     for method in methods {
-        refuse(&mut client, method, 404, "NOT_FOUND - no previously declared queue");
+        client.refused(1, method, 404, "NOT_FOUND - no previously declared queue");
     }
 }
 
@@ -120,9 +105,9 @@ fn inequivalent_flags_are_406_in_order() {
     };
     let same = queue::Declare { auto_delete: true, ..named(&name) };
     let durable = queue::Declare { durable: true, auto_delete: false, ..same };
-    refuse(&mut client, durable, 406, &text("durable", "true", "false"));
+    client.refused(1, durable, 406, &text("durable", "true", "false"));
     let lasting = queue::Declare { auto_delete: false, ..same };
-    refuse(&mut client, lasting, 406, &text("auto_delete", "false", "true"));
+    client.refused(1, lasting, 406, &text("auto_delete", "false", "true"));
     client.delete_queue(1, &name);
 }
 
@@ -151,11 +136,11 @@ fn exclusive_queue_is_locked_for_other_connections() {
              '/'. It could be originally declared on another connection or the exclusive property \
              value does not match that of th"
         );
-        refuse(&mut other, method, 405, &text);
+        other.refused(1, method, 405, &text);
     }
     if !server.differs("it does not look whose queue it is when the binding is not there") {
         let unbind = queue::Unbind { queue, exchange: b"amq.direct", ..Default::default() };
-        refuse(&mut other, unbind, 405, "RESOURCE_LOCKED - cannot obtain exclusive access");
+        other.refused(1, unbind, 405, "RESOURCE_LOCKED - cannot obtain exclusive access");
     }
     // Its owner may, also from another channel; and anyone may publish to it.
     owner.open(2);
@@ -179,11 +164,11 @@ fn ownership_is_looked_at_before_everything_else_of_a_queue() {
         ..named(&exclusive)
     };
     let text = "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue";
-    refuse(&mut other, different, 405, text);
+    other.refused(1, different, 405, text);
     // Its owner is refused in the same way when it does not ask for an exclusive one.
-    refuse(&mut owner, different, 405, text);
+    owner.refused(1, different, 405, text);
     let claimed = queue::Declare { exclusive: true, ..named(&shared) };
-    refuse(&mut owner, claimed, 405, text);
+    owner.refused(1, claimed, 405, text);
     owner.delete_queue(1, &shared);
 }
 
@@ -235,7 +220,7 @@ fn auto_delete_queue_goes_with_its_last_consumer() {
     assert_eq!(client.inspect(1, &name).consumers, 1);
     let tag = cancel(&second);
     client.call::<CancelOk>(1, basic::Cancel { consumer_tag: &tag, nowait: false });
-    refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+    client.refused(1, passive(&name), 404, "NOT_FOUND - no queue");
 }
 
 #[test]
@@ -257,7 +242,7 @@ fn auto_delete_queue_goes_when_the_channel_of_its_consumer_closes() {
     client.open(2);
     client.consume(2, &name);
     client.close_channel(2);
-    refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+    client.refused(1, passive(&name), 404, "NOT_FOUND - no queue");
 }
 
 #[test]
@@ -286,7 +271,7 @@ fn deleting_with_if_unused_while_consumed_is_406() {
     client.consume(2, &name);
     let delete = queue::Delete { queue: name.as_bytes(), if_unused: true, ..Default::default() };
     let text = format!("PRECONDITION_FAILED - queue '{name}' in vhost '/' in use");
-    refuse(&mut client, delete, 406, &text);
+    client.refused(1, delete, 406, &text);
     client.close_channel(2);
     client.call::<DeleteOk>(1, delete);
 }
@@ -299,7 +284,7 @@ fn deleting_with_if_empty_while_messages_are_ready_is_406() {
     client.store(2, &name, &["content"]);
     let delete = queue::Delete { queue: name.as_bytes(), if_empty: true, ..Default::default() };
     let text = format!("PRECONDITION_FAILED - queue '{name}' in vhost '/' not empty");
-    refuse(&mut client, delete, 406, &text);
+    client.refused(1, delete, 406, &text);
     client.drain(1, &name);
     client.call::<DeleteOk>(1, delete);
 }
@@ -313,7 +298,7 @@ fn if_empty_counts_ready_messages_only() {
     client.get(1, &name).expect("a message is there");
     let delete = queue::Delete { queue: name.as_bytes(), if_empty: true, ..Default::default() };
     assert_eq!(client.call::<DeleteOk>(1, delete).messages, 0);
-    refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+    client.refused(1, passive(&name), 404, "NOT_FOUND - no queue");
 }
 
 #[test]
@@ -350,9 +335,8 @@ fn purge_takes_ready_messages_only_and_counts_them() {
     let name = client.queue(1);
     client.store(2, &name, &["a", "b", "c"]);
     let held = client.get(1, &name).expect("three messages are there");
-    let purge = queue::Purge { queue: name.as_bytes(), nowait: false };
-    assert_eq!(client.call::<PurgeOk>(1, purge).messages, 2);
-    assert_eq!(client.call::<PurgeOk>(1, purge).messages, 0);
+    assert_eq!(client.purge(1, &name), 2);
+    assert_eq!(client.purge(1, &name), 0);
     client.reject(1, held.tag, true);
     assert_eq!(client.drain(1, &name), ["a"]);
 }
@@ -371,7 +355,7 @@ fn missing_queues_are_404() {
     ];
     for method in methods {
         let text = "NOT_FOUND - no queue 'no such queue' in vhost '/'";
-        refuse(&mut client, method, 404, text);
+        client.refused(1, method, 404, text);
     }
 }
 
@@ -379,8 +363,8 @@ fn missing_queues_are_404() {
 fn creating_amq_names_is_403() {
     let server = Server::start();
     let mut client = Client::connect(server.address());
-    refuse(
-        &mut client,
+    client.refused(
+        1,
         named("amq.of-our-own"),
         403,
         "ACCESS_REFUSED - queue name 'amq.of-our-own' contains reserved prefix 'amq.*'",
@@ -394,7 +378,7 @@ fn declaring_a_server_named_queue_again_is_403_unless_passive() {
     let name = client.queue(1);
     assert_eq!(client.inspect(1, &name).queue, name);
     let again = queue::Declare { exclusive: true, ..named(&name) };
-    refuse(&mut client, again, 403, "ACCESS_REFUSED - queue name 'amq.gen-");
+    client.refused(1, again, 403, "ACCESS_REFUSED - queue name 'amq.gen-");
 }
 
 #[test]
@@ -420,7 +404,7 @@ fn nowait_has_the_effect_without_the_answer() {
     client.send(1, queue::Purge { queue, nowait: true });
     client.send(1, queue::Delete { queue, nowait: true, ..Default::default() });
     client.expect_nothing_before(1, 1);
-    refuse(&mut client, passive(&name), 404, "NOT_FOUND - no queue");
+    client.refused(1, passive(&name), 404, "NOT_FOUND - no queue");
 }
 
 #[test]
@@ -431,14 +415,14 @@ fn nowait_methods_fail_aloud() {
     client.store(2, &name, &["one"]);
     let queue = name.as_bytes();
     let text = "NOT_FOUND - no queue 'no such queue' in vhost '/'";
-    refuse(&mut client, queue::Purge { queue: missing, nowait: true }, 404, text);
+    client.refused(1, queue::Purge { queue: missing, nowait: true }, 404, text);
     let consume = basic::Consume { queue: missing, nowait: true, ..Default::default() };
-    refuse(&mut client, consume, 404, text);
+    client.refused(1, consume, 404, text);
     let exchange = b"amq.direct";
     let bind = queue::Bind { queue: missing, exchange, nowait: true, ..Default::default() };
-    refuse(&mut client, bind, 404, text);
+    client.refused(1, bind, 404, text);
     let delete = queue::Delete { queue, if_unused: false, if_empty: true, nowait: true };
-    refuse(&mut client, delete, 406, "PRECONDITION_FAILED - queue");
+    client.refused(1, delete, 406, "PRECONDITION_FAILED - queue");
     assert_eq!(client.drain(1, &name), ["one"]);
 }
 
@@ -449,7 +433,7 @@ fn nowait_declare_fails_aloud() {
     let name = unique("q");
     client.call::<DeclareOk>(1, queue::Declare { exclusive: true, ..named(&name) });
     let other = queue::Declare { auto_delete: true, nowait: true, exclusive: true, ..named(&name) };
-    refuse(&mut client, other, 406, "inequivalent arg 'auto_delete'");
+    client.refused(1, other, 406, "inequivalent arg 'auto_delete'");
 }
 
 #[test]
@@ -480,7 +464,7 @@ fn binding_to_a_missing_exchange_is_404() {
     let name = client.queue(1);
     let bind =
         queue::Bind { queue: name.as_bytes(), exchange: b"no such exchange", ..Default::default() };
-    refuse(&mut client, bind, 404, "NOT_FOUND - no exchange 'no such exchange' in vhost '/'");
+    client.refused(1, bind, 404, "NOT_FOUND - no exchange 'no such exchange' in vhost '/'");
 }
 
 #[test]

@@ -4,19 +4,6 @@ use crate::common::*;
 
 const NONE: [&str; 0] = [];
 
-fn table(fields: &[(&str, Value<'_>)]) -> TableBuf {
-    let mut table = TableBuf::new();
-    for (key, value) in fields {
-        table.put(key.as_bytes(), *value);
-    }
-    table
-}
-
-fn publish_headers(client: &mut Client, exchange: &str, headers: &TableBuf, body: &str) {
-    let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
-    client.publish_with(1, exchange, "", &properties, body.as_bytes());
-}
-
 #[test]
 fn default_exchange_routes_by_queue_name() {
     let server = Server::start();
@@ -131,16 +118,16 @@ fn headers_match_all_is_the_default() {
     let exchange = client.exchange(1, "headers");
     let (implied, explicit) = (client.queue(1), client.queue(1));
     let wanted = [("a", Value::I32(1)), ("b", Value::LongString(b"x"))];
-    client.bind_with(1, &implied, &exchange, "", table(&wanted).table());
-    let mut all = table(&wanted);
+    client.bind_with(1, &implied, &exchange, "", fields(&wanted).table());
+    let mut all = fields(&wanted);
     all.put_str(b"x-match", "all");
     client.bind_with(1, &explicit, &exchange, "", all.table());
-    let both = table(&[("b", Value::LongString(b"x")), ("a", Value::I32(1))]);
-    publish_headers(&mut client, &exchange, &both, "both");
-    let one = table(&[("a", Value::I32(1))]);
-    publish_headers(&mut client, &exchange, &one, "one");
-    let wrong = table(&[("a", Value::I32(1)), ("b", Value::LongString(b"y"))]);
-    publish_headers(&mut client, &exchange, &wrong, "wrong");
+    let both = fields(&[("b", Value::LongString(b"x")), ("a", Value::I32(1))]);
+    client.publish_headers(1, &exchange, "", &both, "both");
+    let one = fields(&[("a", Value::I32(1))]);
+    client.publish_headers(1, &exchange, "", &one, "one");
+    let wrong = fields(&[("a", Value::I32(1)), ("b", Value::LongString(b"y"))]);
+    client.publish_headers(1, &exchange, "", &wrong, "wrong");
     assert_eq!(client.drain(1, &implied), ["both"]);
     assert_eq!(client.drain(1, &explicit), ["both"]);
     client.delete_exchange(1, &exchange);
@@ -152,17 +139,17 @@ fn headers_match_any_takes_one_match() {
     let mut client = Client::connect(server.address());
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    let any = table(&[
+    let any = fields(&[
         ("x-match", Value::LongString(b"any")),
         ("a", Value::I32(1)),
         ("b", Value::LongString(b"x")),
     ]);
     client.bind_with(1, &queue, &exchange, "", any.table());
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(1))]), "a");
-    let b = table(&[("b", Value::LongString(b"x")), ("a", Value::I32(9))]);
-    publish_headers(&mut client, &exchange, &b, "b");
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(2))]), "none");
-    publish_headers(&mut client, &exchange, &TableBuf::new(), "empty");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "a");
+    let b = fields(&[("b", Value::LongString(b"x")), ("a", Value::I32(9))]);
+    client.publish_headers(1, &exchange, "", &b, "b");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(2))]), "none");
+    client.publish_headers(1, &exchange, "", &TableBuf::new(), "empty");
     client.publish(1, &exchange, "", "no headers");
     assert_eq!(client.drain(1, &queue), ["a", "b"]);
     client.delete_exchange(1, &exchange);
@@ -174,11 +161,11 @@ fn no_headers_in_the_binding_all_matches_and_any_does_not() {
     let mut client = Client::connect(server.address());
     let exchange = client.exchange(1, "headers");
     let (all, any) = (client.queue(1), client.queue(1));
-    let arguments = table(&[("x-match", Value::LongString(b"all"))]);
+    let arguments = fields(&[("x-match", Value::LongString(b"all"))]);
     client.bind_with(1, &all, &exchange, "", arguments.table());
-    let arguments = table(&[("x-match", Value::LongString(b"any"))]);
+    let arguments = fields(&[("x-match", Value::LongString(b"any"))]);
     client.bind_with(1, &any, &exchange, "", arguments.table());
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(1))]), "headers");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "headers");
     client.publish(1, &exchange, "", "none");
     assert_eq!(client.drain(1, &all), ["headers", "none"]);
     assert_eq!(client.drain(1, &any), NONE);
@@ -191,9 +178,9 @@ fn void_in_a_binding_tests_presence() {
     let mut client = Client::connect(server.address());
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    client.bind_with(1, &queue, &exchange, "", table(&[("a", Value::Void)]).table());
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(7))]), "there");
-    publish_headers(&mut client, &exchange, &table(&[("b", Value::I32(7))]), "not there");
+    client.bind_with(1, &queue, &exchange, "", fields(&[("a", Value::Void)]).table());
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(7))]), "there");
+    client.publish_headers(1, &exchange, "", &fields(&[("b", Value::I32(7))]), "not there");
     assert_eq!(client.drain(1, &queue), ["there"]);
     client.delete_exchange(1, &exchange);
 }
@@ -204,10 +191,10 @@ fn comparison_of_headers_is_typed() {
     let mut client = Client::connect(server.address());
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    client.bind_with(1, &queue, &exchange, "", table(&[("a", Value::I32(1))]).table());
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::LongString(b"1"))]), "text");
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::Bool(true))]), "true");
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(1))]), "number");
+    client.bind_with(1, &queue, &exchange, "", fields(&[("a", Value::I32(1))]).table());
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::LongString(b"1"))]), "text");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::Bool(true))]), "true");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "number");
     assert_eq!(client.drain(1, &queue), ["number"]);
     client.delete_exchange(1, &exchange);
 }
@@ -218,10 +205,10 @@ fn keys_beginning_x_are_ignored() {
     let mut client = Client::connect(server.address());
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    let wanted = table(&[("x-extra", Value::I32(1)), ("a", Value::I32(1))]);
+    let wanted = fields(&[("x-extra", Value::I32(1)), ("a", Value::I32(1))]);
     client.bind_with(1, &queue, &exchange, "", wanted.table());
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(1))]), "a");
-    publish_headers(&mut client, &exchange, &table(&[("x-extra", Value::I32(1))]), "x");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "a");
+    client.publish_headers(1, &exchange, "", &fields(&[("x-extra", Value::I32(1))]), "x");
     assert_eq!(client.drain(1, &queue), ["a"]);
     client.delete_exchange(1, &exchange);
 }
@@ -233,17 +220,17 @@ fn keys_beginning_x_count_with_x() {
     let exchange = client.exchange(1, "headers");
     let (all, any) = (client.queue(1), client.queue(1));
     for (queue, kind) in [(&all, b"all-with-x".as_slice()), (&any, b"any-with-x")] {
-        let wanted = table(&[
+        let wanted = fields(&[
             ("x-match", Value::LongString(kind)),
             ("x-extra", Value::I32(1)),
             ("a", Value::I32(1)),
         ]);
         client.bind_with(1, queue, &exchange, "", wanted.table());
     }
-    publish_headers(&mut client, &exchange, &table(&[("a", Value::I32(1))]), "a");
-    publish_headers(&mut client, &exchange, &table(&[("x-extra", Value::I32(1))]), "x");
-    let both = table(&[("a", Value::I32(1)), ("x-extra", Value::I32(1))]);
-    publish_headers(&mut client, &exchange, &both, "both");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "a");
+    client.publish_headers(1, &exchange, "", &fields(&[("x-extra", Value::I32(1))]), "x");
+    let both = fields(&[("a", Value::I32(1)), ("x-extra", Value::I32(1))]);
+    client.publish_headers(1, &exchange, "", &both, "both");
     assert_eq!(client.drain(1, &all), ["both"]);
     assert_eq!(client.drain(1, &any), ["a", "x", "both"]);
     client.delete_exchange(1, &exchange);
@@ -256,16 +243,14 @@ fn unknown_x_match_is_406() {
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
     for value in [Value::LongString(b"some"), Value::I32(1)] {
-        let arguments = table(&[("x-match", value)]);
+        let arguments = fields(&[("x-match", value)]);
         let bind = queue::Bind {
             queue: queue.as_bytes(),
             exchange: exchange.as_bytes(),
             arguments: arguments.table(),
             ..Default::default()
         };
-        client.send(1, bind);
-        client.expect_channel_error(1, 406, "PRECONDITION_FAILED - ");
-        client.open(1);
+        client.refused(1, bind, 406, "PRECONDITION_FAILED - ");
     }
     client.delete_exchange(1, &exchange);
 }
@@ -276,7 +261,7 @@ fn bindings_that_differ_in_arguments_are_two() {
     let mut client = Client::connect(server.address());
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    let (one, two) = (table(&[("a", Value::I32(1))]), table(&[("a", Value::I32(2))]));
+    let (one, two) = (fields(&[("a", Value::I32(1))]), fields(&[("a", Value::I32(2))]));
     client.bind_with(1, &queue, &exchange, "", one.table());
     client.bind_with(1, &queue, &exchange, "", two.table());
     let unbind = queue::Unbind {
@@ -286,8 +271,8 @@ fn bindings_that_differ_in_arguments_are_two() {
         arguments: one.table(),
     };
     client.call::<UnbindOk>(1, unbind);
-    publish_headers(&mut client, &exchange, &one, "one");
-    publish_headers(&mut client, &exchange, &two, "two");
+    client.publish_headers(1, &exchange, "", &one, "one");
+    client.publish_headers(1, &exchange, "", &two, "two");
     assert_eq!(client.drain(1, &queue), ["two"]);
     client.delete_exchange(1, &exchange);
 }
@@ -354,7 +339,7 @@ fn exchange_unbind_ends_the_route_and_is_idempotent() {
 
 fn exchange_with_alternate(client: &mut Client, kind: &str, alternate: &str) -> String {
     let name = unique(kind);
-    let arguments = table(&[("alternate-exchange", Value::LongString(alternate.as_bytes()))]);
+    let arguments = fields(&[("alternate-exchange", Value::LongString(alternate.as_bytes()))]);
     let declare = exchange::Declare {
         exchange: name.as_bytes(),
         kind: kind.as_bytes(),
@@ -418,7 +403,7 @@ fn chain_of_alternates_ends_at_a_visited_exchange() {
     let mut client = Client::connect(server.address());
     let (one, two) = (unique("direct"), unique("direct"));
     for (name, alternate) in [(&one, &two), (&two, &one)] {
-        let arguments = table(&[("alternate-exchange", Value::LongString(alternate.as_bytes()))]);
+        let arguments = fields(&[("alternate-exchange", Value::LongString(alternate.as_bytes()))]);
         let declare = exchange::Declare {
             exchange: name.as_bytes(),
             kind: b"direct",

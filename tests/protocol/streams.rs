@@ -13,26 +13,13 @@ fn start() -> (Server, Client) {
     (server, client)
 }
 
-fn arguments(fields: &[(&str, Value<'_>)]) -> TableBuf {
-    let mut table = TableBuf::new();
-    for (name, value) in fields {
-        table.put(name.as_bytes(), *value);
-    }
-    table
-}
-
 fn declare<'a>(name: &'a str, arguments: &'a TableBuf) -> queue::Declare<'a> {
-    queue::Declare {
-        queue: name.as_bytes(),
-        durable: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    }
+    queue::Declare { durable: true, arguments: arguments.table(), ..named(name) }
 }
 
 /// Declares a stream under this name with further arguments.
 fn declare_stream(client: &mut Client, name: &str, more: &[(&str, Value<'_>)]) {
-    let mut table = arguments(more);
+    let mut table = fields(more);
     table.put_str(b"x-queue-type", "stream");
     client.call::<DeclareOk>(1, declare(name, &table));
 }
@@ -68,12 +55,8 @@ fn read(client: &mut Client, channel: u16, prefetch: u16, name: &str, from: Valu
         client.open(channel);
     }
     client.prefetch(channel, prefetch);
-    let arguments = arguments(&[("x-stream-offset", from)]);
-    client.call::<ConsumeOk>(channel, consume(name, arguments.table())).tag
-}
-
-fn text(text: &str) -> Value<'_> {
-    Value::LongString(text.as_bytes())
+    let arguments = fields(&[("x-stream-offset", from)]);
+    client.consume_with(channel, name, arguments.table())
 }
 
 /// The header `x-stream-offset`.
@@ -108,7 +91,7 @@ fn numbered(range: std::ops::Range<usize>) -> Vec<(i64, String)> {
 fn a_stream_is_durable_and_neither_exclusive_nor_auto_deleted() {
     let (_server, mut client) = start();
     let name = unique("stream");
-    let table = arguments(&[("x-queue-type", text("stream"))]);
+    let table = fields(&[("x-queue-type", word("stream"))]);
     let good = declare(&name, &table);
     for (channel, declare, property) in [
         (2, queue::Declare { durable: false, ..good }, "non-durable"),
@@ -129,7 +112,7 @@ fn every_reader_reads_every_message_whoever_acknowledged_it() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 10);
     for channel in 2..6 {
-        read(&mut client, channel, 10, &name, text("first"));
+        read(&mut client, channel, 10, &name, word("first"));
         assert_eq!(take(&mut client, channel, 10), numbered(0..10));
     }
     assert_eq!(client.inspect(1, &name).messages, 10, "none has left");
@@ -141,7 +124,7 @@ fn all_readers_get_what_comes_while_they_read() {
     let (_server, mut client) = start();
     let name = stream(&mut client);
     for channel in 2..6 {
-        read(&mut client, channel, 3, &name, text("next"));
+        read(&mut client, channel, 3, &name, word("next"));
     }
     for round in 0..4 {
         fill(&mut client, &name, round * 5..round * 5 + 5);
@@ -157,9 +140,9 @@ fn all_readers_get_what_comes_while_they_read() {
 fn a_reader_begins_first_last_or_next() {
     let (server, mut client) = start();
     let name = filled(&mut client, 10);
-    read(&mut client, 2, 100, &name, text("first"));
-    read(&mut client, 3, 100, &name, text("last"));
-    read(&mut client, 4, 100, &name, text("next"));
+    read(&mut client, 2, 100, &name, word("first"));
+    read(&mut client, 3, 100, &name, word("last"));
+    read(&mut client, 4, 100, &name, word("next"));
     client.open(5);
     client.prefetch(5, 100);
     client.call::<ConsumeOk>(5, consume(&name, Table::EMPTY));
@@ -179,7 +162,7 @@ fn a_reader_begins_first_last_or_next() {
 fn on_an_empty_stream_every_beginning_is_the_same() {
     let (_server, mut client) = start();
     let name = stream(&mut client);
-    let starts = [text("first"), text("last"), text("next"), Value::I32(0), text("1h")];
+    let starts = [word("first"), word("last"), word("next"), Value::I32(0), word("1h")];
     for (channel, from) in (2..).zip(starts) {
         read(&mut client, channel, 100, &name, from);
     }
@@ -208,7 +191,7 @@ fn a_reader_begins_at_an_offset_and_waits_for_one_that_has_not_come() {
 fn a_reader_begins_at_a_time_or_an_age() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 10);
-    for (channel, from) in [(2, Value::Timestamp(1)), (3, text("1h")), (4, text("3Y"))] {
+    for (channel, from) in [(2, Value::Timestamp(1)), (3, word("1h")), (4, word("3Y"))] {
         read(&mut client, channel, 100, &name, from);
         assert_eq!(take(&mut client, channel, 10), numbered(0..10));
     }
@@ -224,15 +207,15 @@ fn a_beginning_that_is_none_is_refused() {
     let (_server, mut client) = start();
     let name = stream(&mut client);
     let cases = [
-        (text("yesterday"), "{longstr,<<\"yesterday\">>}"),
-        (text("5w"), "{longstr,<<\"5w\">>}"),
+        (word("yesterday"), "{longstr,<<\"yesterday\">>}"),
+        (word("5w"), "{longstr,<<\"5w\">>}"),
         (Value::Bool(true), "{bool,true}"),
         (Value::I64(-5), "{long,-5}"),
     ];
     for (channel, (from, shown)) in (2..).zip(cases) {
         client.open(channel);
         client.prefetch(channel, 10);
-        let arguments = arguments(&[("x-stream-offset", from)]);
+        let arguments = fields(&[("x-stream-offset", from)]);
         client.send(channel, consume(&name, arguments.table()));
         let expected = format!(
             "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue '{name}' in vhost \
@@ -295,7 +278,7 @@ fn a_stream_has_no_exclusive_reader() {
     client.send(2, exclusive);
     let expected = format!("exclusive consumers not supported by stream queue '{name}'");
     client.expect_channel_error(2, 403, &expected);
-    read(&mut client, 3, 10, &name, text("first"));
+    read(&mut client, 3, 10, &name, word("first"));
 }
 
 #[test]
@@ -324,7 +307,7 @@ fn a_stream_is_not_purged() {
 fn an_ack_gives_credit_and_nothing_else() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 10);
-    read(&mut client, 2, 2, &name, text("first"));
+    read(&mut client, 2, 2, &name, word("first"));
     let first = client.expect_delivery(2);
     let second = client.expect_delivery(2);
     assert_eq!((offset(&first), offset(&second)), (0, 1));
@@ -346,7 +329,7 @@ fn an_ack_gives_credit_and_nothing_else() {
 fn refusing_a_message_of_a_stream_brings_it_back_to_nobody() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 6);
-    read(&mut client, 2, 1, &name, text("first"));
+    read(&mut client, 2, 1, &name, word("first"));
     for (expected, requeue) in [(0, true), (1, false), (2, true), (3, false)] {
         let delivery = client.expect_delivery(2);
         assert_eq!(offset(&delivery), expected);
@@ -367,12 +350,12 @@ fn refusing_a_message_of_a_stream_brings_it_back_to_nobody() {
 fn what_a_channel_held_when_it_closed_is_read_again_only_by_those_who_ask() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 4);
-    read(&mut client, 2, 10, &name, text("first"));
-    read(&mut client, 3, 10, &name, text("next"));
+    read(&mut client, 2, 10, &name, word("first"));
+    read(&mut client, 3, 10, &name, word("next"));
     client.expect_bodies(2, 4);
     client.close_channel(2);
     client.expect_nothing_before(3, 1);
-    read(&mut client, 4, 10, &name, text("first"));
+    read(&mut client, 4, 10, &name, word("first"));
     assert_eq!(take(&mut client, 4, 4), numbered(0..4));
     client.delete_queue(1, &name);
 }
@@ -384,7 +367,7 @@ fn an_ack_in_a_transaction_takes_nothing_out_of_a_stream() {
     client.open(2);
     client.call::<TxSelectOk>(2, tx::Select {});
     client.prefetch(2, 2);
-    let arguments = arguments(&[("x-stream-offset", text("first"))]);
+    let arguments = fields(&[("x-stream-offset", word("first"))]);
     client.call::<ConsumeOk>(2, consume(&name, arguments.table()));
     assert_eq!(take(&mut client, 2, 2), numbered(0..2));
     client.publish(2, "", &name, "4");
@@ -403,7 +386,7 @@ fn an_ack_in_a_transaction_takes_nothing_out_of_a_stream() {
         }
     }
     assert_eq!(seen, [2, 3]);
-    read(&mut client, 3, 10, &name, text("first"));
+    read(&mut client, 3, 10, &name, word("first"));
     assert_eq!(take(&mut client, 3, 5), numbered(0..5));
     client.delete_queue(1, &name);
 }
@@ -427,7 +410,7 @@ fn a_stream_keeps_the_newest_messages_within_its_length() {
     let body = "ten bytes!";
     client.store(9, &name, &[body; 35]);
     assert_eq!(client.inspect(1, &name).messages, 10);
-    read(&mut client, 2, 100, &name, text("first"));
+    read(&mut client, 2, 100, &name, word("first"));
     read(&mut client, 3, 100, &name, Value::I32(3));
     read(&mut client, 4, 100, &name, Value::I32(33));
     for (channel, first) in [(2, 25), (3, 25), (4, 33)] {
@@ -450,10 +433,10 @@ fn a_stream_forgets_messages_past_their_age() {
     }
     let mut client = Client::connect(server.address());
     let name = unique("stream");
-    declare_stream(&mut client, &name, &[("x-max-age", text("1s"))]);
+    declare_stream(&mut client, &name, &[("x-max-age", word("1s"))]);
     fill(&mut client, &name, 0..5);
-    while client.inspect(1, &name).messages > 0 {}
-    read(&mut client, 2, 100, &name, text("first"));
+    client.wait_for_messages(1, &name, 0);
+    read(&mut client, 2, 100, &name, word("first"));
     fill(&mut client, &name, 5..7);
     assert_eq!(take(&mut client, 2, 2), numbered(5..7), "offsets are not used again");
     client.delete_queue(1, &name);
@@ -470,11 +453,8 @@ fn a_message_has_no_time_to_live_and_no_priority_in_a_stream() {
         let body = number.to_string();
         client.publish_with(1, "", &name, &properties, body.as_bytes());
     }
-    let mut confirmed = 0;
-    while confirmed < 6 {
-        confirmed = client.expect::<Ack>(1).tag;
-    }
-    read(&mut client, 2, 100, &name, text("first"));
+    client.expect_confirms(1, 1, 6);
+    read(&mut client, 2, 100, &name, word("first"));
     assert_eq!(take(&mut client, 2, 6), numbered(0..6));
     client.delete_queue(1, &name);
 }
@@ -488,13 +468,13 @@ fn what_a_stream_does_not_know_is_refused_at_its_declaration() {
         ("x-expires", Value::I32(5)),
         ("x-max-length", Value::I32(5)),
         ("x-max-priority", Value::I32(5)),
-        ("x-overflow", text("drop-head")),
-        ("x-dead-letter-exchange", text("dead")),
+        ("x-overflow", word("drop-head")),
+        ("x-dead-letter-exchange", word("dead")),
         ("x-single-active-consumer", Value::Bool(true)),
     ];
     for (channel, (argument, value)) in (2..).zip(cases) {
         client.open(channel);
-        let table = arguments(&[("x-queue-type", text("stream")), (argument, value)]);
+        let table = fields(&[("x-queue-type", word("stream")), (argument, value)]);
         client.send(channel, declare(&name, &table));
         let expected = format!("invalid arg '{argument}' for queue '{name}'");
         client.expect_channel_error(channel, 406, &expected);
@@ -523,15 +503,13 @@ fn a_message_of_any_kind_is_confirmed_when_the_disk_has_it() {
 fn a_stream_takes_the_dead_letters_of_others() {
     let (_server, mut client) = start();
     let name = stream(&mut client);
-    let table = arguments(&[
-        ("x-dead-letter-exchange", text("")),
-        ("x-dead-letter-routing-key", text(&name)),
-    ]);
+    let table =
+        fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word(&name))]);
     let jobs = client.queue_with(1, table.table());
     client.publish(1, "", &jobs, "0");
     let got = client.get(1, &jobs).expect("it was published before");
     client.reject(1, got.tag, false);
-    read(&mut client, 2, 10, &name, text("first"));
+    read(&mut client, 2, 10, &name, word("first"));
     assert_eq!(take(&mut client, 2, 1), numbered(0..1));
     client.delete_queue(1, &name);
 }
@@ -541,8 +519,8 @@ fn a_reader_that_does_not_read_holds_nobody_back() {
     let (server, mut client) = start();
     let name = stream(&mut client);
     let mut stalled = Client::connect(server.address());
-    read(&mut stalled, 2, 10_000, &name, text("first"));
-    read(&mut client, 2, 10, &name, text("first"));
+    read(&mut stalled, 2, 10_000, &name, word("first"));
+    read(&mut client, 2, 10, &name, word("first"));
     let body = "b".repeat(256 * 1024);
     for expected in 0..100 {
         client.publish(1, "", &name, &body);
@@ -578,14 +556,14 @@ fn readers_at_many_places_of_a_long_stream_read_on_side_by_side() {
 fn a_reader_that_cancels_gets_no_more_and_a_new_one_begins_anew() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 3);
-    let tag = read(&mut client, 2, 10, &name, text("first"));
+    let tag = read(&mut client, 2, 10, &name, word("first"));
     assert_eq!(take(&mut client, 2, 3), numbered(0..3));
     assert_eq!(client.inspect(1, &name).consumers, 1);
     assert!(client.cancel(2, &tag).is_empty());
     assert_eq!(client.inspect(1, &name).consumers, 0);
     fill(&mut client, &name, 3..5);
     client.expect_nothing_before(2, 1);
-    read(&mut client, 3, 10, &name, text("first"));
+    read(&mut client, 3, 10, &name, word("first"));
     assert_eq!(take(&mut client, 3, 5), numbered(0..5));
     client.delete_queue(1, &name);
 }
@@ -594,7 +572,7 @@ fn a_reader_that_cancels_gets_no_more_and_a_new_one_begins_anew() {
 fn deleting_a_stream_cancels_its_readers_and_what_they_hold_can_be_acknowledged() {
     let (_server, mut client) = start();
     let name = filled(&mut client, 3);
-    read(&mut client, 2, 10, &name, text("first"));
+    read(&mut client, 2, 10, &name, word("first"));
     let first = client.expect_delivery(2);
     client.expect_bodies(2, 2);
     assert_eq!(client.delete_queue(1, &name), 3);
@@ -602,7 +580,7 @@ fn deleting_a_stream_cancels_its_readers_and_what_they_hold_can_be_acknowledged(
     client.ack(2, first.tag);
     client.round_trip(2);
     declare_stream(&mut client, &name, &[]);
-    read(&mut client, 3, 10, &name, text("first"));
+    read(&mut client, 3, 10, &name, word("first"));
     fill(&mut client, &name, 0..1);
     assert_eq!(take(&mut client, 3, 1), numbered(0..1));
     client.delete_queue(1, &name);
@@ -633,7 +611,7 @@ fn what_is_in_a_stream_survives_every_kind_of_end() {
     let mut client = Client::connect(broker.address());
     declare_stream(&mut client, "s", &[]);
     fill(&mut client, "s", 0..100);
-    read(&mut client, 2, 100, "s", text("first"));
+    read(&mut client, 2, 100, "s", word("first"));
     assert_eq!(take(&mut client, 2, 100), numbered(0..100));
     client.round_trip(2);
     client.close();
@@ -649,7 +627,7 @@ fn what_is_in_a_stream_survives_every_kind_of_end() {
 
     let broker = restarts.start();
     let mut client = Client::connect(broker.address());
-    read(&mut client, 2, 50, "s", text("first"));
+    read(&mut client, 2, 50, "s", word("first"));
     assert_eq!(take(&mut client, 2, 200), numbered(0..200));
     client.close();
     broker.terminate();
@@ -684,8 +662,8 @@ fn offsets_stay_right_when_messages_were_dropped_before_the_end() {
 
 /// The stream holds the last 200 of the messages published, each at the offset that it says.
 fn expect_kept(client: &mut Client, channel: u16, published: usize) {
-    while client.inspect(1, "s").messages != 200 {}
-    let tag = read(client, channel, 1000, "s", text("first"));
+    client.wait_for_messages(1, "s", 200);
+    let tag = read(client, channel, 1000, "s", word("first"));
     for expected in published - 200..published {
         let delivery = client.expect_delivery(channel);
         assert_eq!(usize::try_from(offset(&delivery)).expect("small"), expected);

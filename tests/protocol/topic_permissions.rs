@@ -71,7 +71,7 @@ fn additional_routing_keys_are_held_to_the_same_pattern() {
             let mut keys = ArrayBuf::new();
             keys.push_str(key);
             let headers = fields(&[(header, Value::Array(keys.array()))]);
-            let properties = PropertyList { headers: Some(headers.table()), ..Default::default() };
+            let properties = with_headers(&headers);
             ann.publish_with(1, "amq.topic", "ann.news", &properties, b"letter");
             if allowed {
                 assert_eq!(ann.drain(1, &queue), ["letter"]);

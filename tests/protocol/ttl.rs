@@ -18,15 +18,6 @@ const SOON_MS: i64 = 200;
 /// How long an unused queue stays in these tests.
 const EXPIRES_MS: i64 = 1000;
 
-/// A client with confirms on channel 2 and nothing on channel 3.
-fn connect(server: &Server) -> Client {
-    let mut client = Client::connect(server.address());
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
-}
-
 fn ttl(milliseconds: i64) -> TableBuf {
     fields(&[("x-message-ttl", Value::I64(milliseconds))])
 }
@@ -68,7 +59,7 @@ fn until_gone(client: &mut Client, queue: &str, mut meanwhile: impl FnMut(&mut C
 #[test]
 fn message_leaves_when_the_ttl_of_its_queue_is_over() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let ttl = [("x-message-ttl", Value::I64(SOON_MS))];
     let (queue, dead) = client.dying_queue(1, &ttl);
     client.consume_no_ack(3, &dead);
@@ -81,7 +72,7 @@ fn message_leaves_when_the_ttl_of_its_queue_is_over() {
 #[test]
 fn message_leaves_when_its_own_ttl_is_over() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.consume_no_ack(3, &dead);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
@@ -94,7 +85,7 @@ fn message_leaves_when_its_own_ttl_is_over() {
 #[test]
 fn expired_message_without_a_dead_letter_exchange_is_dropped() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, ttl(SOON_MS).table());
     client.confirmed(2, "", &queue, &PropertyList::default(), "mortal");
     client.wait_for_messages(1, &queue, 0);
@@ -104,7 +95,7 @@ fn expired_message_without_a_dead_letter_exchange_is_dropped() {
 #[test]
 fn smaller_of_queue_and_message_ttl_holds() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     for (queues, own) in [(SOON_MS, NEVER), (NEVER_MS, SOON)] {
         let ttl = [("x-message-ttl", Value::I64(queues))];
         let (queue, dead) = client.dying_queue(1, &ttl);
@@ -120,7 +111,7 @@ fn smaller_of_queue_and_message_ttl_holds() {
 #[test]
 fn ttl_0_expires_at_once_without_a_consumer() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, ttl(0).table());
     client.confirmed(2, "", &queue, &PropertyList::default(), "gone");
     assert_eq!(client.get(1, &queue), None);
@@ -133,7 +124,7 @@ fn ttl_0_expires_at_once_without_a_consumer() {
 #[test]
 fn ttl_0_is_delivered_to_a_consumer_that_waits() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue_with(1, ttl(0).table());
     client.consume_no_ack(3, &queue);
     client.publish(1, "", &queue, "caught");
@@ -145,7 +136,7 @@ fn ttl_0_is_delivered_to_a_consumer_that_waits() {
 #[test]
 fn ttl_0_expires_before_a_consumer_without_credit() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(0))]);
     client.prefetch(3, 1);
     client.consume(3, &queue);
@@ -161,7 +152,7 @@ fn ttl_0_expires_before_a_consumer_without_credit() {
 #[test]
 fn ttl_0_is_dead_lettered() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("0"), b"dead at once");
     client.wait_for_messages(1, &dead, 1);
@@ -172,7 +163,7 @@ fn ttl_0_is_dead_lettered() {
 #[test]
 fn expiration_above_the_limit_is_406() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue(1);
     let most = "315360000000";
     client.confirmed(2, "", &queue, &expiring(most), "as long as can be");
@@ -188,7 +179,7 @@ fn message_leaves_the_middle_of_the_queue_on_time() {
     if server.differs("a message expires when it reaches the head") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.consume_no_ack(3, &dead);
     client.publish_with(1, "", &queue, &expiring(NEVER), b"first");
@@ -205,7 +196,7 @@ fn messages_leave_in_the_order_of_their_deadlines() {
     if server.differs("a message expires when it reaches the head") {
         return;
     }
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.consume_no_ack(3, &dead);
     for (expiration, body) in [("600", "third"), ("200", "first"), ("400", "second")] {
@@ -217,7 +208,7 @@ fn messages_leave_in_the_order_of_their_deadlines() {
 #[test]
 fn expired_messages_of_one_ttl_leave_in_publish_order() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(SOON_MS))]);
     client.consume_no_ack(3, &dead);
     let bodies: Vec<String> = (0..200).map(|number| number.to_string()).collect();
@@ -230,7 +221,7 @@ fn expired_messages_of_one_ttl_leave_in_publish_order() {
 #[test]
 fn requeue_keeps_the_deadline() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"held");
     let held = client.get(1, &queue).expect("it waits");
@@ -247,7 +238,7 @@ fn requeue_keeps_the_deadline() {
 #[test]
 fn requeue_keeps_the_deadline_of_the_queues_ttl() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let ttl = [("x-message-ttl", Value::I64(SOON_MS))];
     let (queue, dead) = client.dying_queue(1, &ttl);
     client.publish(1, "", &queue, "held");
@@ -263,7 +254,7 @@ fn requeue_keeps_the_deadline_of_the_queues_ttl() {
 #[test]
 fn requeued_message_still_leaves_on_time() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     let held = client.get(1, &queue).expect("it waits");
@@ -275,7 +266,7 @@ fn requeued_message_still_leaves_on_time() {
 #[test]
 fn unacked_message_does_not_expire() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"held");
     let held = client.get(1, &queue).expect("it waits");
@@ -290,7 +281,7 @@ fn unacked_message_does_not_expire() {
 #[test]
 fn expired_message_is_never_delivered() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue(1);
     for _ in 0..10 {
         client.confirmed(2, "", &queue, &expiring("20"), "mortal");
@@ -310,7 +301,7 @@ fn expired_message_is_never_delivered() {
 #[test]
 fn get_after_the_head_expired_takes_the_next() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = client.queue(1);
     for _ in 0..30 {
         client.confirmed(2, "", &queue, &expiring("1"), "mortal");
@@ -324,7 +315,7 @@ fn get_after_the_head_expired_takes_the_next() {
 #[test]
 fn get_after_the_head_expired_counts_what_is_left() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     client.publish(1, "", &queue, "next");
@@ -337,7 +328,7 @@ fn get_after_the_head_expired_counts_what_is_left() {
 #[test]
 fn consumer_that_starts_after_the_head_expired_gets_the_next() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     client.publish(1, "", &queue, "next");
@@ -351,23 +342,21 @@ fn consumer_that_starts_after_the_head_expired_gets_the_next() {
 #[test]
 fn expired_messages_are_not_purged_and_not_counted() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     client.publish(1, "", &queue, "counts");
     client.wait_for_messages(1, &dead, 1);
-    let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-    assert_eq!(client.call::<PurgeOk>(1, purge).messages, 1);
+    assert_eq!(client.purge(1, &queue), 1);
 }
 
 #[test]
 fn purged_message_does_not_expire_later() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"purged");
-    let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-    assert_eq!(client.call::<PurgeOk>(1, purge).messages, 1);
+    assert_eq!(client.purge(1, &queue), 1);
     client.publish_with(1, "", &queue, &expiring(SOON), b"witness");
     client.wait_for_messages(1, &dead, 1);
     assert_eq!(client.drain(1, &dead), ["witness"]);
@@ -376,7 +365,7 @@ fn purged_message_does_not_expire_later() {
 #[test]
 fn ttl_counts_anew_in_the_queue_of_the_dead() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let last = client.queue(1);
     let middle = fields(&[
         ("x-message-ttl", Value::I64(SOON_MS)),
@@ -401,7 +390,7 @@ fn ttl_counts_anew_in_the_queue_of_the_dead() {
 #[test]
 fn unused_queue_goes_when_its_time_is_over() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let queue = expiring_queue(&mut client);
     client.bind(1, &queue, "amq.direct", &queue);
     // Publishing, which goes on all the time, is no use of the queue.
@@ -416,7 +405,7 @@ fn unused_queue_goes_when_its_time_is_over() {
 #[test]
 fn get_renews_the_time_of_a_queue() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     until_gone(&mut client, &unused, |client| {
         assert_eq!(client.get(3, &used), None);
@@ -427,7 +416,7 @@ fn get_renews_the_time_of_a_queue() {
 #[test]
 fn declaring_again_renews_the_time_of_a_queue() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     let arguments = fields(&[("x-expires", Value::I64(EXPIRES_MS))]);
     let again = queue::Declare {
@@ -444,7 +433,7 @@ fn declaring_again_renews_the_time_of_a_queue() {
 #[test]
 fn passive_declare_renews_the_time_of_a_queue() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     until_gone(&mut client, &unused, |client| {
         client.inspect(3, &used);
@@ -455,7 +444,7 @@ fn passive_declare_renews_the_time_of_a_queue() {
 #[test]
 fn queue_with_a_consumer_stays_and_its_time_begins_with_the_end_of_the_last() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     let tag = client.consume(3, &used);
     until_gone(&mut client, &unused, |_| {});
@@ -468,7 +457,7 @@ fn queue_with_a_consumer_stays_and_its_time_begins_with_the_end_of_the_last() {
 #[test]
 fn queue_that_goes_dead_letters_nothing() {
     let server = Server::start();
-    let mut client = connect(&server);
+    let mut client = Client::with_confirms(server.address());
     let (queue, dead) = client.dying_queue(1, &[("x-expires", Value::I64(SOON_MS))]);
     client.publish(1, "", &queue, "goes with it");
     until_gone(&mut client, &queue, |_| {});

@@ -29,28 +29,23 @@ fn enter(server: &Server, vhost: &str) -> Client {
     client
 }
 
-fn refuse(server: &Server, options: &Options, text: &str) {
-    let mut client = Client::raw(server.address());
-    client.log_in(options);
-    client.tune(options);
-    client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
-    let close = client.expect_connection_error(530, text);
-    assert_eq!((close.text.as_str(), close.offender), (text, (10, 40)));
-}
-
 #[test]
 fn vhost_without_any_permission_for_the_user_is_530() {
     let Some(server) = server() else { return };
     let text = "NOT_ALLOWED - access to vhost '/' refused for user 'ann'";
-    refuse(&server, &Options::of("ann", "/"), text);
+    Client::refused_at_open(server.address(), &Options::of("ann", "/"), text);
 }
 
 #[test]
 fn missing_vhost_is_530_whoever_asks() {
     let Some(server) = server() else { return };
-    refuse(&server, &Options::of("ann", "three"), "NOT_ALLOWED - vhost three not found");
+    Client::refused_at_open(
+        server.address(),
+        &Options::of("ann", "three"),
+        "NOT_ALLOWED - vhost three not found",
+    );
     let nameless = Options { vhost: String::new(), ..Default::default() };
-    refuse(&server, &nameless, "NOT_ALLOWED - vhost  not found");
+    Client::refused_at_open(server.address(), &nameless, "NOT_ALLOWED - vhost  not found");
 }
 
 #[test]
@@ -74,9 +69,12 @@ fn queues_of_one_name_in_two_vhosts_are_two() {
     let (mut one, mut two) = (enter(&server, "one"), enter(&server, "two"));
     let declare = queue::Declare { queue: b"q", ..Default::default() };
     one.call::<DeclareOk>(1, declare);
-    two.send(1, queue::Declare { passive: true, ..declare });
-    two.expect_channel_error(1, 404, "NOT_FOUND - no queue 'q' in vhost 'two'");
-    two.open(1);
+    two.refused(
+        1,
+        queue::Declare { passive: true, ..declare },
+        404,
+        "NOT_FOUND - no queue 'q' in vhost 'two'",
+    );
     // Another make under the same name is no contradiction.
     two.call::<DeclareOk>(1, queue::Declare { auto_delete: true, ..declare });
     one.publish(1, "", "q", "for one");
