@@ -463,11 +463,6 @@ impl Client {
         }
     }
 
-    /// What has come already of any channel and was not taken.
-    pub fn take_of_any(&mut self) -> Option<Event> {
-        self.waiting.pop_front()
-    }
-
     /// Reads once and sorts what came into events.
     fn fill(&mut self, deadline: Instant) {
         let mut buffer = [0; 65_536];
