@@ -41,8 +41,8 @@ fn bound(exchange: &str, pattern: impl Fn(usize) -> String) -> Memory {
 }
 
 fn route(bencher: Bencher<'_, '_>, memory: &mut Memory, exchange: &str, keys: &[String]) {
-    let vhost = memory.broker.vhost_named(b"/").expect("it was made");
-    let exchange = memory.broker.exchange_named(vhost, exchange.as_bytes());
+    let vhost = memory.node.broker.vhost_named(b"/").expect("it was made");
+    let exchange = memory.node.broker.exchange_named(vhost, exchange.as_bytes());
     let exchange = exchange.expect("it is predeclared");
     let properties = PropertyList::default();
     let mut queues: Vec<QueueKey> = Vec::new();
@@ -50,7 +50,7 @@ fn route(bencher: Bencher<'_, '_>, memory: &mut Memory, exchange: &str, keys: &[
     bencher.bench_local(|| {
         next = (next + 1) % keys.len();
         let key = keys[next].as_bytes();
-        memory.broker.route(exchange, black_box(key), &properties, &mut queues);
+        memory.node.broker.route(exchange, black_box(key), &properties, &mut queues);
         queues.len()
     });
 }

@@ -10,7 +10,8 @@
 //! | [`storage`] | the log: append, settle, sync, recover, compact; the queues' index |
 //! | [`broker`] | who gets which message; no sockets, no clock |
 //! | [`session`] | one AMQP connection: bytes in, bytes out, no socket |
-//! | [`net`] | sockets, readiness, timers, the turn; alone in waiting and reading the clock |
+//! | [`node`] | broker, sessions, deadlines: the turn, without sockets and clock |
+//! | [`net`] | sockets, readiness, flushing; alone in waiting and reading the clock |
 //! | [`daemon`] | configuration, start-up, shutdown, signals, logging |
 //!
 //! # Threads
@@ -22,7 +23,8 @@
 //!
 //! # The way of a publish
 //!
-//! [`net`] reads a socket into its one buffer and lends it to the [`session::Session`]. The
+//! [`net`] reads a socket into its one buffer and lends it, by way of the [`node::Node`], to the
+//! [`session::Session`]. The
 //! session finds `basic.publish`, header and body where they lie, resolves exchange and key to
 //! queues (or remembers that it did, see `session::channel`), and calls
 //! [`broker::Broker::enqueue`]. The broker appends one record to the log, however many queues
@@ -53,7 +55,7 @@
 //!
 //! # The turn
 //!
-//! It is drawn at the top of `net::turn`, one line a step.
+//! It is drawn at the top of [`node::turn`], one line a step.
 //!
 //! # Where this differs from what one might expect, and why
 //!
@@ -90,6 +92,7 @@ pub mod amqp;
 pub mod broker;
 pub mod daemon;
 pub mod net;
+pub mod node;
 pub mod session;
 pub mod storage;
 pub mod sys;

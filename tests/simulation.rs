@@ -47,7 +47,7 @@ use restart::Outcome;
 use twin::{At, ConnId, Tally};
 use world::{Stage, Stop, World};
 
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 80;
 const STEPS: u64 = 600;
 const CLIENTS: usize = 4;
 
@@ -197,10 +197,7 @@ fn clients_act(world: &mut World) {
     let all: Vec<ConnId> = world.clients.keys().copied().collect();
     for conn in all {
         if world.random.chance(5) {
-            let client = world.clients.get_mut(&conn).unwrap();
-            client.stalled = !client.stalled;
-            world.observe(conn);
-            world.twin.nothing_received(conn);
+            world.stall(conn, !world.clients[&conn].stalled);
         }
         let pending = world.clients[&conn].ops.len();
         if pending < 12 && world.random.chance(60) {

@@ -24,8 +24,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("broker", &["amqp", "storage"]),
     ("session", &["amqp", "broker"]),
     ("management", &["broker"]),
-    ("net", &["sys", "amqp", "storage", "broker", "session", "management"]),
-    ("daemon", &["sys", "amqp", "storage", "broker", "session", "management", "net"]),
+    ("node", &["sys", "amqp", "storage", "broker", "session", "management"]),
+    ("net", &["sys", "amqp", "storage", "broker", "session", "management", "node"]),
+    ("daemon", &["sys", "amqp", "storage", "broker", "session", "management", "node", "net"]),
 ];
 
 /// The islands of `unsafe`: system calls, the mapping of a segment, and the mapping of the

@@ -1,6 +1,6 @@
 //! What must happen outside the broker because of what happened in it?
 
-use crate::amqp::{AmqpError, Name};
+use crate::amqp::Name;
 use crate::broker::key::{ConnectionKey, ConsumerKey};
 
 /// Something for the sessions to do. The turn takes the list and carries it out.
@@ -16,12 +16,5 @@ pub enum Effect {
         tag: Name,
         /// The consumer that was; its tag may be another one's by now.
         consumer: ConsumerKey,
-    },
-    /// The connection has to end with this error.
-    CloseConnection {
-        /// Which one.
-        connection: ConnectionKey,
-        /// What the client is told.
-        error: AmqpError,
     },
 }

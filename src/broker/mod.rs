@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod binding;
 pub mod binds;
 pub mod blind;
+mod block_reasons;
 pub mod commit;
 mod compaction;
 pub mod connections;
@@ -69,6 +70,7 @@ pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef
 use crate::storage::{QueueId, ScratchPool, Store};
 
 pub use access::Subject;
+pub use block_reasons::BlockReasons;
 pub use commit::{Committed, TransactionMessage};
 pub use consumer::{ChannelCredit, Consumer};
 pub use delivery::{Delivery, Got};
@@ -86,7 +88,7 @@ pub use vhost::Vhost;
 
 use key::Arena;
 
-/// Publishers are held back while the log has room for less than this.
+/// Publishers are blocked while the log has room for less than this.
 const ROOM_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
 /// Everything that the node knows, in one place, owned by the loop.
@@ -103,8 +105,8 @@ pub struct Broker {
     logins: HashMap<ConnectionKey, Name>,
     /// The most connections at a time.
     connections_max: Option<u32>,
-    /// Memory or disk is low: publishers have to wait.
-    publishers_wait: bool,
+    /// Memory or disk is low: publishers are blocked.
+    alarms: BlockReasons,
     /// The exclusive queues of each connection.
     owned_queues: HashMap<ConnectionKey, Vec<QueueKey>>,
     users: Users,
@@ -188,7 +190,7 @@ impl Broker {
     /// Whether the message log takes what publishers send in a turn, and may.
     #[inline]
     pub fn has_room(&self) -> bool {
-        !self.publishers_wait && !self.store.is_short_of_room(ROOM_BYTES_MIN)
+        !self.alarms.is_any() && !self.store.is_short_of_room(ROOM_BYTES_MIN)
     }
 
     /// Whether the message log takes so many bytes at once, durable ones or transient ones; if
@@ -201,9 +203,14 @@ impl Broker {
         has_room
     }
 
-    /// Publishers have to wait for memory or disk (`true`), or not any more.
-    pub fn hold_publishers(&mut self, wait: bool) {
-        self.publishers_wait = wait;
+    /// Memory or disk is low, or not any more.
+    pub fn set_alarms(&mut self, memory: bool, disk: bool) {
+        self.alarms = BlockReasons { memory, disk, full: false };
+    }
+
+    /// Why publishers are blocked.
+    pub fn block_reasons(&self) -> BlockReasons {
+        BlockReasons { full: self.store.is_disk_full(), ..self.alarms }
     }
 
     /// What moves by itself found no room: it waits until there may be some.

@@ -6,6 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Name, Properties};
+use crate::broker::BlockReasons;
 use crate::broker::compaction::{Compactor, Moved};
 use crate::broker::deduplication::name_in;
 use crate::broker::expiry::priority_in;
@@ -45,7 +46,7 @@ impl Broker {
             channels: Arena::new(),
             logins: HashMap::new(),
             connections_max: None,
-            publishers_wait: false,
+            alarms: BlockReasons::default(),
             owned_queues: HashMap::new(),
             users: Users::new(),
             scratch,

@@ -1,14 +1,13 @@
-//! What is a connection to the loop: a socket, what it is ready for, and its session.
+//! What is a connection to the loop: a socket, and what it is ready for.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Instant;
 
 use mio::net::TcpStream;
 
 use crate::broker::ConnectionKey;
-use crate::session::{SLICES_MAX, Session};
+use crate::session::{Outbox, SLICES_MAX};
 
 /// One accepted socket.
 ///
@@ -18,8 +17,6 @@ use crate::session::{SLICES_MAX, Session};
 pub struct Connection {
     /// The socket; registered once, for both directions.
     pub socket: TcpStream,
-    /// What is spoken on it.
-    pub session: Session,
     /// The kernel may have input.
     pub readable: bool,
     /// The peer sends no more: it is read until it says so, since no further event will come.
@@ -27,25 +24,11 @@ pub struct Connection {
     /// The kernel may take output.
     pub writable: bool,
     /// It is on the run queue.
-    pub queued: bool,
-    /// It is on the list of those with output.
-    pub touched: bool,
-    /// It is on the list of those that wait for the disk.
-    pub listed_waiting: bool,
-    /// It is on the list of those whose confirms wait.
-    pub listed_confirming: bool,
-    /// It is on the list of those that are held back.
-    pub listed_held_back: bool,
-    /// It is on the list of those whose buffers may be freed.
-    pub listed_warm: bool,
-    /// It sent something since the buffers were last looked at.
-    pub active: bool,
+    queued: bool,
     /// Input that was read and not taken: an unfinished frame, or what follows a wait.
     pub unread: Vec<u8>,
-    /// When the loop's timers will ask it.
-    pub timer_at: Option<Instant>,
-    /// Nothing more is written; what comes is thrown away until the peer closes or this time.
-    pub lingers_until: Option<Instant>,
+    /// Nothing more is written; what comes is thrown away until the peer closes.
+    pub lingers: bool,
     /// The socket is of no more use.
     pub gone: bool,
 }
@@ -63,33 +46,16 @@ pub enum Fill {
 
 impl Connection {
     /// Wraps a socket that was just accepted.
-    pub fn new(socket: TcpStream, session: Session) -> Self {
+    pub fn new(socket: TcpStream) -> Self {
         Self {
             socket,
-            session,
             readable: false,
             read_closed: false,
             writable: true,
             queued: false,
-            touched: false,
-            listed_waiting: false,
-            listed_confirming: false,
-            listed_held_back: false,
-            listed_warm: false,
-            active: false,
             unread: Vec::new(),
-            timer_at: None,
-            lingers_until: None,
+            lingers: false,
             gone: false,
-        }
-    }
-
-    /// Puts it on the list of those with output, once.
-    #[inline]
-    pub fn touch(&mut self, touched: &mut Vec<ConnectionKey>, key: ConnectionKey) {
-        if !self.touched {
-            self.touched = true;
-            touched.push(key);
         }
     }
 
@@ -100,6 +66,11 @@ impl Connection {
             self.queued = true;
             run_queue.push_back(key);
         }
+    }
+
+    /// It left the run queue.
+    pub fn dequeued(&mut self) {
+        self.queued = false;
     }
 
     /// Reads once.
@@ -118,9 +89,9 @@ impl Connection {
 
     /// Writes the beginning of the outbox once; how many bytes went, or `None` when the kernel
     /// takes no more for now.
-    pub fn write(&mut self) -> io::Result<Option<usize>> {
+    pub fn write(&mut self, outbox: &Outbox) -> io::Result<Option<usize>> {
         loop {
-            return match self.write_once() {
+            return match self.write_once(outbox) {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -129,8 +100,7 @@ impl Connection {
         }
     }
 
-    fn write_once(&mut self) -> io::Result<usize> {
-        let outbox = &self.session.outbox;
+    fn write_once(&mut self, outbox: &Outbox) -> io::Result<usize> {
         if let Some(bytes) = outbox.plain() {
             return self.socket.write(bytes);
         }
@@ -140,12 +110,10 @@ impl Connection {
     }
 
     /// Ends our side; what the peer still sends is read and thrown away, so that it gets all
-    /// that we sent.
-    pub fn linger(&mut self, until: Instant) {
-        self.lingers_until = Some(until);
-        if self.socket.shutdown(Shutdown::Write).is_err() {
-            self.gone = true;
-        }
+    /// that we sent. Whether that is possible.
+    pub fn linger(&mut self) -> bool {
+        self.lingers = true;
+        self.socket.shutdown(Shutdown::Write).is_ok()
     }
 
     /// The peer's address, for the log.

@@ -12,64 +12,40 @@ use std::time::{Duration, Instant};
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::broker::key::{Arena, ArenaKey};
-use crate::broker::{Broker, ConnectionKey, Handed, QueueKey};
+use crate::broker::key::ArenaKey;
+use crate::broker::{Broker, ConnectionKey};
+use crate::node::{Node, ResourceLimits};
 use crate::session::Limits;
-use crate::storage::{LogPos, StorageError};
+use crate::storage::StorageError;
 
-use super::alarms::{Alarms, ResourceLimits};
 use super::clock::Clock;
-use super::connection::Connection;
+use super::connections::Connections;
 use super::listener::Listener;
-use super::timers::Timers;
 
 /// Everything that the one thread of the broker owns.
 pub struct EventLoop {
     pub(super) poll: Poll,
     pub(super) events: Events,
     pub(super) clock: Clock,
-    pub(super) broker: Broker,
-    pub(super) limits: Limits,
-    pub(super) connections: Arena<ConnectionKey, Connection>,
+    /// The broker and its sessions.
+    pub(super) node: Node,
+    pub(super) connections: Connections,
     pub(super) sockets_max: Option<usize>,
     pub(super) listeners: Vec<Listener>,
     pub(super) commands: Receiver<Command>,
-    pub(super) timers: Timers,
     /// Lent to the connection that is being read.
     pub(super) buffer: Box<[u8]>,
-    /// Messages that the connection being read hands to others; empty between reads.
-    pub(super) handed: Vec<Handed<'static>>,
     /// Connections with input to read or to go on with.
     pub(super) run_queue: VecDeque<ConnectionKey>,
-    /// Connections that may have output.
-    pub(super) touched: Vec<ConnectionKey>,
-    /// Connections whose publishes wait for their confirm.
-    pub(super) confirming: Vec<ConnectionKey>,
-    /// Those of them that published in this turn.
-    pub(super) confirming_fresh: Vec<ConnectionKey>,
-    /// The durable position up to which all of them were released.
-    pub(super) released: LogPos,
-    /// Connections that wait for the disk before they read on.
-    pub(super) waiting: Vec<ConnectionKey>,
-    /// Publishing connections that are not read because the log has no room for now.
-    pub(super) held_back: Vec<ConnectionKey>,
-    /// Connections that may hold buffers.
-    pub(super) warm: Vec<ConnectionKey>,
-    pub(super) sweep_at: Option<Instant>,
-    /// Looks at memory and disk, where there are limits.
-    pub(super) alarms: Option<Alarms>,
-    /// The log found no space for a segment.
-    pub(super) disk_full: bool,
-    pub(super) retry_space_at: Option<Instant>,
+    /// Connections that can be written again.
+    pub(super) writable: Vec<ConnectionKey>,
+    /// Connections that read on until their peers close, each with when that ends at the latest;
+    /// the first comes first.
+    pub(super) lingering: VecDeque<(Instant, ConnectionKey)>,
     /// Connections to remove at the end of the turn.
     pub(super) gone: Vec<ConnectionKey>,
-    pub(super) dirty: Vec<QueueKey>,
-    /// Since when the log holds something that nobody waits for and that is not synced.
-    pub(super) unsynced_since: Option<Instant>,
-    /// When settlements were last written.
-    pub(super) settlements_at: Instant,
-    /// A client got an answer in this turn: settlements are written before it leaves.
-    pub(super) answered: bool,
+    /// A scratch list, kept for its memory.
+    pub(super) keys: Vec<ConnectionKey>,
     pub(super) stopping: Option<Instant>,
     pub(super) remote: Remote,
 }
@@ -194,39 +170,23 @@ impl EventLoop {
     /// A loop around a broker, listening nowhere yet.
     pub fn new(wakeup: Wakeup, broker: Broker, limits: Limits) -> Self {
         let clock = Clock::start();
-        let settlements_at = clock.now();
         let frame_bytes = usize::try_from(limits.frame_bytes_max).unwrap_or(BUFFER_BYTES);
         let buffer_bytes = BUFFER_BYTES.max(frame_bytes * 4);
         Self {
             poll: wakeup.poll,
             events: Events::with_capacity(EVENTS_PER_TURN_MAX),
+            node: Node::new(broker, limits, clock.calendar(), clock.now()),
             clock,
-            broker,
-            limits,
-            connections: Arena::new(),
+            connections: Connections::default(),
             sockets_max: None,
             listeners: Vec::new(),
             commands: wakeup.commands,
-            timers: Timers::default(),
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
-            handed: Vec::new(),
             run_queue: VecDeque::new(),
-            touched: Vec::new(),
-            confirming: Vec::new(),
-            confirming_fresh: Vec::new(),
-            released: LogPos::START,
-            waiting: Vec::new(),
-            held_back: Vec::new(),
-            warm: Vec::new(),
-            sweep_at: None,
-            alarms: None,
-            disk_full: false,
-            retry_space_at: None,
+            writable: Vec::new(),
+            lingering: VecDeque::new(),
             gone: Vec::new(),
-            dirty: Vec::new(),
-            unsynced_since: None,
-            settlements_at,
-            answered: false,
+            keys: Vec::new(),
             stopping: None,
             remote: wakeup.remote,
         }
@@ -235,16 +195,14 @@ impl EventLoop {
     /// Allows this many connections at a time. A few more sockets are accepted, so that their
     /// clients can be told.
     pub fn limit_connections(&mut self, connections_max: u32) {
-        self.broker.limit_connections(Some(connections_max));
+        self.node.broker.limit_connections(Some(connections_max));
         let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
         self.sockets_max = Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX));
     }
 
-    /// Holds publishers back while there is less memory or disk left than this.
+    /// Blocks publishers while there is less memory or disk left than this.
     pub fn limit_resources(&mut self, limits: ResourceLimits) {
-        let now = self.clock.now();
-        let alarms = self.alarms.insert(Alarms::new(limits, now));
-        self.broker.hold_publishers(alarms.look(now));
+        self.node.limit_resources(limits);
     }
 
     /// Listens for AMQP on this address; where it really listens.
@@ -262,11 +220,6 @@ impl EventLoop {
         self.poll.registry().register(source, SIGNALS, Interest::READABLE)
     }
 
-    /// The broker, before the loop runs and after it ended.
-    pub fn broker(&mut self) -> &mut Broker {
-        &mut self.broker
-    }
-
     /// Tells the loop things from another thread.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
@@ -274,7 +227,7 @@ impl EventLoop {
 
     /// Takes the broker out of a loop that has ended.
     pub fn into_broker(self) -> Broker {
-        self.broker
+        self.node.into_broker()
     }
 
     /// What an event's token stands for.

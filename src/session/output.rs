@@ -210,9 +210,9 @@ impl Session {
         self.note_outbox(broker);
     }
 
-    /// The client is held back from now on, so that its silence means nothing; `reason` is told
+    /// The client is blocked from now on, so that its silence means nothing; `reason` is told
     /// to clients that understand it (RabbitMQ's `connection.blocked`).
-    pub fn hold_back(&mut self, reason: Option<&str>, now: Instant) {
+    pub fn block(&mut self, reason: Option<&str>, now: Instant) {
         self.heartbeat.pause(true, now);
         if let Some(reason) = reason
             && self.capabilities.connection_blocked
@@ -224,8 +224,8 @@ impl Session {
         }
     }
 
-    /// The client is no longer held back.
-    pub fn let_go_on(&mut self, now: Instant) {
+    /// The client is no longer blocked.
+    pub fn unblock(&mut self, now: Instant) {
         self.heartbeat.pause(false, now);
         if std::mem::take(&mut self.blocked) {
             self.send(0, &Method::ConnectionUnblocked(connection::Unblocked {}));

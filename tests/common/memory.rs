@@ -1,31 +1,45 @@
-//! What is a broker without sockets, threads and clock? Sessions and a broker in this thread, a
-//! turn at a time, with a storage helper that does its work when the turn says so. For the test
-//! that counts allocations and for the benches.
+//! What is a broker without sockets, threads and clock? A node in this thread, a turn at a time,
+//! with a storage helper that does its work when the turn says so. For the test that counts
+//! allocations and for the benches.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use leveret::amqp::method::{basic, channel, confirm, connection, queue};
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, PropertyList, Table, encoder};
-use leveret::broker::hand_over::emptied;
-use leveret::broker::key::ArenaKey;
 use leveret::broker::user::Permissions;
-use leveret::broker::{Broker, ConnectionKey, Handed, QueueKey, Users};
-use leveret::session::{Limits, Session};
-use leveret::storage::{HelperMode, StoreOptions};
+use leveret::broker::{Broker, ConnectionKey, Users};
+use leveret::node::{Calendar, Node, Step, Told, Watch};
+use leveret::session::Limits;
+use leveret::storage::{HelperMode, StorageError, StoreOptions};
 use tempfile::TempDir;
 
 /// A broker and its clients.
 pub struct Memory {
-    /// The broker.
-    pub broker: Broker,
-    sessions: Vec<Session>,
-    dirty: Vec<QueueKey>,
-    handed: Vec<Handed<'static>>,
-    /// Deliveries since the last turn.
-    delivered: usize,
-    now: Instant,
+    /// The broker and the clients' sessions.
+    pub node: Node,
+    clients: Vec<ConnectionKey>,
+    touched: Vec<ConnectionKey>,
+    count: Count,
     _directory: TempDir,
+}
+
+/// Counts deliveries, and lets the helper do its work.
+struct Count(usize);
+
+impl Watch for Count {
+    type Stop = StorageError;
+
+    fn after(&mut self, node: &mut Node, step: Step) -> Result<(), StorageError> {
+        if matches!(step, Step::SyncBegun(_)) {
+            node.broker.store.run_helper(usize::MAX);
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, _: &mut Node, _: ConnectionKey, what: Told<'_>) {
+        self.0 += usize::from(matches!(what, Told::Handed(_) | Told::Delivery(_)));
+    }
 }
 
 impl Memory {
@@ -41,21 +55,6 @@ impl Memory {
         let mut user = Users::first_user("guest", "guest", "/").expect("it can be hashed");
         user.set_permissions(vhost, Permissions::new(".*", ".*", ".*"));
         broker.put_user(user);
-        Memory {
-            broker,
-            sessions: Vec::new(),
-            dirty: Vec::new(),
-            handed: Vec::new(),
-            delivered: 0,
-            now: Instant::now(),
-            _directory: directory,
-        }
-    }
-
-    /// A client with channel 1 open; its number.
-    pub fn connect(&mut self) -> usize {
-        let index = u32::try_from(self.sessions.len()).expect("few");
-        let key = ConnectionKey::new(index, 1);
         let limits = Limits {
             frame_bytes_max: 131_072,
             channel_max: 2047,
@@ -63,9 +62,16 @@ impl Memory {
             message_bytes_max: 1 << 27,
             cluster_name: Name::from("memory"),
         };
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        self.sessions.push(Session::new(key, peer, limits, self.now));
-        let client = self.sessions.len() - 1;
+        let now = Instant::now();
+        let node = Node::new(broker, limits, Calendar::new(now, Duration::ZERO), now);
+        let (clients, touched, count) = (Vec::new(), Vec::new(), Count(0));
+        Memory { node, clients, touched, count, _directory: directory }
+    }
+
+    /// A client with channel 1 open; its number.
+    pub fn connect(&mut self) -> usize {
+        self.clients.push(self.node.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
+        let client = self.clients.len() - 1;
         self.send(client, &PROTOCOL_HEADER);
         let start_ok = connection::StartOk {
             client_properties: Table::EMPTY,
@@ -79,7 +85,8 @@ impl Memory {
         let open = connection::Open { virtual_host: b"/" };
         self.call(client, 0, Method::ConnectionOpen(open));
         self.call(client, 1, Method::ChannelOpen(channel::Open {}));
-        assert!(self.sessions[client].is_open());
+        let session = self.node.session(self.clients[client]);
+        assert!(session.is_some_and(|session| session.is_open()));
         client
     }
 
@@ -128,60 +135,29 @@ impl Memory {
         }
     }
 
+    /// Whether a client waits for a confirm.
+    pub fn is_confirming(&self, client: usize) -> bool {
+        self.node.session(self.clients[client]).is_some_and(|session| session.is_confirming())
+    }
+
     /// What a client sent; all of it is whole frames.
     pub fn send(&mut self, client: usize, input: &[u8]) {
-        let mut handed = std::mem::take(&mut self.handed);
-        let session = &mut self.sessions[client];
-        let taken = session.receive(&mut self.broker, self.now, input, &mut handed);
+        let taken = self.node.receive(self.clients[client], input, &mut self.count);
         assert_eq!(taken, input.len());
-        for handed in &handed {
-            let client = handed.to.connection.index() as usize;
-            self.sessions[client].take_handed(&mut self.broker, handed);
-        }
-        self.delivered += handed.len();
-        self.handed = emptied(handed);
     }
 
     /// One turn, its sync included; the bytes that each client got are thrown away. How many
     /// deliveries there were since the last one.
     pub fn turn(&mut self) -> usize {
-        self.broker.store.take_answers().expect("the helper lives");
-        self.broker.store.retire();
-        self.broker.store.write_out(true).expect("the disk takes it");
-        self.broker.store.start_sync_if(true).expect("the helper lives");
-        let delivered = self.deliver();
-        self.broker.store.write_out_transient().expect("the disk takes it");
-        self.broker.store.run_helper(usize::MAX);
-        self.broker.store.take_answers().expect("the helper lives");
-        let durable = self.broker.store.durable();
-        for session in &mut self.sessions {
-            session.release_confirms(durable);
-            // Everything is durable by now.
-            if session.waits_for().is_some() {
-                session.wait_is_over();
-            }
-            let bytes = session.outbox.len();
-            session.flushed(&mut self.broker, bytes, self.now);
+        self.node.turn(&mut self.count).expect("the disk takes it");
+        self.node.take_touched(&mut self.touched);
+        for &key in &self.touched {
+            let bytes = self.node.output(key).map_or(0, |outbox| outbox.len());
+            self.node.flushed(key, bytes);
+            self.node.flush_is_over(key);
         }
-        let now_ms = self.broker.clock_ms();
-        self.broker.store.look_back(now_ms).expect("the helper lives");
-        self.broker.store.maintain().expect("the helper lives");
-        delivered
-    }
-
-    fn deliver(&mut self) -> usize {
-        let mut delivered = std::mem::take(&mut self.delivered);
-        let mut dirty = std::mem::take(&mut self.dirty);
-        self.broker.take_dirty(&mut dirty);
-        for &queue in &dirty {
-            while let Some(delivery) = self.broker.next_delivery(queue) {
-                let client = delivery.connection.index() as usize;
-                self.sessions[client].deliver(&mut self.broker, &delivery);
-                delivered += 1;
-            }
-        }
-        self.dirty = dirty;
-        delivered
+        self.node.end().expect("the helper lives");
+        std::mem::take(&mut self.count.0)
     }
 }
 

@@ -32,7 +32,7 @@ fn log_in(memory: &mut Memory, from: &str, options: &Options, now: Instant) -> (
     let ip: IpAddr = from.parse().expect("an address");
     let key = ConnectionKey::new(0, 1);
     let mut session = Session::new(key, SocketAddr::from((ip, 1)), limits, now);
-    session.receive(&mut memory.broker, now, &PROTOCOL_HEADER, &mut Vec::new());
+    session.receive(&mut memory.node.broker, now, &PROTOCOL_HEADER, &mut Vec::new());
     session.outbox.advance(session.outbox.len());
     let response = format!("\0{}\0{}", options.user, options.password);
     let start_ok = connection::StartOk {
@@ -43,7 +43,7 @@ fn log_in(memory: &mut Memory, from: &str, options: &Options, now: Instant) -> (
     };
     let mut input = Vec::new();
     encoder::method_frame(&mut input, 0, &start_ok);
-    session.receive(&mut memory.broker, now, &input, &mut Vec::new());
+    session.receive(&mut memory.node.broker, now, &input, &mut Vec::new());
     let answer = session.outbox.plain().unwrap_or_default();
     let told = match Frame::parse(answer, 131_072).expect("good frames") {
         Parsed::Incomplete => Told::Nothing,
@@ -83,7 +83,7 @@ fn guest_logs_in_from_loopback_only() {
 #[test]
 fn other_users_log_in_from_anywhere() {
     let mut memory = Memory::new();
-    memory.broker.put_user(user("ann", "", "", ""));
+    memory.node.broker.put_user(user("ann", "", "", ""));
     let ann = Options::of("ann", "/");
     assert_eq!(log_in(&mut memory, "192.0.2.1", &ann, now()).1, Told::Tune);
 }
@@ -91,8 +91,8 @@ fn other_users_log_in_from_anywhere() {
 #[test]
 fn loopback_users_are_those_of_the_configuration() {
     let mut memory = Memory::new();
-    memory.broker.put_user(user("ann", "", "", ""));
-    memory.broker.restrict_to_loopback([Name::from("ann")]);
+    memory.node.broker.put_user(user("ann", "", "", ""));
+    memory.node.broker.restrict_to_loopback([Name::from("ann")]);
     let (ann, guest) = (Options::of("ann", "/"), Options::default());
     assert_eq!(log_in(&mut memory, "192.0.2.1", &guest, now()).1, Told::Tune);
     let told = log_in(&mut memory, "192.0.2.1", &ann, now()).1;
@@ -112,10 +112,10 @@ fn refused_login_without_the_capability_closes_the_socket_after_a_delay() {
     assert_eq!(told, Told::Nothing);
     assert!(!session.is_closed());
     let soon = began + Duration::from_secs(1);
-    assert!(session.tick(&mut memory.broker, soon), "the next guess may come at once");
+    assert!(session.tick(&mut memory.node.broker, soon), "the next guess may come at once");
     let due = session.deadline().expect("it is closed some time");
     assert!(due <= began + Duration::from_secs(10));
-    assert!(!session.tick(&mut memory.broker, due), "it stays open");
+    assert!(!session.tick(&mut memory.node.broker, due), "it stays open");
 }
 
 #[test]
@@ -132,7 +132,10 @@ fn what_a_refused_client_sends_before_the_socket_closes_is_nothing() {
     let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: 0 };
     encoder::method_frame(&mut input, 0, &tune_ok);
     encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
-    assert_eq!(session.receive(&mut memory.broker, began, &input, &mut Vec::new()), input.len());
+    assert_eq!(
+        session.receive(&mut memory.node.broker, began, &input, &mut Vec::new()),
+        input.len()
+    );
     assert!(session.outbox.is_empty() && !session.is_open());
 }
 
@@ -146,14 +149,24 @@ fn handshake_has_ten_seconds_however_much_is_said() {
     let mut input = Vec::new();
     let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: 0 };
     encoder::method_frame(&mut input, 0, &tune_ok);
-    session.receive(&mut memory.broker, began + Duration::from_secs(9), &input, &mut Vec::new());
+    session.receive(
+        &mut memory.node.broker,
+        began + Duration::from_secs(9),
+        &input,
+        &mut Vec::new(),
+    );
     assert_eq!(session.deadline(), Some(limit));
-    assert!(session.tick(&mut memory.broker, limit - Duration::from_millis(1)));
-    assert!(!session.tick(&mut memory.broker, limit), "it may take longer");
+    assert!(session.tick(&mut memory.node.broker, limit - Duration::from_millis(1)));
+    assert!(!session.tick(&mut memory.node.broker, limit), "it may take longer");
     // Once it is open the limit is the heartbeat's, and this client wants none.
     input.clear();
     encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
-    session.receive(&mut memory.broker, limit - Duration::from_millis(1), &input, &mut Vec::new());
+    session.receive(
+        &mut memory.node.broker,
+        limit - Duration::from_millis(1),
+        &input,
+        &mut Vec::new(),
+    );
     assert!(session.is_open());
     assert_eq!(session.deadline(), None);
 }
@@ -168,14 +181,16 @@ fn heartbeat_is_the_clients_also_above_ours() {
         let tune_ok = connection::TuneOk { channel_max: 1, frame_max: 4096, heartbeat: seconds };
         encoder::method_frame(&mut input, 0, &tune_ok);
         encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
-        session.receive(&mut memory.broker, began, &input, &mut Vec::new());
-        session.flushed(&mut memory.broker, session.outbox.len(), began);
+        session.receive(&mut memory.node.broker, began, &input, &mut Vec::new());
+        session.flushed(&mut memory.node.broker, session.outbox.len(), began);
         let interval = Duration::from_secs(seconds.into());
         assert_eq!(session.deadline(), Some(began + interval / 2), "the next is the broker's");
-        assert!(session.tick(&mut memory.broker, began + interval / 2));
+        assert!(session.tick(&mut memory.node.broker, began + interval / 2));
         assert!(!session.outbox.is_empty(), "a heartbeat is due");
-        assert!(session.tick(&mut memory.broker, began + interval * 2 - Duration::from_millis(1)));
-        assert!(!session.tick(&mut memory.broker, began + interval * 2));
+        assert!(
+            session.tick(&mut memory.node.broker, began + interval * 2 - Duration::from_millis(1))
+        );
+        assert!(!session.tick(&mut memory.node.broker, began + interval * 2));
     }
 }
 

@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use leveret::session::Session;
+use leveret::broker::ConnectionKey;
 
 use super::ops::{Binding, Consume, End, ExchangeSpec, Op, Overflow, Publish, QueueSpec};
 use super::random::Random;
 use super::twin::{At, Mode, REPLY_TO, Tag, Twin, UNNAMED};
 use super::values::{Fields, Props, Val};
 
-/// A client and the session that serves it.
+/// A client.
 pub struct Client {
-    pub session: Session,
+    pub key: ConnectionKey,
     /// What it sent and the session has not taken.
     pub sent: Vec<u8>,
     /// How much of that arrived.
@@ -28,6 +28,22 @@ pub struct Client {
     /// It does not read what it is sent.
     pub stalled: bool,
     pub channels: [View; CHANNELS],
+}
+
+impl Client {
+    pub fn new(key: ConnectionKey) -> Client {
+        Client {
+            key,
+            sent: Vec::new(),
+            arrived: 0,
+            taken: 0,
+            ops: VecDeque::new(),
+            seen: 0,
+            inbox: Vec::new(),
+            stalled: false,
+            channels: [View::Unused; CHANNELS],
+        }
+    }
 }
 
 /// How a client sees one of its channels.
@@ -475,9 +491,9 @@ impl Profile {
         let large = body.len() > 20_000;
         let (exchange, key) = match random.below(100) {
             0..=49 => ("", self.queue(twin, random)),
-            50..=77 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
+            50..=74 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
             _ if large => ("amq.topic", "a.b".to_string()),
-            78..=79 => ("once", (*random.pick(&KEYS)).to_string()),
+            75..=79 => ("once", (*random.pick(&KEYS)).to_string()),
             80..=84 => ("later", (*random.pick(&KEYS[..2])).to_string()),
             _ => (random.pick(&self.exchanges).0, (*random.pick(&KEYS)).to_string()),
         };

@@ -42,14 +42,14 @@ impl World {
     pub fn who_waits(&self) -> String {
         let mut all = Vec::new();
         for (conn, client) in &self.clients {
-            let (session, ops) = (&client.session, client.ops.len());
+            let (session, ops) = (self.session(client), client.ops.len());
             let (waits, room) = (session.waits_for(), session.awaits_room());
             let is_confirming = session.is_confirming();
             if waits.is_some() || is_confirming || ops > 0 {
                 all.push(format!("{conn}: {ops} ops, {waits:?}, {is_confirming}, room {room}"));
             }
         }
-        let broker = self.broker.as_ref().unwrap();
+        let broker = &self.node.as_ref().unwrap().broker;
         let store = &broker.store;
         let rooms = (store.room_bytes(true), store.room_bytes(false));
         all.push(format!("work {}, rooms {rooms:?}", broker.has_work()));
@@ -63,10 +63,10 @@ impl World {
     pub fn is_quiet(&self) -> bool {
         let idle = |client: &Client| {
             client.ops.is_empty()
-                && client.session.waits_for().is_none()
-                && !client.session.is_confirming()
+                && self.session(client).waits_for().is_none()
+                && !self.session(client).is_confirming()
         };
-        let broker = self.broker.as_ref().unwrap();
+        let broker = &self.node.as_ref().unwrap().broker;
         self.clients.values().all(idle) && !broker.has_work() && self.twin.limbo.is_empty()
     }
 }

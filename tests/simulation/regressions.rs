@@ -191,7 +191,7 @@ fn nothing_comes_on_a_channel_after_its_close() {
     world.send(conn, 1, Op::TxCommit);
     world.orderly = true;
     world.turn().unwrap();
-    assert!(world.clients[&conn].session.waits_for().is_some());
+    assert!(world.session(&world.clients[&conn]).waits_for().is_some());
     world.now_ms += 100;
     settle_down(&mut world).unwrap();
     assert_eq!(world.twin.tally["timed out"], 1);

@@ -6,12 +6,13 @@ use std::io::IoSlice;
 
 use leveret::amqp::Method;
 use leveret::broker::arguments::QueueKind;
+use leveret::node::Unwatched;
 use leveret::session::SLICES_MAX;
 
 use super::client::Client;
 use super::disk::Disk;
 use super::ops::{Consume, Op};
-use super::twin::{ConnId, Found, Surviving, take_offset};
+use super::twin::{Found, Surviving, take_offset};
 use super::values::{Received, Val, take_received};
 use super::world::{FRAME_BYTES_MAX, SEGMENT_BYTES, World};
 
@@ -23,13 +24,11 @@ pub enum Outcome {
     Ends,
 }
 
-const INSPECTOR: ConnId = u32::MAX;
-
 pub fn restart(world: &mut World) -> Outcome {
     world.kill_at = None;
     let power_cut = start_again(world);
     let mut surviving = world.twin.stopped(power_cut);
-    let mut inspector = world.log_in(INSPECTOR, false, "guest");
+    let mut inspector = world.log_in(false, "guest");
     ask(world, &mut inspector, Op::OpenChannel);
     let mut looked_at = BTreeSet::new();
     let declared = world.profile.queues.iter().map(|(name, _)| name.to_string());
@@ -59,7 +58,7 @@ pub fn restart(world: &mut World) -> Outcome {
     if surviving.uncertain {
         return Outcome::Ends;
     }
-    inspector.session.end(world.broker());
+    world.node.as_mut().unwrap().remove(inspector.key);
     let now_ms = world.now_ms;
     world.broker().start_clock(now_ms);
     Outcome::GoesOn
@@ -69,7 +68,7 @@ pub fn restart(world: &mut World) -> Outcome {
 /// it, or the other one; and then the next. Whether the power was ever gone.
 pub fn start_again(world: &mut World) -> bool {
     world.clients.clear();
-    world.broker = None;
+    world.node = None;
     let mut was_cut = false;
     for attempt in 0.. {
         if world.random.chance(55) {
@@ -89,7 +88,7 @@ pub fn start_again(world: &mut World) -> bool {
         match world.open() {
             Ok(()) if !world.disk.is_dead() => break,
             // It found no space for another segment, and goes on without it.
-            Ok(()) => world.broker = None,
+            Ok(()) => world.node = None,
             Err(error) => world.events.note(format!("recovery ended: {error}")),
         }
         world.twin.count("recovery cut short");
@@ -120,7 +119,7 @@ fn look_at_stream(
     let mut next = None;
     for key in dirty {
         while let Some(delivery) = world.broker().next_delivery(key) {
-            inspector.session.deliver(world.broker(), &delivery);
+            world.node.as_mut().unwrap().deliver_one(&delivery);
             let received = take_sent(world, inspector).remove(0);
             let (mut props, body) = received.content.unwrap();
             let offset = take_offset(&mut props);
@@ -158,10 +157,8 @@ fn get_all(world: &mut World, inspector: &mut Client, name: &str, no_ack: bool) 
 fn ask(world: &mut World, client: &mut Client, op: Op) -> Received {
     let mut bytes = Vec::new();
     op.encode(&mut bytes, 1, FRAME_BYTES_MAX);
-    let now = world.now();
-    let mut handed = Vec::new();
-    let taken = client.session.receive(world.broker(), now, &bytes, &mut handed);
-    assert_eq!((taken, handed.len()), (bytes.len(), 0));
+    let taken = world.node.as_mut().unwrap().receive(client.key, &bytes, &mut Unwatched);
+    assert_eq!(taken, bytes.len());
     let mut received = take_sent(world, client);
     assert_eq!(received.len(), 1, "one question, one answer");
     received.remove(0)
@@ -169,14 +166,14 @@ fn ask(world: &mut World, client: &mut Client, op: Op) -> Received {
 
 /// What the broker sent.
 fn take_sent(world: &mut World, client: &mut Client) -> Vec<Received> {
-    let now = world.now();
+    let node = world.node.as_mut().unwrap();
     let mut inbox = Vec::new();
-    while !client.session.outbox.is_empty() {
+    while let Some(outbox) = node.output(client.key) {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = client.session.outbox.slices(&mut slices);
+        let count = outbox.slices(&mut slices);
         let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
         inbox.extend_from_slice(&all);
-        client.session.flushed(world.broker(), all.len(), now);
+        node.flushed(client.key, all.len());
     }
     let mut received = take_received(&mut inbox, FRAME_BYTES_MAX);
     received.iter_mut().for_each(|one| world.twin.replace_name(one));

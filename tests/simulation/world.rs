@@ -1,5 +1,6 @@
-//! The broker under test without sockets: its turns in the order of `net::turn`, a virtual clock,
-//! clients whose bytes arrive in random pieces, and a storage helper that works when it likes.
+//! The node under test: a virtual clock, clients whose bytes arrive in random pieces, and a storage
+//! helper that works when it likes. The world looks on while the node does its turn, and tells the
+//! twin of each step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
@@ -10,12 +11,13 @@ use std::time::{Duration, Instant};
 use leveret::amqp::method::connection;
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, TableBuf, Value, encoder};
 use leveret::broker::key::ArenaKey;
-use leveret::broker::{Broker, ConnectionKey, Effect, Handed, QueueKey, VhostKey};
-use leveret::session::{Limits, SLICES_MAX, Session, WaitUntil};
+use leveret::broker::{Broker, ConnectionKey, Delivery, Handed, VhostKey};
+use leveret::node::{Calendar, Node, Step, Told, Watch};
+use leveret::session::{Limits, SLICES_MAX, Session};
 use leveret::storage::{Body, HelperMode, Publication, QueueId, StorageError, StoreOptions};
 use tempfile::TempDir;
 
-use super::client::{CHANNELS, Client, Profile, View};
+use super::client::{Client, Profile, View};
 use super::disk::{Disk, memory_directory};
 use super::ops::Op;
 use super::permissions::{Rights, USERS};
@@ -26,11 +28,6 @@ use super::values::take_received;
 pub const FRAME_BYTES_MAX: u32 = 8192;
 /// What a segment has, one of these; each start may bring another one.
 pub const SEGMENT_BYTES: [u32; 3] = [64 << 10, 128 << 10, 256 << 10];
-/// As in `net::turn`: within this time acknowledgements that nobody asks about are written.
-const SETTLEMENTS_WITHIN_MS: u64 = 5;
-/// Within these times what nobody waits for is synced.
-const SYNC_WITHIN_MS: u64 = 200;
-const SYNC_SETTLEMENTS_WITHIN_MS: u64 = 1000;
 const EVENTS_KEPT: usize = 60;
 /// The time at which every simulation begins, in ms since 1970.
 const BEGIN_MS: u64 = 1_700_000_000_000;
@@ -61,7 +58,7 @@ pub struct World {
     pub random: Random,
     pub twin: Twin,
     pub profile: Profile,
-    pub broker: Option<Broker>,
+    pub node: Option<Node>,
     pub clients: BTreeMap<ConnId, Client>,
     pub events: Events,
     pub now_ms: u64,
@@ -73,11 +70,12 @@ pub struct World {
     next_conn: ConnId,
     /// What the running sync covers, and whether it ran.
     syncing: Option<(u64, bool)>,
-    unsynced_since: Option<u64>,
-    /// A client got an answer in this turn.
-    answered: bool,
-    settlements_at: u64,
-    dirty: Vec<QueueKey>,
+    /// How many deliveries a queue may make in this turn.
+    deliveries_max: usize,
+    /// The input that is being taken: where it lies in memory, and where in what was sent.
+    input_at: (usize, u64),
+    /// What went straight to other connections, with where it began in what was sent.
+    passed: VecDeque<(u64, At)>,
     pub kill_at: Option<Stage>,
     /// Nothing is late or cut any more.
     pub orderly: bool,
@@ -127,7 +125,7 @@ impl World {
             random,
             twin: Twin::new(),
             profile,
-            broker: None,
+            node: None,
             clients: BTreeMap::new(),
             events: Events { seed, kept: VecDeque::new() },
             now_ms: BEGIN_MS,
@@ -138,21 +136,21 @@ impl World {
             vhost: VhostKey::new(0, 0),
             next_conn: 1,
             syncing: None,
-            unsynced_since: None,
-            answered: false,
-            settlements_at: BEGIN_MS,
-            dirty: Vec::new(),
+            deliveries_max: usize::MAX,
+            input_at: (0, 0),
+            passed: VecDeque::new(),
             kill_at: None,
             orderly: false,
         };
         world.open().unwrap();
-        let broker = world.broker.as_mut().unwrap();
-        world.vhost = broker.create_vhost(&Name::from("/"));
+        let broker = world.broker();
+        let vhost = broker.create_vhost(&Name::from("/"));
         for name in USERS {
             broker.put_user(Rights::ALL.user(name));
         }
         broker.store.sync_now().unwrap();
         broker.start_clock(BEGIN_MS);
+        world.vhost = vhost;
         world.twin.now_ms = BEGIN_MS;
         world
     }
@@ -168,15 +166,40 @@ impl World {
         let (broker, _) = Broker::open(directory, options)?;
         assert_eq!(broker.store.report().damaged, [], "nothing was damaged");
         self.vhost = broker.vhost_named(b"/").unwrap_or(self.vhost);
-        self.broker = Some(broker);
+        let limits = Limits {
+            frame_bytes_max: FRAME_BYTES_MAX,
+            channel_max: 100,
+            heartbeat_s: 0,
+            message_bytes_max: 1 << 20,
+            cluster_name: Name::from("simulation"),
+        };
+        let calendar = Calendar::new(self.base, Duration::from_millis(BEGIN_MS));
+        self.node = Some(Node::new(broker, limits, calendar, self.now()));
         self.syncing = None;
-        self.unsynced_since = None;
-        self.dirty.clear();
         Ok(())
     }
 
     pub fn broker(&mut self) -> &mut Broker {
-        self.broker.as_mut().unwrap()
+        &mut self.node.as_mut().unwrap().broker
+    }
+
+    /// A connection's session.
+    pub fn session(&self, client: &Client) -> &Session {
+        self.node.as_ref().unwrap().session(client.key).unwrap()
+    }
+
+    /// Does something with the node while the world looks on.
+    fn with_node<T>(&mut self, act: impl FnOnce(&mut World, &mut Node) -> T) -> T {
+        let mut node = self.node.take().unwrap();
+        let result = act(self, &mut node);
+        self.node = Some(node);
+        result
+    }
+
+    /// Whose connection it is.
+    fn conn_of(&self, key: ConnectionKey) -> Option<ConnId> {
+        let found = self.clients.iter().find(|(_, client)| client.key == key);
+        found.map(|(conn, _)| *conn)
     }
 
     pub fn now(&self) -> Instant {
@@ -185,7 +208,7 @@ impl World {
 
     /// A queue of the broker under test.
     pub fn queue(&self, name: &str) -> Option<&leveret::broker::Queue> {
-        let broker = self.broker.as_ref().unwrap();
+        let broker = &self.node.as_ref().unwrap().broker;
         broker.queue(broker.queue_named(self.vhost, name.as_bytes())?)
     }
 
@@ -195,7 +218,7 @@ impl World {
         self.next_conn += 1;
         let wants_cancels = self.random.chance(80);
         let user = if self.profile.permissions { *self.random.pick(&USERS) } else { USERS[0] };
-        let client = self.log_in(conn, wants_cancels, user);
+        let client = self.log_in(wants_cancels, user);
         self.clients.insert(conn, client);
         let connection = Connection { wants_cancels, user, ..Connection::default() };
         self.twin.connections.insert(conn, connection);
@@ -203,36 +226,17 @@ impl World {
         conn
     }
 
-    pub fn log_in(&mut self, conn: ConnId, wants_cancels: bool, user: &str) -> Client {
-        let limits = Limits {
-            frame_bytes_max: FRAME_BYTES_MAX,
-            channel_max: 100,
-            heartbeat_s: 0,
-            message_bytes_max: 1 << 20,
-            cluster_name: Name::from("simulation"),
-        };
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let now = self.now();
-        let key = ConnectionKey::new(conn, 1);
-        let mut session = Session::new(key, peer, limits, now);
+    pub fn log_in(&mut self, wants_cancels: bool, user: &str) -> Client {
         let hello = hello(wants_cancels, user);
-        let broker = self.broker.as_mut().unwrap();
-        let taken = session.receive(broker, now, &hello, &mut Vec::new());
-        assert_eq!(taken, hello.len());
-        assert!(session.is_open(), "the login is fine");
-        let bytes = session.outbox.len();
-        session.flushed(self.broker.as_mut().unwrap(), bytes, now);
-        Client {
-            session,
-            sent: Vec::new(),
-            arrived: 0,
-            taken: 0,
-            ops: VecDeque::new(),
-            seen: 0,
-            inbox: Vec::new(),
-            stalled: false,
-            channels: [View::Unused; CHANNELS],
-        }
+        self.with_node(|world, node| {
+            let key = node.connect(SocketAddr::from(([127, 0, 0, 1], 1)));
+            let taken = node.receive(key, &hello, world);
+            assert_eq!(taken, hello.len());
+            assert!(node.session(key).unwrap().is_open(), "the login is fine");
+            let bytes = node.output(key).unwrap().len();
+            node.flushed(key, bytes);
+            Client::new(key)
+        })
     }
 
     /// A client sends this; it arrives by and by.
@@ -248,63 +252,95 @@ impl World {
         self.advance_clock();
         self.change_policies();
         self.change_permissions();
-        self.run_helper();
+        self.with_node(|world, node| world.run_helper(node));
         let mut order: Vec<ConnId> = self.clients.keys().copied().collect();
         for index in (1..order.len()).rev() {
             order.swap(index, self.random.below(index + 1));
         }
         for conn in order {
             if self.orderly || self.random.chance(70) {
-                self.run_connection(conn)?;
+                self.with_node(|world, node| world.run_connection(node, conn))?;
             }
         }
-        self.fire_timers();
-        self.stage(Stage::Input)?;
-        self.broker().settle_discarded();
-        self.broker().bury();
-        self.broker().release_delayed();
-        self.thin_out();
-        self.broker().compact();
-        self.twin.bury();
-        self.twin.release_delayed();
-        self.twin.let_streams_forget();
-        self.check_certain()?;
-        self.run_helper();
-        self.stage(Stage::Burial)?;
-        self.take_answers().map_err(|_| Stop::Killed)?;
-        self.broker().store.retire();
-        self.write_out().map_err(|_| Stop::Killed)?;
-        self.start_sync();
-        self.stage(Stage::WriteOut)?;
-        self.carry_out_effects();
-        self.deliver();
-        self.check_certain()?;
-        self.stage(Stage::Deliveries)?;
-        self.broker().enforce_limits();
-        self.twin.enforce_limits();
-        self.broker().expire();
-        self.twin.expire();
-        self.check_certain()?;
-        self.broker().store.write_out_transient().unwrap();
-        self.release();
+        let is_limited = !self.orderly && self.random.chance(50);
+        self.deliveries_max = if is_limited { self.random.between(1, 4) } else { usize::MAX };
+        self.with_node(|world, node| node.turn(world))?;
+        let node = self.node.as_mut().unwrap();
+        let mut touched = Vec::new();
+        node.take_touched(&mut touched);
+        for key in touched {
+            node.flush_is_over(key);
+        }
         self.end_connections();
         self.check_certain()?;
-        let now_ms = self.now_ms;
-        let store = &mut self.broker().store;
-        store.look_back(now_ms).unwrap();
-        store.maintain().unwrap();
+        self.node.as_mut().unwrap().end().unwrap();
         self.compare();
         self.stage(Stage::End)
     }
 
+    /// What the twin does when the node has done a step.
+    fn follow(&mut self, node: &mut Node, step: Step) -> Result<(), Stop> {
+        match step {
+            Step::Deadlines => {
+                self.time_out();
+                self.stage(Stage::Input)?;
+                self.thin_out(node);
+            }
+            Step::Unfinished => {
+                self.twin.bury();
+                self.twin.release_delayed();
+                self.twin.let_streams_forget();
+                self.check_certain()?;
+                self.run_helper(node);
+                self.stage(Stage::Burial)?;
+            }
+            Step::Answers(durable_moved) => {
+                if durable_moved {
+                    let (covers, ran) = self.syncing.take().expect("a sync was begun");
+                    assert!(ran, "a sync that nobody made");
+                    self.twin.synced(covers);
+                }
+            }
+            Step::Written => {
+                self.twin.written_out(!node.broker.store.has_unwritten_settlements());
+            }
+            Step::SyncBegun(begun) => {
+                if begun {
+                    self.syncing = Some((self.twin.stamp, false));
+                }
+                self.stage(Stage::WriteOut)?;
+            }
+            Step::Effects => {
+                let left = &self.twin.cancels;
+                assert!(left.is_empty(), "nobody was told of the end of {left:?}");
+            }
+            Step::Deliveries => {
+                if self.deliveries_max == usize::MAX {
+                    self.twin.nothing_to_deliver();
+                    self.twin.expire_for_consumers();
+                }
+                self.check_certain()?;
+                self.stage(Stage::Deliveries)?;
+            }
+            Step::Lengths => self.twin.enforce_limits(),
+            Step::Expired => {
+                self.twin.expire();
+                self.check_certain()?;
+            }
+            Step::Confirms => self.twin.no_confirm_is_missing(),
+            Step::Waits => {}
+        }
+        Ok(())
+    }
+
     /// A message of no queue comes and goes: what is left lies in segments that are mostly dead,
     /// so that it is moved.
-    fn thin_out(&mut self) {
+    fn thin_out(&mut self, node: &mut Node) {
         if self.orderly || !self.random.chance(20) {
             return;
         }
         let body = vec![0; self.segment_bytes as usize / 4];
-        let store = &mut self.broker.as_mut().unwrap().store;
+        let store = &mut node.broker.store;
         let appended = store.append(&Publication {
             durable: true,
             exchange: b"",
@@ -342,16 +378,16 @@ impl World {
             _ => 500,
         };
         self.now_ms += step;
-        let now_ms = self.now_ms;
-        self.broker().set_clock(now_ms);
+        let (now, now_ms) = (self.now(), self.now_ms);
+        self.node.as_mut().unwrap().begin(now);
         self.twin.now_ms = now_ms;
         self.events.note(format!("-- at {} ms", now_ms - BEGIN_MS));
     }
 
-    fn run_helper(&mut self) {
+    fn run_helper(&mut self, node: &mut Node) {
         let steps = if self.orderly { 20 } else { self.random.below(4) };
         for _ in 0..steps {
-            let store = &mut self.broker.as_mut().unwrap().store;
+            let store = &mut node.broker.store;
             let syncing = store.is_syncing();
             if store.run_helper(1) == 0 {
                 return;
@@ -364,13 +400,10 @@ impl World {
     }
 
     /// A piece of what a client sent arrives.
-    fn run_connection(&mut self, conn: ConnId) -> Result<(), Stop> {
-        let has_room = self.broker().has_room();
-        let now = self.now();
+    fn run_connection(&mut self, node: &mut Node, conn: ConnId) -> Result<(), Stop> {
         let client = self.clients.get_mut(&conn).unwrap();
-        let session = &mut client.session;
-        let held_back = session.awaits_room() && !has_room;
-        if session.waits_for().is_some() || session.is_full() || held_back {
+        let key = client.key;
+        if !node.may_read(key) {
             return Ok(());
         }
         let missing = client.sent.len() - client.arrived;
@@ -381,28 +414,26 @@ impl World {
             _ => missing,
         };
         client.arrived += more.min(missing).min(100_000);
-        let broker = self.broker.as_mut().unwrap();
-        let (input, begin) = (client.sent[..client.arrived].to_vec(), client.taken);
-        let mut handed = Vec::new();
-        let taken = session.receive(broker, now, &input, &mut handed);
+        let input = client.sent[..client.arrived].to_vec();
+        self.input_at = (input.as_ptr().addr(), client.taken);
+        let taken = node.receive(key, &input, self);
         if self.disk.is_dead() {
             return Err(Stop::FailedInput);
         }
+        let client = self.clients.get_mut(&conn).unwrap();
         client.sent.drain(..taken);
         client.arrived -= taken;
         client.taken += taken as u64;
-        let mut passed = self.pass_on(&input, begin, &handed);
-        let client = self.clients.get_mut(&conn).unwrap();
         let mut done = Vec::new();
         while client.ops.front().is_some_and(|(end, _, _)| *end <= client.taken) {
             let (end, channel, op) = client.ops.pop_front().unwrap();
             done.push((end, At { conn, channel }, op));
         }
-        let waits = client.session.waits_for().is_some();
-        self.answered |= client.session.take_answered() || waits;
-        self.observe(conn);
+        let waits = node.session(key).unwrap().waits_for().is_some();
+        self.observe(node, conn);
         let last = done.len().saturating_sub(1);
         let mut takers = BTreeSet::new();
+        let mut passed = std::mem::take(&mut self.passed);
         for (index, (end, at, op)) in done.into_iter().enumerate() {
             self.events.note(describe(at, &op));
             self.twin.apply(at, &op, waits && index == last);
@@ -418,27 +449,12 @@ impl World {
         assert!(passed.is_empty(), "of an unfinished publish: {passed:?}");
         for taker in takers {
             self.twin.nothing_received(taker);
-            self.note_full(taker);
+            self.note_full(node, taker);
         }
         self.refuse_early(conn);
         self.twin.nothing_received(conn);
-        self.note_full(conn);
+        self.note_full(node, conn);
         Ok(())
-    }
-
-    /// Gives messages that are not stored to their sessions; where each began in what the
-    /// publisher sent, and who got it.
-    fn pass_on(&mut self, input: &[u8], begin: u64, handed: &[Handed<'_>]) -> VecDeque<(u64, At)> {
-        let mut passed = VecDeque::new();
-        for one in handed {
-            let offset = one.message.exchange.as_ptr().addr() - input.as_ptr().addr();
-            let at = At { conn: one.to.connection.index(), channel: one.to.channel };
-            let client = self.clients.get_mut(&at.conn).unwrap();
-            client.session.take_handed(self.broker.as_mut().unwrap(), one);
-            self.observe(at.conn);
-            passed.push_back((begin + offset as u64, at));
-        }
-        passed
     }
 
     /// A publish with a large body may be refused as soon as its header is there.
@@ -459,17 +475,10 @@ impl World {
         }
     }
 
-    /// Sessions whose time has come are asked what is due.
-    fn fire_timers(&mut self) {
-        let (now, now_ms) = (self.now(), self.now_ms);
+    /// Channels whose time is over are closed, and no other.
+    fn time_out(&mut self) {
         let all: Vec<ConnId> = self.clients.keys().copied().collect();
         for conn in all {
-            let session = &mut self.clients.get_mut(&conn).unwrap().session;
-            if session.acks_due_ms().is_some_and(|due| due <= now_ms) {
-                assert!(session.tick(self.broker.as_mut().unwrap(), now), "nobody is silent");
-                self.answered |= session.take_answered();
-                self.observe(conn);
-            }
             if !self.twin.connection(conn).closed {
                 self.twin.time_out(conn);
                 self.twin.nothing_received(conn);
@@ -484,27 +493,29 @@ impl World {
         Ok(())
     }
 
+    /// The client reads, or not any more.
+    pub fn stall(&mut self, conn: ConnId, stalled: bool) {
+        self.clients.get_mut(&conn).unwrap().stalled = stalled;
+        self.with_node(|world, node| world.observe(node, conn));
+        self.twin.nothing_received(conn);
+    }
+
     /// Hands what the broker sent to the twin; the client sees it, too.
-    pub fn observe(&mut self, conn: ConnId) {
-        let now = self.now();
+    fn observe(&mut self, node: &mut Node, conn: ConnId) {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
-        loop {
+        while let Some(outbox) = node.output(client.key) {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = client.session.outbox.slices(&mut slices);
+            let count = outbox.slices(&mut slices);
             let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
             client.inbox.extend_from_slice(&all[client.seen..]);
             client.seen = all.len();
             if client.stalled && count < SLICES_MAX - 1 {
                 break;
             }
-            let broker = self.broker.as_mut().unwrap();
-            client.session.flushed(broker, all.len(), now);
+            node.flushed(client.key, all.len());
             client.seen = 0;
-            if client.session.outbox.is_empty() {
-                break;
-            }
         }
         let received = take_received(&mut client.inbox, FRAME_BYTES_MAX);
         for one in &received {
@@ -525,7 +536,7 @@ impl World {
                 _ => {}
             }
         }
-        let full = client.session.is_full();
+        let full = node.session(client.key).unwrap().is_full();
         let connection = self.twin.connection(conn);
         if connection.full != full {
             self.events.note(format!("connection {conn} is full: {full}"));
@@ -534,152 +545,38 @@ impl World {
         connection.received.extend(received);
     }
 
-    fn note_full(&mut self, conn: ConnId) {
+    fn note_full(&mut self, node: &Node, conn: ConnId) {
         if let Some(client) = self.clients.get(&conn) {
-            self.twin.connection(conn).full = client.session.is_full();
+            let session = node.session(client.key).unwrap();
+            self.twin.connection(conn).full = session.is_full();
         }
     }
 
-    fn take_answers(&mut self) -> Result<(), StorageError> {
-        let broker = self.broker.as_mut().unwrap();
-        let answers = broker.store.take_answers()?;
-        if answers.space_changed {
-            broker.room_changed();
-        }
-        if answers.durable_moved {
-            let (covers, ran) = self.syncing.take().expect("a sync was begun");
-            assert!(ran, "a sync that nobody made");
-            self.twin.synced(covers);
-        }
-        Ok(())
+    /// A message that is not stored went to its session: where it began in what was sent.
+    fn pass_on(&mut self, conn: ConnId, handed: &Handed<'_>) {
+        let offset = handed.message.exchange.as_ptr().addr() - self.input_at.0;
+        let at = At { conn, channel: handed.to.channel };
+        self.passed.push_back((self.input_at.1 + offset as u64, at));
     }
 
-    fn write_out(&mut self) -> Result<(), StorageError> {
-        let answered = std::mem::take(&mut self.answered);
-        let settlements = answered || self.now_ms >= self.settlements_at + SETTLEMENTS_WITHIN_MS;
-        let store = &mut self.broker.as_mut().unwrap().store;
-        store.write_out(settlements)?;
-        let all_said = !store.has_unwritten_settlements();
-        if all_said {
-            self.settlements_at = self.now_ms;
-        }
-        self.twin.written_out(all_said);
-        Ok(())
+    fn cancelled(&mut self, conn: ConnId, channel: u16, tag: &str) {
+        self.events.note(format!("consumer {tag} of {conn}/{channel} ends"));
+        self.twin.cancelled(At { conn, channel }, tag);
+        self.twin.nothing_received(conn);
     }
 
-    fn start_sync(&mut self) {
-        let store = &mut self.broker.as_mut().unwrap().store;
-        if !store.has_unsynced() {
-            self.unsynced_since = None;
-            return;
-        }
-        let since = *self.unsynced_since.get_or_insert(self.now_ms);
-        let somebody = self
-            .clients
-            .values()
-            .any(|client| client.session.is_confirming() || client.session.waits_for().is_some());
-        let within = match store.has_unsynced_content() {
-            true => SYNC_WITHIN_MS,
-            false => SYNC_SETTLEMENTS_WITHIN_MS,
-        };
-        let wanted = somebody || self.now_ms >= since + within;
-        if store.start_sync_if(wanted).unwrap() {
-            self.unsynced_since = None;
-            self.syncing = Some((self.twin.stamp, false));
-        }
-    }
-
-    fn carry_out_effects(&mut self) {
-        for effect in self.broker().take_effects() {
-            let Effect::ConsumerCancelled { connection, channel, tag, .. } = &effect else {
-                panic!("nothing here closes connections: {effect:?}");
-            };
-            let conn = connection.index();
-            self.events.note(format!("consumer {tag} of {conn}/{channel} ends"));
-            if let Some(client) = self.clients.get_mut(&conn) {
-                tell(&mut client.session, &effect);
-                self.observe(conn);
-            }
-            let at = At { conn, channel: *channel };
-            self.twin.cancelled(at, &tag.to_string());
-            if self.clients.contains_key(&conn) {
-                self.twin.nothing_received(conn);
-            }
-        }
-        let left = &self.twin.cancels;
-        assert!(left.is_empty(), "nobody was told of the end of {left:?}");
-    }
-
-    fn deliver(&mut self) {
-        let budget = if self.orderly || self.random.chance(50) {
-            usize::MAX
-        } else {
-            self.random.between(1, 4)
-        };
-        let mut dirty = std::mem::take(&mut self.dirty);
-        self.broker().take_dirty(&mut dirty);
-        for &queue in &dirty {
-            for _ in 0..budget {
-                let Some(delivery) = self.broker().next_delivery(queue) else {
-                    break;
-                };
-                self.deliver_one(&delivery);
-            }
-            self.broker().mark_dirty(queue);
-        }
-        self.dirty = dirty;
-        if budget == usize::MAX {
-            self.twin.nothing_to_deliver();
-            self.twin.expire_for_consumers();
-        }
-    }
-
-    fn deliver_one(&mut self, delivery: &leveret::broker::Delivery) {
-        let broker = self.broker.as_mut().unwrap();
-        let conn = delivery.connection.index();
+    fn delivered(&mut self, node: &Node, conn: ConnId, delivery: &Delivery) {
+        let broker = &node.broker;
         let name = broker.queue(delivery.held.queue).unwrap().name.to_string();
         let tag = broker.consumer(delivery.consumer).unwrap().tag.to_string();
         let at = At { conn, channel: delivery.channel };
         self.events.note(format!("queue {name} delivers to {at:?} {tag}"));
-        let client = self.clients.get_mut(&conn).unwrap();
-        client.session.deliver(broker, delivery);
-        self.observe(conn);
         let queue = self.twin.queue_of(at, &tag);
         let found = &self.twin.queues[&queue];
         assert!(found.replies || found.name == name, "it consumes from '{}'", found.name);
         self.twin.delivered(queue, at, &tag);
         self.twin.nothing_received(conn);
-        self.note_full(conn);
-    }
-
-    fn release(&mut self) {
-        let durable = self.broker().store.durable();
-        let all: Vec<ConnId> = self.clients.keys().copied().collect();
-        for &conn in &all {
-            let client = self.clients.get_mut(&conn).unwrap();
-            if client.session.is_confirming() {
-                client.session.release_confirms(durable);
-                self.observe(conn);
-                self.twin.confirmed(conn);
-            }
-        }
-        self.twin.no_confirm_is_missing();
-        for &conn in &all {
-            let client = self.clients.get_mut(&conn).unwrap();
-            let broker = self.broker.as_ref().unwrap();
-            let over = match client.session.waits_for() {
-                Some(WaitUntil::Changed(change)) => broker.store.is_kept(change),
-                Some(WaitUntil::Discarded(line)) => broker.is_discarded(line),
-                Some(WaitUntil::Messages(position)) => position <= durable,
-                None => false,
-            };
-            if over {
-                client.session.wait_is_over();
-                self.observe(conn);
-                self.twin.wait_is_over(conn);
-                self.twin.nothing_received(conn);
-            }
-        }
+        self.note_full(node, conn);
     }
 
     /// Connections that are closed, and now and then one that breaks.
@@ -689,8 +586,8 @@ impl World {
             let closed = self.twin.connection(conn).closed;
             let breaks = !self.orderly && self.random.below(3000) == 0;
             if closed || breaks {
-                let mut client = self.clients.remove(&conn).unwrap();
-                client.session.end(self.broker.as_mut().unwrap());
+                let client = self.clients.remove(&conn).unwrap();
+                self.node.as_mut().unwrap().remove(client.key);
                 self.events.note(format!("connection {conn} is gone"));
                 if !closed {
                     self.twin.end_connection(conn);
@@ -701,9 +598,42 @@ impl World {
     }
 }
 
-fn tell(session: &mut Session, effect: &Effect) {
-    if let Effect::ConsumerCancelled { channel, tag, consumer, .. } = effect {
-        session.consumer_cancelled(*channel, tag, *consumer);
+impl Watch for World {
+    type Stop = Stop;
+
+    fn after(&mut self, node: &mut Node, step: Step) -> Result<(), Stop> {
+        self.follow(node, step)
+    }
+
+    fn told(&mut self, node: &mut Node, to: ConnectionKey, what: Told<'_>) {
+        // The inspector after a crash is no client.
+        let Some(conn) = self.conn_of(to) else {
+            return;
+        };
+        self.observe(node, conn);
+        match what {
+            Told::Handed(handed) => self.pass_on(conn, handed),
+            Told::Delivery(delivery) => self.delivered(node, conn, delivery),
+            Told::ConsumerCancelled(channel, tag) => {
+                self.cancelled(conn, channel, &String::from_utf8_lossy(tag));
+            }
+            Told::Deadline => {}
+            Told::Confirms => self.twin.confirmed(conn),
+            Told::WaitIsOver => {
+                self.twin.wait_is_over(conn);
+                self.twin.nothing_received(conn);
+            }
+        }
+    }
+
+    fn deliveries_max(&mut self) -> usize {
+        self.deliveries_max
+    }
+}
+
+impl From<StorageError> for Stop {
+    fn from(_: StorageError) -> Stop {
+        Stop::Killed
     }
 }
 

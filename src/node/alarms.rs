@@ -1,4 +1,4 @@
-//! Is there so little memory or disk left that publishers have to be held back?
+//! Is there so little memory or disk left that publishers have to be blocked?
 //!
 //! Owns the limits and what was found last. An alarm that is on ends only with some distance to
 //! its limit, so that it does not flutter.
@@ -14,7 +14,7 @@ use crate::sys;
 /// How much memory and disk the broker may take.
 #[derive(Debug, Clone)]
 pub struct ResourceLimits {
-    /// Anonymous memory in bytes; with 0 publishers are always held back.
+    /// Anonymous memory in bytes; with 0 publishers are always blocked.
     pub memory_bytes_max: u64,
     /// What has to be free on the file system of `directory`, in bytes.
     pub disk_free_bytes_min: u64,
@@ -45,8 +45,8 @@ impl Alarms {
         Self { limits, memory: false, disk: false, look_at: now, said_blind: false }
     }
 
-    /// Looks at memory and disk when it is time; whether an alarm is on.
-    pub fn look(&mut self, now: Instant) -> bool {
+    /// Looks at memory and disk when it is time; whether there is an alarm for each.
+    pub fn look(&mut self, now: Instant) -> (bool, bool) {
         if now >= self.look_at {
             let memory_bytes = self.seen(sys::anonymous_memory_bytes(), 0);
             let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
@@ -54,7 +54,7 @@ impl Alarms {
             let near = self.judge(memory_bytes, free_bytes);
             self.look_at = now + if near { LOOK_OFTEN_EVERY } else { LOOK_EVERY };
         }
-        self.memory || self.disk
+        (self.memory, self.disk)
     }
 
     /// What cannot be seen counts as no cause for alarm; the log says so once.
@@ -70,16 +70,6 @@ impl Alarms {
     /// When it will look again.
     pub fn next(&self) -> Instant {
         self.look_at
-    }
-
-    /// What clients are told (RabbitMQ's words); `full` = the log found no space for a segment.
-    pub fn reason(&self, full: bool) -> Option<&'static str> {
-        match (self.memory, self.disk || full) {
-            (true, true) => Some("low on memory & disk"),
-            (true, false) => Some("low on memory"),
-            (false, true) => Some("low on disk"),
-            (false, false) => None,
-        }
     }
 
     /// Raises and ends alarms; whether one is on or near.
@@ -108,7 +98,7 @@ impl Alarms {
 fn tell(what: &str, before: bool, now: bool, bytes: u64, limit: u64) {
     match (before, now) {
         (false, true) => {
-            warn!("{what} alarm: {bytes} bytes, the limit is {limit}; publishers are held back");
+            warn!("{what} alarm: {bytes} bytes, the limit is {limit}; publishers are blocked");
         }
         (true, false) => info!("{what} alarm is over: {bytes} bytes, the limit is {limit}"),
         (false, false) | (true, true) => {}
@@ -133,23 +123,22 @@ mod tests {
     fn an_alarm_ends_at_a_distance_from_its_limit() {
         let mut alarms = alarms();
         let plenty = 1_000_000;
-        for (memory, disk, reason) in [
-            (999, plenty, None),
-            (1000, plenty, Some("low on memory")),
-            (950, plenty, Some("low on memory")),
-            (949, plenty, None),
-            (999, plenty, None),
-            (0, 1000, None),
-            (0, 999, Some("low on disk")),
-            (0, 1049, Some("low on disk")),
-            (5000, 1049, Some("low on memory & disk")),
-            (5000, 1050, Some("low on memory")),
-            (0, 1050, None),
+        for (memory, disk, expected) in [
+            (999, plenty, (false, false)),
+            (1000, plenty, (true, false)),
+            (950, plenty, (true, false)),
+            (949, plenty, (false, false)),
+            (999, plenty, (false, false)),
+            (0, 1000, (false, false)),
+            (0, 999, (false, true)),
+            (0, 1049, (false, true)),
+            (5000, 1049, (true, true)),
+            (5000, 1050, (true, false)),
+            (0, 1050, (false, false)),
         ] {
             alarms.judge(memory, disk);
-            assert_eq!(alarms.reason(false), reason, "memory {memory}, disk {disk}");
+            assert_eq!((alarms.memory, alarms.disk), expected, "memory {memory}, disk {disk}");
         }
-        assert_eq!(alarms.reason(true), Some("low on disk"));
     }
 
     #[test]
@@ -162,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_0_hold_back_always_and_never() {
+    fn limits_of_0_block_always_and_never() {
         let mut alarms = alarms();
         alarms.limits.memory_bytes_max = 0;
         alarms.limits.disk_free_bytes_min = 0;
         for _ in 0..2 {
             alarms.judge(0, 0);
-            assert_eq!(alarms.reason(false), Some("low on memory"));
+            assert!(alarms.memory && !alarms.disk);
         }
     }
 
@@ -177,8 +166,7 @@ mod tests {
         let mut alarms = alarms();
         let now = alarms.next();
         alarms.limits.disk_free_bytes_min = u64::MAX;
-        assert!(alarms.look(now));
-        assert_eq!(alarms.reason(false), Some("low on memory & disk"));
+        assert_eq!(alarms.look(now), (true, true));
         assert_eq!(alarms.next(), now + LOOK_OFTEN_EVERY);
     }
 }

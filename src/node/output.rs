@@ -1,0 +1,77 @@
+//! What may leave, and what becomes of a connection once it left?
+
+use std::time::Duration;
+
+use crate::broker::ConnectionKey;
+use crate::session::Outbox;
+
+use super::Node;
+use super::deadlines::Due;
+
+/// Connections that were idle for this long hold no buffers.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// What a connection's client is to get, if there is something.
+    #[inline]
+    pub fn output(&self, key: ConnectionKey) -> Option<&Outbox> {
+        let outbox = &self.endpoints.get(key)?.session.outbox;
+        (!outbox.is_empty()).then_some(outbox)
+    }
+
+    /// So many bytes of a connection's output are with the kernel.
+    pub fn flushed(&mut self, key: ConnectionKey, bytes: usize) {
+        if let Some(endpoint) = self.endpoints.get_mut(key) {
+            let was_full = endpoint.session.is_full();
+            endpoint.session.flushed(&mut self.broker, bytes, self.now);
+            if was_full && !endpoint.session.is_full() {
+                self.resumed.push(key);
+            }
+        }
+    }
+
+    /// A connection takes nothing more: its output is nobody's.
+    pub fn untouch(&mut self, key: ConnectionKey) {
+        if let Some(endpoint) = self.endpoints.get_mut(key) {
+            endpoint.untouch();
+        }
+    }
+
+    /// As much as the kernel takes was sent; whether the connection is at its end.
+    pub fn flush_is_over(&mut self, key: ConnectionKey) -> bool {
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return false;
+        };
+        endpoint.untouch();
+        endpoint.active = true;
+        if !endpoint.listed_warm {
+            endpoint.listed_warm = true;
+            if self.warm.is_empty() {
+                self.deadlines.set(Due::Sweep, Some(self.now + SWEEP_EVERY));
+            }
+            self.warm.push(key);
+        }
+        let is_over = endpoint.session.is_closed() && endpoint.session.outbox.is_empty();
+        self.arm(key);
+        is_over
+    }
+
+    /// Frees the buffers of connections that have been idle for a while.
+    pub(super) fn sweep(&mut self) {
+        let mut warm = std::mem::take(&mut self.warm);
+        warm.retain(|&key| {
+            let Some(endpoint) = self.endpoints.get_mut(key) else {
+                return false;
+            };
+            if std::mem::take(&mut endpoint.active) {
+                return true;
+            }
+            endpoint.session.outbox.release_memory();
+            endpoint.listed_warm = endpoint.session.outbox.holds_memory();
+            endpoint.listed_warm
+        });
+        let next = (!warm.is_empty()).then(|| self.now + SWEEP_EVERY);
+        self.deadlines.set(Due::Sweep, next);
+        self.warm = warm;
+    }
+}

@@ -1,0 +1,158 @@
+//! What happens in one turn, and in which order?
+//!
+//! ```text
+//! net   poll; read the clock once              node.begin: it is this time until the turn ends
+//! net   read who is ready, within a budget     node.receive: sessions change the broker,
+//!                                              appends gather
+//!
+//!       node.turn:
+//!         1 deadlines     heartbeats, timeouts, alarms
+//!         2 unfinished    purges, dead letters, delays, compaction: a bounded part of each
+//!         3 answers       what the helper did: the durable position moves here and nowhere else
+//!         4 write         what gathered, with one call
+//!         5 sync          if somebody waits, or something has waited for long
+//!         6 effects       sessions learn of the ends of their consumers
+//!         7 deliver       while the disk works
+//!         8 lengths       queues that are too long drop what nobody took
+//!         9 expire        what is past its time goes
+//!        10 transient     what is left of transient messages is written
+//!        11 release       confirms, commits, -oks: up to the durable position
+//!
+//! net   flush, one vectored write a connection; accept
+//!
+//!       node.end: free what the log needs no more, let publishers go on; next deadlines
+//!
+//! net   remove closed sockets; their keys are free last
+//! ```
+//!
+//! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
+//! stands where it does.
+
+use crate::broker::{Delivery, Effect};
+use crate::storage::StorageError;
+
+use super::Node;
+use super::deadlines::Due;
+use super::watch::{Step, Told, Watch};
+
+impl Node {
+    /// One turn, from what arrived to what may leave.
+    ///
+    /// # Errors
+    /// The disk failed: nothing that was not on disk has been confirmed, nothing more may be.
+    pub fn turn<W: Watch>(&mut self, watch: &mut W) -> Result<(), W::Stop> {
+        // Before the deliveries: a channel whose time is over gets nothing more.
+        self.fire_deadlines(watch);
+        watch.after(self, Step::Deadlines)?;
+        // Before what gathered is written: what moves by itself goes out with the same call.
+        self.broker.settle_discarded();
+        self.broker.bury();
+        self.broker.release_delayed();
+        self.broker.compact();
+        watch.after(self, Step::Unfinished)?;
+        // Before anything is released, and before a sync begins: one at a time runs.
+        let answers = self.broker.store.take_answers()?;
+        if answers.space_changed {
+            self.room_changed();
+        }
+        self.broker.store.retire();
+        watch.after(self, Step::Answers(answers.durable_moved))?;
+        // Before the sync, which covers only what was written.
+        self.write_out()?;
+        watch.after(self, Step::Written)?;
+        // Before the deliveries: the disk works meanwhile.
+        let begun = self.start_sync()?;
+        watch.after(self, Step::SyncBegun(begun))?;
+        // Before the deliveries: a consumer that was cancelled is in no session any more.
+        self.carry_out_effects(watch);
+        watch.after(self, Step::Effects)?;
+        self.deliver(watch);
+        watch.after(self, Step::Deliveries)?;
+        // After the deliveries: what a consumer took counts for no length, and did not expire.
+        self.broker.enforce_limits();
+        watch.after(self, Step::Lengths)?;
+        self.broker.expire();
+        watch.after(self, Step::Expired)?;
+        // After the deliveries: what was consumed at once is never written.
+        self.broker.store.write_out_transient()?;
+        // Last: whoever gets an answer may rely on all that came before it.
+        self.release_confirms(watch);
+        watch.after(self, Step::Confirms)?;
+        self.release_waiting(watch);
+        watch.after(self, Step::Waits)
+    }
+
+    /// What nobody waits for, once the turn's output is on its way.
+    ///
+    /// # Errors
+    /// As [`Node::turn`].
+    pub fn end(&mut self) -> Result<(), StorageError> {
+        self.broker.store.look_back(self.broker.clock_ms())?;
+        self.broker.store.maintain()?;
+        self.reconsider_blocked();
+        self.plan_writes();
+        let expiry = self.broker.next_expiry_ms().map(|at_ms| self.calendar.instant_of(at_ms));
+        self.deadlines.set(Due::Expiry, expiry);
+        Ok(())
+    }
+
+    /// Asks the sessions whose time has come what is due.
+    fn fire_deadlines<W: Watch>(&mut self, watch: &mut W) {
+        while let Some(key) = self.deadlines.pop_session(self.now) {
+            let Some(endpoint) = self.endpoints.get_mut(key) else {
+                continue;
+            };
+            endpoint.deadline_came();
+            if endpoint.session.tick(&mut self.broker, self.now) {
+                self.after_session(key);
+            } else {
+                endpoint.gone = true;
+                self.gone.push(key);
+            }
+            watch.told(self, key, Told::Deadline);
+        }
+        if self.deadlines.has_come(Due::Sweep, self.now) {
+            self.sweep();
+        }
+        self.look_at_resources();
+    }
+
+    /// Tells the sessions what happened to them in the broker.
+    fn carry_out_effects<W: Watch>(&mut self, watch: &mut W) {
+        for effect in self.broker.take_effects() {
+            let Effect::ConsumerCancelled { connection: key, channel, tag, consumer } = effect;
+            if let Some(endpoint) = self.endpoints.get_mut(key) {
+                endpoint.session.consumer_cancelled(channel, &tag, consumer);
+                self.after_session(key);
+            }
+            watch.told(self, key, Told::ConsumerCancelled(channel, tag.as_bytes()));
+        }
+    }
+
+    /// Hands messages to consumers that have credit and room.
+    fn deliver<W: Watch>(&mut self, watch: &mut W) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.broker.take_dirty(&mut dirty);
+        let deliveries_max = watch.deliveries_max();
+        for &queue in &dirty {
+            for _ in 0..deliveries_max {
+                let Some(delivery) = self.broker.next_delivery(queue) else {
+                    break;
+                };
+                self.deliver_one(&delivery);
+                watch.told(self, delivery.connection, Told::Delivery(&delivery));
+            }
+            self.broker.mark_dirty(queue);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Writes a delivery into the outbox of the session that it is for.
+    pub fn deliver_one(&mut self, delivery: &Delivery) {
+        let key = delivery.connection;
+        if let Some(endpoint) = self.endpoints.get_mut(key) {
+            endpoint.session.deliver(&mut self.broker, delivery);
+            endpoint.touch(&mut self.touched, key);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Does the order of the steps of a turn keep its promises? Of each pair whose exchange would break
+//! one, a test that sees it. (That nothing is confirmed before it is written and synced, and that
+//! late channels get nothing more, the simulation sees.)
+
+#[path = "common/memory.rs"]
+#[allow(dead_code, reason = "the benches use the rest")]
+mod memory;
+
+use leveret::amqp::method::queue;
+use leveret::amqp::{Method, TableBuf, Value};
+use memory::{Memory, publish};
+
+/// A durable queue with an argument, and a consumer that waits for its messages with so much
+/// credit; the publisher's number.
+fn waiting_consumer(memory: &mut Memory, argument: &[u8], value: i64, credit: u16) -> usize {
+    let (publisher, consumer) = (memory.connect(), memory.connect());
+    let mut arguments = TableBuf::new();
+    arguments.put(argument, Value::I64(value));
+    let declare = queue::Declare {
+        queue: b"q",
+        durable: true,
+        arguments: arguments.table(),
+        ..Default::default()
+    };
+    memory.call(consumer, 1, Method::QueueDeclare(declare));
+    memory.consume(consumer, "q", Some(credit));
+    publisher
+}
+
+fn publish_five(memory: &mut Memory, publisher: usize) -> usize {
+    let mut input = Vec::new();
+    (0..5).for_each(|_| publish(&mut input, "", "q", true, b"body"));
+    memory.send(publisher, &input);
+    memory.turn()
+}
+
+#[test]
+fn deliveries_come_before_lengths_a_consumer_gets_what_the_queue_has_no_place_for() {
+    let mut memory = Memory::new();
+    let publisher = waiting_consumer(&mut memory, b"x-max-length", 1, 10);
+    assert_eq!(publish_five(&mut memory, publisher), 5);
+}
+
+#[test]
+fn deliveries_come_before_expiry_a_consumer_gets_what_expires_at_once() {
+    let mut memory = Memory::new();
+    let publisher = waiting_consumer(&mut memory, b"x-message-ttl", 0, 3);
+    assert_eq!(publish_five(&mut memory, publisher), 3);
+    let broker = &memory.node.broker;
+    let vhost = broker.vhost_named(b"/").expect("it was made");
+    let queue = broker.queue_named(vhost, b"q").and_then(|key| broker.queue(key));
+    assert_eq!(queue.map(|queue| queue.ready.len()), Some(0), "the other two are gone");
+}
+
+/// A sync covers what was written before it: with the other order, the confirm of a lone publisher
+/// would wait for the sync of a turn that nothing brings about.
+#[test]
+fn what_gathered_is_written_before_the_sync_begins() {
+    let mut memory = Memory::new();
+    let publisher = waiting_consumer(&mut memory, b"x-max-length", 10, 10);
+    memory.confirm(publisher);
+    publish_five(&mut memory, publisher);
+    assert!(memory.node.broker.store.is_syncing(), "the turn began its sync");
+    memory.turn();
+    assert!(!memory.is_confirming(publisher), "and the next one confirms");
+}
+
+/// Who asks for a commit or a definition gets the answer in the turn in which it became durable.
+#[test]
+fn the_helpers_answers_are_taken_before_anything_is_released() {
+    let mut memory = Memory::new();
+    let publisher = waiting_consumer(&mut memory, b"x-max-length", 10, 10);
+    memory.confirm(publisher);
+    publish_five(&mut memory, publisher);
+    let durable = memory.node.broker.store.durable();
+    memory.turn();
+    assert!(memory.node.broker.store.durable() > durable);
+    assert!(!memory.is_confirming(publisher));
+}
