@@ -7,7 +7,7 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::*;
 use leveret::daemon::{Config, Server};
@@ -67,18 +67,6 @@ fn declare(name: &str) -> queue::Declare<'_> {
 fn confirming(client: &mut Client, channel: u16) {
     client.open(channel);
     client.confirm_select(channel);
-}
-
-/// Publishes a transient message on channel 2, which confirms, and says whether a queue took it.
-fn reaches_a_queue(client: &mut Client, exchange: &str, key: &str) -> bool {
-    client.publish_mandatory(2, exchange, key, "is anybody there?");
-    let event = client.next(2);
-    if matches!(event.method(), Method::BasicAck(_)) {
-        return true;
-    }
-    event.expect::<Return>();
-    client.expect::<Ack>(2);
-    false
 }
 
 #[test]
@@ -202,9 +190,12 @@ fn a_durable_definition_is_answered_only_after_the_sync() {
     client.send(1, declare("kept"));
     // Another connection can publish to it already, so the broker has dealt with it.
     confirming(&mut other, 2);
-    while !reaches_a_queue(&mut other, "", "kept") {}
+    let deadline = deadline();
+    while !other.reaches(2, "", "kept") {
+        assert!(now() < deadline, "it cannot be used");
+    }
     for _ in 0..5 {
-        assert!(reaches_a_queue(&mut other, "", "kept"));
+        assert!(other.reaches(2, "", "kept"));
         client.expect_silence(1);
     }
     let mut exchanges = broker.connect();
@@ -224,9 +215,11 @@ fn a_durable_definition_is_answered_only_after_the_sync() {
     let mut bindings = broker.connect();
     bindings.send(1, bind);
     // The binding counts already.
-    while !reaches_a_queue(&mut other, "amq.direct", "key") {}
+    while !other.reaches(2, "amq.direct", "key") {
+        assert!(now() < deadline, "it does not count");
+    }
     for _ in 0..5 {
-        assert!(reaches_a_queue(&mut other, "", "kept"));
+        assert!(other.reaches(2, "", "kept"));
         client.expect_silence(1);
         exchanges.expect_silence(1);
         bindings.expect_silence(1);
@@ -390,12 +383,6 @@ fn no_turn_of_the_loop_takes_five_milliseconds_while_the_helper_is_held() {
         }
     }
     panic!("the longest turns took {longest_turns:?}");
-}
-
-// Time is what this file is about.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[test]

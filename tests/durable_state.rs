@@ -47,8 +47,7 @@ fn transient_messages_and_transient_queues_are_gone() {
         store(&mut client, &transient, &["goes with its queue"]);
         let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["persistent"]);
-        let passive =
-            queue::Declare { queue: transient.as_bytes(), passive: true, ..Default::default() };
+        let passive = passive(&transient);
         client.send(3, passive);
         client.expect_channel_error(3, 404, "NOT_FOUND - no queue");
     }
@@ -129,7 +128,7 @@ fn messages_of_a_deleted_queue_do_not_come_back_to_a_new_one_of_its_name() {
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2"]);
         assert_eq!(client.delete_queue(1, &queue), 2);
-        let again = queue::Declare { queue: queue.as_bytes(), durable: true, ..Default::default() };
+        let again = queue::Declare { durable: true, ..named(&queue) };
         client.call::<DeclareOk>(1, again);
         store(&mut client, &queue, &["3"]);
         let mut client = node.restart_with_confirms(end, client);

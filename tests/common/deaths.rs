@@ -11,9 +11,7 @@ impl Client {
     /// that one's name as their key; both names, the dead letters' last.
     pub fn dying_queue(&mut self, channel: u16, more: &[(&str, Value<'_>)]) -> (String, String) {
         let dead = self.queue(channel);
-        let mut arguments = fields(more);
-        arguments.put_str(b"x-dead-letter-routing-key", &dead);
-        arguments.put_str(b"x-dead-letter-exchange", "");
+        let arguments = dying_to(&dead, more);
         (self.queue_with(channel, arguments.table()), dead)
     }
 
@@ -24,9 +22,7 @@ impl Client {
         more: &[(&str, Value<'_>)],
     ) -> (String, String) {
         let dead = self.durable_queue(channel);
-        let mut arguments = fields(more);
-        arguments.put_str(b"x-dead-letter-routing-key", &dead);
-        arguments.put_str(b"x-dead-letter-exchange", "");
+        let arguments = dying_to(&dead, more);
         (self.durable_queue_with(channel, arguments.table()), dead)
     }
 
@@ -56,6 +52,14 @@ impl Client {
         self.ack(channel, got.tag);
         got.message
     }
+}
+
+/// These arguments, and that dead letters go to a queue.
+fn dying_to(dead: &str, more: &[(&str, Value<'_>)]) -> TableBuf {
+    let mut arguments = fields(more);
+    arguments.put_str(b"x-dead-letter-routing-key", dead);
+    arguments.put_str(b"x-dead-letter-exchange", "");
+    arguments
 }
 
 /// One entry of `x-death`.

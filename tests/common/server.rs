@@ -9,6 +9,8 @@ use leveret::daemon;
 use leveret::storage::{Gate, HelperMode, StoreOptions};
 use tempfile::TempDir;
 
+use super::client::Client;
+
 /// A broker to test: one of this test's own in a thread, or the one that `LEVERET_TEST_URI` names.
 pub struct Server {
     address: SocketAddr,
@@ -28,7 +30,21 @@ impl Server {
         Server::start_with(daemon::Config::default())
     }
 
-    /// The same with other settings than the default ones, which another broker does not get.
+    /// The same, and a client with channel 1 open.
+    pub fn with_client() -> (Server, Client) {
+        let server = Server::start();
+        let client = Client::connect(server.address());
+        (server, client)
+    }
+
+    /// The same, and [`Client::with_confirms`].
+    pub fn with_confirms() -> (Server, Client) {
+        let server = Server::start();
+        let client = Client::with_confirms(server.address());
+        (server, client)
+    }
+
+    /// Starts a broker with other settings than the default ones; another broker keeps its own.
     pub fn start_with(settings: daemon::Config) -> Server {
         if let Ok(uri) = env::var("LEVERET_TEST_URI") {
             return Server { address: resolve(&uri), own: None };
@@ -85,6 +101,9 @@ impl Server {
 
     /// Holds the storage helper back, so that nothing becomes durable; `None` for another broker.
     pub fn gate(&self) -> Option<&Gate> {
+        if self.differs("its disk is not ours to hold back") {
+            return None;
+        }
         self.own.as_ref().map(|own| own.broker.gate())
     }
 

@@ -285,6 +285,18 @@ impl Client {
         self.publish_as(channel, publish, &PropertyList::default(), body.as_bytes());
     }
 
+    /// Publishes a message on a channel with confirms; whether a queue took it.
+    pub fn reaches(&mut self, channel: u16, exchange: &str, key: &str) -> bool {
+        self.publish_mandatory(channel, exchange, key, "is anybody there?");
+        let event = self.next(channel);
+        if matches!(event.method(), Method::BasicAck(_)) {
+            return true;
+        }
+        assert_eq!(event.expect::<super::Return>().code, 312);
+        self.expect::<Ack>(channel);
+        false
+    }
+
     /// Publishes a message with any flags.
     pub fn publish_as(
         &mut self,

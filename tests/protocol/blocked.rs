@@ -147,7 +147,7 @@ fn socket_of_a_blocked_connection_is_not_read() {
     publish_too_much(&mut publisher, &queue);
     expect_blocked(&mut publisher);
     let name = unique("late");
-    let declare = queue::Declare { queue: name.as_bytes(), ..Default::default() };
+    let declare = named(&name);
     publisher.send(2, declare);
     publisher.expect_nothing_yet(2, &mut witness);
     witness.send(1, queue::Declare { passive: true, ..declare });

@@ -5,24 +5,21 @@ use leveret::amqp::encoder;
 
 #[test]
 fn opening_a_channel_twice_is_504() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, channel::Open {});
     client.expect_connection_error(504, "CHANNEL_ERROR - second 'channel.open' seen");
 }
 
 #[test]
 fn method_on_a_channel_that_is_not_open_is_504() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(2, basic::Qos::default());
     client.expect_connection_error(504, "CHANNEL_ERROR - expected 'channel.open'");
 }
 
 #[test]
 fn method_on_a_channel_that_was_closed_is_504() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.close_channel(1);
     client.send(1, basic::Qos::default());
     client.expect_connection_error(504, "CHANNEL_ERROR - expected 'channel.open'");
@@ -64,8 +61,7 @@ fn all_channels_up_to_channel_max_can_be_open() {
 
 #[test]
 fn number_of_a_closed_channel_can_be_opened_again() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     for _ in 0..3 {
         client.close_channel(1);
         client.open(1);
@@ -85,24 +81,21 @@ fn number_of_a_closed_channel_can_be_opened_again() {
 
 #[test]
 fn connection_methods_on_a_channel_are_a_connection_error() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, connection::Open { virtual_host: b"/" });
     client.expect_closed_or_error();
 }
 
 #[test]
 fn channel_methods_on_channel_0_are_a_connection_error() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(0, channel::Open {});
     client.expect_closed_or_error();
 }
 
 #[test]
 fn methods_of_the_broker_sent_by_a_client_are_a_connection_error() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     client.send(1, queue::PurgeOk { message_count: 1 });
     client.expect_closed_or_error();
     Client::connect(server.address()).round_trip(1);
@@ -110,15 +103,13 @@ fn methods_of_the_broker_sent_by_a_client_are_a_connection_error() {
 
 #[test]
 fn flow_true_is_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     assert!(client.call::<FlowOk>(1, channel::Flow { active: true }).active);
 }
 
 #[test]
 fn flow_false_is_540() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, channel::Flow { active: false });
     let close = client.expect_connection_error(540, "NOT_IMPLEMENTED - active=false");
     assert_eq!(close.offender, (20, 20));
@@ -126,8 +117,7 @@ fn flow_false_is_540() {
 
 #[test]
 fn closing_a_channel_returns_its_messages_in_order_before_close_ok() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b", "c", "d"]);
     for _ in 0..10 {
@@ -145,8 +135,7 @@ fn closing_a_channel_returns_its_messages_in_order_before_close_ok() {
 
 #[test]
 fn closing_a_channel_ends_its_consumers() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.open(2);
     client.consume(2, &queue);
@@ -157,8 +146,7 @@ fn closing_a_channel_ends_its_consumers() {
 
 #[test]
 fn error_names_the_method_at_fault() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, queue::Purge { queue: b"no such queue", nowait: false });
     let close =
         client.expect_channel_error(1, 404, "NOT_FOUND - no queue 'no such queue' in vhost '/'");
@@ -167,8 +155,7 @@ fn error_names_the_method_at_fault() {
 
 #[test]
 fn error_on_one_channel_leaves_the_others_alone() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.open(2);
     client.consume_no_ack(1, &queue);
@@ -180,8 +167,7 @@ fn error_on_one_channel_leaves_the_others_alone() {
 
 #[test]
 fn what_follows_a_channel_error_is_discarded_until_close_ok() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     client.send(2, queue::Purge { queue: b"no such queue", nowait: false });
@@ -199,8 +185,7 @@ fn what_follows_a_channel_error_is_discarded_until_close_ok() {
 
 #[test]
 fn content_that_a_channel_error_interrupts_is_discarded_whole() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     client.send(2, queue::Purge { queue: b"no such queue", nowait: false });
@@ -218,8 +203,7 @@ fn content_that_a_channel_error_interrupts_is_discarded_whole() {
 
 #[test]
 fn close_of_the_client_crossing_the_brokers_is_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     client.send(2, queue::Purge { queue: b"no such queue", nowait: false });
     client.send(2, channel::Close { reply_code: 200, ..Default::default() });
@@ -233,8 +217,7 @@ fn close_of_the_client_crossing_the_brokers_is_answered() {
 
 #[test]
 fn closing_a_channel_in_the_middle_of_a_content_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     client.send(2, basic::Publish { routing_key: queue.as_bytes(), ..Default::default() });
@@ -248,8 +231,7 @@ fn closing_a_channel_in_the_middle_of_a_content_is_505() {
 
 #[test]
 fn content_cut_off_by_the_end_of_the_connection_is_dropped() {
-    let server = Server::start();
-    let mut watcher = Client::connect(server.address());
+    let (server, mut watcher) = Server::with_client();
     let queue = watcher.shared_queue(1);
     let mut client = Client::connect(server.address());
     client.send(1, basic::Publish { routing_key: queue.as_bytes(), ..Default::default() });
@@ -265,8 +247,7 @@ fn content_cut_off_by_the_end_of_the_connection_is_dropped() {
 
 #[test]
 fn access_request_of_ancient_clients_is_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let request = access::Request { realm: b"/data", active: true, ..Default::default() };
     client.call::<AccessRequestOk>(1, request);
 }

@@ -25,8 +25,7 @@ fn limited_queue(client: &mut Client, messages: i64) -> String {
 
 #[test]
 fn numbers_start_at_1_with_the_first_publish_after_select() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.publish(1, "", &queue, "before");
     client.confirm_select(1);
@@ -39,8 +38,7 @@ fn numbers_start_at_1_with_the_first_publish_after_select() {
 
 #[test]
 fn numbers_count_on_when_select_is_repeated() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.confirm_select(1);
     client.publish(1, "", &queue, "one");
@@ -52,8 +50,7 @@ fn numbers_count_on_when_select_is_repeated() {
 
 #[test]
 fn numbers_are_the_channels_own() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     for channel in [1, 2] {
@@ -65,8 +62,7 @@ fn numbers_are_the_channels_own() {
 
 #[test]
 fn select_without_wait_is_not_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.send(1, confirm::Select { nowait: true });
     client.publish(1, "", &queue, "one");
@@ -75,8 +71,7 @@ fn select_without_wait_is_not_answered() {
 
 #[test]
 fn channel_without_select_confirms_nothing() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.publish(1, "", &queue, "unconfirmed");
     client.expect_nothing_before(1, 1);
@@ -84,8 +79,7 @@ fn channel_without_select_confirms_nothing() {
 
 #[test]
 fn every_publish_of_a_long_row_is_confirmed_once() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.durable_queue(1);
     client.confirm_select(1);
     for number in 0..1000 {
@@ -99,8 +93,7 @@ fn every_publish_of_a_long_row_is_confirmed_once() {
 
 #[test]
 fn persistent_message_in_a_durable_queue_is_confirmed() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.durable_queue(1);
     client.confirm_select(1);
     client.publish_with(1, "", &queue, &persistent(), b"safe");
@@ -110,8 +103,7 @@ fn persistent_message_in_a_durable_queue_is_confirmed() {
 
 #[test]
 fn message_to_several_queues_is_confirmed_once() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queues = [client.durable_queue(1), client.queue(1), client.queue(1)];
     let exchange = client.exchange(1, "fanout");
     for queue in &queues {
@@ -127,8 +119,7 @@ fn message_to_several_queues_is_confirmed_once() {
 
 #[test]
 fn unroutable_message_is_confirmed_at_once() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.confirm_select(1);
     client.publish(1, "amq.direct", "nobody bound this", "lost");
     assert_eq!(client.expect::<Ack>(1).tag, 1);
@@ -136,8 +127,7 @@ fn unroutable_message_is_confirmed_at_once() {
 
 #[test]
 fn return_comes_before_the_ack() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.confirm_select(1);
     for number in 1..=20 {
         client.publish_mandatory(1, "amq.direct", "nobody bound this", "lost");
@@ -148,8 +138,7 @@ fn return_comes_before_the_ack() {
 
 #[test]
 fn refused_message_is_nacked() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = limited_queue(&mut client, 1);
     client.confirm_select(1);
     client.publish(1, "", &queue, "first");
@@ -162,8 +151,7 @@ fn refused_message_is_nacked() {
 
 #[test]
 fn message_that_any_queue_refuses_is_nacked() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (full, free) = (limited_queue(&mut client, 0), client.queue(1));
     let exchange = client.exchange(1, "fanout");
     client.bind(1, &full, &exchange, "");
@@ -178,8 +166,7 @@ fn message_that_any_queue_refuses_is_nacked() {
 
 #[test]
 fn multiple_never_covers_a_refused_message() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (full, free) = (limited_queue(&mut client, 0), client.queue(1));
     client.confirm_select(1);
     let refused = |number: u64| number.is_multiple_of(7);
@@ -212,9 +199,7 @@ fn multiple_never_covers_a_refused_message() {
 #[test]
 fn multiple_never_covers_an_unconfirmed_message() {
     let server = Server::start();
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     let mut client = Client::connect(server.address());
     client.open(2);
     let queue = client.durable_queue(2);
@@ -234,8 +219,7 @@ fn multiple_never_covers_an_unconfirmed_message() {
 
 #[test]
 fn message_is_acked_when_its_queue_was_deleted_meanwhile() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     client.confirm_select(1);
     let mut last = 0;
@@ -252,8 +236,7 @@ fn message_is_acked_when_its_queue_was_deleted_meanwhile() {
 
 #[test]
 fn message_consumed_and_acked_before_its_confirm_is_confirmed() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.durable_queue(1);
     client.consume(2, &queue);
@@ -270,8 +253,7 @@ fn message_consumed_and_acked_before_its_confirm_is_confirmed() {
 
 #[test]
 fn selecting_confirms_on_a_transaction_channel_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.call::<TxSelectOk>(1, tx::Select {});
     client.send(1, confirm::Select { nowait: false });
     let text = "PRECONDITION_FAILED - cannot switch from tx to confirm mode";
@@ -280,8 +262,7 @@ fn selecting_confirms_on_a_transaction_channel_is_406() {
 
 #[test]
 fn selecting_a_transaction_on_a_confirm_channel_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.confirm_select(1);
     client.send(1, tx::Select {});
     let text = "PRECONDITION_FAILED - cannot switch from confirm to tx mode";
@@ -290,8 +271,7 @@ fn selecting_a_transaction_on_a_confirm_channel_is_406() {
 
 #[test]
 fn refused_publish_with_a_channel_error_is_not_confirmed() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     client.confirm_select(1);
     client.publish(1, "no such exchange", "key", "lost");
@@ -302,9 +282,7 @@ fn refused_publish_with_a_channel_error_is_not_confirmed() {
 #[test]
 fn nothing_is_confirmed_before_it_is_durable() {
     let server = Server::start();
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     let mut client = Client::connect(server.address());
     client.open(2);
     let queue = client.durable_queue(1);
@@ -321,9 +299,7 @@ fn nothing_is_confirmed_before_it_is_durable() {
 #[test]
 fn persistent_message_is_delivered_before_it_is_durable() {
     let server = Server::start();
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     let mut client = Client::connect(server.address());
     client.open(2);
     let queue = client.durable_queue(1);

@@ -85,8 +85,8 @@ fn start_names_leveret_and_the_version_of_its_dialect() {
     }
     let start = Client::raw(server.address()).log_in(&Options::default());
     let properties = start.properties.table();
-    assert_eq!(properties.find(b"product"), Some(Value::LongString(b"Leveret")));
-    assert_eq!(properties.find(b"version"), Some(Value::LongString(b"3.13.0")));
+    assert_eq!(properties.find(b"product"), Some(word("Leveret")));
+    assert_eq!(properties.find(b"version"), Some(word("3.13.0")));
     let own = Value::LongString(env!("CARGO_PKG_VERSION").as_bytes());
     assert_eq!(properties.find(b"leveret_version"), Some(own));
 }
@@ -225,55 +225,27 @@ fn client_may_lower_what_tune_offers() {
     assert_eq!(client.expect_delivery(1).message.body(), body);
 }
 
-fn refuse_tune(change: impl FnOnce(&mut Options), text: &str) {
-    let server = Server::start();
-    let mut client = Client::raw(server.address());
-    let refused = options(change);
-    client.log_in(&refused);
-    client.tune(&refused);
-    expect_refusal(&server, &mut client, 530, text);
-}
-
 #[test]
-fn frame_max_0_is_unlimited_hence_530() {
-    refuse_tune(
-        |options| options.frame_max = Some(0),
-        "NOT_ALLOWED - negotiated frame_max = 0 is higher than the maximum allowed value (131072)",
-    );
-}
-
-#[test]
-fn frame_max_above_ours_is_530() {
-    refuse_tune(
-        |options| options.frame_max = Some(131_073),
-        "NOT_ALLOWED - negotiated frame_max = 131073 is higher than the maximum allowed value \
-         (131072)",
-    );
-}
-
-#[test]
-fn frame_max_below_4096_is_530() {
-    refuse_tune(
-        |options| options.frame_max = Some(4095),
-        "NOT_ALLOWED - negotiated frame_max = 4095 is lower than the minimum allowed value (4096)",
-    );
-}
-
-#[test]
-fn channel_max_0_is_unlimited_hence_530() {
-    refuse_tune(
-        |options| options.channel_max = Some(0),
-        "NOT_ALLOWED - negotiated channel_max = 0 is higher than the maximum allowed value (2047)",
-    );
-}
-
-#[test]
-fn channel_max_above_ours_is_530() {
-    refuse_tune(
-        |options| options.channel_max = Some(2048),
-        "NOT_ALLOWED - negotiated channel_max = 2048 is higher than the maximum allowed value \
-         (2047)",
-    );
+fn limits_beyond_ours_are_530() {
+    let frame_max = |bytes| options(|options| options.frame_max = Some(bytes));
+    let channel_max = |number| options(|options| options.channel_max = Some(number));
+    for (refused, said) in [
+        // 0 is unlimited.
+        (frame_max(0), "frame_max = 0 is higher than the maximum allowed value (131072)"),
+        (
+            frame_max(131_073),
+            "frame_max = 131073 is higher than the maximum allowed value (131072)",
+        ),
+        (frame_max(4095), "frame_max = 4095 is lower than the minimum allowed value (4096)"),
+        (channel_max(0), "channel_max = 0 is higher than the maximum allowed value (2047)"),
+        (channel_max(2048), "channel_max = 2048 is higher than the maximum allowed value (2047)"),
+    ] {
+        let server = Server::start();
+        let mut client = Client::raw(server.address());
+        client.log_in(&refused);
+        client.tune(&refused);
+        expect_refusal(&server, &mut client, 530, &format!("NOT_ALLOWED - negotiated {said}"));
+    }
 }
 
 #[test]
@@ -298,8 +270,7 @@ fn method_before_open_is_a_connection_error() {
 
 #[test]
 fn second_open_is_a_connection_error() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(0, connection::Open { virtual_host: b"/" });
     client.expect_closed_or_error();
 }
@@ -351,9 +322,7 @@ fn heartbeats_of_the_client_keep_the_connection() {
 fn heartbeats_are_not_demanded_while_blocked() {
     let settings = leveret::daemon::Config { segment_bytes: 64 << 10, ..Default::default() };
     let server = Server::start_with(settings);
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     let mut witness = Client::connect(server.address());
     let queue = witness.durable_queue(1);
     let options = options(|options| options.heartbeat = 1);
@@ -385,8 +354,7 @@ fn exclusive_queues_are_gone_before_close_ok() {
         let queue = owner.queue(1);
         owner.close();
         let mut other = Client::connect(server.address());
-        let declare =
-            queue::Declare { queue: queue.as_bytes(), passive: true, ..Default::default() };
+        let declare = passive(&queue);
         other.send(1, declare);
         other.expect_channel_error(1, 404, "NOT_FOUND - no queue");
     }
@@ -394,8 +362,7 @@ fn exclusive_queues_are_gone_before_close_ok() {
 
 #[test]
 fn unacked_messages_are_requeued_before_close_ok() {
-    let server = Server::start();
-    let mut watcher = Client::connect(server.address());
+    let (server, mut watcher) = Server::with_client();
     let queue = watcher.durable_queue(1);
     watcher.store(2, &queue, &["a", "b", "c"]);
     for _ in 0..10 {
@@ -411,8 +378,7 @@ fn unacked_messages_are_requeued_before_close_ok() {
 
 #[test]
 fn connection_that_vanishes_gives_its_messages_back() {
-    let server = Server::start();
-    let mut watcher = Client::connect(server.address());
+    let (server, mut watcher) = Server::with_client();
     let queue = watcher.shared_queue(1);
     watcher.store(2, &queue, &["only"]);
     let mut taker = Client::connect(server.address());
@@ -427,8 +393,7 @@ fn connection_that_vanishes_gives_its_messages_back() {
 
 #[test]
 fn update_secret_is_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let secret = connection::UpdateSecret { new_secret: b"guest", reason: b"renewal" };
     client.call::<UpdateSecretOk>(0, secret);
     client.round_trip(1);
@@ -436,8 +401,7 @@ fn update_secret_is_answered() {
 
 #[test]
 fn what_follows_connection_close_is_discarded() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let mut watcher = Client::connect(server.address());
     let queue = watcher.durable_queue(1);
     client.send_close();
@@ -498,8 +462,7 @@ fn heartbeat_0_is_off() {
 
 #[test]
 fn update_secret_takes_another_password() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let secret = connection::UpdateSecret { new_secret: b"another", reason: b"renewal" };
     client.call::<UpdateSecretOk>(0, secret);
     client.round_trip(1);

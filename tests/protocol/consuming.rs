@@ -10,8 +10,7 @@ fn consume<'a>(queue: &'a str, tag: &'a str) -> basic::Consume<'a> {
 
 #[test]
 fn consume_ok_comes_before_the_first_delivery() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["waiting"]);
     client.send(1, consume(&queue, "mine"));
@@ -23,8 +22,7 @@ fn consume_ok_comes_before_the_first_delivery() {
 
 #[test]
 fn empty_tag_makes_one_up() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let (one, two) = (client.consume(1, &queue), client.consume(1, &queue));
     assert!(one.starts_with("amq.ctag-"), "{one}");
@@ -33,8 +31,7 @@ fn empty_tag_makes_one_up() {
 
 #[test]
 fn reuse_of_a_tag_is_530() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.call::<ConsumeOk>(1, consume(&queue, "mine"));
     client.send(1, consume(&queue, "mine"));
@@ -44,8 +41,7 @@ fn reuse_of_a_tag_is_530() {
 
 #[test]
 fn tag_may_be_used_on_another_channel_and_after_its_end() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     client.call::<ConsumeOk>(1, consume(&queue, "mine"));
@@ -56,8 +52,7 @@ fn tag_may_be_used_on_another_channel_and_after_its_end() {
 
 #[test]
 fn consume_without_wait_is_not_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["waiting"]);
     client.send(1, basic::Consume { nowait: true, ..consume(&queue, "mine") });
@@ -68,8 +63,7 @@ fn consume_without_wait_is_not_answered() {
 
 #[test]
 fn exclusive_consumer_keeps_others_out() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let queue = client.shared_queue(1);
     client.call::<ConsumeOk>(1, basic::Consume { exclusive: true, ..consume(&queue, "mine") });
     let mut other = Client::connect(server.address());
@@ -83,8 +77,7 @@ fn exclusive_consumer_keeps_others_out() {
 
 #[test]
 fn exclusive_consumer_is_refused_where_others_are() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.consume(1, &queue);
     client.send(1, basic::Consume { exclusive: true, ..consume(&queue, "mine") });
@@ -93,8 +86,7 @@ fn exclusive_consumer_is_refused_where_others_are() {
 
 #[test]
 fn queue_is_free_again_when_its_exclusive_consumer_ends() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let mut other = Client::connect(server.address());
     let queue = client.durable_queue(1);
     let exclusive = || basic::Consume { exclusive: true, ..consume(&queue, "mine") };
@@ -109,8 +101,7 @@ fn queue_is_free_again_when_its_exclusive_consumer_ends() {
 
 #[test]
 fn get_is_free_to_anyone_beside_an_exclusive_consumer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.prefetch(1, 1);
     client.call::<ConsumeOk>(1, basic::Consume { exclusive: true, ..consume(&queue, "mine") });
@@ -123,8 +114,7 @@ fn get_is_free_to_anyone_beside_an_exclusive_consumer() {
 
 #[test]
 fn no_local_is_ignored() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.call::<ConsumeOk>(1, basic::Consume { no_local: true, ..consume(&queue, "mine") });
     client.publish(1, "", &queue, "from myself");
@@ -133,16 +123,14 @@ fn no_local_is_ignored() {
 
 #[test]
 fn cancel_of_an_unknown_tag_is_answered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let cancel = basic::Cancel { consumer_tag: b"nobody", nowait: false };
     assert_eq!(client.call::<CancelOk>(1, cancel).tag, "nobody");
 }
 
 #[test]
 fn cancel_leaves_unacked_messages_with_the_channel() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b"]);
     client.prefetch(1, 1);
@@ -158,8 +146,7 @@ fn cancel_leaves_unacked_messages_with_the_channel() {
 
 #[test]
 fn nothing_is_delivered_after_cancel_ok() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     for _ in 0..20 {
@@ -176,8 +163,7 @@ fn nothing_is_delivered_after_cancel_ok() {
 
 #[test]
 fn deliveries_come_in_publish_order() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let expected: Vec<_> = (0..500).map(|number| number.to_string()).collect();
     client.consume_no_ack(1, &queue);
@@ -190,8 +176,7 @@ fn deliveries_come_in_publish_order() {
 
 #[test]
 fn delivery_tags_count_from_1_over_deliver_and_get() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (one, two) = (client.queue(1), client.queue(1));
     client.store(2, &one, &["a", "b", "c"]);
     client.store(2, &two, &["d"]);
@@ -206,8 +191,7 @@ fn delivery_tags_count_from_1_over_deliver_and_get() {
 
 #[test]
 fn consumers_take_turns() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     for channel in 2..=4 {
         client.open(channel);
@@ -227,8 +211,7 @@ fn consumers_take_turns() {
 
 #[test]
 fn consumer_without_credit_is_passed_over() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.open(2);
     client.open(3);
@@ -245,8 +228,7 @@ fn consumer_without_credit_is_passed_over() {
 
 #[test]
 fn consumer_of_higher_priority_is_served_first_while_it_has_credit() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     for (channel, priority) in [(2, 0), (3, 10), (4, -5)] {
         client.open(channel);
@@ -263,8 +245,7 @@ fn consumer_of_higher_priority_is_served_first_while_it_has_credit() {
 
 #[test]
 fn get_carries_the_number_of_messages_left() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b", "c"]);
     for (left, body) in [(2, "a"), (1, "b"), (0, "c")] {
@@ -278,8 +259,7 @@ fn get_carries_the_number_of_messages_left() {
 
 #[test]
 fn get_of_an_empty_queue_is_get_empty() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let get = basic::Get { queue: queue.as_bytes(), no_ack: false };
     client.send(1, get);
@@ -294,8 +274,7 @@ fn get_of_an_empty_queue_is_get_empty() {
 
 #[test]
 fn get_without_acks_settles_at_once() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a"]);
     client.open(2);
@@ -307,8 +286,7 @@ fn get_without_acks_settles_at_once() {
 
 #[test]
 fn prefetch_limits_what_is_outstanding() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b", "c", "d", "e"]);
     client.open(2);
@@ -325,8 +303,7 @@ fn prefetch_limits_what_is_outstanding() {
 
 #[test]
 fn prefetch_applies_to_each_consumer_started_later() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let (before, one, two) = (client.queue(2), client.queue(2), client.queue(2));
     client.consume(1, &before);
@@ -348,8 +325,7 @@ fn prefetch_applies_to_each_consumer_started_later() {
 
 #[test]
 fn global_prefetch_is_shared_by_the_channel() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let (one, two) = (client.queue(2), client.queue(2));
     let qos = basic::Qos { prefetch_count: 3, global: true, ..Default::default() };
@@ -372,8 +348,7 @@ fn global_prefetch_is_shared_by_the_channel() {
 
 #[test]
 fn prefetch_for_each_consumer_lifts_the_shared_one() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(2);
     let qos = basic::Qos { prefetch_count: 2, global: true, ..Default::default() };
@@ -391,8 +366,7 @@ fn prefetch_for_each_consumer_lifts_the_shared_one() {
 
 #[test]
 fn shared_prefetch_holds_beside_that_of_each_consumer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let (one, two) = (client.queue(2), client.queue(2));
     client.prefetch(1, 2);
@@ -417,8 +391,7 @@ fn shared_prefetch_holds_beside_that_of_each_consumer() {
 
 #[test]
 fn prefetch_0_is_unlimited() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.prefetch(1, 1);
     client.prefetch(1, 0);
@@ -431,8 +404,7 @@ fn prefetch_0_is_unlimited() {
 
 #[test]
 fn prefetch_does_not_limit_consumers_without_acks() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.prefetch(1, 1);
     client.consume_no_ack(1, &queue);
@@ -444,8 +416,7 @@ fn prefetch_does_not_limit_consumers_without_acks() {
 
 #[test]
 fn get_does_not_count_against_the_prefetch() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b", "c"]);
     client.prefetch(1, 1);
@@ -457,16 +428,14 @@ fn get_does_not_count_against_the_prefetch() {
 
 #[test]
 fn prefetch_size_other_than_0_is_540() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, basic::Qos { prefetch_size: 1024, ..Default::default() });
     client.expect_connection_error(540, "NOT_IMPLEMENTED - prefetch_size!=0 (1024)");
 }
 
 #[test]
 fn single_active_consumer_is_the_first_in_line() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let mut arguments = TableBuf::new();
     arguments.put_bool(b"x-single-active-consumer", true);
     let queue = client.queue_with(1, arguments.table());
@@ -486,8 +455,7 @@ fn single_active_consumer_is_the_first_in_line() {
 
 #[test]
 fn exclusive_consumer_of_a_single_active_queue_is_403() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let mut arguments = TableBuf::new();
     arguments.put_bool(b"x-single-active-consumer", true);
     let queue = client.queue_with(1, arguments.table());

@@ -4,8 +4,7 @@ use crate::common::*;
 
 #[test]
 fn rejected_message_is_dead_lettered_as_rejected() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.confirmed(2, "", &queue, &PropertyList::default(), "refused");
     client.reject_next(1, &queue, "refused");
@@ -16,8 +15,7 @@ fn rejected_message_is_dead_lettered_as_rejected() {
 
 #[test]
 fn nack_without_requeue_dead_letters_all_up_to_the_tag_in_order() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["1", "2", "3", "4"]);
     client.consume(3, &queue);
@@ -30,8 +28,7 @@ fn nack_without_requeue_dead_letters_all_up_to_the_tag_in_order() {
 
 #[test]
 fn expired_message_is_dead_lettered_as_expired() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(1))]);
     client.publish(1, "", &queue, "late");
     let message = client.dead_letter(1, &dead);
@@ -40,8 +37,7 @@ fn expired_message_is_dead_lettered_as_expired() {
 
 #[test]
 fn message_that_is_too_much_is_dead_lettered_as_maxlen() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     client.publish(1, "", &queue, "first");
     client.publish(1, "", &queue, "second");
@@ -52,8 +48,7 @@ fn message_that_is_too_much_is_dead_lettered_as_maxlen() {
 
 #[test]
 fn message_delivered_too_often_is_dead_lettered_as_delivery_limit() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let dead = client.queue(1);
     let arguments = fields(&[
         ("x-queue-type", word("quorum")),
@@ -76,8 +71,7 @@ fn message_delivered_too_often_is_dead_lettered_as_delivery_limit() {
 
 #[test]
 fn acked_purged_and_deleted_messages_are_not_dead_lettered() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["acked", "purged"]);
     let got = client.get(1, &queue).expect("a message waits");
@@ -91,8 +85,7 @@ fn acked_purged_and_deleted_messages_are_not_dead_lettered() {
 
 #[test]
 fn dead_letter_keeps_its_routing_key_without_another() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "direct");
     let (dead, other) = (client.queue(1), client.queue(1));
     client.bind(1, &dead, &exchange, "original");
@@ -109,8 +102,7 @@ fn dead_letter_keeps_its_routing_key_without_another() {
 
 #[test]
 fn dead_letter_routing_key_replaces_the_original_one() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "direct");
     let key = [("x-dead-letter-routing-key", word("another"))];
     let queue = client.queue_dying_to(1, &exchange, &key);
@@ -128,8 +120,7 @@ fn dead_letter_routing_key_replaces_the_original_one() {
 
 #[test]
 fn cc_routes_dead_letters_without_a_dead_letter_key() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "direct");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     let (by_key, by_cc) = (client.queue(1), client.queue(1));
@@ -149,8 +140,7 @@ fn cc_routes_dead_letters_without_a_dead_letter_key() {
 
 #[test]
 fn cc_is_removed_and_does_not_route_with_a_dead_letter_key() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "direct");
     let key = [("x-dead-letter-routing-key", word("another"))];
     let queue = client.queue_dying_to(1, &exchange, &key);
@@ -171,8 +161,7 @@ fn cc_is_removed_and_does_not_route_with_a_dead_letter_key() {
 /// RabbitMQ keeps the keys of BCC with the message, though no consumer sees them; they were lost.
 #[test]
 fn bcc_routes_dead_letters_at_every_death_without_a_dead_letter_key_and_is_never_seen() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "direct");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     let by_bcc = client.queue_dying_to(1, &exchange, &[]);
@@ -199,8 +188,7 @@ fn bcc_routes_dead_letters_at_every_death_without_a_dead_letter_key_and_is_never
 
 #[test]
 fn bcc_is_removed_and_does_not_route_with_a_dead_letter_key() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "direct");
     let key = [("x-dead-letter-routing-key", word("another"))];
     let queue = client.queue_dying_to(1, &exchange, &key);
@@ -223,8 +211,7 @@ fn bcc_is_removed_and_does_not_route_with_a_dead_letter_key() {
 
 #[test]
 fn missing_dead_letter_exchange_drops_the_message() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = unique("comes.later");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     client.store(4, &queue, &["lost", "found"]);
@@ -243,8 +230,7 @@ fn missing_dead_letter_exchange_drops_the_message() {
 
 #[test]
 fn dead_letter_without_a_route_is_dropped() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_dying_to(1, "amq.direct", &[]);
     client.store(4, &queue, &["lost"]);
     client.reject_next(1, &queue, "lost");
@@ -255,8 +241,7 @@ fn dead_letter_without_a_route_is_dropped() {
 
 #[test]
 fn cycle_without_a_reject_is_dropped() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "fanout");
     let witness = client.queue(1);
     let queue = client.queue_dying_to(1, &exchange, &[]);
@@ -271,8 +256,7 @@ fn cycle_without_a_reject_is_dropped() {
 
 #[test]
 fn cycle_over_two_queues_without_a_reject_is_dropped() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "fanout");
     let witness = client.queue(1);
     let ttl = ("x-message-ttl", Value::I64(1));
@@ -291,8 +275,7 @@ fn cycle_over_two_queues_without_a_reject_is_dropped() {
 
 #[test]
 fn cycle_with_a_reject_in_between_goes_on() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let one = unique("one");
     let (two, _) = client.dying_queue(1, &[("x-message-ttl", Value::I64(1))]);
     let exchange = client.exchange(1, "fanout");
@@ -318,8 +301,7 @@ fn cycle_with_a_reject_in_between_goes_on() {
 
 #[test]
 fn rejected_message_may_come_back_to_its_own_queue() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "fanout");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     client.bind(1, &queue, &exchange, "");
@@ -336,8 +318,7 @@ fn rejected_message_may_come_back_to_its_own_queue() {
 
 #[test]
 fn dead_letter_goes_to_all_queues_of_its_exchange() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "fanout");
     let queue = client.queue_dying_to(1, &exchange, &[]);
     let dead = [client.queue(1), client.queue(1), client.durable_queue(1)];
@@ -357,8 +338,7 @@ fn dead_letter_goes_to_all_queues_of_its_exchange() {
 
 #[test]
 fn death_in_one_queue_leaves_the_copies_in_others_alone() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "fanout");
     let (queue, dead) = client.dying_queue(1, &[]);
     let other = client.queue(1);
@@ -375,8 +355,7 @@ fn death_in_one_queue_leaves_the_copies_in_others_alone() {
 
 #[test]
 fn large_bodies_are_dead_lettered_whole() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let dead = client.durable_queue(1);
     let arguments =
         fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word(&dead))]);
@@ -393,8 +372,7 @@ fn large_bodies_are_dead_lettered_whole() {
 
 #[test]
 fn thousands_of_dead_letters_arrive_in_order() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     let bodies: Vec<String> = (0..7000).map(|number| number.to_string()).collect();
     for body in &bodies {
@@ -410,8 +388,7 @@ fn thousands_of_dead_letters_arrive_in_order() {
 
 #[test]
 fn reject_in_a_transaction_dead_letters_at_its_commit() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["refused"]);
     client.call::<TxSelectOk>(3, tx::Select {});
@@ -426,8 +403,7 @@ fn reject_in_a_transaction_dead_letters_at_its_commit() {
 
 #[test]
 fn rollback_of_a_reject_dead_letters_nothing() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.store(4, &queue, &["refused"]);
     client.call::<TxSelectOk>(3, tx::Select {});
@@ -443,8 +419,7 @@ fn rollback_of_a_reject_dead_letters_nothing() {
 
 #[test]
 fn message_of_a_transaction_that_is_too_much_is_dead_lettered() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     client.call::<TxSelectOk>(3, tx::Select {});
     client.publish(3, "", &queue, "first");

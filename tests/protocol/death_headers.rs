@@ -4,8 +4,7 @@ use crate::common::*;
 
 #[test]
 fn x_death_has_its_keys_in_order() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.confirmed(2, "", &queue, &PropertyList::default(), "refused");
     client.reject_next(1, &queue, "refused");
@@ -17,8 +16,7 @@ fn x_death_has_its_keys_in_order() {
 
 #[test]
 fn x_death_names_the_original_expiration() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("1"), b"late");
     let deaths = client.dead_letter(1, &dead).deaths();
@@ -43,8 +41,7 @@ fn original_expiration_is_the_first_key_of_x_death() {
 
 #[test]
 fn original_expiration_is_not_made_of_the_queues_ttl() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(1))]);
     client.publish(1, "", &queue, "late");
     assert_eq!(client.dead_letter(1, &dead).deaths()[0].expiration, None);
@@ -52,8 +49,7 @@ fn original_expiration_is_not_made_of_the_queues_ttl() {
 
 #[test]
 fn expiration_is_removed_and_the_other_properties_stay() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     let headers = fields(&[("mine", Value::I32(7))]);
     let properties = PropertyList {
@@ -80,8 +76,7 @@ fn expiration_is_removed_and_the_other_properties_stay() {
 
 #[test]
 fn message_without_expiration_left_does_not_expire_again() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     let (witness, dead_witness) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("50"), b"late");
@@ -93,8 +88,7 @@ fn message_without_expiration_left_does_not_expire_again() {
 
 #[test]
 fn first_death_is_told_apart_and_stays() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let last = client.queue(1);
     let exchange = client.exchange(1, "fanout");
     let (first, middle) = (
@@ -143,8 +137,7 @@ fn last_death_is_told_apart_and_rewritten() {
 
 #[test]
 fn x_death_has_the_newest_first_and_names_the_exchange_of_each() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (middle, last) = client.dying_queue(1, &[]);
     let exchange = client.exchange(1, "fanout");
     client.bind(1, &middle, &exchange, "");
@@ -163,8 +156,7 @@ fn x_death_has_the_newest_first_and_names_the_exchange_of_each() {
 
 #[test]
 fn repeated_death_raises_the_count_and_moves_to_the_head() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (one, two) = (unique("one"), unique("two"));
     for (name, other) in [(&one, &two), (&two, &one)] {
         let arguments = fields(&[
@@ -192,8 +184,7 @@ fn repeated_death_raises_the_count_and_moves_to_the_head() {
 
 #[test]
 fn deaths_for_different_reasons_in_one_queue_are_two() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.bind(1, &queue, "amq.direct", &queue);
     client.publish_with(1, "", &queue, &expiring("1"), b"dies");
@@ -211,8 +202,7 @@ fn deaths_for_different_reasons_in_one_queue_are_two() {
 
 #[test]
 fn x_death_keeps_the_time_of_the_first_death() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     // Rejected, a message comes back to its queue.
     let queue = unique("round");
     let arguments = fields(&[
@@ -239,8 +229,7 @@ fn x_death_keeps_the_time_of_the_first_death() {
 
 #[test]
 fn routing_keys_of_x_death_have_cc_but_not_bcc() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let exchange = client.exchange(1, "fanout");
     let dead = client.queue(1);
     client.bind(1, &dead, &exchange, "");

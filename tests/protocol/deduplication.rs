@@ -25,18 +25,15 @@ fn exchange(client: &mut Client, arguments: &[(&str, Value<'_>)], key: &str) -> 
     (name, queue)
 }
 
-/// A client on channel 1, where there are queues and exchanges that deduplicate.
-fn connect(server: &Server) -> Option<Client> {
-    if server.differs("it has no deduplication") {
-        return None;
-    }
-    Some(Client::connect(server.address()))
+/// A broker with queues and exchanges that deduplicate, and a client.
+fn start() -> Option<(Server, Client)> {
+    let (server, client) = Server::with_client();
+    (!server.differs("it has no deduplication")).then_some((server, client))
 }
 
 #[test]
 fn queue_takes_a_name_once_while_a_message_of_it_is_there() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     for (name, body) in [("a", "first a"), ("b", "first b"), ("a", "second a")] {
         publish(&mut client, 1, "", &queue, name, body);
@@ -50,8 +47,7 @@ fn queue_takes_a_name_once_while_a_message_of_it_is_there() {
 
 #[test]
 fn each_queue_that_takes_names_once_asks_for_itself() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let (once, plain) = (queue(&mut client, &[]), client.queue(1));
     client.bind(1, &once, "amq.fanout", "");
     client.bind(1, &plain, "amq.fanout", "");
@@ -64,8 +60,7 @@ fn each_queue_that_takes_names_once_asks_for_itself() {
 
 #[test]
 fn number_and_text_are_two_names() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     for name in [word("1"), Value::I32(1), word("1"), Value::I32(1)] {
         client.publish_headers(1, "", &queue, &name_header(name), name.type_name());
@@ -75,8 +70,7 @@ fn number_and_text_are_two_names() {
 
 #[test]
 fn name_stays_taken_until_its_message_is_settled() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     publish(&mut client, 1, "", &queue, "a", "first");
     let first = client.get(1, &queue).expect("it is there");
@@ -94,8 +88,7 @@ fn name_stays_taken_until_its_message_is_settled() {
 /// The ack of a message from before a purge freed the name for a third one.
 #[test]
 fn name_that_a_purge_freed_is_not_freed_again_by_who_had_it_before() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     publish(&mut client, 1, "", &queue, "a", "before the purge");
     let held = client.get(1, &queue).expect("it is there");
@@ -108,8 +101,7 @@ fn name_that_a_purge_freed_is_not_freed_again_by_who_had_it_before() {
 
 #[test]
 fn duplicate_is_confirmed() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     client.confirm_select(1);
     for tag in 1..=2 {
@@ -122,8 +114,7 @@ fn duplicate_is_confirmed() {
 /// A transaction's publishes went past the question.
 #[test]
 fn publish_in_a_transaction_is_asked_for_its_name_like_any_other() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     publish(&mut client, 1, "", &queue, "a", "stored");
     client.call::<TxSelectOk>(1, tx::Select {});
@@ -137,8 +128,7 @@ fn publish_in_a_transaction_is_asked_for_its_name_like_any_other() {
 /// Acks take effect after the publishes of their transaction.
 #[test]
 fn ack_in_a_transaction_frees_its_name_after_the_publishes() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let queue = queue(&mut client, &[]);
     publish(&mut client, 1, "", &queue, "a", "stored");
     client.call::<TxSelectOk>(1, tx::Select {});
@@ -154,8 +144,7 @@ fn ack_in_a_transaction_frees_its_name_after_the_publishes() {
 /// The name was noted before the queue was asked whether it has room.
 #[test]
 fn refused_message_leaves_no_name_behind() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let full = [("x-max-length", Value::I64(1)), ("x-overflow", word("reject-publish"))];
     let queue = queue(&mut client, &full);
     client.confirm_select(1);
@@ -171,8 +160,7 @@ fn refused_message_leaves_no_name_behind() {
 
 #[test]
 fn dead_letter_is_asked_for_its_name_too() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let once = queue(&mut client, &[]);
     let dying = client.queue_dying_to(1, "", &[("x-dead-letter-routing-key", word(&once))]);
     for body in ["first", "second"] {
@@ -186,8 +174,7 @@ fn dead_letter_is_asked_for_its_name_too() {
 
 #[test]
 fn exchange_routes_a_name_once_whatever_became_of_it() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let (exchange, queue) = exchange(&mut client, &[("x-cache-size", Value::I64(10))], "key");
     for body in ["first", "second"] {
         publish(&mut client, 1, &exchange, "key", "a", body);
@@ -202,8 +189,7 @@ fn exchange_routes_a_name_once_whatever_became_of_it() {
 
 #[test]
 fn duplicate_of_what_an_exchange_routed_is_confirmed() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let (exchange, queue) = exchange(&mut client, &[("x-cache-size", Value::I64(10))], "key");
     client.confirm_select(1);
     for tag in 1..=3 {
@@ -215,8 +201,7 @@ fn duplicate_of_what_an_exchange_routed_is_confirmed() {
 
 #[test]
 fn exchange_remembers_as_many_names_as_its_cache_holds() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let (exchange, queue) = exchange(&mut client, &[("x-cache-size", Value::I64(2))], "key");
     for name in ["a", "b", "c", "b", "a"] {
         publish(&mut client, 1, &exchange, "key", name, name);
@@ -226,8 +211,7 @@ fn exchange_remembers_as_many_names_as_its_cache_holds() {
 
 #[test]
 fn exchange_forgets_a_name_when_its_time_is_over() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let arguments = [("x-cache-size", Value::I64(9)), ("x-cache-ttl", Value::I64(1))];
     let (exchange, queue) = exchange(&mut client, &arguments, "key");
     let deadline = deadline();
@@ -242,8 +226,7 @@ fn exchange_forgets_a_name_when_its_time_is_over() {
 
 #[test]
 fn message_may_say_how_long_its_name_is_remembered() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let arguments = [("x-cache-size", Value::I64(9)), ("x-cache-ttl", Value::I64(1))];
     let (exchange, queue) = exchange(&mut client, &arguments, "key");
     let mut headers = name_header(word("long"));
@@ -262,8 +245,7 @@ fn message_may_say_how_long_its_name_is_remembered() {
 
 #[test]
 fn deduplicating_exchange_without_a_positive_cache_size_is_406() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     for arguments in [
         TableBuf::new(),
         fields(&[("x-cache-size", Value::I64(0))]),
@@ -282,8 +264,7 @@ fn deduplicating_exchange_without_a_positive_cache_size_is_406() {
 
 #[test]
 fn duplicate_counts_as_unroutable() {
-    let server = Server::start();
-    let Some(mut client) = connect(&server) else { return };
+    let Some((_server, mut client)) = start() else { return };
     let (exchange, queue) = exchange(&mut client, &[("x-cache-size", Value::I64(10))], "key");
     let headers = name_header(word("a"));
     let properties = with_headers(&headers);

@@ -46,8 +46,7 @@ fn refuse_until_dead(client: &mut Client, queue: &str, dead: &str) -> Vec<Option
 
 #[test]
 fn redelivery_beyond_the_limit_dead_letters() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 2);
         client.confirmed(2, "", &queue, &persistent(), "too often");
@@ -70,8 +69,7 @@ fn redelivery_beyond_the_limit_dead_letters() {
 
 #[test]
 fn limit_of_0_allows_one_delivery() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 0);
         client.confirmed(2, "", &queue, &persistent(), "once");
@@ -85,8 +83,7 @@ fn limit_of_0_allows_one_delivery() {
 
 #[test]
 fn message_beyond_the_limit_is_dropped_without_a_dead_letter_exchange() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let arguments =
             fields(&[("x-queue-type", word(kind)), ("x-delivery-limit", Value::I64(1))]);
@@ -106,8 +103,7 @@ fn message_beyond_the_limit_is_dropped_without_a_dead_letter_exchange() {
 
 #[test]
 fn deliveries_carry_how_often_the_message_came_before() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 3);
         client.confirmed(2, "", &queue, &persistent(), "counted");
@@ -123,8 +119,7 @@ fn deliveries_carry_how_often_the_message_came_before() {
 
 #[test]
 fn get_carries_how_often_the_message_came_before_also_when_it_did_not() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, _) = limited(&mut client, kind, 5);
         let headers = fields(&[("mine", word("stays"))]);
@@ -163,8 +158,7 @@ fn quorum_queue_has_a_limit_of_20_unless_something_is_said() {
 
 #[test]
 fn classic_queue_without_a_limit_redelivers_without_end_and_counts_nothing() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.confirmed(2, "", &queue, &PropertyList::default(), "again and again");
     client.consume(3, &queue);
@@ -179,8 +173,7 @@ fn classic_queue_without_a_limit_redelivers_without_end_and_counts_nothing() {
 
 #[test]
 fn every_way_of_giving_a_message_back_counts() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 3);
         client.confirmed(2, "", &queue, &persistent(), "unwanted");
@@ -209,8 +202,7 @@ fn every_way_of_giving_a_message_back_counts() {
 
 #[test]
 fn dead_letter_of_a_counting_queue_carries_no_count() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 1);
         client.confirmed(2, "", &queue, &persistent(), "counted");
@@ -227,8 +219,7 @@ fn dead_letter_of_a_counting_queue_carries_no_count() {
 
 #[test]
 fn only_the_message_given_back_is_counted() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     for kind in kinds(&server) {
         let (queue, dead) = limited(&mut client, kind, 1);
         for body in ["wanted", "unwanted", "wanted, too"] {
@@ -266,8 +257,7 @@ fn timed(server: &Server, client: &mut Client, milliseconds: i64) -> Option<Stri
 
 #[test]
 fn delivery_that_is_not_acked_in_time_is_406() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };
@@ -284,8 +274,7 @@ fn delivery_that_is_not_acked_in_time_is_406() {
 
 #[test]
 fn delivery_that_is_not_acked_in_time_goes_back_and_the_other_channels_stay() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };
@@ -301,8 +290,7 @@ fn delivery_that_is_not_acked_in_time_goes_back_and_the_other_channels_stay() {
 
 #[test]
 fn get_has_to_be_acked_in_time_too() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };
@@ -314,8 +302,7 @@ fn get_has_to_be_acked_in_time_too() {
 
 #[test]
 fn acks_in_time_and_deliveries_without_acks_have_no_timeout() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (server, mut client) = Server::with_confirms();
     let Some(queue) = timed(&server, &mut client, 200) else {
         return;
     };

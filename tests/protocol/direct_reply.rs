@@ -2,19 +2,30 @@
 
 use crate::common::*;
 
-#[test]
-fn direct_reply_to_carries_an_answer() {
-    let server = Server::start();
+const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// Properties of a question whose answer is to come without a queue.
+fn wants_reply() -> PropertyList<'static> {
+    PropertyList { reply_to: Some(REPLY_TO.as_bytes()), ..Default::default() }
+}
+
+/// Who asks, who has got the question, and the name to answer to.
+fn question(server: &Server) -> (Client, Client, String) {
     let mut asking = Client::connect(server.address());
     let mut answering = Client::connect(server.address());
     let queue = answering.shared_queue(1);
     answering.consume_no_ack(1, &queue);
-    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    asking.publish_with(1, "", &queue, &properties, b"question");
+    asking.consume_no_ack(1, REPLY_TO);
+    asking.publish_with(1, "", &queue, &wants_reply(), b"question");
     let question = answering.expect_delivery(1).message;
     let reply_to = text(question.list().reply_to.expect("reply_to came along"));
+    (asking, answering, reply_to)
+}
+
+#[test]
+fn direct_reply_to_carries_an_answer() {
+    let server = Server::start();
+    let (mut asking, mut answering, reply_to) = question(&server);
     assert!(reply_to.starts_with("amq.rabbitmq.reply-to."), "{reply_to}");
     assert_eq!(answering.inspect(1, &reply_to).queue, reply_to);
     answering.publish(1, "", &reply_to, "answer");
@@ -26,16 +37,7 @@ fn direct_reply_to_carries_an_answer() {
 #[test]
 fn direct_reply_to_somebody_who_left_is_unroutable() {
     let server = Server::start();
-    let mut asking = Client::connect(server.address());
-    let mut answering = Client::connect(server.address());
-    let queue = answering.shared_queue(1);
-    answering.consume_no_ack(1, &queue);
-    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    asking.publish_with(1, "", &queue, &properties, b"question");
-    let question = answering.expect_delivery(1).message;
-    let reply_to = text(question.list().reply_to.expect("reply_to came along"));
+    let (mut asking, mut answering, reply_to) = question(&server);
     asking.close_channel(1);
     answering.publish_mandatory(1, "", &reply_to, "too late");
     assert_eq!(answering.expect::<Return>(1).code, 312);
@@ -43,9 +45,8 @@ fn direct_reply_to_somebody_who_left_is_unroutable() {
 
 #[test]
 fn direct_reply_to_with_acks_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let consume = basic::Consume { queue: b"amq.rabbitmq.reply-to", ..Default::default() };
+    let (_server, mut client) = Server::with_client();
+    let consume = basic::Consume { queue: REPLY_TO.as_bytes(), ..Default::default() };
     client.send(1, consume);
     let text = "PRECONDITION_FAILED - reply consumer cannot acknowledge";
     client.expect_channel_error(1, 406, text);
@@ -53,32 +54,26 @@ fn direct_reply_to_with_acks_is_406() {
 
 #[test]
 fn second_direct_reply_to_consumer_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    client.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    let again =
-        basic::Consume { queue: b"amq.rabbitmq.reply-to", no_ack: true, ..Default::default() };
+    let (_server, mut client) = Server::with_client();
+    client.consume_no_ack(1, REPLY_TO);
+    let again = basic::Consume { queue: REPLY_TO.as_bytes(), no_ack: true, ..Default::default() };
     client.send(1, again);
     client.expect_channel_error(1, 406, "PRECONDITION_FAILED - reply consumer already set");
 }
 
 #[test]
 fn asking_for_direct_replies_without_a_consumer_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    client.publish_with(1, "", &queue, &properties, b"question");
+    client.publish_with(1, "", &queue, &wants_reply(), b"question");
     let text = "PRECONDITION_FAILED - fast reply consumer does not exist";
     client.expect_channel_error(1, 406, text);
 }
 
 #[test]
 fn direct_reply_to_answers_a_declare_passive_or_not() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let name = "amq.rabbitmq.reply-to";
+    let (_server, mut client) = Server::with_client();
+    let name = REPLY_TO;
     for passive in [true, false] {
         let declare = queue::Declare { queue: name.as_bytes(), passive, ..Default::default() };
         let found = client.call::<DeclareOk>(1, declare);
@@ -89,16 +84,7 @@ fn direct_reply_to_answers_a_declare_passive_or_not() {
 #[test]
 fn who_answers_may_ask_whether_anybody_waits_and_takes_nothing_from_them() {
     let server = Server::start();
-    let mut asking = Client::connect(server.address());
-    let mut answering = Client::connect(server.address());
-    let queue = answering.shared_queue(1);
-    answering.consume_no_ack(1, &queue);
-    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    asking.publish_with(1, "", &queue, &properties, b"question");
-    let question = answering.expect_delivery(1).message;
-    let reply_to = text(question.list().reply_to.expect("reply_to came along"));
+    let (mut asking, mut answering, reply_to) = question(&server);
     for passive in [true, false] {
         let declare = queue::Declare { queue: reply_to.as_bytes(), passive, ..Default::default() };
         assert_eq!(answering.call::<DeclareOk>(1, declare).consumers, 1);
@@ -124,18 +110,9 @@ fn who_answers_may_ask_whether_anybody_waits_and_takes_nothing_from_them() {
 fn direct_reply_is_never_stored() {
     let server = Server::start();
     let Some(gate) = server.gate() else { return };
-    let mut asking = Client::connect(server.address());
-    let mut answering = Client::connect(server.address());
-    let queue = answering.shared_queue(1);
-    answering.consume_no_ack(1, &queue);
+    let (mut asking, mut answering, reply_to) = question(&server);
     answering.open(2);
     answering.confirm_select(2);
-    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    asking.publish_with(1, "", &queue, &properties, b"question");
-    let question = answering.expect_delivery(1).message;
-    let reply_to = text(question.list().reply_to.expect("reply_to came along"));
     // The disk does nothing, and nobody waits for it.
     gate.hold();
     answering.confirmed(2, "", &reply_to, &persistent(), "answer");
@@ -145,36 +122,24 @@ fn direct_reply_is_never_stored() {
 
 #[test]
 fn channel_may_ask_for_direct_replies_again_after_it_cancelled_them() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
-    let tag = client.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    client.consume_no_ack(2, "amq.rabbitmq.reply-to");
+    let tag = client.consume_no_ack(1, REPLY_TO);
+    client.consume_no_ack(2, REPLY_TO);
     client.cancel(1, &tag);
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    client.publish_with(1, "", "anywhere", &properties, b"question");
+    client.publish_with(1, "", "anywhere", &wants_reply(), b"question");
     let text = "PRECONDITION_FAILED - fast reply consumer does not exist";
     client.expect_channel_error(1, 406, text);
     client.open(1);
-    client.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    client.publish_with(1, "", "anywhere", &properties, b"question");
+    client.consume_no_ack(1, REPLY_TO);
+    client.publish_with(1, "", "anywhere", &wants_reply(), b"question");
     client.round_trip(1);
 }
 
 #[test]
 fn direct_reply_is_no_queue_for_mandatory() {
     let server = Server::start();
-    let mut asking = Client::connect(server.address());
-    let mut answering = Client::connect(server.address());
-    let queue = answering.shared_queue(1);
-    answering.consume_no_ack(1, &queue);
-    asking.consume_no_ack(1, "amq.rabbitmq.reply-to");
-    let properties =
-        PropertyList { reply_to: Some(b"amq.rabbitmq.reply-to"), ..Default::default() };
-    asking.publish_with(1, "", &queue, &properties, b"question");
-    let question = answering.expect_delivery(1).message;
-    let reply_to = text(question.list().reply_to.expect("reply_to came along"));
+    let (mut asking, mut answering, reply_to) = question(&server);
     // RabbitMQ documents it: the answer arrives, and counts as not routed.
     answering.publish_mandatory(1, "", &reply_to, "answer");
     assert_eq!(answering.expect::<Return>(1).message.body(), "answer");
@@ -189,7 +154,7 @@ fn binding_the_direct_reply_name_is_403() {
     }
     let mut client = Client::connect(server.address());
     let bind = queue::Bind {
-        queue: b"amq.rabbitmq.reply-to",
+        queue: REPLY_TO.as_bytes(),
         exchange: b"amq.direct",
         routing_key: b"key",
         ..Default::default()

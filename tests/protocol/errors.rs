@@ -115,8 +115,7 @@ fn reuse_of_a_consumer_tag_is_530_on_connection_level_and_names_the_method() {
 
 #[test]
 fn connection_error_ends_all_channels_and_gives_back_what_they_held() {
-    let server = Server::start();
-    let mut watcher = Client::connect(server.address());
+    let (server, mut watcher) = Server::with_client();
     let queue = watcher.durable_queue(1);
     watcher.store(2, &queue, &["a", "b"]);
     let mut client = Client::connect(server.address());
@@ -129,7 +128,7 @@ fn connection_error_ends_all_channels_and_gives_back_what_they_held() {
     watcher.wait_for_messages(1, &queue, 2);
     assert_eq!(watcher.drain(1, &queue), ["a", "b"]);
     watcher.delete_queue(1, &queue);
-    watcher.send(1, queue::Declare { queue: own.as_bytes(), passive: true, ..Default::default() });
+    watcher.send(1, passive(&own));
     watcher.expect_channel_error(1, 404, "NOT_FOUND - no queue");
 }
 
@@ -147,7 +146,7 @@ fn what_follows_a_connection_error_is_discarded() {
     client.send(1, channel::Flow { active: false });
     // On the other channel, and before the broker's close has been seen.
     client.publish(2, "", &queue, "discarded");
-    let declare = queue::Declare { queue: name.as_bytes(), ..Default::default() };
+    let declare = named(&name);
     client.send(2, declare);
     client.send(2, channel::Flow { active: false });
     client.send(3, channel::Open {});

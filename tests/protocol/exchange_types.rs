@@ -15,8 +15,7 @@ fn bound(client: &mut Client, exchange: &str, keys: &[&str]) -> Vec<String> {
 
 #[test]
 fn consistent_hash_sends_a_key_to_one_queue_and_always_the_same() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "x-consistent-hash");
     let queues = bound(&mut client, &exchange, &["1", "1", "2"]);
     for _ in 0..3 {
@@ -40,8 +39,7 @@ fn consistent_hash_sends_a_key_to_one_queue_and_always_the_same() {
 
 #[test]
 fn consistent_hash_shares_by_weight() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "x-consistent-hash");
     let queues = bound(&mut client, &exchange, &["10", "30"]);
     for key in 0..4000 {
@@ -55,8 +53,7 @@ fn consistent_hash_shares_by_weight() {
 
 #[test]
 fn consistent_hash_wants_an_integer_as_binding_key() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "x-consistent-hash");
     let queue = client.queue(1);
     for key in ["heavy", "", "1.5", "-1"] {
@@ -72,45 +69,36 @@ fn consistent_hash_wants_an_integer_as_binding_key() {
     client.delete_exchange(1, &exchange);
 }
 
-#[test]
-fn consistent_hash_can_look_at_a_header() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let arguments = fields(&[("hash-header", Value::LongString(b"customer"))]);
+/// A hundred messages with these properties and a key each have to go to one of two queues.
+fn hash_together(what: &str, by: &str, properties: &PropertyList<'_>) {
+    let (_server, mut client) = Server::with_client();
+    let arguments = fields(&[(what, word(by))]);
     let exchange = client.exchange_with(1, "x-consistent-hash", arguments.table());
     let queues = bound(&mut client, &exchange, &["1", "1"]);
     for number in 0..100 {
-        let headers = fields(&[("customer", Value::LongString(b"the same"))]);
-        let properties = with_headers(&headers);
-        client.publish_with(1, &exchange, &number.to_string(), &properties, b"x");
+        client.publish_with(1, &exchange, &number.to_string(), properties, b"x");
     }
     let mut counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
     counts.sort();
-    assert_eq!(counts, [0, 100]);
+    assert_eq!(counts, [0, 100], "{what} {by}");
     client.delete_exchange(1, &exchange);
+}
+
+#[test]
+fn consistent_hash_can_look_at_a_header() {
+    let headers = fields(&[("customer", word("the same"))]);
+    hash_together("hash-header", "customer", &with_headers(&headers));
 }
 
 #[test]
 fn consistent_hash_can_look_at_a_property() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let arguments = fields(&[("hash-property", Value::LongString(b"correlation_id"))]);
-    let exchange = client.exchange_with(1, "x-consistent-hash", arguments.table());
-    let queues = bound(&mut client, &exchange, &["1", "1"]);
-    for number in 0..100 {
-        let properties = PropertyList { correlation_id: Some(b"same"), ..Default::default() };
-        client.publish_with(1, &exchange, &number.to_string(), &properties, b"x");
-    }
-    let mut counts: Vec<_> = queues.iter().map(|queue| client.drain(1, queue).len()).collect();
-    counts.sort();
-    assert_eq!(counts, [0, 100]);
-    client.delete_exchange(1, &exchange);
+    let properties = PropertyList { correlation_id: Some(b"same"), ..Default::default() };
+    hash_together("hash-property", "correlation_id", &properties);
 }
 
 #[test]
 fn random_sends_each_message_to_one_of_its_queues() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "x-random");
     let queues = bound(&mut client, &exchange, &["", "a", "b"]);
     for _ in 0..300 {
@@ -124,8 +112,7 @@ fn random_sends_each_message_to_one_of_its_queues() {
 
 #[test]
 fn random_and_consistent_hash_choose_once_whatever_keys_cc_has() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.confirm_select(1);
     let mut cc = ArrayBuf::new();
     (0..20).for_each(|number| cc.push_str(&format!("another key {number}")));
@@ -155,7 +142,7 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = fields(&[("x-delayed-type", Value::LongString(b"topic"))]);
+    let arguments = fields(&[("x-delayed-type", word("topic"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "a.*");
@@ -176,7 +163,7 @@ fn delayed_message_goes_to_the_keys_of_cc_and_bcc_too() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = fields(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let arguments = fields(&[("x-delayed-type", word("direct"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queues = bound(&mut client, &exchange, &["key", "copy", "blind"]);
     let (mut cc, mut bcc) = (ArrayBuf::new(), ArrayBuf::new());
@@ -205,7 +192,7 @@ fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = fields(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let arguments = fields(&[("x-delayed-type", word("direct"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "key");
@@ -228,7 +215,7 @@ fn time_to_live_of_a_delayed_message_begins_when_it_is_routed() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = fields(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+    let arguments = fields(&[("x-delayed-type", word("fanout"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let (queue, dead) = client.dying_queue(1, &[]);
     client.bind(1, &queue, &exchange, "");
@@ -253,7 +240,7 @@ fn dead_letter_is_held_back_by_a_delaying_exchange_like_any_message() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = fields(&[("x-delayed-type", Value::LongString(b"fanout"))]);
+    let arguments = fields(&[("x-delayed-type", word("fanout"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let dead = bound(&mut client, &exchange, &[""]).remove(0);
     let rejecting = client.queue_dying_to(1, &exchange, &[]);
@@ -277,7 +264,7 @@ fn delay_of_any_64_bits_is_taken() {
         return;
     }
     let mut client = Client::connect(server.address());
-    let arguments = fields(&[("x-delayed-type", Value::LongString(b"direct"))]);
+    let arguments = fields(&[("x-delayed-type", word("direct"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
     client.bind(1, &queue, &exchange, "key");
@@ -299,7 +286,7 @@ fn delayed_message_exchange_wants_a_type_to_route_by() {
     let mut client = Client::connect(server.address());
     for arguments in [
         TableBuf::new(),
-        fields(&[("x-delayed-type", Value::LongString(b"mystery"))]),
+        fields(&[("x-delayed-type", word("mystery"))]),
         fields(&[("x-delayed-type", Value::I64(1))]),
     ] {
         let name = unique("x-delayed-message");

@@ -26,8 +26,7 @@ fn unbind<'a>(destination: &'a str, source: &'a str, key: &'a str) -> exchange::
 
 #[test]
 fn predeclared_exchanges_are_there_and_durable() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     for (name, kind) in [
         ("amq.direct", "direct"),
         ("amq.fanout", "fanout"),
@@ -51,8 +50,7 @@ fn predeclared_exchanges_are_there_and_durable() {
 
 #[test]
 fn trace_exchange_is_an_internal_topic() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let trace = declare("amq.rabbitmq.trace", "topic");
     client
         .call::<ExchangeDeclareOk>(1, exchange::Declare { durable: true, internal: true, ..trace });
@@ -60,8 +58,7 @@ fn trace_exchange_is_an_internal_topic() {
 
 #[test]
 fn declare_of_a_new_exchange_is_answered_and_again_the_same() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     for kind in ["direct", "fanout", "topic", "headers"] {
         let name = unique(kind);
         client.call::<ExchangeDeclareOk>(1, declare(&name, kind));
@@ -72,8 +69,7 @@ fn declare_of_a_new_exchange_is_answered_and_again_the_same() {
 
 #[test]
 fn unknown_type_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let name = unique("x");
     if server.differs("3.10 closes the connection with 503") {
         client.send(1, declare(&name, "mystery"));
@@ -90,8 +86,7 @@ fn unknown_type_is_406() {
 
 #[test]
 fn default_exchange_cannot_be_declared() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let text = "ACCESS_REFUSED - operation not permitted on the default exchange";
     client.refused(1, declare("", "direct"), 403, text);
     client.refused(1, exchange::Declare { passive: true, ..declare("", "direct") }, 403, text);
@@ -99,8 +94,7 @@ fn default_exchange_cannot_be_declared() {
 
 #[test]
 fn default_exchange_cannot_be_deleted() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, exchange::Delete::default());
     let text = "ACCESS_REFUSED - operation not permitted on the default exchange";
     client.expect_channel_error(1, 403, text);
@@ -108,8 +102,7 @@ fn default_exchange_cannot_be_deleted() {
 
 #[test]
 fn default_exchange_cannot_be_bound_or_unbound() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let text = "ACCESS_REFUSED - operation not permitted on the default exchange";
     let queue_bind = queue::Bind { queue: queue.as_bytes(), ..Default::default() };
@@ -129,8 +122,7 @@ fn default_exchange_cannot_be_bound_or_unbound() {
 
 #[test]
 fn inequivalent_declares_are_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     let inequivalent = |arg: &str, received: &str, current: &str| {
         format!(
@@ -163,8 +155,7 @@ fn inequivalent_declares_are_406() {
 
 #[test]
 fn type_is_compared_before_durability() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     let other = exchange::Declare { durable: true, internal: true, ..declare(&name, "topic") };
     client.refused(1, other, 406, "inequivalent arg 'type'");
@@ -173,8 +164,7 @@ fn type_is_compared_before_durability() {
 
 #[test]
 fn unknown_arguments_are_ignored_in_the_comparison() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     let mut arguments = TableBuf::new();
     arguments.put_i64(b"x-something", 1);
@@ -185,8 +175,7 @@ fn unknown_arguments_are_ignored_in_the_comparison() {
 
 #[test]
 fn creating_amq_names_is_403() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.refused(
         1,
         declare("amq.of-our-own", "direct"),
@@ -197,16 +186,14 @@ fn creating_amq_names_is_403() {
 
 #[test]
 fn passive_declare_of_a_missing_exchange_is_404() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let passive = exchange::Declare { passive: true, ..declare("no such exchange", "direct") };
     client.refused(1, passive, 404, "NOT_FOUND - no exchange 'no such exchange' in vhost '/'");
 }
 
 #[test]
 fn passive_declare_looks_at_the_name_only() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     let passive = exchange::Declare { passive: true, durable: true, ..declare(&name, "topic") };
     client.call::<ExchangeDeclareOk>(1, passive);
@@ -215,8 +202,7 @@ fn passive_declare_looks_at_the_name_only() {
 
 #[test]
 fn publishing_to_an_internal_exchange_is_403() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("internal");
     let internal = exchange::Declare { internal: true, ..declare(&name, "fanout") };
     client.call::<ExchangeDeclareOk>(1, internal);
@@ -232,8 +218,7 @@ fn publishing_to_an_internal_exchange_is_403() {
 
 #[test]
 fn internal_exchange_may_be_bound_to() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("internal");
     let internal = exchange::Declare { internal: true, ..declare(&name, "fanout") };
     client.call::<ExchangeDeclareOk>(1, internal);
@@ -249,8 +234,7 @@ fn internal_exchange_may_be_bound_to() {
 
 #[test]
 fn auto_delete_exchange_goes_with_its_last_binding_as_source() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("auto");
     let auto = exchange::Declare { auto_delete: true, ..declare(&name, "direct") };
     client.call::<ExchangeDeclareOk>(1, auto);
@@ -272,8 +256,7 @@ fn auto_delete_exchange_goes_with_its_last_binding_as_source() {
 
 #[test]
 fn auto_delete_exchange_goes_when_its_only_queue_is_deleted() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("auto");
     let auto = exchange::Declare { auto_delete: true, ..declare(&name, "direct") };
     client.call::<ExchangeDeclareOk>(1, auto);
@@ -286,8 +269,7 @@ fn auto_delete_exchange_goes_when_its_only_queue_is_deleted() {
 
 #[test]
 fn auto_delete_exchange_stays_as_long_as_it_was_never_bound() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("auto");
     let auto = exchange::Declare { auto_delete: true, ..declare(&name, "direct") };
     client.call::<ExchangeDeclareOk>(1, auto);
@@ -303,8 +285,7 @@ fn auto_delete_exchange_stays_as_long_as_it_was_never_bound() {
 
 #[test]
 fn auto_delete_exchange_stays_when_bindings_to_it_go() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("auto");
     let auto = exchange::Declare { auto_delete: true, ..declare(&name, "fanout") };
     client.call::<ExchangeDeclareOk>(1, auto);
@@ -335,8 +316,7 @@ fn type_is_looked_at_before_the_name() {
 
 #[test]
 fn deleting_an_exchange_is_idempotent() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     client.delete_exchange(1, &name);
     client.delete_exchange(1, &name);
@@ -346,8 +326,7 @@ fn deleting_an_exchange_is_idempotent() {
 
 #[test]
 fn deleting_with_if_unused_while_bound_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     let queue = client.queue(1);
     client.bind(1, &queue, &name, "key");
@@ -362,8 +341,7 @@ fn deleting_with_if_unused_while_bound_is_406() {
 
 #[test]
 fn deleting_amq_exchanges_is_403() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, exchange::Delete { exchange: b"amq.direct", ..Default::default() });
     client.expect_channel_error(
         1,
@@ -374,8 +352,7 @@ fn deleting_amq_exchanges_is_403() {
 
 #[test]
 fn binding_and_unbinding_missing_exchanges_is_404() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let text = "NOT_FOUND - no exchange 'no such exchange' in vhost '/'";
     for (destination, source) in
         [("amq.direct", "no such exchange"), ("no such exchange", "amq.direct")]
@@ -393,8 +370,7 @@ fn binding_and_unbinding_missing_exchanges_is_404() {
 
 #[test]
 fn nowait_declare_has_the_effect_without_the_answer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("quiet");
     client.send(1, exchange::Declare { nowait: true, ..declare(&name, "direct") });
     client.expect_nothing_before(1, 1);
@@ -409,8 +385,7 @@ fn nowait_declare_has_the_effect_without_the_answer() {
 
 #[test]
 fn nowait_delete_bind_and_unbind_fail_aloud() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let missing = exchange::Bind { nowait: true, ..bind("amq.fanout", "no such exchange", "") };
     client.refused(1, missing, 404, "NOT_FOUND - no exchange 'no such exchange'");
     let default = exchange::Unbind { nowait: true, ..unbind("amq.fanout", "", "") };
@@ -422,8 +397,7 @@ fn nowait_delete_bind_and_unbind_fail_aloud() {
 
 #[test]
 fn nowait_bind_and_unbind_have_the_effect_without_the_answer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (queue, name) = (client.queue(1), client.exchange(1, "fanout"));
     client.bind(1, &queue, &name, "");
     client.send(1, exchange::Bind { nowait: true, ..bind(&name, "amq.direct", &name) });
@@ -438,8 +412,7 @@ fn nowait_bind_and_unbind_have_the_effect_without_the_answer() {
 
 #[test]
 fn nowait_declare_fails_aloud() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.exchange(1, "direct");
     let other = exchange::Declare { nowait: true, ..declare(&name, "fanout") };
     client.refused(1, other, 406, "inequivalent arg 'type'");

@@ -32,8 +32,7 @@ fn body(client: &mut Client, chunk: &[u8]) {
 
 #[test]
 fn hundred_publishes_in_one_segment_all_arrive_in_order() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let expected: Vec<_> = (0..100).map(|number| format!("message {number}")).collect();
     let bytes: Vec<u8> =
@@ -44,8 +43,7 @@ fn hundred_publishes_in_one_segment_all_arrive_in_order() {
 
 #[test]
 fn frames_that_come_byte_by_byte_are_put_together() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     for byte in publish_bytes(&queue, b"piece by piece", 131_072) {
         client.send_bytes(&[byte]);
@@ -65,8 +63,7 @@ fn handshake_that_comes_byte_by_byte_works() {
 
 #[test]
 fn bodies_of_one_byte_frames_are_put_together() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.send_bytes(&publish_bytes(&queue, b"crumbs", 9));
     assert_eq!(client.drain(1, &queue), ["crumbs"]);
@@ -86,8 +83,7 @@ fn frame_of_exactly_frame_max_is_taken() {
 
 #[test]
 fn body_frames_of_the_broker_keep_to_frame_max() {
-    let server = Server::start();
-    let mut publisher = Client::connect(server.address());
+    let (server, mut publisher) = Server::with_client();
     let queue = publisher.shared_queue(1);
     let body = "z".repeat(100_000);
     publisher.publish(1, "", &queue, &body);
@@ -101,8 +97,7 @@ fn body_frames_of_the_broker_keep_to_frame_max() {
 
 #[test]
 fn frame_above_frame_max_is_501_before_its_payload_arrived() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     begin_publish(&mut client);
     header(&mut client, 200_000);
     // Only the seven bytes that announce 150000 bytes of payload.
@@ -147,24 +142,21 @@ fn connection_error_can_be_read_however_much_was_sent_after_the_fault() {
 
 #[test]
 fn wrong_frame_end_is_501() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send_bytes(&[8, 0, 0, 0, 0, 0, 0, 0xCD]);
     client.expect_connection_error(501, "FRAME_ERROR - ");
 }
 
 #[test]
 fn unknown_frame_type_is_501() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send_bytes(&[9, 0, 1, 0, 0, 0, 0, 0xCE]);
     client.expect_connection_error(501, "FRAME_ERROR - ");
 }
 
 #[test]
 fn unknown_class_is_503() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     client.send_bytes(&[1, 0, 1, 0, 0, 0, 4, 0x03, 0xE7, 0, 10, 0xCE]);
     if server.differs("its connection process crashes and the socket is closed without a word") {
         return client.expect_closed();
@@ -174,8 +166,7 @@ fn unknown_class_is_503() {
 
 #[test]
 fn unknown_method_is_503() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     client.send_bytes(&[1, 0, 1, 0, 0, 0, 4, 0, 60, 0x03, 0xE7, 0xCE]);
     if server.differs("its connection process crashes and the socket is closed without a word") {
         return client.expect_closed();
@@ -185,8 +176,7 @@ fn unknown_method_is_503() {
 
 #[test]
 fn method_with_truncated_arguments_is_502() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     // basic.qos, which has seven bytes of arguments, with two.
     client.send_bytes(&[1, 0, 1, 0, 0, 0, 6, 0, 60, 0, 10, 0, 0, 0xCE]);
     if server.differs("it calls this a frame error") {
@@ -198,8 +188,7 @@ fn method_with_truncated_arguments_is_502() {
 
 #[test]
 fn malformed_table_is_502() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let mut payload = vec![0, 50, 0, 10, 0, 0, 1, b'q', 0];
     // A table of one field with the type octet `?`, which there is not.
     payload.extend([0, 0, 0, 3, 1, b'k', b'?']);
@@ -215,32 +204,28 @@ fn malformed_table_is_502() {
 
 #[test]
 fn heartbeat_on_a_channel_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send_bytes(&[8, 0, 1, 0, 0, 0, 0, 0xCE]);
     client.expect_connection_error(505, "UNEXPECTED_FRAME - ");
 }
 
 #[test]
 fn header_without_a_publish_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     header(&mut client, 1);
     client.expect_connection_error(505, "UNEXPECTED_FRAME - ");
 }
 
 #[test]
 fn body_without_a_publish_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     body(&mut client, b"stray");
     client.expect_connection_error(505, "UNEXPECTED_FRAME - ");
 }
 
 #[test]
 fn body_without_its_header_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     begin_publish(&mut client);
     body(&mut client, b"headless");
     client.expect_connection_error(
@@ -252,8 +237,7 @@ fn body_without_its_header_is_505() {
 
 #[test]
 fn method_instead_of_the_header_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     begin_publish(&mut client);
     client.send(1, basic::Ack { delivery_tag: 1, multiple: false });
     client.expect_connection_error(
@@ -265,8 +249,7 @@ fn method_instead_of_the_header_is_505() {
 
 #[test]
 fn method_instead_of_the_body_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     begin_publish(&mut client);
     header(&mut client, 10);
     body(&mut client, b"half");
@@ -279,8 +262,7 @@ fn method_instead_of_the_body_is_505() {
 
 #[test]
 fn second_header_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     begin_publish(&mut client);
     header(&mut client, 10);
     header(&mut client, 10);
@@ -292,8 +274,7 @@ fn second_header_is_505() {
 
 #[test]
 fn header_of_another_class_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     begin_publish(&mut client);
     let mut frame = Vec::new();
     encoder::header_frame(&mut frame, 1, 4, &[0, 0]);
@@ -307,8 +288,7 @@ fn header_of_another_class_is_505() {
 
 #[test]
 fn body_longer_than_announced_is_505() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     begin_publish(&mut client);
     header(&mut client, 4);
     body(&mut client, b"too long");
@@ -320,8 +300,7 @@ fn body_longer_than_announced_is_505() {
 
 #[test]
 fn malformed_properties_are_502() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     begin_publish(&mut client);
     let mut frame = Vec::new();
     // The content type is announced, but is not there.
@@ -337,8 +316,7 @@ fn malformed_properties_are_502() {
 
 #[test]
 fn empty_body_has_no_body_frame() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.publish(1, "", &queue, "");
     client.publish(1, "", &queue, "next");
@@ -349,8 +327,7 @@ fn empty_body_has_no_body_frame() {
 
 #[test]
 fn contents_of_two_channels_may_be_interleaved() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.open(2);
     let queue = client.queue(1);
     let mut out = Vec::new();
@@ -373,8 +350,7 @@ fn contents_of_two_channels_may_be_interleaved() {
 
 #[test]
 fn large_body_comes_back_whole() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let mut body = vec![0; 5_000_000];
     Random::new(seed(1)).fill(&mut body);

@@ -27,8 +27,7 @@ fn transient() -> PropertyList<'static> {
 /// Those that are stored have to keep back those behind them that need not be.
 #[test]
 fn stored_and_passing_messages_of_a_queue_keep_their_order() {
-    let server = Server::start();
-    let mut consumer = Client::connect(server.address());
+    let (server, mut consumer) = Server::with_client();
     let mut publisher = Client::connect(server.address());
     let queue = consumer.durable_queue(1);
     consumer.consume_no_ack(1, &queue);
@@ -46,8 +45,7 @@ fn stored_and_passing_messages_of_a_queue_keep_their_order() {
 
 #[test]
 fn a_message_right_before_the_end_of_its_queue_comes_before_the_cancel() {
-    let server = Server::start();
-    let mut consumer = Client::connect(server.address());
+    let (server, mut consumer) = Server::with_client();
     let mut publisher = Client::connect(server.address());
     let queue = consumer.shared_queue(1);
     let tag = consumer.consume_no_ack(1, &queue);
@@ -65,8 +63,7 @@ fn a_message_right_before_the_end_of_its_queue_comes_before_the_cancel() {
 /// itself.
 #[test]
 fn a_publisher_that_cancels_its_own_consumer_behind_a_message_loses_nothing() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let tag = client.consume_no_ack(1, &queue);
     let cancel = basic::Cancel { consumer_tag: tag.as_bytes(), nowait: false };
@@ -86,8 +83,7 @@ fn a_publisher_that_cancels_its_own_consumer_behind_a_message_loses_nothing() {
 
 #[test]
 fn passing_messages_go_round_robin_and_to_the_highest_priority_first() {
-    let server = Server::start();
-    let mut publisher = Client::connect(server.address());
+    let (server, mut publisher) = Server::with_client();
     let mut consumers: Vec<_> = (0..3).map(|_| Client::connect(server.address())).collect();
     let queue = publisher.shared_queue(1);
     let priorities = [1, 1, 0].map(|priority| fields(&[("x-priority", Value::I32(priority))]));
@@ -114,13 +110,12 @@ fn passing_messages_go_round_robin_and_to_the_highest_priority_first() {
 /// A queue counts what waits in it, not what went through it.
 #[test]
 fn a_message_that_passed_is_confirmed_and_does_not_count_as_ready() {
-    let server = Server::start();
-    let mut consumer = Client::connect(server.address());
+    let (server, mut consumer) = Server::with_client();
     let mut publisher = Client::connect(server.address());
     let queue = consumer.shared_queue(1);
     consumer.consume_no_ack(1, &queue);
     publisher.confirm_select(1);
-    let inspect = queue::Declare { queue: queue.as_bytes(), passive: true, ..Default::default() };
+    let inspect = passive(&queue);
     let burst = Burst::default().publish(&queue, &transient(), "gone").method(inspect);
     publisher.send_bytes(&burst.0);
     assert_eq!(consumer.expect_bodies(1, 1), ["gone"]);

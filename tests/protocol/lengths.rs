@@ -26,8 +26,7 @@ fn publish_all(client: &mut Client, queue: &str, bodies: &[&str]) -> Vec<bool> {
 
 #[test]
 fn oldest_message_is_dropped_when_there_are_too_many() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_length(2).table());
     let acked = publish_all(&mut client, &queue, &["1", "2", "3", "4"]);
     assert_eq!(acked, [true; 4]);
@@ -37,8 +36,7 @@ fn oldest_message_is_dropped_when_there_are_too_many() {
 
 #[test]
 fn drop_head_by_name_is_the_same() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "drop-head");
     let queue = client.queue_with(1, arguments.table());
@@ -48,8 +46,7 @@ fn drop_head_by_name_is_the_same() {
 
 #[test]
 fn oldest_messages_are_dropped_when_their_bodies_are_too_long() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_bytes(10).table());
     publish_all(&mut client, &queue, &["12345", "67890"]);
     assert_eq!(client.inspect(1, &queue).messages, 2);
@@ -61,8 +58,7 @@ fn oldest_messages_are_dropped_when_their_bodies_are_too_long() {
 
 #[test]
 fn message_that_is_longer_than_the_limit_is_dropped_itself() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_bytes(10).table());
     publish_all(&mut client, &queue, &["short", "more than ten"]);
     assert_eq!(client.drain(1, &queue), [""; 0]);
@@ -72,8 +68,7 @@ fn message_that_is_longer_than_the_limit_is_dropped_itself() {
 
 #[test]
 fn properties_and_empty_bodies_do_not_count_as_bytes() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_bytes(1).table());
     publish_all(&mut client, &queue, &["", "", "x", ""]);
     assert_eq!(client.drain(1, &queue), ["", "", "x", ""]);
@@ -81,8 +76,7 @@ fn properties_and_empty_bodies_do_not_count_as_bytes() {
 
 #[test]
 fn both_limits_hold() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_length(2);
     arguments.put_i64(b"x-max-length-bytes", 10);
     let queue = client.queue_with(1, arguments.table());
@@ -94,8 +88,7 @@ fn both_limits_hold() {
 
 #[test]
 fn max_length_counts_ready_messages_only() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_length(1).table());
     publish_all(&mut client, &queue, &["held"]);
     let held = client.get(1, &queue).expect("it waits");
@@ -107,8 +100,7 @@ fn max_length_counts_ready_messages_only() {
 
 #[test]
 fn max_length_bytes_counts_ready_messages_only() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_bytes(5);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -120,8 +112,7 @@ fn max_length_bytes_counts_ready_messages_only() {
 
 #[test]
 fn requeue_that_makes_too_many_drops_the_oldest() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     publish_all(&mut client, &queue, &["held"]);
     let held = client.get(1, &queue).expect("it waits");
@@ -135,8 +126,7 @@ fn requeue_that_makes_too_many_drops_the_oldest() {
 
 #[test]
 fn requeue_into_a_full_queue_that_rejects_publishes_drops_nothing() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     for overflow in ["reject-publish", "reject-publish-dlx"] {
         let limits = [("x-max-length", Value::I64(1)), ("x-overflow", word(overflow))];
         let (queue, dead) = client.dying_queue(1, &limits);
@@ -153,8 +143,7 @@ fn requeue_into_a_full_queue_that_rejects_publishes_drops_nothing() {
 
 #[test]
 fn reject_publish_nacks_what_is_too_much() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let limits = [("x-max-length", Value::I64(2)), ("x-overflow", word("reject-publish"))];
     let (queue, dead) = client.dying_queue(1, &limits);
     let acked = publish_all(&mut client, &queue, &["1", "2", "3", "4"]);
@@ -166,8 +155,7 @@ fn reject_publish_nacks_what_is_too_much() {
 
 #[test]
 fn reject_publish_drops_silently_without_confirms() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -195,8 +183,7 @@ fn reject_publish_counts_bytes() {
 
 #[test]
 fn reject_publish_dlx_nacks_and_dead_letters() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let limits = [("x-max-length", Value::I64(1)), ("x-overflow", word("reject-publish-dlx"))];
     let (queue, dead) = client.dying_queue(1, &limits);
     let acked = publish_all(&mut client, &queue, &["kept", "refused"]);
@@ -210,8 +197,7 @@ fn reject_publish_dlx_nacks_and_dead_letters() {
 
 #[test]
 fn refused_publish_keeps_the_place_of_those_before_it() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "reject-publish");
     let queue = client.queue_with(1, arguments.table());
@@ -224,8 +210,7 @@ fn refused_publish_keeps_the_place_of_those_before_it() {
 
 #[test]
 fn consumer_that_takes_at_once_keeps_the_queue_short() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_length(1).table());
     client.consume(3, &queue);
     publish_all(&mut client, &queue, &["1", "2", "3", "4"]);
@@ -234,8 +219,7 @@ fn consumer_that_takes_at_once_keeps_the_queue_short() {
 
 #[test]
 fn length_0_passes_on_to_a_waiting_consumer_and_drops_otherwise() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-max-length", Value::I64(0))]);
     publish_all(&mut client, &queue, &["dropped"]);
     assert_eq!(client.dead_letter(1, &dead).body(), "dropped");
@@ -283,8 +267,7 @@ fn drop_head_drops_the_oldest_of_the_lowest_priority() {
 
 #[test]
 fn dead_letter_into_a_full_queue_that_rejects_publishes_is_dropped() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_length(1);
     arguments.put_str(b"x-overflow", "reject-publish");
     let full = client.queue_with(1, arguments.table());
@@ -303,8 +286,7 @@ fn dead_letter_into_a_full_queue_that_rejects_publishes_is_dropped() {
 
 #[test]
 fn full_queue_of_the_dead_drops_its_oldest() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (dead, dropped) = client.dying_queue(1, &[("x-max-length", Value::I64(1))]);
     let key = [("x-dead-letter-routing-key", word(&dead))];
     let queue = client.queue_dying_to(1, "", &key);
@@ -317,8 +299,7 @@ fn full_queue_of_the_dead_drops_its_oldest() {
 
 #[test]
 fn purge_makes_room() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let mut arguments = max_length(2);
     arguments.put_i64(b"x-max-length-bytes", 10);
     arguments.put_str(b"x-overflow", "reject-publish");
@@ -333,8 +314,7 @@ fn purge_makes_room() {
 
 #[test]
 fn expired_messages_make_room() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let limits = [
         ("x-max-length", Value::I64(1)),
         ("x-max-length-bytes", Value::I64(10)),
@@ -349,8 +329,7 @@ fn expired_messages_make_room() {
 
 #[test]
 fn limits_hold_within_a_transaction() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, max_length(2).table());
     client.call::<TxSelectOk>(3, tx::Select {});
     for body in ["1", "2", "3"] {

@@ -13,8 +13,12 @@ fn server() -> Option<Server> {
     })
 }
 
-fn declare_queue(name: &str) -> queue::Declare<'_> {
-    queue::Declare { queue: name.as_bytes(), ..Default::default() }
+/// The same, with guest and Ann on it.
+fn start() -> Option<(Server, Client, Client)> {
+    let server = server()?;
+    let guest = Client::connect(server.address());
+    let ann = Client::connect_as(server.address(), "ann");
+    Some((server, guest, ann))
 }
 
 fn declare_exchange(name: &str) -> exchange::Declare<'_> {
@@ -24,7 +28,7 @@ fn declare_exchange(name: &str) -> exchange::Declare<'_> {
 /// guest makes these queues and fanout exchanges.
 fn make(guest: &mut Client, queues: &[&str], exchanges: &[&str]) {
     for name in queues {
-        guest.call::<DeclareOk>(1, declare_queue(name));
+        guest.call::<DeclareOk>(1, named(name));
     }
     for name in exchanges {
         guest.call::<ExchangeDeclareOk>(1, declare_exchange(name));
@@ -53,7 +57,7 @@ fn dead_letters_to(exchange: &str) -> TableBuf {
 }
 
 fn queue_is_there(guest: &mut Client, name: &str) -> bool {
-    guest.send(1, queue::Declare { passive: true, ..declare_queue(name) });
+    guest.send(1, passive(name));
     let there = matches!(guest.next(1).method(), Method::QueueDeclareOk(_));
     if !there {
         guest.send(1, channel::CloseOk {});
@@ -64,26 +68,22 @@ fn queue_is_there(guest: &mut Client, name: &str) -> bool {
 
 #[test]
 fn declaring_a_queue_needs_configure() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
-    ann.call::<DeclareOk>(1, declare_queue("conf"));
+    let Some((_server, mut guest, mut ann)) = start() else { return };
+    ann.call::<DeclareOk>(1, named("conf"));
     for name in ["read", "write", "other"] {
-        refuse(&mut ann, declare_queue(name), "configure", &format!("queue '{name}'"));
+        refuse(&mut ann, named(name), "configure", &format!("queue '{name}'"));
         assert!(!queue_is_there(&mut guest, name));
     }
     // Also where it is there already, and before anything else is looked at.
     make(&mut guest, &["read"], &[]);
-    refuse(&mut ann, declare_queue("read"), "configure", "queue 'read'");
-    let different = queue::Declare { auto_delete: true, ..declare_queue("read") };
+    refuse(&mut ann, named("read"), "configure", "queue 'read'");
+    let different = queue::Declare { auto_delete: true, ..named("read") };
     refuse(&mut ann, different, "configure", "queue 'read'");
 }
 
 #[test]
 fn deleting_a_queue_needs_configure() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["conf", "read"], &[]);
     let delete =
         |name: &'static str| queue::Delete { queue: name.as_bytes(), ..Default::default() };
@@ -105,9 +105,7 @@ fn a_name_made_up_by_the_broker_needs_configure_as_well() {
 
 #[test]
 fn declaring_an_exchange_needs_configure() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     ann.call::<ExchangeDeclareOk>(1, declare_exchange("conf"));
     for name in ["read", "write", "other"] {
         refuse(&mut ann, declare_exchange(name), "configure", &format!("exchange '{name}'"));
@@ -124,9 +122,7 @@ fn declaring_an_exchange_needs_configure() {
 
 #[test]
 fn deleting_an_exchange_needs_configure() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &[], &["conf", "read"]);
     let delete =
         |name: &'static str| exchange::Delete { exchange: name.as_bytes(), ..Default::default() };
@@ -138,9 +134,7 @@ fn deleting_an_exchange_needs_configure() {
 
 #[test]
 fn passive_declares_need_no_permission() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["other"], &["other"]);
     ann.inspect(1, "other");
     let passive = exchange::Declare { passive: true, ..declare_exchange("other") };
@@ -151,15 +145,13 @@ fn passive_declares_need_no_permission() {
 fn reserved_names_are_looked_at_before_permissions() {
     let Some(server) = server() else { return };
     let mut ann = Client::connect_as(server.address(), "ann");
-    ann.send(1, declare_queue("amq.hers"));
+    ann.send(1, named("amq.hers"));
     ann.expect_channel_error(1, 403, "queue name 'amq.hers' contains reserved prefix 'amq.*'");
 }
 
 #[test]
 fn publishing_needs_write_on_the_exchange() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["other"], &["conf", "read", "write"]);
     for exchange in ["conf", "read", "write"] {
         guest.bind(1, "other", exchange, "");
@@ -175,9 +167,7 @@ fn publishing_needs_write_on_the_exchange() {
 
 #[test]
 fn a_publish_refused_once_is_refused_again() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["other"], &["read", "write"]);
     guest.bind(1, "other", "read", "");
     guest.bind(1, "other", "write", "");
@@ -193,9 +183,7 @@ fn a_publish_refused_once_is_refused_again() {
 
 #[test]
 fn a_publish_in_a_transaction_needs_write() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["other"], &["read", "write"]);
     guest.bind(1, "other", "write", "");
     ann.call::<TxSelectOk>(1, tx::Select {});
@@ -226,9 +214,7 @@ fn default_exchange_is_called_amq_default_by_permissions() {
 
 #[test]
 fn consuming_getting_and_purging_need_read_on_the_queue() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["conf", "read", "write"], &[]);
     for name in ["conf", "read", "write"] {
         guest.store(2, name, &["one"]);
@@ -250,9 +236,7 @@ fn consuming_getting_and_purging_need_read_on_the_queue() {
 
 #[test]
 fn binding_a_queue_needs_write_on_the_queue_and_read_on_the_exchange() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["conf", "read", "write"], &["conf", "read", "write"]);
     let ends = |queue: &'static str, exchange: &'static str| queue::Bind {
         queue: queue.as_bytes(),
@@ -273,9 +257,7 @@ fn binding_a_queue_needs_write_on_the_queue_and_read_on_the_exchange() {
 
 #[test]
 fn unbinding_a_queue_needs_the_same_as_binding_it() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["conf", "write"], &["read", "write"]);
     let ends = |queue: &'static str, exchange: &'static str| queue::Unbind {
         queue: queue.as_bytes(),
@@ -296,9 +278,7 @@ fn unbinding_a_queue_needs_the_same_as_binding_it() {
 
 #[test]
 fn binding_exchanges_needs_write_on_the_destination_and_read_on_the_source() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     make(&mut guest, &["other"], &["conf", "read", "write"]);
     let bind = |destination: &'static str, source: &'static str| exchange::Bind {
         destination: destination.as_bytes(),
@@ -328,9 +308,7 @@ fn binding_exchanges_needs_write_on_the_destination_and_read_on_the_source() {
 
 #[test]
 fn alternate_exchange_needs_read_on_the_exchange_and_write_on_the_alternate() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     let (to_write, to_read) = (alternate("write"), alternate("read"));
     let with = |name, arguments| exchange::Declare { arguments, ..declare_exchange(name) };
     refuse(&mut ann, with("conf", to_write.table()), "read", "exchange 'conf'");
@@ -348,11 +326,9 @@ fn alternate_exchange_needs_read_on_the_exchange_and_write_on_the_alternate() {
 
 #[test]
 fn dead_letter_exchange_needs_read_on_the_queue_and_write_on_the_exchange() {
-    let Some(server) = server() else { return };
-    let mut guest = Client::connect(server.address());
-    let mut ann = Client::connect_as(server.address(), "ann");
+    let Some((_server, mut guest, mut ann)) = start() else { return };
     let [to_write, to_read, to_default] = ["write", "read", ""].map(dead_letters_to);
-    let with = |name, arguments| queue::Declare { arguments, ..declare_queue(name) };
+    let with = |name, arguments| queue::Declare { arguments, ..named(name) };
     refuse(&mut ann, with("conf", to_write.table()), "read", "queue 'conf'");
     refuse(&mut ann, with("all", to_read.table()), "write", "exchange 'read'");
     // The default exchange goes by its other name here, too.
@@ -367,7 +343,7 @@ fn error_names_the_method_that_was_refused() {
     let Some(server) = server() else { return };
     let mut ann = Client::connect_as(server.address(), "ann");
     let methods: [(Method<'_>, (u16, u16)); 5] = [
-        (declare_queue("other").into(), (50, 10)),
+        (named("other").into(), (50, 10)),
         (declare_exchange("other").into(), (40, 10)),
         (basic::Consume { queue: b"other", ..Default::default() }.into(), (60, 20)),
         (basic::Get { queue: b"other", no_ack: true }.into(), (60, 70)),

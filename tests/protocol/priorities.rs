@@ -2,12 +2,12 @@
 
 use crate::common::*;
 
-/// A client with confirms on channel 2 and nothing on channels 3 to 5.
-fn connect(server: &Server) -> Client {
-    let mut client = Client::with_confirms(server.address());
+/// A broker, and a client with confirms on channel 2 and nothing on channels 3 to 5.
+fn start() -> (Server, Client) {
+    let (server, mut client) = Server::with_confirms();
     client.open(4);
     client.open(5);
-    client
+    (server, client)
 }
 
 /// An exclusive queue with priorities up to `most`.
@@ -35,8 +35,7 @@ fn single_active() -> TableBuf {
 
 #[test]
 fn higher_priority_goes_first_and_publish_order_holds_within_one() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 10);
     store(&mut client, &queue, &["1a", "10a", "5a", "1b", "10b", "5b", "0a"]);
     let expected = ["10a", "10b", "5a", "5b", "1a", "1b", "0a"];
@@ -45,8 +44,7 @@ fn higher_priority_goes_first_and_publish_order_holds_within_one() {
 
 #[test]
 fn all_priorities_up_to_255_are_told_apart() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 255);
     // 151 has no divisor in common with 256, so every priority comes once, in disorder.
     let priorities = (0..=255u8).map(|number| number.wrapping_mul(151));
@@ -62,8 +60,7 @@ fn all_priorities_up_to_255_are_told_apart() {
 
 #[test]
 fn message_without_priority_counts_as_0() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 3);
     store(&mut client, &queue, &["none", "0a", "1a", "other", "0b"]);
     assert_eq!(client.drain(1, &queue), ["1a", "none", "0a", "other", "0b"]);
@@ -71,8 +68,7 @@ fn message_without_priority_counts_as_0() {
 
 #[test]
 fn priority_above_the_maximum_counts_as_the_maximum() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 3);
     store(&mut client, &queue, &["2a", "3a", "255a", "3b", "4a"]);
     assert_eq!(client.drain(1, &queue), ["3a", "255a", "3b", "4a", "2a"]);
@@ -80,8 +76,7 @@ fn priority_above_the_maximum_counts_as_the_maximum() {
 
 #[test]
 fn priority_above_the_maximum_is_delivered_as_it_was_published() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 3);
     store(&mut client, &queue, &["200a"]);
     let got = client.get(1, &queue).expect("it waits");
@@ -90,8 +85,7 @@ fn priority_above_the_maximum_is_delivered_as_it_was_published() {
 
 #[test]
 fn queue_without_max_priority_ignores_priorities() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue(1);
     store(&mut client, &queue, &["1a", "9a", "5a"]);
     assert_eq!(client.drain(1, &queue), ["1a", "9a", "5a"]);
@@ -99,8 +93,7 @@ fn queue_without_max_priority_ignores_priorities() {
 
 #[test]
 fn consumers_get_higher_priorities_first() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 5);
     store(&mut client, &queue, &["0a", "5a", "2a"]);
     client.prefetch(3, 1);
@@ -114,8 +107,7 @@ fn consumers_get_higher_priorities_first() {
 
 #[test]
 fn message_of_higher_priority_does_not_overtake_what_was_delivered() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 5);
     client.prefetch(3, 1);
     client.consume(3, &queue);
@@ -129,8 +121,7 @@ fn message_of_higher_priority_does_not_overtake_what_was_delivered() {
 
 #[test]
 fn requeue_puts_a_message_back_among_its_priority() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 5);
     store(&mut client, &queue, &["5a", "3a", "3b", "1a"]);
     let first = client.get(1, &queue).expect("it waits");
@@ -145,8 +136,7 @@ fn requeue_puts_a_message_back_among_its_priority() {
 
 #[test]
 fn requeue_by_many_consumers_restores_the_position_within_each_priority() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 2);
     let messages = ["0a", "1a", "2a", "0b", "1b", "2b", "0c", "1c", "2c", "0d", "1d", "2d"];
     store(&mut client, &queue, &messages);
@@ -168,8 +158,7 @@ fn requeue_by_many_consumers_restores_the_position_within_each_priority() {
 
 #[test]
 fn unacked_messages_of_a_priority_queue_come_back_redelivered_in_order() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = queue_up_to(&mut client, 2);
     store(&mut client, &queue, &["0a", "2a", "1a"]);
     client.consume(3, &queue);
@@ -185,8 +174,7 @@ fn unacked_messages_of_a_priority_queue_come_back_redelivered_in_order() {
 
 #[test]
 fn ttl_holds_in_every_priority() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let arguments = [("x-max-priority", Value::I64(5)), ("x-message-ttl", Value::I64(200))];
     let (queue, dead) = client.dying_queue(1, &arguments);
     store(&mut client, &queue, &["5a", "0a", "3a"]);
@@ -196,8 +184,7 @@ fn ttl_holds_in_every_priority() {
 
 #[test]
 fn consumers_of_one_priority_take_turns_above_those_of_a_lower_one() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue(1);
     client.consume_with_priority(3, &queue, 0);
     client.consume_with_priority(4, &queue, 10);
@@ -211,8 +198,7 @@ fn consumers_of_one_priority_take_turns_above_those_of_a_lower_one() {
 
 #[test]
 fn consumer_of_lower_priority_gets_what_the_higher_one_has_no_credit_for() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue(1);
     client.prefetch(4, 2);
     client.consume_with_priority(3, &queue, -1);
@@ -229,8 +215,7 @@ fn consumer_of_lower_priority_gets_what_the_higher_one_has_no_credit_for() {
 
 #[test]
 fn consumer_without_priority_counts_as_0() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue(1);
     client.consume_with_priority(3, &queue, -5);
     client.consume(4, &queue);
@@ -244,8 +229,7 @@ fn consumer_without_priority_counts_as_0() {
 
 #[test]
 fn consumer_priority_that_is_no_integer_is_406() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue(1);
     let arguments = fields(&[("x-priority", word("high"))]);
     let consume = basic::Consume {
@@ -259,8 +243,7 @@ fn consumer_priority_that_is_no_integer_is_406() {
 
 #[test]
 fn single_active_consumer_gets_everything_while_others_wait() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     for channel in 3..=5 {
         client.consume(channel, &queue);
@@ -273,8 +256,7 @@ fn single_active_consumer_gets_everything_while_others_wait() {
 
 #[test]
 fn single_active_consumer_without_credit_is_not_helped() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     client.prefetch(3, 1);
     client.consume(3, &queue);
@@ -288,8 +270,7 @@ fn single_active_consumer_without_credit_is_not_helped() {
 
 #[test]
 fn next_in_line_takes_over_when_the_active_one_is_cancelled() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     let first = client.consume(3, &queue);
     client.consume(4, &queue);
@@ -308,8 +289,7 @@ fn next_in_line_takes_over_when_the_active_one_is_cancelled() {
 
 #[test]
 fn next_in_line_gets_what_the_active_one_held_when_its_channel_closes() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     client.prefetch(3, 2);
     client.consume(3, &queue);
@@ -327,8 +307,7 @@ fn next_in_line_gets_what_the_active_one_held_when_its_channel_closes() {
 
 #[test]
 fn message_requeued_by_the_active_consumer_comes_back_to_it() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     client.prefetch(3, 1);
     client.consume(3, &queue);
@@ -343,8 +322,7 @@ fn message_requeued_by_the_active_consumer_comes_back_to_it() {
 
 #[test]
 fn waiting_consumer_that_goes_changes_nothing_for_the_active_one() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     client.consume(3, &queue);
     let waiting = client.consume(4, &queue);
@@ -358,8 +336,7 @@ fn waiting_consumer_that_goes_changes_nothing_for_the_active_one() {
 
 #[test]
 fn get_is_free_to_anyone_beside_a_single_active_consumer() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (_server, mut client) = start();
     let queue = client.queue_with(1, single_active().table());
     client.prefetch(3, 1);
     client.consume(3, &queue);
@@ -370,15 +347,10 @@ fn get_is_free_to_anyone_beside_a_single_active_consumer() {
 
 #[test]
 fn active_consumer_whose_connection_vanishes_is_followed() {
-    let server = Server::start();
-    let mut client = connect(&server);
+    let (server, mut client) = start();
     let name = unique("followed");
     let arguments = single_active();
-    let declare = queue::Declare {
-        queue: name.as_bytes(),
-        arguments: arguments.table(),
-        ..Default::default()
-    };
+    let declare = queue::Declare { arguments: arguments.table(), ..named(&name) };
     client.call::<DeclareOk>(1, declare);
     let mut active = Client::connect(server.address());
     active.consume(1, &name);

@@ -11,8 +11,7 @@ fn argument(key: &str, value: Value<'_>) -> TableBuf {
 
 #[test]
 fn inequivalent_argument_is_406_and_says_what_was_received() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     let ttl = argument("x-message-ttl", Value::I64(1));
     let other = queue::Declare { auto_delete: true, arguments: ttl.table(), ..named(&name) };
@@ -30,8 +29,7 @@ fn inequivalent_argument_is_406_and_says_what_was_received() {
 
 #[test]
 fn integers_of_any_width_are_compared_by_value() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("q");
     for value in [Value::I64(5), Value::I32(5), Value::I16(5), Value::I8(5), Value::U8(5)] {
         let length = argument("x-max-length", value);
@@ -45,13 +43,12 @@ fn integers_of_any_width_are_compared_by_value() {
 
 #[test]
 fn argument_of_another_kind_differs() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("q");
     let length = argument("x-max-length", Value::I64(5));
     let declare = queue::Declare { exclusive: true, arguments: length.table(), ..named(&name) };
     client.call::<DeclareOk>(1, declare);
-    for value in [Value::LongString(b"5"), Value::F64(5.0), Value::Bool(true), Value::Void] {
+    for value in [word("5"), Value::F64(5.0), Value::Bool(true), Value::Void] {
         let other = argument("x-max-length", value);
         let text = format!("inequivalent arg 'x-max-length' for queue '{name}' in vhost '/'");
         client.refused(1, queue::Declare { arguments: other.table(), ..declare }, 406, &text);
@@ -69,11 +66,11 @@ fn hints_about_placement_and_mirrors_are_accepted() {
     let mut nodes = ArrayBuf::new();
     nodes.push_str("rabbit@elsewhere");
     for (key, value) in [
-        ("x-queue-mode", Value::LongString(b"default")),
-        ("x-queue-mode", Value::LongString(b"lazy")),
-        ("x-queue-leader-locator", Value::LongString(b"balanced")),
-        ("x-queue-master-locator", Value::LongString(b"min-masters")),
-        ("x-ha-policy", Value::LongString(b"all")),
+        ("x-queue-mode", word("default")),
+        ("x-queue-mode", word("lazy")),
+        ("x-queue-leader-locator", word("balanced")),
+        ("x-queue-master-locator", word("min-masters")),
+        ("x-ha-policy", word("all")),
         ("x-ha-nodes", Value::Array(nodes.array())),
     ] {
         let arguments = argument(key, value);
@@ -99,8 +96,7 @@ fn max_priority_0_is_406() {
 
 #[test]
 fn dead_letter_key_without_a_dead_letter_exchange_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("q");
     let alone = fields(&[("x-dead-letter-routing-key", word("key"))]);
     let declare = queue::Declare { exclusive: true, arguments: alone.table(), ..named(&name) };
@@ -116,9 +112,8 @@ fn dead_letter_key_without_a_dead_letter_exchange_is_406() {
 
 #[test]
 fn unknown_arguments_are_kept_and_ignored() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let unknown = argument("x-of-our-own", Value::LongString(b"whatever"));
+    let (_server, mut client) = Server::with_client();
+    let unknown = argument("x-of-our-own", word("whatever"));
     let name = client.queue_with(1, unknown.table());
     client.publish(1, "", &name, "works");
     assert_eq!(client.drain(1, &name), ["works"]);
@@ -126,31 +121,30 @@ fn unknown_arguments_are_kept_and_ignored() {
 
 #[test]
 fn invalid_arguments_are_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let invalid: [(&str, Value<'_>); 24] = [
         ("x-expires", Value::I64(0)),
         ("x-expires", Value::I64(-1)),
         ("x-expires", Value::I64(315_360_000_001)),
-        ("x-expires", Value::LongString(b"100")),
+        ("x-expires", word("100")),
         ("x-message-ttl", Value::I64(-1)),
         ("x-message-ttl", Value::I64(315_360_000_001)),
-        ("x-message-ttl", Value::LongString(b"100")),
+        ("x-message-ttl", word("100")),
         ("x-max-length", Value::I64(-1)),
-        ("x-max-length", Value::LongString(b"10")),
+        ("x-max-length", word("10")),
         ("x-max-length-bytes", Value::I64(-1)),
         ("x-max-length-bytes", Value::Bool(true)),
         ("x-max-priority", Value::I64(-1)),
         ("x-max-priority", Value::I64(256)),
-        ("x-max-priority", Value::LongString(b"5")),
+        ("x-max-priority", word("5")),
         ("x-dead-letter-exchange", Value::I64(1)),
-        ("x-dead-letter-routing-key", Value::LongString(b"key")),
-        ("x-overflow", Value::LongString(b"overflow")),
+        ("x-dead-letter-routing-key", word("key")),
+        ("x-overflow", word("overflow")),
         ("x-overflow", Value::I64(1)),
-        ("x-single-active-consumer", Value::LongString(b"true")),
-        ("x-queue-type", Value::LongString(b"mystery")),
+        ("x-single-active-consumer", word("true")),
+        ("x-queue-type", word("mystery")),
         ("x-queue-type", Value::I64(1)),
-        ("x-queue-mode", Value::LongString(b"fast")),
+        ("x-queue-mode", word("fast")),
         ("x-queue-mode", Value::I64(1)),
         ("x-dead-letter-exchange", Value::Bool(false)),
     ];
@@ -171,13 +165,12 @@ fn invalid_arguments_are_406() {
 
 #[test]
 fn invalid_argument_is_named() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     for (key, value) in [
         ("x-expires", Value::I64(0)),
         ("x-message-ttl", Value::I64(-1)),
         ("x-max-length", Value::I64(-1)),
-        ("x-overflow", Value::LongString(b"overflow")),
+        ("x-overflow", word("overflow")),
     ] {
         let name = unique("q");
         let arguments = argument(key, value);
@@ -189,8 +182,7 @@ fn invalid_argument_is_named() {
 
 #[test]
 fn limits_of_arguments_themselves_are_taken() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     for (key, value) in [
         ("x-expires", Value::I64(600_000)),
         ("x-expires", Value::I64(315_360_000_000)),
@@ -200,12 +192,12 @@ fn limits_of_arguments_themselves_are_taken() {
         ("x-max-length-bytes", Value::I64(0)),
         ("x-max-priority", Value::I64(1)),
         ("x-max-priority", Value::I64(255)),
-        ("x-overflow", Value::LongString(b"drop-head")),
-        ("x-overflow", Value::LongString(b"reject-publish")),
-        ("x-overflow", Value::LongString(b"reject-publish-dlx")),
-        ("x-queue-mode", Value::LongString(b"lazy")),
-        ("x-queue-type", Value::LongString(b"classic")),
-        ("x-queue-master-locator", Value::LongString(b"min-masters")),
+        ("x-overflow", word("drop-head")),
+        ("x-overflow", word("reject-publish")),
+        ("x-overflow", word("reject-publish-dlx")),
+        ("x-queue-mode", word("lazy")),
+        ("x-queue-type", word("classic")),
+        ("x-queue-master-locator", word("min-masters")),
         ("x-single-active-consumer", Value::Bool(true)),
     ] {
         let arguments = argument(key, value);
@@ -216,10 +208,9 @@ fn limits_of_arguments_themselves_are_taken() {
 
 #[test]
 fn queue_that_says_nothing_of_its_type_is_classic() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let classic = argument("x-queue-type", Value::LongString(b"classic"));
-    let quorum = argument("x-queue-type", Value::LongString(b"quorum"));
+    let (_server, mut client) = Server::with_client();
+    let classic = argument("x-queue-type", word("classic"));
+    let quorum = argument("x-queue-type", word("quorum"));
     for first in [Table::EMPTY, classic.table()] {
         let name = unique("q");
         let declare = |arguments| queue::Declare { durable: true, arguments, ..named(&name) };
@@ -234,9 +225,8 @@ fn queue_that_says_nothing_of_its_type_is_classic() {
 
 #[test]
 fn transient_quorum_queue_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
-    let arguments = argument("x-queue-type", Value::LongString(b"quorum"));
+    let (_server, mut client) = Server::with_client();
+    let arguments = argument("x-queue-type", word("quorum"));
     let name = unique("q");
     let transient = queue::Declare { arguments: arguments.table(), ..named(&name) };
     client.refused(1, transient, 406, "PRECONDITION_FAILED - ");

@@ -4,8 +4,7 @@ use crate::common::*;
 
 #[test]
 fn declare_ok_carries_ready_messages_and_consumers() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     client.store(2, &name, &["a", "b", "c"]);
     let expected = DeclareOk { queue: name.clone(), messages: 3, consumers: 0 };
@@ -35,8 +34,7 @@ fn declare_after_publishes_on_the_same_channel_counts_them() {
 
 #[test]
 fn empty_name_makes_one_up() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (one, two) = (client.queue(1), client.queue(1));
     assert!(one.starts_with("amq.gen-") && two.starts_with("amq.gen-"), "{one} {two}");
     assert_ne!(one, two);
@@ -45,8 +43,7 @@ fn empty_name_makes_one_up() {
 
 #[test]
 fn empty_name_later_is_the_last_queue_declared_on_the_channel() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let one = client.queue(1);
     let two = client.queue(1);
     client.open(2);
@@ -64,8 +61,7 @@ fn empty_name_later_is_the_last_queue_declared_on_the_channel() {
 
 #[test]
 fn empty_name_without_an_earlier_declare_is_404() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let methods: [Method<'_>; 6] = [
         queue::Bind { exchange: b"amq.direct", routing_key: b"k", ..Default::default() }.into(),
         queue::Unbind { exchange: b"amq.direct", ..Default::default() }.into(),
@@ -81,8 +77,7 @@ fn empty_name_without_an_earlier_declare_is_404() {
 
 #[test]
 fn bind_with_empty_queue_and_key_uses_the_queues_name_as_key() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "direct");
     let name = client.queue(1);
     client.bind(1, "", &exchange, "");
@@ -94,8 +89,7 @@ fn bind_with_empty_queue_and_key_uses_the_queues_name_as_key() {
 
 #[test]
 fn inequivalent_flags_are_406_in_order() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     let text = |arg: &str, received: &str, current: &str| {
         format!(
@@ -113,8 +107,7 @@ fn inequivalent_flags_are_406_in_order() {
 
 #[test]
 fn exclusive_queue_is_locked_for_other_connections() {
-    let server = Server::start();
-    let mut owner = Client::connect(server.address());
+    let (server, mut owner) = Server::with_client();
     let name = unique("exclusive");
     owner.call::<DeclareOk>(1, queue::Declare { exclusive: true, ..named(&name) });
     let mut other = Client::connect(server.address());
@@ -151,8 +144,7 @@ fn exclusive_queue_is_locked_for_other_connections() {
 
 #[test]
 fn ownership_is_looked_at_before_everything_else_of_a_queue() {
-    let server = Server::start();
-    let mut owner = Client::connect(server.address());
+    let (server, mut owner) = Server::with_client();
     let mut other = Client::connect(server.address());
     let (exclusive, shared) = (unique("exclusive"), owner.shared_queue(1));
     owner.call::<DeclareOk>(1, queue::Declare { exclusive: true, ..named(&exclusive) });
@@ -174,8 +166,7 @@ fn ownership_is_looked_at_before_everything_else_of_a_queue() {
 
 #[test]
 fn durable_means_nothing_for_an_exclusive_queue() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("q");
     let transient = queue::Declare { exclusive: true, ..named(&name) };
     let durable = queue::Declare { durable: true, ..transient };
@@ -185,8 +176,7 @@ fn durable_means_nothing_for_an_exclusive_queue() {
 
 #[test]
 fn exclusive_queue_goes_with_a_connection_that_vanishes() {
-    let server = Server::start();
-    let mut watcher = Client::connect(server.address());
+    let (server, mut watcher) = Server::with_client();
     let mut owner = Client::connect(server.address());
     let name = unique("exclusive");
     owner.call::<DeclareOk>(1, queue::Declare { exclusive: true, ..named(&name) });
@@ -205,8 +195,7 @@ fn exclusive_queue_goes_with_a_connection_that_vanishes() {
 
 #[test]
 fn auto_delete_queue_goes_with_its_last_consumer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     let first = client.consume(1, &name);
     let second = client.consume(1, &name);
@@ -225,8 +214,7 @@ fn auto_delete_queue_goes_with_its_last_consumer() {
 
 #[test]
 fn auto_delete_queue_stays_as_long_as_it_had_no_consumer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     client.close();
     let mut client = Client::connect(server.address());
@@ -236,8 +224,7 @@ fn auto_delete_queue_stays_as_long_as_it_had_no_consumer() {
 
 #[test]
 fn auto_delete_queue_goes_when_the_channel_of_its_consumer_closes() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     client.open(2);
     client.consume(2, &name);
@@ -247,8 +234,7 @@ fn auto_delete_queue_goes_when_the_channel_of_its_consumer_closes() {
 
 #[test]
 fn deleting_a_queue_returns_its_ready_messages() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     client.store(2, &name, &["a", "b", "c"]);
     client.get(1, &name).expect("three messages are there");
@@ -257,15 +243,13 @@ fn deleting_a_queue_returns_its_ready_messages() {
 
 #[test]
 fn deleting_a_missing_queue_is_answered_with_0() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     assert_eq!(client.delete_queue(1, "no such queue"), 0);
 }
 
 #[test]
 fn deleting_with_if_unused_while_consumed_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     client.open(2);
     client.consume(2, &name);
@@ -278,8 +262,7 @@ fn deleting_with_if_unused_while_consumed_is_406() {
 
 #[test]
 fn deleting_with_if_empty_while_messages_are_ready_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     client.store(2, &name, &["content"]);
     let delete = queue::Delete { queue: name.as_bytes(), if_empty: true, ..Default::default() };
@@ -291,8 +274,7 @@ fn deleting_with_if_empty_while_messages_are_ready_is_406() {
 
 #[test]
 fn if_empty_counts_ready_messages_only() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     client.store(2, &name, &["held"]);
     client.get(1, &name).expect("a message is there");
@@ -303,8 +285,7 @@ fn if_empty_counts_ready_messages_only() {
 
 #[test]
 fn consumers_of_a_deleted_queue_are_cancelled() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (server, mut client) = Server::with_client();
     let name = client.shared_queue(1);
     let tag = client.consume(1, &name);
     let mut other = Client::connect(server.address());
@@ -330,8 +311,7 @@ fn consumers_that_did_not_announce_it_are_not_told() {
 
 #[test]
 fn purge_takes_ready_messages_only_and_counts_them() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     client.store(2, &name, &["a", "b", "c"]);
     let held = client.get(1, &name).expect("three messages are there");
@@ -343,8 +323,7 @@ fn purge_takes_ready_messages_only_and_counts_them() {
 
 #[test]
 fn missing_queues_are_404() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = b"no such queue";
     let methods: [Method<'_>; 5] = [
         passive("no such queue").into(),
@@ -361,8 +340,7 @@ fn missing_queues_are_404() {
 
 #[test]
 fn creating_amq_names_is_403() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.refused(
         1,
         named("amq.of-our-own"),
@@ -373,8 +351,7 @@ fn creating_amq_names_is_403() {
 
 #[test]
 fn declaring_a_server_named_queue_again_is_403_unless_passive() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     assert_eq!(client.inspect(1, &name).queue, name);
     let again = queue::Declare { exclusive: true, ..named(&name) };
@@ -383,8 +360,7 @@ fn declaring_a_server_named_queue_again_is_403_unless_passive() {
 
 #[test]
 fn nowait_has_the_effect_without_the_answer() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("quiet");
     let queue = name.as_bytes();
     client.send(1, queue::Declare { exclusive: true, nowait: true, ..named(&name) });
@@ -409,8 +385,7 @@ fn nowait_has_the_effect_without_the_answer() {
 
 #[test]
 fn nowait_methods_fail_aloud() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (name, missing) = (client.queue(1), b"no such queue");
     client.store(2, &name, &["one"]);
     let queue = name.as_bytes();
@@ -428,8 +403,7 @@ fn nowait_methods_fail_aloud() {
 
 #[test]
 fn nowait_declare_fails_aloud() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = unique("q");
     client.call::<DeclareOk>(1, queue::Declare { exclusive: true, ..named(&name) });
     let other = queue::Declare { auto_delete: true, nowait: true, exclusive: true, ..named(&name) };
@@ -438,8 +412,7 @@ fn nowait_declare_fails_aloud() {
 
 #[test]
 fn binding_and_unbinding_twice_is_fine() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     client.bind(1, &name, "amq.direct", &name);
     client.bind(1, &name, "amq.direct", &name);
@@ -459,8 +432,7 @@ fn binding_and_unbinding_twice_is_fine() {
 
 #[test]
 fn binding_to_a_missing_exchange_is_404() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = client.queue(1);
     let bind =
         queue::Bind { queue: name.as_bytes(), exchange: b"no such exchange", ..Default::default() };
@@ -485,9 +457,7 @@ fn names_need_not_be_utf_8() {
 #[test]
 fn declare_ok_of_a_durable_queue_waits_until_it_is_durable() {
     let server = Server::start();
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     let mut client = Client::connect(server.address());
     let mut other = Client::connect(server.address());
     gate.hold();

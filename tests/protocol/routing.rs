@@ -6,8 +6,7 @@ const NONE: [&str; 0] = [];
 
 #[test]
 fn default_exchange_routes_by_queue_name() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (one, two) = (client.queue(1), client.queue(1));
     client.publish(1, "", &two, "two");
     client.publish(1, "", "no such queue", "lost");
@@ -17,8 +16,7 @@ fn default_exchange_routes_by_queue_name() {
 
 #[test]
 fn direct_routes_by_equal_key() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "direct");
     let (one, two) = (client.queue(1), client.queue(1));
     client.bind(1, &one, &exchange, "a");
@@ -34,8 +32,7 @@ fn direct_routes_by_equal_key() {
 
 #[test]
 fn fanout_routes_to_all_whatever_the_key() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "fanout");
     let queues: Vec<_> = (0..5).map(|_| client.queue(1)).collect();
     for queue in &queues {
@@ -50,8 +47,7 @@ fn fanout_routes_to_all_whatever_the_key() {
 
 /// Which of the patterns match which keys.
 fn check_topic(cases: &[(&str, &[&str], &[&str])]) {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "topic");
     let queue = client.queue(1);
     for (pattern, matching, other) in cases {
@@ -113,20 +109,19 @@ fn wildcards_inside_words_are_letters() {
 
 #[test]
 fn headers_match_all_is_the_default() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let (implied, explicit) = (client.queue(1), client.queue(1));
-    let wanted = [("a", Value::I32(1)), ("b", Value::LongString(b"x"))];
+    let wanted = [("a", Value::I32(1)), ("b", word("x"))];
     client.bind_with(1, &implied, &exchange, "", fields(&wanted).table());
     let mut all = fields(&wanted);
     all.put_str(b"x-match", "all");
     client.bind_with(1, &explicit, &exchange, "", all.table());
-    let both = fields(&[("b", Value::LongString(b"x")), ("a", Value::I32(1))]);
+    let both = fields(&[("b", word("x")), ("a", Value::I32(1))]);
     client.publish_headers(1, &exchange, "", &both, "both");
     let one = fields(&[("a", Value::I32(1))]);
     client.publish_headers(1, &exchange, "", &one, "one");
-    let wrong = fields(&[("a", Value::I32(1)), ("b", Value::LongString(b"y"))]);
+    let wrong = fields(&[("a", Value::I32(1)), ("b", word("y"))]);
     client.publish_headers(1, &exchange, "", &wrong, "wrong");
     assert_eq!(client.drain(1, &implied), ["both"]);
     assert_eq!(client.drain(1, &explicit), ["both"]);
@@ -135,18 +130,13 @@ fn headers_match_all_is_the_default() {
 
 #[test]
 fn headers_match_any_takes_one_match() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    let any = fields(&[
-        ("x-match", Value::LongString(b"any")),
-        ("a", Value::I32(1)),
-        ("b", Value::LongString(b"x")),
-    ]);
+    let any = fields(&[("x-match", word("any")), ("a", Value::I32(1)), ("b", word("x"))]);
     client.bind_with(1, &queue, &exchange, "", any.table());
     client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "a");
-    let b = fields(&[("b", Value::LongString(b"x")), ("a", Value::I32(9))]);
+    let b = fields(&[("b", word("x")), ("a", Value::I32(9))]);
     client.publish_headers(1, &exchange, "", &b, "b");
     client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(2))]), "none");
     client.publish_headers(1, &exchange, "", &TableBuf::new(), "empty");
@@ -157,13 +147,12 @@ fn headers_match_any_takes_one_match() {
 
 #[test]
 fn no_headers_in_the_binding_all_matches_and_any_does_not() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let (all, any) = (client.queue(1), client.queue(1));
-    let arguments = fields(&[("x-match", Value::LongString(b"all"))]);
+    let arguments = fields(&[("x-match", word("all"))]);
     client.bind_with(1, &all, &exchange, "", arguments.table());
-    let arguments = fields(&[("x-match", Value::LongString(b"any"))]);
+    let arguments = fields(&[("x-match", word("any"))]);
     client.bind_with(1, &any, &exchange, "", arguments.table());
     client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "headers");
     client.publish(1, &exchange, "", "none");
@@ -174,8 +163,7 @@ fn no_headers_in_the_binding_all_matches_and_any_does_not() {
 
 #[test]
 fn void_in_a_binding_tests_presence() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
     client.bind_with(1, &queue, &exchange, "", fields(&[("a", Value::Void)]).table());
@@ -187,12 +175,11 @@ fn void_in_a_binding_tests_presence() {
 
 #[test]
 fn comparison_of_headers_is_typed() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
     client.bind_with(1, &queue, &exchange, "", fields(&[("a", Value::I32(1))]).table());
-    client.publish_headers(1, &exchange, "", &fields(&[("a", Value::LongString(b"1"))]), "text");
+    client.publish_headers(1, &exchange, "", &fields(&[("a", word("1"))]), "text");
     client.publish_headers(1, &exchange, "", &fields(&[("a", Value::Bool(true))]), "true");
     client.publish_headers(1, &exchange, "", &fields(&[("a", Value::I32(1))]), "number");
     assert_eq!(client.drain(1, &queue), ["number"]);
@@ -201,8 +188,7 @@ fn comparison_of_headers_is_typed() {
 
 #[test]
 fn keys_beginning_x_are_ignored() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
     let wanted = fields(&[("x-extra", Value::I32(1)), ("a", Value::I32(1))]);
@@ -215,8 +201,7 @@ fn keys_beginning_x_are_ignored() {
 
 #[test]
 fn keys_beginning_x_count_with_x() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let (all, any) = (client.queue(1), client.queue(1));
     for (queue, kind) in [(&all, b"all-with-x".as_slice()), (&any, b"any-with-x")] {
@@ -238,11 +223,10 @@ fn keys_beginning_x_count_with_x() {
 
 #[test]
 fn unknown_x_match_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
-    for value in [Value::LongString(b"some"), Value::I32(1)] {
+    for value in [word("some"), Value::I32(1)] {
         let arguments = fields(&[("x-match", value)]);
         let bind = queue::Bind {
             queue: queue.as_bytes(),
@@ -257,8 +241,7 @@ fn unknown_x_match_is_406() {
 
 #[test]
 fn bindings_that_differ_in_arguments_are_two() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "headers");
     let queue = client.queue(1);
     let (one, two) = (fields(&[("a", Value::I32(1))]), fields(&[("a", Value::I32(2))]));
@@ -279,8 +262,7 @@ fn bindings_that_differ_in_arguments_are_two() {
 
 #[test]
 fn queue_gets_one_copy_however_many_bindings_lead_to_it() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let exchange = client.exchange(1, "topic");
     let detour = client.exchange(1, "fanout");
     let queue = client.queue(1);
@@ -297,8 +279,7 @@ fn queue_gets_one_copy_however_many_bindings_lead_to_it() {
 
 #[test]
 fn exchange_bindings_may_form_a_cycle() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let names: Vec<_> = (0..3).map(|_| client.exchange(1, "fanout")).collect();
     for index in 0..3 {
         client.bind_exchange(1, &names[(index + 1) % 3], &names[index], "");
@@ -315,8 +296,7 @@ fn exchange_bindings_may_form_a_cycle() {
 
 #[test]
 fn exchange_unbind_ends_the_route_and_is_idempotent() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (from, to) = (client.exchange(1, "direct"), client.exchange(1, "fanout"));
     let queue = client.queue(1);
     client.bind(1, &queue, &to, "");
@@ -352,8 +332,7 @@ fn exchange_with_alternate(client: &mut Client, kind: &str, alternate: &str) -> 
 
 #[test]
 fn alternate_exchange_takes_what_its_exchange_does_not_route() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let alternate = client.exchange(1, "fanout");
     let name = exchange_with_alternate(&mut client, "direct", &alternate);
     let (routed, rest) = (client.queue(1), client.queue(1));
@@ -369,8 +348,7 @@ fn alternate_exchange_takes_what_its_exchange_does_not_route() {
 
 #[test]
 fn mandatory_message_taken_by_an_alternate_exchange_is_routed_and_not_returned() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let alternate = client.exchange(1, "fanout");
     let name = exchange_with_alternate(&mut client, "direct", &alternate);
     let rest = client.queue(1);
@@ -389,8 +367,7 @@ fn mandatory_message_taken_by_an_alternate_exchange_is_routed_and_not_returned()
 
 #[test]
 fn missing_alternate_makes_the_message_unroutable() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let name = exchange_with_alternate(&mut client, "direct", "no such exchange");
     client.publish_mandatory(1, &name, "unknown", "lost");
     assert_eq!(client.expect::<Return>(1).code, 312);
@@ -399,8 +376,7 @@ fn missing_alternate_makes_the_message_unroutable() {
 
 #[test]
 fn chain_of_alternates_ends_at_a_visited_exchange() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let (one, two) = (unique("direct"), unique("direct"));
     for (name, alternate) in [(&one, &two), (&two, &one)] {
         let arguments = fields(&[("alternate-exchange", Value::LongString(alternate.as_bytes()))]);

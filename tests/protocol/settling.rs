@@ -54,8 +54,7 @@ fn ack_of_0_with_multiple_settles_all_so_far() {
 
 #[test]
 fn ack_of_0_with_multiple_is_fine_when_there_is_nothing() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, basic::Ack { delivery_tag: 0, multiple: true });
     client.send(1, nack(0, true, true));
     client.round_trip(1);
@@ -111,8 +110,7 @@ fn ack_multiple_up_to_a_settled_tag_is_406() {
 
 #[test]
 fn ack_of_a_delivery_without_acks_is_unknown() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.consume_no_ack(1, &queue);
     client.publish(1, "", &queue, "x");
@@ -131,8 +129,7 @@ fn tags_of_another_channel_are_unknown() {
 
 #[test]
 fn reject_with_requeue_puts_the_message_back_in_its_place() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b", "c", "d"]);
     let taken: Vec<_> = (0..3).map(|_| client.get(1, &queue).expect("four are there")).collect();
@@ -161,8 +158,7 @@ fn requeue_in_any_order_restores_publish_order() {
 
 #[test]
 fn requeue_by_many_consumers_restores_publish_order() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     let bodies: Vec<_> = (0..12).map(|number| number.to_string()).collect();
     for channel in 2..=4 {
@@ -212,8 +208,7 @@ fn nack_of_0_with_multiple_takes_all() {
 
 #[test]
 fn rejected_message_goes_to_a_consumer_again_as_redelivered() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.consume(1, &queue);
     client.publish(1, "", &queue, "boomerang");

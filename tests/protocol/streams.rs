@@ -7,12 +7,6 @@ use std::path::PathBuf;
 use crate::common::*;
 use tempfile::TempDir;
 
-fn start() -> (Server, Client) {
-    let server = Server::start();
-    let client = Client::connect(server.address());
-    (server, client)
-}
-
 fn declare<'a>(name: &'a str, arguments: &'a TableBuf) -> queue::Declare<'a> {
     queue::Declare { durable: true, arguments: arguments.table(), ..named(name) }
 }
@@ -89,7 +83,7 @@ fn numbered(range: std::ops::Range<usize>) -> Vec<(i64, String)> {
 
 #[test]
 fn a_stream_is_durable_and_neither_exclusive_nor_auto_deleted() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = unique("stream");
     let table = fields(&[("x-queue-type", word("stream"))]);
     let good = declare(&name, &table);
@@ -109,7 +103,7 @@ fn a_stream_is_durable_and_neither_exclusive_nor_auto_deleted() {
 
 #[test]
 fn every_reader_reads_every_message_whoever_acknowledged_it() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 10);
     for channel in 2..6 {
         read(&mut client, channel, 10, &name, word("first"));
@@ -121,7 +115,7 @@ fn every_reader_reads_every_message_whoever_acknowledged_it() {
 
 #[test]
 fn all_readers_get_what_comes_while_they_read() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     for channel in 2..6 {
         read(&mut client, channel, 3, &name, word("next"));
@@ -138,7 +132,7 @@ fn all_readers_get_what_comes_while_they_read() {
 
 #[test]
 fn a_reader_begins_first_last_or_next() {
-    let (server, mut client) = start();
+    let (server, mut client) = Server::with_client();
     let name = filled(&mut client, 10);
     read(&mut client, 2, 100, &name, word("first"));
     read(&mut client, 3, 100, &name, word("last"));
@@ -160,7 +154,7 @@ fn a_reader_begins_first_last_or_next() {
 
 #[test]
 fn on_an_empty_stream_every_beginning_is_the_same() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     let starts = [word("first"), word("last"), word("next"), Value::I32(0), word("1h")];
     for (channel, from) in (2..).zip(starts) {
@@ -175,7 +169,7 @@ fn on_an_empty_stream_every_beginning_is_the_same() {
 
 #[test]
 fn a_reader_begins_at_an_offset_and_waits_for_one_that_has_not_come() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 10);
     read(&mut client, 2, 100, &name, Value::I64(7));
     assert_eq!(take(&mut client, 2, 3), numbered(7..10));
@@ -189,7 +183,7 @@ fn a_reader_begins_at_an_offset_and_waits_for_one_that_has_not_come() {
 
 #[test]
 fn a_reader_begins_at_a_time_or_an_age() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 10);
     for (channel, from) in [(2, Value::Timestamp(1)), (3, word("1h")), (4, word("3Y"))] {
         read(&mut client, channel, 100, &name, from);
@@ -204,7 +198,7 @@ fn a_reader_begins_at_a_time_or_an_age() {
 
 #[test]
 fn a_beginning_that_is_none_is_refused() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     let cases = [
         (word("yesterday"), "{longstr,<<\"yesterday\">>}"),
@@ -228,7 +222,7 @@ fn a_beginning_that_is_none_is_refused() {
 
 #[test]
 fn a_reader_needs_a_prefetch() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     client.open(2);
     client.send(2, consume(&name, Table::EMPTY));
@@ -242,7 +236,7 @@ fn a_reader_needs_a_prefetch() {
 
 #[test]
 fn a_prefetch_that_the_channel_shares_is_not_for_streams() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     client.prefetch(1, 10);
     let shared = basic::Qos { prefetch_count: 10, global: true, ..Default::default() };
@@ -254,7 +248,7 @@ fn a_prefetch_that_the_channel_shares_is_not_for_streams() {
 
 #[test]
 fn a_reader_has_to_acknowledge() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     client.prefetch(1, 10);
     let no_ack = basic::Consume { no_ack: true, ..consume(&name, Table::EMPTY) };
@@ -283,7 +277,7 @@ fn a_stream_has_no_exclusive_reader() {
 
 #[test]
 fn nothing_is_got_from_a_stream() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 1);
     let get = basic::Get { queue: name.as_bytes(), no_ack: false };
     client.send(1, get);
@@ -293,7 +287,7 @@ fn nothing_is_got_from_a_stream() {
 
 #[test]
 fn a_stream_is_not_purged() {
-    let (server, mut client) = start();
+    let (server, mut client) = Server::with_client();
     let name = filled(&mut client, 1);
     let purge = queue::Purge { queue: name.as_bytes(), nowait: false };
     client.send(1, purge);
@@ -305,7 +299,7 @@ fn a_stream_is_not_purged() {
 
 #[test]
 fn an_ack_gives_credit_and_nothing_else() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 10);
     read(&mut client, 2, 2, &name, word("first"));
     let first = client.expect_delivery(2);
@@ -327,7 +321,7 @@ fn an_ack_gives_credit_and_nothing_else() {
 
 #[test]
 fn refusing_a_message_of_a_stream_brings_it_back_to_nobody() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 6);
     read(&mut client, 2, 1, &name, word("first"));
     for (expected, requeue) in [(0, true), (1, false), (2, true), (3, false)] {
@@ -348,7 +342,7 @@ fn refusing_a_message_of_a_stream_brings_it_back_to_nobody() {
 
 #[test]
 fn what_a_channel_held_when_it_closed_is_read_again_only_by_those_who_ask() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 4);
     read(&mut client, 2, 10, &name, word("first"));
     read(&mut client, 3, 10, &name, word("next"));
@@ -362,7 +356,7 @@ fn what_a_channel_held_when_it_closed_is_read_again_only_by_those_who_ask() {
 
 #[test]
 fn an_ack_in_a_transaction_takes_nothing_out_of_a_stream() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 4);
     client.open(2);
     client.call::<TxSelectOk>(2, tx::Select {});
@@ -444,7 +438,7 @@ fn a_stream_forgets_messages_past_their_age() {
 
 #[test]
 fn a_message_has_no_time_to_live_and_no_priority_in_a_stream() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     client.confirm_select(1);
     for number in 0..6_u8 {
@@ -461,7 +455,7 @@ fn a_message_has_no_time_to_live_and_no_priority_in_a_stream() {
 
 #[test]
 fn what_a_stream_does_not_know_is_refused_at_its_declaration() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = unique("stream");
     let cases = [
         ("x-message-ttl", Value::I32(5)),
@@ -483,11 +477,9 @@ fn what_a_stream_does_not_know_is_refused_at_its_declaration() {
 
 #[test]
 fn a_message_of_any_kind_is_confirmed_when_the_disk_has_it() {
-    let (server, mut client) = start();
+    let (server, mut client) = Server::with_client();
     let name = stream(&mut client);
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     client.open(2);
     client.confirm_select(2);
     gate.hold();
@@ -501,7 +493,7 @@ fn a_message_of_any_kind_is_confirmed_when_the_disk_has_it() {
 
 #[test]
 fn a_stream_takes_the_dead_letters_of_others() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
     let table =
         fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word(&name))]);
@@ -516,7 +508,7 @@ fn a_stream_takes_the_dead_letters_of_others() {
 
 #[test]
 fn a_reader_that_does_not_read_holds_nobody_back() {
-    let (server, mut client) = start();
+    let (server, mut client) = Server::with_client();
     let name = stream(&mut client);
     let mut stalled = Client::connect(server.address());
     read(&mut stalled, 2, 10_000, &name, word("first"));
@@ -536,7 +528,7 @@ fn a_reader_that_does_not_read_holds_nobody_back() {
 
 #[test]
 fn readers_at_many_places_of_a_long_stream_read_on_side_by_side() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 20_000);
     let places: Vec<usize> = (0..20).map(|reader| reader * 1000).collect();
     for (channel, &place) in (10..).zip(&places) {
@@ -554,7 +546,7 @@ fn readers_at_many_places_of_a_long_stream_read_on_side_by_side() {
 
 #[test]
 fn a_reader_that_cancels_gets_no_more_and_a_new_one_begins_anew() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 3);
     let tag = read(&mut client, 2, 10, &name, word("first"));
     assert_eq!(take(&mut client, 2, 3), numbered(0..3));
@@ -570,7 +562,7 @@ fn a_reader_that_cancels_gets_no_more_and_a_new_one_begins_anew() {
 
 #[test]
 fn deleting_a_stream_cancels_its_readers_and_what_they_hold_can_be_acknowledged() {
-    let (_server, mut client) = start();
+    let (_server, mut client) = Server::with_client();
     let name = filled(&mut client, 3);
     read(&mut client, 2, 10, &name, word("first"));
     let first = client.expect_delivery(2);

@@ -13,16 +13,14 @@ fn transactional(server: &Server) -> Client {
 
 #[test]
 fn commit_without_select_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, tx::Commit {});
     client.expect_channel_error(1, 406, "PRECONDITION_FAILED - channel is not transactional");
 }
 
 #[test]
 fn rollback_without_select_is_406() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     client.send(1, tx::Rollback {});
     client.expect_channel_error(1, 406, "PRECONDITION_FAILED - channel is not transactional");
 }
@@ -224,9 +222,7 @@ fn messages_of_a_commit_keep_their_order_among_others() {
 #[test]
 fn commit_ok_waits_until_the_transaction_is_durable() {
     let server = Server::start();
-    let Some(gate) = server.gate() else {
-        return;
-    };
+    let Some(gate) = server.gate() else { return };
     let mut client = transactional(&server);
     let mut other = Client::connect(server.address());
     let queue = client.durable_queue(1);

@@ -26,31 +26,14 @@ fn ttl(milliseconds: i64) -> TableBuf {
 fn expiring_queue(client: &mut Client) -> String {
     let name = unique("expiring");
     let arguments = fields(&[("x-expires", Value::I64(EXPIRES_MS))]);
-    let declare = queue::Declare {
-        queue: name.as_bytes(),
-        arguments: arguments.table(),
-        ..Default::default()
-    };
+    let declare = queue::Declare { arguments: arguments.table(), ..named(&name) };
     client.call::<DeclareOk>(1, declare).queue
 }
 
-/// Whether a queue is there, without using it: channel 2 publishes a message that comes back
-/// when it is not.
-fn exists(client: &mut Client, queue: &str) -> bool {
-    client.publish_mandatory(2, "", queue, "is anybody there?");
-    let event = client.next(2);
-    if matches!(event.method(), Method::BasicAck(_)) {
-        return true;
-    }
-    event.expect::<Return>();
-    client.expect::<Ack>(2);
-    false
-}
-
-/// Does something again and again until a queue is gone.
+/// Does something again and again until a queue is gone; to publish to it is not to use it.
 fn until_gone(client: &mut Client, queue: &str, mut meanwhile: impl FnMut(&mut Client)) {
     let deadline = deadline();
-    while exists(client, queue) {
+    while client.reaches(2, "", queue) {
         assert!(now() < deadline, "the queue stays");
         meanwhile(client);
     }
@@ -58,8 +41,7 @@ fn until_gone(client: &mut Client, queue: &str, mut meanwhile: impl FnMut(&mut C
 
 #[test]
 fn message_leaves_when_the_ttl_of_its_queue_is_over() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let ttl = [("x-message-ttl", Value::I64(SOON_MS))];
     let (queue, dead) = client.dying_queue(1, &ttl);
     client.consume_no_ack(3, &dead);
@@ -71,8 +53,7 @@ fn message_leaves_when_the_ttl_of_its_queue_is_over() {
 
 #[test]
 fn message_leaves_when_its_own_ttl_is_over() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.consume_no_ack(3, &dead);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
@@ -84,8 +65,7 @@ fn message_leaves_when_its_own_ttl_is_over() {
 
 #[test]
 fn expired_message_without_a_dead_letter_exchange_is_dropped() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, ttl(SOON_MS).table());
     client.confirmed(2, "", &queue, &PropertyList::default(), "mortal");
     client.wait_for_messages(1, &queue, 0);
@@ -94,8 +74,7 @@ fn expired_message_without_a_dead_letter_exchange_is_dropped() {
 
 #[test]
 fn smaller_of_queue_and_message_ttl_holds() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     for (queues, own) in [(SOON_MS, NEVER), (NEVER_MS, SOON)] {
         let ttl = [("x-message-ttl", Value::I64(queues))];
         let (queue, dead) = client.dying_queue(1, &ttl);
@@ -110,8 +89,7 @@ fn smaller_of_queue_and_message_ttl_holds() {
 
 #[test]
 fn ttl_0_expires_at_once_without_a_consumer() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, ttl(0).table());
     client.confirmed(2, "", &queue, &PropertyList::default(), "gone");
     assert_eq!(client.get(1, &queue), None);
@@ -123,8 +101,7 @@ fn ttl_0_expires_at_once_without_a_consumer() {
 
 #[test]
 fn ttl_0_is_delivered_to_a_consumer_that_waits() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue_with(1, ttl(0).table());
     client.consume_no_ack(3, &queue);
     client.publish(1, "", &queue, "caught");
@@ -135,8 +112,7 @@ fn ttl_0_is_delivered_to_a_consumer_that_waits() {
 
 #[test]
 fn ttl_0_expires_before_a_consumer_without_credit() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(0))]);
     client.prefetch(3, 1);
     client.consume(3, &queue);
@@ -151,8 +127,7 @@ fn ttl_0_expires_before_a_consumer_without_credit() {
 
 #[test]
 fn ttl_0_is_dead_lettered() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring("0"), b"dead at once");
     client.wait_for_messages(1, &dead, 1);
@@ -162,8 +137,7 @@ fn ttl_0_is_dead_lettered() {
 
 #[test]
 fn expiration_above_the_limit_is_406() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue(1);
     let most = "315360000000";
     client.confirmed(2, "", &queue, &expiring(most), "as long as can be");
@@ -207,8 +181,7 @@ fn messages_leave_in_the_order_of_their_deadlines() {
 
 #[test]
 fn expired_messages_of_one_ttl_leave_in_publish_order() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-message-ttl", Value::I64(SOON_MS))]);
     client.consume_no_ack(3, &dead);
     let bodies: Vec<String> = (0..200).map(|number| number.to_string()).collect();
@@ -220,8 +193,7 @@ fn expired_messages_of_one_ttl_leave_in_publish_order() {
 
 #[test]
 fn requeue_keeps_the_deadline() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"held");
     let held = client.get(1, &queue).expect("it waits");
@@ -237,8 +209,7 @@ fn requeue_keeps_the_deadline() {
 
 #[test]
 fn requeue_keeps_the_deadline_of_the_queues_ttl() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let ttl = [("x-message-ttl", Value::I64(SOON_MS))];
     let (queue, dead) = client.dying_queue(1, &ttl);
     client.publish(1, "", &queue, "held");
@@ -253,8 +224,7 @@ fn requeue_keeps_the_deadline_of_the_queues_ttl() {
 
 #[test]
 fn requeued_message_still_leaves_on_time() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     let held = client.get(1, &queue).expect("it waits");
@@ -265,8 +235,7 @@ fn requeued_message_still_leaves_on_time() {
 
 #[test]
 fn unacked_message_does_not_expire() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"held");
     let held = client.get(1, &queue).expect("it waits");
@@ -280,8 +249,7 @@ fn unacked_message_does_not_expire() {
 
 #[test]
 fn expired_message_is_never_delivered() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue(1);
     for _ in 0..10 {
         client.confirmed(2, "", &queue, &expiring("20"), "mortal");
@@ -300,8 +268,7 @@ fn expired_message_is_never_delivered() {
 
 #[test]
 fn get_after_the_head_expired_takes_the_next() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = client.queue(1);
     for _ in 0..30 {
         client.confirmed(2, "", &queue, &expiring("1"), "mortal");
@@ -314,8 +281,7 @@ fn get_after_the_head_expired_takes_the_next() {
 
 #[test]
 fn get_after_the_head_expired_counts_what_is_left() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     client.publish(1, "", &queue, "next");
@@ -327,8 +293,7 @@ fn get_after_the_head_expired_counts_what_is_left() {
 
 #[test]
 fn consumer_that_starts_after_the_head_expired_gets_the_next() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     client.publish(1, "", &queue, "next");
@@ -341,8 +306,7 @@ fn consumer_that_starts_after_the_head_expired_gets_the_next() {
 
 #[test]
 fn expired_messages_are_not_purged_and_not_counted() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"mortal");
     client.publish(1, "", &queue, "counts");
@@ -352,8 +316,7 @@ fn expired_messages_are_not_purged_and_not_counted() {
 
 #[test]
 fn purged_message_does_not_expire_later() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[]);
     client.publish_with(1, "", &queue, &expiring(SOON), b"purged");
     assert_eq!(client.purge(1, &queue), 1);
@@ -364,8 +327,7 @@ fn purged_message_does_not_expire_later() {
 
 #[test]
 fn ttl_counts_anew_in_the_queue_of_the_dead() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let last = client.queue(1);
     let middle = fields(&[
         ("x-message-ttl", Value::I64(SOON_MS)),
@@ -389,34 +351,31 @@ fn ttl_counts_anew_in_the_queue_of_the_dead() {
 
 #[test]
 fn unused_queue_goes_when_its_time_is_over() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let queue = expiring_queue(&mut client);
     client.bind(1, &queue, "amq.direct", &queue);
     // Publishing, which goes on all the time, is no use of the queue.
     until_gone(&mut client, &queue, |_| {});
     client.publish_mandatory(1, "amq.direct", &queue, "unroutable");
     assert_eq!(client.expect::<Return>(1).code, 312);
-    let passive = queue::Declare { queue: queue.as_bytes(), passive: true, ..Default::default() };
+    let passive = passive(&queue);
     client.send(1, passive);
     client.expect_channel_error(1, 404, "NOT_FOUND - no queue");
 }
 
 #[test]
 fn get_renews_the_time_of_a_queue() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     until_gone(&mut client, &unused, |client| {
         assert_eq!(client.get(3, &used), None);
     });
-    assert!(exists(&mut client, &used));
+    assert!(client.reaches(2, "", &used));
 }
 
 #[test]
 fn declaring_again_renews_the_time_of_a_queue() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     let arguments = fields(&[("x-expires", Value::I64(EXPIRES_MS))]);
     let again = queue::Declare {
@@ -427,37 +386,34 @@ fn declaring_again_renews_the_time_of_a_queue() {
     until_gone(&mut client, &unused, |client| {
         client.call::<DeclareOk>(3, again);
     });
-    assert!(exists(&mut client, &used));
+    assert!(client.reaches(2, "", &used));
 }
 
 #[test]
 fn passive_declare_renews_the_time_of_a_queue() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     until_gone(&mut client, &unused, |client| {
         client.inspect(3, &used);
     });
-    assert!(exists(&mut client, &used));
+    assert!(client.reaches(2, "", &used));
 }
 
 #[test]
 fn queue_with_a_consumer_stays_and_its_time_begins_with_the_end_of_the_last() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (used, unused) = (expiring_queue(&mut client), expiring_queue(&mut client));
     let tag = client.consume(3, &used);
     until_gone(&mut client, &unused, |_| {});
-    assert!(exists(&mut client, &used));
+    assert!(client.reaches(2, "", &used));
     client.cancel(3, &tag);
-    assert!(exists(&mut client, &used));
+    assert!(client.reaches(2, "", &used));
     until_gone(&mut client, &used, |_| {});
 }
 
 #[test]
 fn queue_that_goes_dead_letters_nothing() {
-    let server = Server::start();
-    let mut client = Client::with_confirms(server.address());
+    let (_server, mut client) = Server::with_confirms();
     let (queue, dead) = client.dying_queue(1, &[("x-expires", Value::I64(SOON_MS))]);
     client.publish(1, "", &queue, "goes with it");
     until_gone(&mut client, &queue, |_| {});
@@ -530,9 +486,9 @@ fn time_of_an_unused_queue_begins_again_with_a_restart() {
         let mut client = node.connect();
         client.open(2);
         client.confirm_select(2);
-        assert!(exists(&mut client, &queue));
-        assert!(exists(&mut client, &short));
+        assert!(client.reaches(2, "", &queue));
+        assert!(client.reaches(2, "", &short));
         until_gone(&mut client, &short, |_| {});
-        assert!(exists(&mut client, &queue));
+        assert!(client.reaches(2, "", &queue));
     }
 }
