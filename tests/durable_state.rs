@@ -19,9 +19,7 @@ fn store(client: &mut Client, queue: &str, bodies: &[&str]) {
 #[test]
 fn persistent_messages_come_back_in_publish_order() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         let bodies: Vec<String> = (0..100).map(|number| number.to_string()).collect();
         for body in &bodies {
@@ -38,9 +36,7 @@ fn persistent_messages_come_back_in_publish_order() {
 #[test]
 fn transient_messages_and_transient_queues_are_gone() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, transient) = (client.durable_queue(1), client.shared_queue(1));
         client.confirmed(2, "", &queue, &PropertyList::default(), "transient");
         store(&mut client, &queue, &["persistent"]);
@@ -56,9 +52,7 @@ fn transient_messages_and_transient_queues_are_gone() {
 #[test]
 fn durable_exchanges_and_bindings_route_as_before() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         let declare = exchange::Declare {
             exchange: b"lasting",
@@ -89,9 +83,7 @@ fn durable_exchanges_and_bindings_route_as_before() {
 #[test]
 fn acked_messages_do_not_come_back() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2", "3", "4", "5"]);
         client.consume(3, &queue);
@@ -107,9 +99,7 @@ fn acked_messages_do_not_come_back() {
 #[test]
 fn purged_messages_do_not_come_back() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2", "3"]);
         assert_eq!(client.purge(1, &queue), 3);
@@ -122,9 +112,7 @@ fn purged_messages_do_not_come_back() {
 #[test]
 fn messages_of_a_deleted_queue_do_not_come_back_to_a_new_one_of_its_name() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2"]);
         assert_eq!(client.delete_queue(1, &queue), 2);
@@ -139,9 +127,7 @@ fn messages_of_a_deleted_queue_do_not_come_back_to_a_new_one_of_its_name() {
 #[test]
 fn unacked_messages_come_back_redelivered_in_their_places() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2", "3"]);
         client.prefetch(3, 2);
@@ -158,9 +144,7 @@ fn unacked_messages_come_back_redelivered_in_their_places() {
 
 #[test]
 fn messages_never_delivered_are_not_redelivered_after_an_orderly_end() {
-    let Some((mut node, mut client)) = Node::start_with_confirms() else {
-        return;
-    };
+    let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
     let queue = client.durable_queue(1);
     store(&mut client, &queue, &["1", "2"]);
     let first = client.get(3, &queue).expect("it waits");
@@ -174,9 +158,7 @@ fn messages_never_delivered_are_not_redelivered_after_an_orderly_end() {
 #[test]
 fn redelivered_flag_stays_over_several_restarts() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1"]);
         client.get(3, &queue).expect("it waits");
@@ -191,9 +173,7 @@ fn redelivered_flag_stays_over_several_restarts() {
 #[test]
 fn delivery_counts_are_as_they_were() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let arguments = fields(&[("x-delivery-limit", Value::I64(10))]);
         let queue = client.durable_queue_with(1, arguments.table());
         store(&mut client, &queue, &["counted"]);
@@ -211,9 +191,7 @@ fn delivery_counts_are_as_they_were() {
 #[test]
 fn delivery_that_was_not_acked_counts_after_a_restart() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let arguments = fields(&[("x-delivery-limit", Value::I64(10))]);
         let queue = client.durable_queue_with(1, arguments.table());
         store(&mut client, &queue, &["counted"]);
@@ -230,9 +208,7 @@ fn delivery_that_was_not_acked_counts_after_a_restart() {
 #[test]
 fn delivery_limit_counts_on_over_a_restart() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let limit = [("x-delivery-limit", Value::I64(2))];
         let (queue, dead) = client.durable_dying_queue(1, &limit);
         store(&mut client, &queue, &["too often"]);
@@ -253,9 +229,7 @@ fn delivery_limit_counts_on_over_a_restart() {
 #[test]
 fn priorities_come_back_in_their_order() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let arguments = fields(&[("x-max-priority", Value::I64(5))]);
         let queue = client.durable_queue_with(1, arguments.table());
         let messages = [(1, "1a"), (5, "5a"), (0, "0a"), (1, "1b"), (200, "5b")];
@@ -280,9 +254,7 @@ fn priorities_come_back_in_their_order() {
 #[test]
 fn persistent_dead_letter_survives_with_its_headers() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         store(&mut client, &queue, &["refused", "stays"]);
         client.reject_next(1, &queue, "refused");
@@ -301,9 +273,7 @@ fn persistent_dead_letter_survives_with_its_headers() {
 #[test]
 fn dead_letter_from_a_transient_queue_to_a_durable_one_survives() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let dead = client.durable_queue(1);
         let key = [("x-dead-letter-routing-key", word(&dead))];
         let queue = client.queue_dying_to(1, "", &key);
@@ -320,9 +290,7 @@ fn dead_letter_from_a_transient_queue_to_a_durable_one_survives() {
 #[test]
 fn dead_letter_that_went_to_a_transient_queue_is_gone_from_its_old_one() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let dead = client.shared_queue(1);
         let arguments = fields(&[
             ("x-dead-letter-exchange", word("")),
@@ -340,9 +308,7 @@ fn dead_letter_that_went_to_a_transient_queue_is_gone_from_its_old_one() {
 #[test]
 fn large_dead_letter_survives_whole() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         let body = "leveret ".repeat(50_000);
         store(&mut client, &queue, &[&body]);
@@ -357,9 +323,7 @@ fn large_dead_letter_survives_whole() {
 #[test]
 fn committed_reject_is_dead_lettered_once() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         store(&mut client, &queue, &["refused", "acked", "given back"]);
         client.call::<TxSelectOk>(3, tx::Select {});
@@ -379,9 +343,7 @@ fn committed_reject_is_dead_lettered_once() {
 #[test]
 fn committed_transaction_is_there_whole_over_its_queues_and_acks() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queues: Vec<_> = (0..3).map(|_| client.durable_queue(1)).collect();
         store(&mut client, &queues[0], &["acked", "stays"]);
         client.call::<TxSelectOk>(3, tx::Select {});
@@ -404,9 +366,7 @@ fn committed_transaction_is_there_whole_over_its_queues_and_acks() {
 #[test]
 fn bcc_of_a_stored_message_routes_its_dead_letter_after_a_restart() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let blind = client.durable_queue(1);
         let queue = {
             let arguments = fields(&[("x-dead-letter-exchange", word("amq.direct"))]);
@@ -428,9 +388,7 @@ fn bcc_of_a_stored_message_routes_its_dead_letter_after_a_restart() {
 #[test]
 fn transaction_that_was_not_committed_leaves_no_trace() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         store(&mut client, &queue, &["acked", "refused"]);
         client.call::<TxSelectOk>(3, tx::Select {});
@@ -449,9 +407,7 @@ fn transaction_that_was_not_committed_leaves_no_trace() {
 #[test]
 fn message_in_several_queues_is_settled_in_each_by_itself() {
     for end in ENDS {
-        let Some((mut node, mut client)) = Node::start_with_confirms() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queues = [client.durable_queue(1), client.durable_queue(1), client.durable_queue(1)];
         for queue in &queues {
             client.bind(1, queue, "amq.fanout", "");

@@ -138,11 +138,17 @@ impl Client {
 
     /// Connects and does the handshake; no channel is open.
     pub fn connect_with(address: SocketAddr, options: &Options) -> Client {
+        let mut client = Client::tuned(address, options);
+        client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
+        client.expect::<super::ConnectionOpenOk>(0);
+        client
+    }
+
+    /// Connects and does the handshake up to tune-ok.
+    pub fn tuned(address: SocketAddr, options: &Options) -> Client {
         let mut client = Client::raw(address);
         client.log_in(options);
         client.tune(options);
-        client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
-        client.expect::<super::ConnectionOpenOk>(0);
         client
     }
 

@@ -37,7 +37,13 @@ impl Server {
         (server, client)
     }
 
-    /// The same, and [`Client::with_confirms`].
+    /// The same; `None` for another broker, which is not asked, for this reason.
+    pub fn ours(reason: &str) -> Option<(Server, Client)> {
+        let (server, client) = Server::with_client();
+        (!server.differs(reason)).then_some((server, client))
+    }
+
+    /// Starts a broker, and [`Client::with_confirms`].
     pub fn with_confirms() -> (Server, Client) {
         let server = Server::start();
         let client = Client::with_confirms(server.address());

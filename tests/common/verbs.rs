@@ -87,9 +87,7 @@ impl Client {
 
     /// Does the handshake up to open, which has to be refused with 530 and this text.
     pub fn refused_at_open(address: SocketAddr, options: &Options, text: &str) {
-        let mut client = Client::raw(address);
-        client.log_in(options);
-        client.tune(options);
+        let mut client = Client::tuned(address, options);
         client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
         let close = client.expect_connection_error(530, text);
         assert_eq!((close.text.as_str(), close.offender), (text, (10, 40)));

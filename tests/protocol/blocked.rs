@@ -19,6 +19,14 @@ fn server() -> Option<(Server, Gate)> {
     Some((server, gate))
 }
 
+/// The same, a client and its durable queue.
+fn start() -> Option<(Server, Gate, Client, String)> {
+    let (server, gate) = server()?;
+    let mut client = Client::connect(server.address());
+    let queue = client.durable_queue(1);
+    Some((server, gate, client, queue))
+}
+
 /// Publishes more than fits; channel 1 confirms.
 fn publish_too_much(publisher: &mut Client, queue: &str) {
     publisher.confirm_select(1);
@@ -51,9 +59,7 @@ fn expect_blocked(publisher: &mut Client) {
 
 #[test]
 fn publisher_is_told_once_that_it_is_blocked_and_once_that_it_is_not() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, mut witness, queue)) = start() else { return };
     let mut publisher = Client::connect(server.address());
     gate.fill_disk(true);
     publish_too_much(&mut publisher, &queue);
@@ -71,9 +77,7 @@ fn publisher_is_told_once_that_it_is_blocked_and_once_that_it_is_not() {
 
 #[test]
 fn every_publisher_is_told_by_itself() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, mut witness, queue)) = start() else { return };
     gate.fill_disk(true);
     let mut publishers: Vec<_> = (0..3).map(|_| Client::connect(server.address())).collect();
     for publisher in &mut publishers {
@@ -90,9 +94,7 @@ fn every_publisher_is_told_by_itself() {
 
 #[test]
 fn connection_is_told_when_it_publishes_during_the_alarm_and_not_before() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, mut witness, queue)) = start() else { return };
     let mut earlier = Client::connect(server.address());
     earlier.store(2, &queue, &["before the alarm"]);
     let mut publisher = Client::connect(server.address());
@@ -116,9 +118,7 @@ fn connection_is_told_when_it_publishes_during_the_alarm_and_not_before() {
 
 #[test]
 fn client_that_did_not_announce_it_is_held_back_without_a_word() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, mut witness, queue)) = start() else { return };
     let properties = Options::announcing(&["publisher_confirms"]);
     let options = Options { properties, ..Default::default() };
     let mut publisher = Client::connect_with(server.address(), &options);
@@ -138,9 +138,7 @@ fn client_that_did_not_announce_it_is_held_back_without_a_word() {
 
 #[test]
 fn socket_of_a_blocked_connection_is_not_read() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, mut witness, queue)) = start() else { return };
     let mut publisher = Client::connect(server.address());
     publisher.open(2);
     gate.fill_disk(true);
@@ -159,9 +157,7 @@ fn socket_of_a_blocked_connection_is_not_read() {
 
 #[test]
 fn consumers_and_acks_go_on_during_the_alarm_and_end_it() {
-    let Some((server, gate)) = server() else { return };
-    let mut consumer = Client::connect(server.address());
-    let queue = consumer.durable_queue(1);
+    let Some((server, gate, mut consumer, queue)) = start() else { return };
     let mut publisher = Client::connect(server.address());
     gate.fill_disk(true);
     publish_too_much(&mut publisher, &queue);
@@ -181,9 +177,7 @@ fn consumers_and_acks_go_on_during_the_alarm_and_end_it() {
 /// which make room, waited for room.
 #[test]
 fn acks_of_a_connection_that_published_before_the_alarm_are_taken() {
-    let Some((server, gate)) = server() else { return };
-    let mut worker = Client::connect(server.address());
-    let queue = worker.durable_queue(1);
+    let Some((server, gate, mut worker, queue)) = start() else { return };
     worker.store(2, &queue, &["a job"]);
     let job = worker.get(1, &queue).expect("it is there");
     let mut publisher = Client::connect(server.address());
@@ -200,9 +194,7 @@ fn acks_of_a_connection_that_published_before_the_alarm_are_taken() {
 
 #[test]
 fn heartbeat_while_blocked_is_sent_and_not_demanded() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, _witness, queue)) = start() else { return };
     let options = Options { heartbeat: 1, ..Default::default() };
     let mut publisher = Client::connect_with(server.address(), &options);
     publisher.open(1);
@@ -220,9 +212,7 @@ fn heartbeat_while_blocked_is_sent_and_not_demanded() {
 
 #[test]
 fn blocked_connection_that_vanishes_costs_nobody_anything() {
-    let Some((server, gate)) = server() else { return };
-    let mut witness = Client::connect(server.address());
-    let queue = witness.durable_queue(1);
+    let Some((server, gate, mut witness, queue)) = start() else { return };
     let mut publisher = Client::connect(server.address());
     gate.fill_disk(true);
     publish_too_much(&mut publisher, &queue);

@@ -241,9 +241,7 @@ fn limits_beyond_ours_are_530() {
         (channel_max(2048), "channel_max = 2048 is higher than the maximum allowed value (2047)"),
     ] {
         let server = Server::start();
-        let mut client = Client::raw(server.address());
-        client.log_in(&refused);
-        client.tune(&refused);
+        let mut client = Client::tuned(server.address(), &refused);
         expect_refusal(&server, &mut client, 530, &format!("NOT_ALLOWED - negotiated {said}"));
     }
 }
@@ -251,9 +249,7 @@ fn limits_beyond_ours_are_530() {
 #[test]
 fn missing_vhost_is_530() {
     let server = Server::start();
-    let mut client = Client::raw(server.address());
-    client.log_in(&Options::default());
-    client.tune(&Options::default());
+    let mut client = Client::tuned(server.address(), &Options::default());
     client.send(0, connection::Open { virtual_host: b"nowhere" });
     client.expect_connection_error(530, "NOT_ALLOWED - vhost nowhere not found");
 }
@@ -261,9 +257,7 @@ fn missing_vhost_is_530() {
 #[test]
 fn method_before_open_is_a_connection_error() {
     let server = Server::start();
-    let mut client = Client::raw(server.address());
-    client.log_in(&Options::default());
-    client.tune(&Options::default());
+    let mut client = Client::tuned(server.address(), &Options::default());
     client.send(1, channel::Open {});
     client.expect_closed_or_error();
 }

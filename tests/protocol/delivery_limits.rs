@@ -258,9 +258,7 @@ fn timed(server: &Server, client: &mut Client, milliseconds: i64) -> Option<Stri
 #[test]
 fn delivery_that_is_not_acked_in_time_is_406() {
     let (server, mut client) = Server::with_confirms();
-    let Some(queue) = timed(&server, &mut client, 200) else {
-        return;
-    };
+    let Some(queue) = timed(&server, &mut client, 200) else { return };
     client.store(4, &queue, &["slow"]);
     client.consume(3, &queue);
     client.expect_delivery(3);
@@ -275,9 +273,7 @@ fn delivery_that_is_not_acked_in_time_is_406() {
 #[test]
 fn delivery_that_is_not_acked_in_time_goes_back_and_the_other_channels_stay() {
     let (server, mut client) = Server::with_confirms();
-    let Some(queue) = timed(&server, &mut client, 200) else {
-        return;
-    };
+    let Some(queue) = timed(&server, &mut client, 200) else { return };
     client.store(4, &queue, &["slow", "slow, too"]);
     client.consume(3, &queue);
     client.expect_bodies(3, 2);
@@ -291,9 +287,7 @@ fn delivery_that_is_not_acked_in_time_goes_back_and_the_other_channels_stay() {
 #[test]
 fn get_has_to_be_acked_in_time_too() {
     let (server, mut client) = Server::with_confirms();
-    let Some(queue) = timed(&server, &mut client, 200) else {
-        return;
-    };
+    let Some(queue) = timed(&server, &mut client, 200) else { return };
     client.store(4, &queue, &["slow"]);
     client.get(3, &queue).expect("it waits");
     client.expect_channel_error(3, 406, "on channel 3 timed out");
@@ -303,9 +297,7 @@ fn get_has_to_be_acked_in_time_too() {
 #[test]
 fn acks_in_time_and_deliveries_without_acks_have_no_timeout() {
     let (server, mut client) = Server::with_confirms();
-    let Some(queue) = timed(&server, &mut client, 200) else {
-        return;
-    };
+    let Some(queue) = timed(&server, &mut client, 200) else { return };
     client.store(4, &queue, &["acked", "needs none", "slow"]);
     client.open(5);
     let acked = client.get(3, &queue).expect("it waits");

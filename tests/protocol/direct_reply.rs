@@ -148,11 +148,7 @@ fn direct_reply_is_no_queue_for_mandatory() {
 
 #[test]
 fn binding_the_direct_reply_name_is_403() {
-    let server = Server::start();
-    if server.differs("3.10 says 404") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("3.10 says 404") else { return };
     let bind = queue::Bind {
         queue: REPLY_TO.as_bytes(),
         exchange: b"amq.direct",

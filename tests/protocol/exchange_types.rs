@@ -137,11 +137,7 @@ fn delay(client: &mut Client, channel: u16, exchange: &str, key: &str, delay_ms:
 
 #[test]
 fn delayed_message_exchange_routes_when_the_time_has_come() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-delayed-type", word("topic"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
@@ -158,11 +154,7 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
 /// The keys of BCC were lost while the message was held back.
 #[test]
 fn delayed_message_goes_to_the_keys_of_cc_and_bcc_too() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-delayed-type", word("direct"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queues = bound(&mut client, &exchange, &["key", "copy", "blind"]);
@@ -187,11 +179,7 @@ fn delayed_message_goes_to_the_keys_of_cc_and_bcc_too() {
 
 #[test]
 fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-delayed-type", word("direct"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
@@ -210,11 +198,7 @@ fn delayed_message_of_a_transaction_is_held_back_from_the_commit_on() {
 
 #[test]
 fn time_to_live_of_a_delayed_message_begins_when_it_is_routed() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-delayed-type", word("fanout"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let (queue, dead) = client.dying_queue(1, &[]);
@@ -235,11 +219,7 @@ fn time_to_live_of_a_delayed_message_begins_when_it_is_routed() {
 
 #[test]
 fn dead_letter_is_held_back_by_a_delaying_exchange_like_any_message() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-delayed-type", word("fanout"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let dead = bound(&mut client, &exchange, &[""]).remove(0);
@@ -259,11 +239,7 @@ fn dead_letter_is_held_back_by_a_delaying_exchange_like_any_message() {
 
 #[test]
 fn delay_of_any_64_bits_is_taken() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-delayed-type", word("direct"))]);
     let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
     let queue = client.queue(1);
@@ -279,11 +255,7 @@ fn delay_of_any_64_bits_is_taken() {
 
 #[test]
 fn delayed_message_exchange_wants_a_type_to_route_by() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     for arguments in [
         TableBuf::new(),
         fields(&[("x-delayed-type", word("mystery"))]),
@@ -302,11 +274,7 @@ fn delayed_message_exchange_wants_a_type_to_route_by() {
 
 #[test]
 fn deduplication_exchange_routes_each_name_once() {
-    let server = Server::start();
-    if server.differs("it has no such exchange") {
-        return;
-    }
-    let mut client = Client::connect(server.address());
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
     let arguments = fields(&[("x-cache-size", Value::I32(2))]);
     let once = client.exchange_with(1, "x-message-deduplication", arguments.table());
     let (one, two) = (client.queue(1), client.queue(1));

@@ -302,11 +302,9 @@ fn auto_delete_exchange_stays_when_bindings_to_it_go() {
 
 #[test]
 fn type_is_looked_at_before_the_name() {
-    let server = Server::start();
-    if server.differs("3.10 closes the connection with 503") {
+    let Some((_server, mut client)) = Server::ours("3.10 closes the connection with 503") else {
         return;
-    }
-    let mut client = Client::connect(server.address());
+    };
     let text = "PRECONDITION_FAILED - unknown exchange type 'mystery'";
     client.refused(1, declare("", "mystery"), 406, text);
     client.refused(1, declare("amq.of-our-own", "mystery"), 406, text);

@@ -342,9 +342,7 @@ fn limits_hold_within_a_transaction() {
 #[test]
 fn limits_hold_after_a_restart() {
     for end in [End::Term, End::Kill] {
-        let Some(mut node) = Node::start() else {
-            return;
-        };
+        let Some(mut node) = Node::start() else { return };
         let mut client = node.connect();
         let mut arguments = max_length(2);
         arguments.put_i64(b"x-max-length-bytes", 10);

@@ -58,11 +58,10 @@ fn argument_of_another_kind_differs() {
 
 #[test]
 fn hints_about_placement_and_mirrors_are_accepted() {
-    let server = Server::start();
-    if server.differs("it has one of them for each type of queue") {
+    let Some((_server, mut client)) = Server::ours("it has one of them for each type of queue")
+    else {
         return;
-    }
-    let mut client = Client::connect(server.address());
+    };
     let mut nodes = ArrayBuf::new();
     nodes.push_str("rabbit@elsewhere");
     for (key, value) in [
@@ -83,11 +82,10 @@ fn hints_about_placement_and_mirrors_are_accepted() {
 
 #[test]
 fn max_priority_0_is_406() {
-    let server = Server::start();
-    if server.differs("3.10 takes it as a queue without priorities") {
+    let Some((_server, mut client)) = Server::ours("3.10 takes it as a queue without priorities")
+    else {
         return;
-    }
-    let mut client = Client::connect(server.address());
+    };
     let zero = argument("x-max-priority", Value::I32(0));
     let declare = queue::Declare { exclusive: true, arguments: zero.table(), ..named("q") };
     let text = "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'q' in vhost '/': ";

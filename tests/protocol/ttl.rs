@@ -428,9 +428,7 @@ fn persistent_for(expiration: &str) -> PropertyList<'_> {
 #[test]
 fn both_ttls_survive_a_restart() {
     for end in [End::Term, End::Kill] {
-        let Some(mut node) = Node::start() else {
-            return;
-        };
+        let Some(mut node) = Node::start() else { return };
         let mut client = node.connect();
         let ttl = [("x-message-ttl", Value::I64(2000))];
         let (by_queue, dead_by_queue) = client.durable_dying_queue(1, &ttl);
@@ -453,9 +451,7 @@ fn both_ttls_survive_a_restart() {
 #[test]
 fn message_whose_time_was_over_before_the_restart_is_not_delivered_after_it() {
     for end in [End::Term, End::Kill] {
-        let Some(mut node) = Node::start() else {
-            return;
-        };
+        let Some(mut node) = Node::start() else { return };
         let mut client = node.connect();
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         client.open(2);
@@ -475,9 +471,7 @@ fn message_whose_time_was_over_before_the_restart_is_not_delivered_after_it() {
 #[test]
 fn time_of_an_unused_queue_begins_again_with_a_restart() {
     for end in [End::Term, End::Kill] {
-        let Some(mut node) = Node::start() else {
-            return;
-        };
+        let Some(mut node) = Node::start() else { return };
         let mut client = node.connect();
         let expires = |milliseconds| fields(&[("x-expires", Value::I64(milliseconds))]);
         let queue = client.durable_queue_with(1, expires(NEVER_MS).table());
