@@ -56,7 +56,7 @@ class Broker:
         self.port = free_port()
         log = open(os.path.join(self.directory, "log"), "ab")
         command = [self.program, "--data-dir", os.path.join(self.directory, "data")]
-        command += ["--port", str(self.port), "--management-port", "0", "--log-level", "warning"]
+        command += ["--port", str(self.port), "--log-level", "warning"]
         began = time.monotonic()
         self.process = subprocess.Popen(pinned(BROKER_CORE, command), stdout=log, stderr=log)
         log.close()
@@ -143,25 +143,24 @@ def bench(programs, uri, arguments, pid=None):
 
 def relay(programs, in_bytes, out_bytes, copies, seconds, file=None):
     """What moving the same bytes costs without a broker."""
-    serve, load = ["--relay", in_bytes, out_bytes, copies], [in_bytes, copies, seconds]
-    return json.loads(peers(programs, serve, file, "--relay-load", load)[0])
+    serve, load = [in_bytes, out_bytes, copies], [in_bytes, copies, seconds]
+    return json.loads(peers(programs, "relay", serve, file, load)[0])
 
 
 def ping(programs, in_bytes, out_bytes, connections, seconds, file=None):
     """How fast one message in flight per connection is answered without a broker, once it was
     written to the file and synced, if there is one."""
-    serve = ["--ping", in_bytes, out_bytes, connections]
-    load = [in_bytes, out_bytes, connections, seconds]
-    return json.loads(peers(programs, serve, file, "--ping-load", load)[1])
+    serve, load = [in_bytes, out_bytes, connections], [in_bytes, out_bytes, connections, seconds]
+    return json.loads(peers(programs, "ping", serve, file, load)[1])
 
 
-def peers(programs, serve, file, load, arguments):
-    """Runs both ends of a relay, each on its core; what they print."""
-    program = [os.path.join(programs, "leveret-bench")]
-    serve = program + [str(a) for a in serve] + ([file] if file else [])
+def peers(programs, what, serve, file, load):
+    """Runs both ends of a relay or a ping, each on its core; what they print."""
+    program = [os.path.join(programs, "leveret-bench"), what]
+    serve = program + ["serve"] + [str(a) for a in serve] + ([file] if file else [])
     server = subprocess.Popen(pinned(BROKER_CORE, serve), stdout=subprocess.PIPE, text=True)
     port = server.stdout.readline().strip()
-    load = program + [load, port] + [str(a) for a in arguments]
+    load = program + ["load", port] + [str(a) for a in load]
     loaded = subprocess.run(pinned(LOAD_CORE, load), check=True, stdout=subprocess.PIPE, text=True)
     served = server.stdout.read()
     server.wait()

@@ -79,14 +79,16 @@
 //!
 //! # Packages
 //!
-//! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. serde and
-//! serde_json write the load generator's report; sha2, base64 and getrandom hash passwords, and
-//! getrandom salts segments; fancy-regex matches permission patterns, which use look-aheads;
-//! foldhash hashes the names of bindings and definitions, of which there may be a million at start,
-//! and the numbers of segments; rustix makes system calls
-//! without `unsafe`; signal-hook catches signals; hdrhistogram and indicatif serve the load
-//! generator. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client that
-//! no one here wrote and what runs it.
+//! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. sha2,
+//! base64 and getrandom hash passwords, and getrandom salts segments; fancy-regex matches
+//! permission patterns, which use look-aheads; foldhash hashes the names of bindings and
+//! definitions, of which there may be a million at start, and the numbers of segments; rustix
+//! makes system calls without `unsafe`; signal-hook catches signals.
+//!
+//! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
+//! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde
+//! and serde_json. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client
+//! that no one here wrote and what runs it. divan runs the benches.
 
 pub mod amqp;
 pub mod broker;

@@ -6,8 +6,9 @@
 #[allow(dead_code, reason = "the benches use the rest")]
 mod memory;
 
-use leveret::amqp::method::queue;
-use leveret::amqp::{Method, TableBuf, Value};
+use leveret::amqp::method::{basic, queue};
+use leveret::amqp::{Method, TableBuf, Value, encoder};
+use leveret::node::Unwatched;
 use memory::{Memory, publish};
 
 /// A durable queue with an argument, and a consumer that waits for its messages with so much
@@ -76,4 +77,39 @@ fn the_helpers_answers_are_taken_before_anything_is_released() {
     memory.turn();
     assert!(memory.node.broker.store.durable() > durable);
     assert!(!memory.is_confirming(publisher));
+}
+
+/// Answers that nobody reads count: its input waits when there are too many, and goes on when it
+/// has read some.
+#[test]
+fn who_does_not_read_its_answers_is_not_read_itself() {
+    const GETS: usize = 20_000;
+    const OUTBOX_BYTES_MAX: usize = 5 << 20;
+    let mut memory = Memory::new();
+    let client = memory.connect();
+    memory.declare(client, "q", false);
+    let mut gets = Vec::new();
+    for number in 0..GETS {
+        let mut input = Vec::new();
+        publish(&mut input, "", "q", false, &[7; 1000]);
+        memory.send(client, &input);
+        if number % 1000 == 0 {
+            memory.turn();
+        }
+        let get = basic::Get { queue: b"q", no_ack: true };
+        encoder::method_frame(&mut gets, 1, &get);
+    }
+    let key = memory.key(client);
+    let (mut taken, mut turns) = (0, 0);
+    while taken < gets.len() {
+        assert!(memory.node.may_read(key));
+        let part = memory.node.receive(key, &gets[taken..], &mut Unwatched);
+        let waiting = memory.node.output(key).map_or(0, |outbox| outbox.len());
+        assert!(part > 0 && waiting < OUTBOX_BYTES_MAX, "{waiting} bytes wait");
+        taken += part;
+        assert!(taken == gets.len() || !memory.node.may_read(key));
+        memory.turn();
+        turns += 1;
+    }
+    assert!(turns > 4, "it was held up");
 }

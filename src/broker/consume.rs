@@ -1,5 +1,7 @@
 //! How does a consumer start and end, and how does a channel's credit change?
 
+use std::collections::VecDeque;
+
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
 use crate::broker::access::Subject;
 use crate::broker::consumer::{ChannelCredit, Consumer};
@@ -31,7 +33,7 @@ impl Broker {
         self.channels.insert(ChannelCredit {
             connection,
             number,
-            consumers: Vec::new(),
+            consumers: VecDeque::new(),
             prefetch: 0,
             unacked: 0,
             room: true,
@@ -70,6 +72,10 @@ impl Broker {
         {
             channel.room = room;
             if room {
+                // The one that filled the outbox last may have been the first: it comes last now.
+                if channel.consumers.len() > 1 {
+                    channel.consumers.rotate_left(1);
+                }
                 self.unpark_channel(key);
             }
         }
@@ -124,7 +130,7 @@ impl Broker {
             queue.line.join(key, priority);
         }
         if let Some(channel) = self.channels.get_mut(channel) {
-            channel.consumers.push(key);
+            channel.consumers.push_back(key);
         }
         self.mark_dirty(queue);
         key

@@ -42,14 +42,29 @@ pub struct ChannelCredit {
     pub connection: ConnectionKey,
     /// The channel's number on that connection.
     pub number: u16,
-    /// The consumers on this channel.
-    pub consumers: Vec<ConsumerKey>,
+    /// The consumers on this channel. Those of a shared prefetch take turns: whoever got something
+    /// goes to the end.
+    pub consumers: VecDeque<ConsumerKey>,
     /// `basic.qos` with global true: unacked deliveries on the whole channel; 0 = unlimited.
     pub prefetch: u32,
     /// Unacked deliveries on the channel, those of `basic.get` not counted.
     pub unacked: u32,
     /// The connection's outbox takes more.
     pub room: bool,
+}
+
+impl ChannelCredit {
+    /// A consumer got something: where credit is shared, the others come before it now.
+    #[inline]
+    pub(super) fn had_its_turn(&mut self, consumer: ConsumerKey) {
+        if self.prefetch > 0
+            && self.consumers.len() > 1
+            && let Some(place) = self.consumers.iter().position(|&other| other == consumer)
+        {
+            self.consumers.remove(place);
+            self.consumers.push_back(consumer);
+        }
+    }
 }
 
 impl Consumer {
@@ -65,12 +80,13 @@ impl Consumer {
         if !channel.room {
             return Some(0);
         }
+        let shared = channel.prefetch.saturating_sub(channel.unacked);
+        let shared = (channel.prefetch > 0).then_some(shared);
         if self.no_ack {
-            return None;
+            // It uses nothing up, but waits with the others (as in RabbitMQ).
+            return shared.filter(|&left| left == 0);
         }
         let own = (self.prefetch > 0).then(|| self.prefetch.saturating_sub(self.unacked));
-        let shared = channel.prefetch.checked_sub(channel.unacked);
-        let shared = (channel.prefetch > 0).then(|| shared.unwrap_or(0));
         match (own, shared) {
             (Some(own), Some(shared)) => Some(own.min(shared)),
             (credit, None) | (None, credit) => credit,

@@ -62,6 +62,7 @@ impl Broker {
             consumer.unacked += 1;
             channel.unacked += 1;
             queue.unacked += 1;
+            channel.had_its_turn(consumer_key);
         }
         let held = Held {
             queue: key,

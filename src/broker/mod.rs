@@ -187,10 +187,16 @@ impl Broker {
         }
     }
 
-    /// Whether the message log takes what publishers send in a turn, and may.
+    /// Whether publishers may go on: the message log takes what they send, and there is no alarm.
     #[inline]
     pub fn has_room(&self) -> bool {
-        !self.alarms.is_any() && !self.store.is_short_of_room(ROOM_BYTES_MIN)
+        !self.alarms.is_any() && self.has_log_room()
+    }
+
+    /// Whether the message log takes what publishers send in a turn.
+    #[inline]
+    pub fn has_log_room(&self) -> bool {
+        !self.store.is_short_of_room(ROOM_BYTES_MIN)
     }
 
     /// Whether the message log takes so many bytes at once, durable ones or transient ones; if
@@ -245,6 +251,12 @@ impl Broker {
     /// A queue, if it is still there.
     pub fn queue(&self, key: QueueKey) -> Option<&Queue> {
         self.queues.get(key)
+    }
+
+    /// Whether a queue has messages that a consumer waits for. The readers of a stream take nothing
+    /// from each other: nobody has to wait for them.
+    pub fn can_deliver(&self, key: QueueKey) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.stream.is_none() && queue.can_deliver())
     }
 
     /// A consumer, if it is still there.

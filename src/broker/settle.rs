@@ -144,16 +144,16 @@ impl Broker {
             return;
         };
         channel.unacked -= 1;
-        let shared = channel.prefetch > 0;
+        let is_shared = channel.prefetch > 0;
         if let Some(key) = held.consumer
             && let Some(consumer) = self.consumers.get_mut(key)
         {
             consumer.unacked -= 1;
-            if consumer.parked {
+            if consumer.parked && !is_shared {
                 self.unpark(key);
             }
         }
-        if shared {
+        if is_shared {
             self.unpark_channel(held.channel);
         }
     }

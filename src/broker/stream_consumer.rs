@@ -103,6 +103,7 @@ impl Broker {
         consumer.unacked += 1;
         channel.unacked += 1;
         queue.unacked += 1;
+        channel.had_its_turn(reader);
         let held = Held {
             queue: key,
             entry,

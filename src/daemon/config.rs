@@ -23,13 +23,11 @@ use super::units::{Limit, Ratio};
 /// Tests start from [`Config::default`] and replace `data_dir` and `listeners`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where messages, definitions, the lock and the control socket live.
+    /// Where messages, definitions and the lock live.
     pub data_dir: PathBuf,
     /// Where AMQP is spoken without TLS; port 0 takes any free one. Empty with
     /// `listeners.tcp = none`.
     pub listeners: Vec<SocketAddr>,
-    /// Where the HTTP API, the page and `/metrics` are; `None` is off.
-    pub management: Option<SocketAddr>,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -56,21 +54,15 @@ pub struct Config {
     pub loopback_users: BTreeSet<String>,
     /// Anonymous memory above which publishers are blocked; 0 blocks them always.
     pub vm_memory_high_watermark: Limit,
-    /// Part of the watermark above which queue indexes move to disk.
-    pub paging_ratio: Ratio,
     /// Free space on the data directory's file system below which publishers are blocked;
     /// a relative one is relative to the machine's memory, as in RabbitMQ.
     pub disk_free_limit: Limit,
-    /// JSON definitions imported at every start.
-    pub load_definitions: Option<PathBuf>,
     /// Least severe level that is logged.
     pub log_level: LevelFilter,
-    /// Name shown to clients; `None` lets the server make one from the host's name.
-    pub cluster_name: Option<String>,
+    /// Name shown to clients.
+    pub cluster_name: String,
     /// Size of one segment file of the message log, in bytes, a multiple of 4096.
     pub segment_bytes: u32,
-    /// The command line this came from: what [`Config::reload`] starts from.
-    pub options: Options,
 }
 
 impl Config {
@@ -85,14 +77,6 @@ impl Config {
         }
         Ok(draft.finish(options))
     }
-
-    /// The configuration as it would be if the broker were started again now, for SIGHUP.
-    ///
-    /// # Errors
-    /// As [`Config::load`]; the running configuration then simply stays.
-    pub fn reload(&self) -> Result<Config, ConfigError> {
-        Config::load(&self.options, &Environment::read())
-    }
 }
 
 impl Default for Config {
@@ -100,7 +84,6 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from(DATA_DIR),
             listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
-            management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -114,13 +97,10 @@ impl Default for Config {
             default_permissions: DefaultPermissions::default(),
             loopback_users: BTreeSet::from(["guest".to_owned()]),
             vm_memory_high_watermark: Limit::Relative(Ratio::from_millionths(400_000)),
-            paging_ratio: Ratio::from_millionths(500_000),
             disk_free_limit: Limit::Absolute(50_000_000),
-            load_definitions: None,
             log_level: LevelFilter::Info,
-            cluster_name: None,
+            cluster_name: "leveret@localhost".to_owned(),
             segment_bytes: 16 << 20,
-            options: Options::default(),
         }
     }
 }
@@ -193,17 +173,13 @@ impl Environment {
     }
 }
 
-/// A configuration whose addresses are not put together yet: the file may give the parts of
-/// an address in any order, and the command line may still change them.
+/// A configuration whose addresses are not put together yet: the command line may still change
+/// their parts.
 pub(super) struct Draft {
     /// Everything that needs no putting together.
     pub config: Config,
     /// `listeners.tcp.NAME`, by name; `None` until the file names one.
     pub tcp: Option<BTreeMap<String, Endpoint>>,
-    /// `management.tcp.ip`
-    pub management_ip: Option<IpAddr>,
-    /// `management.tcp.port`
-    pub management_port: Option<u16>,
 }
 
 /// A port and, if it was given, the address to listen on.
@@ -228,23 +204,20 @@ impl Draft {
         if let Some(vhost) = &environment.default_vhost {
             config.default_vhost.clone_from(vhost);
         }
-        Draft { config, tcp: None, management_ip: None, management_port: None }
+        Draft { config, tcp: None }
     }
 
     /// The finished configuration, with what the command line overrides.
     pub fn finish(self, options: &Options) -> Config {
         let listeners = self.amqp_addresses(options);
-        let management = self.management_address(options);
         let mut config = self.config;
         config.listeners = listeners;
-        config.management = management;
         if let Some(directory) = &options.data_dir {
             config.data_dir.clone_from(directory);
         }
         if let Some(level) = options.log_level {
             config.log_level = level;
         }
-        config.options = options.clone();
         config
     }
 
@@ -268,20 +241,12 @@ impl Draft {
         }
         addresses
     }
-
-    fn management_address(&self, options: &Options) -> Option<SocketAddr> {
-        let ip = options.bind.or(self.management_ip).unwrap_or(BIND);
-        let port = options.management_port.or(self.management_port).unwrap_or(MANAGEMENT_PORT);
-        (port != 0).then(|| SocketAddr::new(ip, port))
-    }
 }
 
 /// Address listened on unless configured: nobody else can reach it.
 pub const BIND: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// AMQP's port.
 pub const AMQP_PORT: u16 = 5672;
-/// The port of the HTTP API, the page and `/metrics`.
-pub const MANAGEMENT_PORT: u16 = 15672;
 /// The data directory unless configured.
 pub const DATA_DIR: &str = "./leveret-data";
 
@@ -312,7 +277,6 @@ mod tests {
         let config = Config::load(&Options::default(), &Environment::default()).unwrap();
         assert_eq!(config, Config::default());
         assert_eq!(config.listeners, addresses(&["127.0.0.1:5672"]));
-        assert_eq!(config.management, Some("127.0.0.1:15672".parse().unwrap()));
         assert_eq!((config.heartbeat_s, config.frame_max, config.channel_max), (60, 131_072, 2047));
         assert_eq!(config.max_message_size, 134_217_728);
         assert_eq!(config.consumer_timeout_ms, Some(1_800_000));
@@ -367,31 +331,13 @@ mod tests {
 
     #[test]
     fn bind_moves_every_listener_and_port_leaves_one() {
-        let text = "listeners.tcp.a = 10.0.0.1:5673\nlisteners.tcp.b = 10.0.0.2:5673\n\
-                    management.tcp.ip = 10.0.0.3\nmanagement.tcp.port = 8080\n";
+        let text = "listeners.tcp.a = 10.0.0.1:5673\nlisteners.tcp.b = 10.0.0.2:5673\n";
         let config = load(text, |_| ());
         assert_eq!(config.listeners, addresses(&["10.0.0.1:5673", "10.0.0.2:5673"]));
-        assert_eq!(config.management, Some("10.0.0.3:8080".parse().unwrap()));
         let config = load(text, |options| options.port = Some(0));
         assert_eq!(config.listeners, addresses(&["10.0.0.1:0"]));
         let config = load(text, |options| options.bind = Some([0, 0, 0, 0].into()));
         assert_eq!(config.listeners, addresses(&["0.0.0.0:5673"]));
-        assert_eq!(config.management, Some("0.0.0.0:8080".parse().unwrap()));
-        assert_eq!(load(text, |options| options.management_port = Some(0)).management, None);
-        assert_eq!(load("management.tcp.port = 0\n", |_| ()).management, None);
-    }
-
-    #[test]
-    fn reload_reads_the_same_file_again() {
-        let (directory, options) = with_file("heartbeat = 10\n");
-        let config = Config::load(&options, &Environment::default()).unwrap();
-        let path = directory.path().join("leveret.conf");
-        std::fs::write(&path, "heartbeat = 20\n").unwrap();
-        assert_eq!(config.reload().unwrap().heartbeat_s, 20);
-        std::fs::remove_file(&path).unwrap();
-        let text = config.reload().unwrap_err().to_string();
-        assert!(text.starts_with("cannot read the configuration file "), "{text}");
-        assert!(text.contains("leveret.conf"));
     }
 
     #[test]

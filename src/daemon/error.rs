@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The command line is wrong.
@@ -146,7 +147,14 @@ impl Error for LockError {
 pub enum StartError {
     /// The data directory is not ours to use.
     Directory(LockError),
-    /// Something the system did not let us do: bind a port, write a file.
+    /// An address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else that the system did not let us do.
     Io {
         /// What we were doing, as in "cannot {doing}".
         doing: String,
@@ -168,7 +176,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             StartError::Directory(error) => error.exit_code(),
-            StartError::Io { .. } => 71,
+            StartError::Listen { .. } | StartError::Io { .. } => 71,
             StartError::Storage(_) => 74,
         }
     }
@@ -184,6 +192,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Directory(error) => error.fmt(f),
+            StartError::Listen { address, source } => {
+                write!(f, "cannot listen on {address}: {source}{}", advice(source.kind()))
+            }
             StartError::Io { doing, source } => write!(f, "cannot {doing}: {source}"),
             StartError::Storage(text) => f.write_str(text),
         }
@@ -194,11 +205,31 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             StartError::Directory(error) => Some(error),
-            StartError::Io { source, .. } => Some(source),
+            StartError::Listen { source, .. } | StartError::Io { source, .. } => Some(source),
             StartError::Storage(_) => None,
         }
     }
 }
+
+/// What to do when an address cannot be listened on, as the end of a sentence.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    ADVICE.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text)
+}
+
+const ADVICE: [(io::ErrorKind, &str); 3] = [
+    (
+        io::ErrorKind::AddrInUse,
+        "; stop what listens there or choose another port with --port or listeners.tcp",
+    ),
+    (
+        io::ErrorKind::AddrNotAvailable,
+        "; choose an address of this machine with --bind or listeners.tcp",
+    ),
+    (
+        io::ErrorKind::PermissionDenied,
+        "; choose a port from 1024 up, or give the broker CAP_NET_BIND_SERVICE",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -218,10 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_said_comes_last() {
-        let refused = io::Error::from(io::ErrorKind::AddrInUse);
-        let error = StartError::io("listen on 127.0.0.1:5672", refused);
-        assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:5672: "));
-        assert_eq!(error.exit_code(), 71);
+    fn who_cannot_listen_says_where_why_and_what_to_do() {
+        for (kind, what_to_do) in [
+            (io::ErrorKind::AddrInUse, "; stop what listens there or choose another port"),
+            (io::ErrorKind::AddrNotAvailable, "; choose an address of this machine"),
+            (io::ErrorKind::PermissionDenied, "; choose a port from 1024 up"),
+        ] {
+            let address = SocketAddr::from(([127, 0, 0, 1], 5672));
+            let error = StartError::Listen { address, source: kind.into() };
+            let text = error.to_string();
+            assert!(text.starts_with("cannot listen on 127.0.0.1:5672: "), "{text}");
+            assert!(text.contains(what_to_do), "{text}");
+            assert_eq!(error.exit_code(), 71);
+        }
     }
 }

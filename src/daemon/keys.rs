@@ -1,16 +1,15 @@
 //! Which keys may a configuration file have, what is each one's value, and what does it set.
 //!
 //! The names are rabbitmq.conf's, but for `storage.segment_size`, which is ours. A name that
-//! ends in `*` stands for any one word there. Keys of RabbitMQ's that do nothing here yet are
-//! refused by name, so that nobody believes in a setting that is not there.
+//! ends in `*` stands for any one word there. Keys of RabbitMQ's that do nothing here are
+//! refused by name, so that nobody believes in a setting that is not there. For users they are
+//! in `docs/configuration.md`, which a test holds against this file.
 //!
 //! Where RabbitMQ listens everywhere when only a port is given, this broker listens on loopback:
 //! to be reached from elsewhere takes an address, as in `listeners.tcp.default = 0.0.0.0:5672`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::config::{Draft, Endpoint, Secret};
@@ -31,8 +30,8 @@ pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<(), Str
             });
         }
     }
-    if let Some((_, what)) = NOT_YET.iter().find(|(prefix, _)| starts_with(key, prefix)) {
-        return Err(format!("{key} is not supported yet ({what}); remove it"));
+    if let Some((_, why)) = UNSUPPORTED.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+        return Err(format!("{key} is not supported by this version: {why}; remove this line"));
     }
     let known = SUPPORTED.iter().map(|(pattern, _)| *pattern);
     match nearest(key, known) {
@@ -77,8 +76,6 @@ fn shown<'a>(key: &str, value: &'a str) -> &'a str {
 const SUPPORTED: &[(&str, Setter)] = &[
     ("listeners.tcp", tcp_none),
     ("listeners.tcp.*", tcp_listener),
-    ("management.tcp.ip", management_ip),
-    ("management.tcp.port", management_port),
     ("heartbeat", |draft, setting| {
         put(&mut draft.config.heartbeat_s, in_range(setting, 0, u16::MAX, "seconds"))
     }),
@@ -113,100 +110,104 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("vm_memory_high_watermark.absolute", |draft, setting| {
         put(&mut draft.config.vm_memory_high_watermark, size(setting).map(Limit::Absolute))
     }),
-    ("vm_memory_high_watermark_paging_ratio", |draft, setting| {
-        put(&mut draft.config.paging_ratio, ratio_up_to_one(setting))
-    }),
     ("disk_free_limit.absolute", |draft, setting| {
         put(&mut draft.config.disk_free_limit, size(setting).map(Limit::Absolute))
     }),
     ("disk_free_limit.relative", |draft, setting| {
         put(&mut draft.config.disk_free_limit, ratio(setting).map(Limit::Relative))
     }),
-    ("load_definitions", |draft, setting| {
-        let path = some_text(setting).map(|text| Some(PathBuf::from(text)));
-        put(&mut draft.config.load_definitions, path)
-    }),
     ("log.console", log_console),
     ("log.console.level", log_level),
     ("log.default.level", log_level),
     ("log.level", log_level),
     ("log.file", log_file),
-    ("cluster_name", |draft, setting| {
-        put(&mut draft.config.cluster_name, some_text(setting).map(Some))
-    }),
+    ("cluster_name", |draft, setting| put(&mut draft.config.cluster_name, some_text(setting))),
     ("storage.segment_size", segment_size),
 ];
 
-/// Keys, and beginnings of keys, that RabbitMQ knows and this broker does nothing with.
-const NOT_YET: &[(&str, &str)] = &[
-    ("advanced", "Erlang configuration"),
-    ("auth_backends", "other than the built-in users"),
-    ("auth_http", "authentication over HTTP"),
-    ("auth_ldap", "LDAP"),
+/// Keys, and beginnings of keys, that RabbitMQ knows and that change nothing here, each with the
+/// reason as "... is not supported by this version: {reason}; remove this line".
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("advanced", NO_ERLANG),
+    ("auth_backends", "all users are in the broker's own data directory"),
+    ("auth_http", "all users are in the broker's own data directory"),
+    ("auth_ldap", "all users are in the broker's own data directory"),
     ("auth_mechanisms", "PLAIN and AMQPLAIN are always on"),
-    ("auth_oauth2", "OAuth 2"),
+    ("auth_oauth2", "all users are in the broker's own data directory"),
     ("background_gc_enabled", "there is no garbage collector"),
     ("background_gc_target_interval", "there is no garbage collector"),
-    ("channel_max_per_node", "limit of channels per node"),
+    ("channel_max_per_node", "channels are limited per connection (channel_max)"),
     ("channel_operation_timeout", "channel operations do not time out"),
-    ("cluster_formation", "clustering"),
-    ("cluster_keepalive_interval", "clustering"),
-    ("cluster_partition_handling", "clustering"),
-    ("collect_statistics", "statistics are always on"),
-    ("collect_statistics_interval", "statistics are always on"),
-    ("consumer_max_per_channel", "limit of consumers per channel"),
-    ("credential_validator", "password rules"),
-    ("default_limits", "default limits"),
-    ("default_policies", "default policies"),
-    ("default_queue_type", "queue types"),
-    ("default_users", "more than one default user"),
-    ("definitions", "use load_definitions"),
-    ("deprecated_features", "feature flags"),
-    ("distribution", "clustering"),
-    ("feature_flags", "feature flags"),
-    ("handshake_timeout", "the handshake may take 10 s"),
-    ("initial_frame_max", "frames before tuning"),
-    ("kernel", "Erlang configuration"),
-    ("listeners.ssl", "TLS"),
-    ("log.connection", "log categories"),
-    ("log.dir", "log files; the log goes to standard error"),
-    ("log.exchange", "logging to an exchange"),
-    ("log.file", "log files; the log goes to standard error"),
-    ("log.journald", "the journal takes standard error"),
-    ("log.syslog", "syslog; the log goes to standard error"),
-    ("management", "this part of the management interface"),
-    ("management_agent", "this part of the management interface"),
-    ("message_interceptors", "message interceptors"),
-    ("metadata_store", "Erlang configuration"),
-    ("mqtt", "MQTT"),
-    ("net_ticktime", "clustering"),
-    ("node_tags", "node tags"),
-    ("nodename", "clustering"),
-    ("num_acceptors", "connections are accepted by the event loop"),
-    ("password_hashing_module", "other hashes than SHA-256"),
-    ("product", "product names"),
-    ("prometheus", "a separate Prometheus port"),
-    ("proxy_protocol", "the PROXY protocol"),
-    ("queue_index_embed_msgs_below", "the message log has no such threshold"),
-    ("queue_leader_locator", "clustering"),
-    ("queue_master_locator", "clustering"),
-    ("quorum_queue", "quorum queues"),
-    ("raft", "clustering"),
-    ("reverse_dns_lookups", "reverse name look-ups"),
-    ("socket_writer", "Erlang configuration"),
-    ("ssl_cert_login_from", "TLS"),
-    ("ssl_handshake_timeout", "TLS"),
-    ("ssl_options", "TLS"),
-    ("stomp", "STOMP"),
-    ("stream", "streams"),
-    ("sysmon_handler", "Erlang configuration"),
-    ("tcp_listen_options", "socket options"),
-    ("total_memory_available_override_value", "memory is read from the system"),
-    ("vhost_max", "limit of virtual hosts"),
-    ("vm_memory_calculation_strategy", "memory is read from the system"),
-    ("web_mqtt", "MQTT"),
-    ("web_stomp", "STOMP"),
+    ("cluster_formation", NO_CLUSTER),
+    ("cluster_keepalive_interval", NO_CLUSTER),
+    ("cluster_partition_handling", NO_CLUSTER),
+    ("collect_statistics", NO_API),
+    ("collect_statistics_interval", NO_API),
+    ("consumer_max_per_channel", "consumers are not limited per channel"),
+    ("credential_validator", "there are no rules for passwords"),
+    ("default_limits", "new virtual hosts have no limits"),
+    ("default_policies", "new virtual hosts have no policies"),
+    ("default_queue_type", "a queue without x-queue-type is a classic queue"),
+    ("default_users", "there is one default user (default_user)"),
+    ("definitions", NO_DEFINITIONS),
+    ("deprecated_features", "there are no feature flags"),
+    ("distribution", NO_CLUSTER),
+    ("feature_flags", "there are no feature flags"),
+    ("handshake_timeout", "a handshake may always take 10 s"),
+    ("initial_frame_max", "frames before connection.tune-ok have a fixed limit"),
+    ("kernel", NO_ERLANG),
+    ("listeners.ssl", NO_TLS),
+    ("load_definitions", NO_DEFINITIONS),
+    ("log.connection", "log categories have no levels of their own"),
+    ("log.dir", LOG_TO_STDERR),
+    ("log.exchange", LOG_TO_STDERR),
+    ("log.file", LOG_TO_STDERR),
+    ("log.journald", LOG_TO_STDERR),
+    ("log.syslog", LOG_TO_STDERR),
+    ("management", NO_API),
+    ("management_agent", NO_API),
+    ("message_interceptors", "there are no message interceptors"),
+    ("metadata_store", NO_ERLANG),
+    ("mqtt", "there is no MQTT"),
+    ("net_ticktime", NO_CLUSTER),
+    ("node_tags", NO_CLUSTER),
+    ("nodename", NO_CLUSTER),
+    ("num_acceptors", "the event loop accepts all connections"),
+    ("password_hashing_module", "passwords are always hashed with SHA-256"),
+    ("product", "the product's name and version are fixed"),
+    ("prometheus", "there are no metrics"),
+    ("proxy_protocol", "there is no PROXY protocol"),
+    ("queue_index_embed_msgs_below", "messages of every size lie in the log"),
+    ("queue_leader_locator", NO_CLUSTER),
+    ("queue_master_locator", NO_CLUSTER),
+    ("quorum_queue", "a quorum queue lives on this node alone"),
+    ("raft", NO_CLUSTER),
+    ("reverse_dns_lookups", "names of clients are not looked up"),
+    ("socket_writer", NO_ERLANG),
+    ("ssl_cert_login_from", NO_TLS),
+    ("ssl_handshake_timeout", NO_TLS),
+    ("ssl_options", NO_TLS),
+    ("stomp", "there is no STOMP"),
+    ("stream", "there is no stream protocol; streams are read over AMQP"),
+    ("sysmon_handler", NO_ERLANG),
+    ("tcp_listen_options", "socket options are fixed"),
+    ("total_memory_available_override_value", "the system says how much memory there is"),
+    ("vhost_max", "virtual hosts are not limited"),
+    ("vm_memory_calculation_strategy", "memory is measured in one way, the process's own"),
+    (
+        "vm_memory_high_watermark_paging_ratio",
+        "messages are always on disk, so there is nothing to page out",
+    ),
+    ("web_mqtt", "there is no MQTT"),
+    ("web_stomp", "there is no STOMP"),
 ];
+
+const LOG_TO_STDERR: &str = "the log goes to standard error";
+const NO_API: &str = "there is no HTTP API";
+const NO_CLUSTER: &str = "there are no clusters";
+const NO_DEFINITIONS: &str = "definitions cannot be imported";
+const NO_ERLANG: &str = "the broker does not run on Erlang";
+const NO_TLS: &str = "there is no TLS";
 
 fn tcp_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     if setting.value != "none" {
@@ -230,15 +231,6 @@ fn parse_endpoint(text: &str) -> Option<Endpoint> {
         None => Some(Endpoint { ip: None, port: text.parse().ok()? }),
         Some((ip, port)) => Some(Endpoint { ip: Some(parse_ip(ip)?), port: port.parse().ok()? }),
     }
-}
-
-fn management_ip(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
-    let ip: Option<IpAddr> = parse_ip(setting.value);
-    put(&mut draft.management_ip, ip.map(Some).ok_or("an IP address".to_owned()))
-}
-
-fn management_port(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
-    put(&mut draft.management_port, in_range(setting, 0, u16::MAX, "(0 = off)").map(Some))
 }
 
 fn frame_max(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
@@ -391,6 +383,7 @@ const SEGMENT_BYTES_STEP: u64 = 4_096;
 #[cfg(test)]
 mod tests {
     use super::super::config::{Config, Environment};
+    use super::super::options::Options;
     use super::*;
 
     fn draft() -> Draft {
@@ -420,7 +413,6 @@ mod tests {
             ("consumer_timeout", "60000"),
             ("disk_free_limit.relative", "1.5"),
             ("vm_memory_high_watermark.absolute", "1GiB"),
-            ("vm_memory_high_watermark_paging_ratio", "0.75"),
             ("storage.segment_size", "4MiB"),
         ]);
         assert_eq!((config.heartbeat_s, config.frame_max), (0, 131_072));
@@ -429,7 +421,6 @@ mod tests {
         assert_eq!(config.consumer_timeout_ms, Some(60_000));
         assert_eq!(config.disk_free_limit.bytes(1000), 1500);
         assert_eq!(config.vm_memory_high_watermark, Limit::Absolute(1 << 30));
-        assert_eq!(config.paging_ratio, Ratio::from_millionths(750_000));
         assert_eq!(config.segment_bytes, 4 << 20);
     }
 
@@ -471,16 +462,14 @@ mod tests {
     }
 
     #[test]
-    fn paths_names_and_levels_are_set() {
+    fn names_and_levels_are_set() {
         let config = set(&[
-            ("load_definitions", "/etc/leveret/definitions.json"),
             ("cluster_name", "hutch"),
             ("log.console", "true"),
             ("log.file", "false"),
             ("log.console.level", "warning"),
         ]);
-        assert_eq!(config.load_definitions, Some(PathBuf::from("/etc/leveret/definitions.json")));
-        assert_eq!(config.cluster_name.as_deref(), Some("hutch"));
+        assert_eq!(config.cluster_name, "hutch");
         assert_eq!(config.log_level, log::LevelFilter::Warn);
     }
 
@@ -520,8 +509,6 @@ mod tests {
         disk_free_limit.absolute|0.5GB|a size in bytes or with a unit
         listeners.tcp|5672|none (or a listener as in listeners.tcp.default = 5672)
         listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
-        management.tcp.ip|all|an IP address, not 'all'
-        management.tcp.port|x|a whole number from 0 to 65535 (0 = off), not 'x'
         log.console.level|loud|trace, debug, info, warning, error or none
         log.console|false|set log.console.level = none
         log.file|/var/log/x|goes to standard error; redirect it
@@ -562,21 +549,69 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_do_nothing_yet_are_refused_by_name() {
-        assert_eq!(
-            complaint("ssl_options.certfile", "/x.pem"),
-            "ssl_options.certfile is not supported yet (TLS); remove it"
-        );
+    fn keys_that_do_nothing_are_refused_by_name() {
+        for (key, why) in [
+            ("ssl_options.certfile", "there is no TLS"),
+            ("load_definitions", "definitions cannot be imported"),
+            ("management.tcp.ip", "there is no HTTP API"),
+            ("management.tcp.port", "there is no HTTP API"),
+            ("vm_memory_high_watermark_paging_ratio", "messages are always on disk"),
+        ] {
+            let expected = format!("{key} is not supported by this version: {why}");
+            let text = complaint(key, "0.5");
+            assert!(text.starts_with(&expected), "{text}");
+            assert!(text.ends_with("; remove this line"), "{text}");
+        }
         for key in [
             "listeners.ssl.default",
             "cluster_formation.peer_discovery_backend",
             "log.file.level",
             "management.ssl.port",
+            "management.load_definitions",
             "mqtt.listeners.tcp.default",
         ] {
-            assert!(complaint(key, "1").contains("is not supported yet"), "{key}");
+            assert!(complaint(key, "1").contains("is not supported by this version"), "{key}");
         }
         assert!(complaint("streaming", "1").starts_with("unknown key"));
+    }
+
+    /// The rows of the tables in the documentation whose first cell is a key, cell by cell.
+    fn documented() -> Vec<Vec<&'static str>> {
+        let text = include_str!("../../docs/configuration.md");
+        let (_, keys) = text.split_once("\n## The file\n").unwrap();
+        let (keys, _) = keys.split_once("\n## ").unwrap();
+        let rows = keys.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| row.split('|').map(str::trim).skip(1).collect()).collect()
+    }
+
+    /// What stands in a cell in back quotes and nothing else.
+    fn quoted(cell: &str) -> Option<&str> {
+        cell.strip_prefix('`')?.strip_suffix('`').filter(|inner| !inner.contains('`'))
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_and_no_other() {
+        let mut keys: Vec<&str> =
+            documented().iter().map(|row| quoted(row[0]).expect("a key")).collect();
+        let mut supported: Vec<&str> = SUPPORTED.iter().map(|(pattern, _)| *pattern).collect();
+        keys.sort_unstable();
+        supported.sort_unstable();
+        assert_eq!(keys, supported);
+    }
+
+    #[test]
+    fn the_documented_defaults_change_nothing() {
+        let mut checked = 0;
+        for row in documented() {
+            let Some(default) = quoted(row[2]) else { continue };
+            let mut draft = draft();
+            let key = quoted(row[0]).expect("a key").replace('*', "word");
+            apply(&mut draft, &key, default).expect(&key);
+            let config = draft.finish(&Options::default());
+            assert_eq!(config, Config::default(), "{key}");
+            checked += 1;
+        }
+        assert!(checked >= 20, "only {checked} defaults were found");
     }
 
     /// A key in both tables would be two answers to one question.
@@ -586,7 +621,7 @@ mod tests {
             let key = pattern.replace('*', "word");
             let first = SUPPORTED.iter().position(|(other, _)| word_of(other, &key).is_some());
             assert_eq!(first, Some(index), "{pattern}");
-            assert!(NOT_YET.iter().all(|(prefix, _)| prefix != pattern || key == "log.file"));
+            assert!(UNSUPPORTED.iter().all(|(prefix, _)| prefix != pattern || key == "log.file"));
         }
     }
 }

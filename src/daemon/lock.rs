@@ -8,7 +8,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 
 use log::warn;
@@ -19,7 +19,6 @@ use crate::sys;
 /// A data directory that no other process uses while this value lives.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    directory: PathBuf,
     /// Held open for its lock alone.
     _file: File,
 }
@@ -45,12 +44,7 @@ impl DirectoryLock {
             return Err(LockError::Held { directory: directory.to_owned(), pid });
         }
         write_pid(&mut file).map_err(failed("write the lock file"))?;
-        Ok(DirectoryLock { directory: directory.to_owned(), _file: file })
-    }
-
-    /// The directory that is locked.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+        Ok(DirectoryLock { _file: file })
     }
 }
 
@@ -89,7 +83,10 @@ fn warn_if_others_may_read(directory: &Path) {
     };
     if metadata.mode() & 0o077 != 0 {
         let (shown, mode) = (directory.display(), metadata.mode() & 0o7777);
-        warn!("the data directory {shown} is open to other users (mode {mode:o}); chmod 700 it");
+        warn!(
+            "other users may open the data directory {shown} (mode {mode:o}), where messages and \
+             password hashes are; run chmod 700 {shown}"
+        );
     }
 }
 
@@ -119,8 +116,7 @@ mod tests {
     fn a_missing_directory_is_made_for_its_owner_only() {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("a/b");
-        let lock = DirectoryLock::acquire(&directory).unwrap();
-        assert_eq!(lock.directory(), directory);
+        let _lock = DirectoryLock::acquire(&directory).unwrap();
         let mode = fs::metadata(&directory).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o700);
         let pid = fs::read_to_string(directory.join("lock")).unwrap();

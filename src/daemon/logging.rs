@@ -12,29 +12,21 @@ use env_logger::Builder;
 use env_logger::fmt::{Formatter, Target};
 use log::{Level, LevelFilter, Record};
 
-/// Starts logging, once in a process; later calls only set the level.
+/// Starts logging, once in a process.
 ///
 /// `RUST_LOG`, where it is set, is used instead of `level`: it can ask for single modules.
 pub fn start(level: LevelFilter) {
     let filters = env::var(FILTERS).ok().filter(|text| !text.is_empty());
-    let started = builder(filters.as_deref()).target(Target::Stderr).try_init().is_ok();
-    if filters.is_none() || !started {
-        set_level(level);
-    }
+    builder(filters.as_deref(), level).target(Target::Stderr).init();
 }
 
-/// Logs what is at least as severe as `level` from now on; for SIGHUP and the command line.
-pub fn set_level(level: LevelFilter) {
-    log::set_max_level(level);
-}
-
-/// A logger with our line. Without filters of its own it lets everything pass, and the
-/// process-wide level, which can be changed while running, decides.
-fn builder(filters: Option<&str>) -> Builder {
+/// A logger with our line, which logs what `filters` let pass or, without any, what is at least
+/// as severe as `level`.
+fn builder(filters: Option<&str>, level: LevelFilter) -> Builder {
     let mut builder = Builder::new();
     match filters {
         Some(text) => builder.parse_filters(text),
-        None => builder.filter_level(LevelFilter::Trace),
+        None => builder.filter_level(level),
     };
     builder.format(write_line);
     builder
@@ -98,7 +90,7 @@ mod tests {
     fn lines(filters: Option<&str>, records: &[(Level, &str, &str)]) -> String {
         let written = Written::default();
         let target = Target::Pipe(Box::new(written.clone()));
-        let logger = builder(filters).target(target).build();
+        let logger = builder(filters, LevelFilter::Debug).target(target).build();
         for &(level, module, text) in records {
             logger.log(
                 &Record::builder().level(level).target(module).args(format_args!("{text}")).build(),

@@ -43,14 +43,6 @@ impl Notifier {
         self.send(b"STOPPING=1")
     }
 
-    /// One line for people, shown by `systemctl status`.
-    ///
-    /// # Errors
-    /// The manager could not be told, which does no harm.
-    pub fn status(&self, text: &str) -> io::Result<()> {
-        self.send(format!("STATUS={}", text.replace('\n', " ")).as_bytes())
-    }
-
     fn send(&self, state: &[u8]) -> io::Result<()> {
         let Some(name) = &self.socket else {
             return Ok(());
@@ -90,8 +82,6 @@ mod tests {
         let notifier = Notifier::to(Some(path.into_os_string()));
         notifier.ready().unwrap();
         assert_eq!(received(&manager), "READY=1");
-        notifier.status("two\nlines").unwrap();
-        assert_eq!(received(&manager), "STATUS=two lines");
         notifier.stopping().unwrap();
         assert_eq!(received(&manager), "STOPPING=1");
     }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use getopts::{Fail, HasArg, Matches, Occur, Options as Syntax};
 use log::LevelFilter;
 
-use super::config::{AMQP_PORT, BIND, DATA_DIR, MANAGEMENT_PORT};
+use super::config::{AMQP_PORT, BIND, DATA_DIR};
 use super::error::UsageError;
 use super::nearest::nearest;
 
@@ -46,9 +46,6 @@ impl Invocation {
             data_dir: matches.opt_str("data-dir").map(PathBuf::from),
             bind: value(&matches, "bind", "an IP address or localhost", parse_ip)?,
             port: value(&matches, "port", PORT, |text| u16::from_str(text).ok())?,
-            management_port: value(&matches, "management-port", PORT, |text| {
-                u16::from_str(text).ok()
-            })?,
             log_level: value(&matches, "log-level", LEVELS, parse_level)?,
         }))
     }
@@ -61,12 +58,10 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// `--data-dir DIR`
     pub data_dir: Option<PathBuf>,
-    /// `--bind ADDRESS`, for AMQP and management alike.
+    /// `--bind ADDRESS`
     pub bind: Option<IpAddr>,
     /// `--port N`: AMQP, 0 takes any free one.
     pub port: Option<u16>,
-    /// `--management-port N`, 0 is off.
-    pub management_port: Option<u16>,
     /// `--log-level LEVEL`
     pub log_level: Option<LevelFilter>,
 }
@@ -111,6 +106,9 @@ fn value<T>(
 
 fn usage_error(fail: Fail) -> UsageError {
     UsageError(match fail {
+        Fail::UnrecognizedOption(name) if name == "management-port" => "--management-port is not \
+             supported by this version: there is no HTTP API; leave it out"
+            .to_owned(),
         Fail::UnrecognizedOption(name) => match nearest(&name, LONG_NAMES) {
             Some(known) => {
                 format!("there is no option '{}'; did you mean --{known}?", dashed(&name))
@@ -132,7 +130,7 @@ fn dashed(name: &str) -> String {
 
 fn syntax() -> Syntax {
     let mut syntax = Syntax::new();
-    for name in ["config", "data-dir", "bind", "port", "management-port", "log-level"] {
+    for name in ["config", "data-dir", "bind", "port", "log-level"] {
         syntax.opt("", name, "", "", HasArg::Yes, Occur::Optional);
     }
     syntax.optflag("V", "version", "");
@@ -148,14 +146,13 @@ leveret, a durable AMQP 0-9-1 broker
 Usage: leveret [OPTIONS]
 
 Options, with their defaults in parentheses:
-  --config FILE          configuration file with the names of rabbitmq.conf (none)
-  --data-dir DIR         where messages are kept ({DATA_DIR})
-  --bind ADDRESS         IP address to listen on ({BIND})
-  --port N               AMQP port, 0 = any free one ({AMQP_PORT})
-  --management-port N    port of HTTP API, page and /metrics, 0 = off ({MANAGEMENT_PORT})
-  --log-level LEVEL      {LEVELS} (info)
-  -V, --version          print the version and exit
-  -h, --help             print this text and exit
+  --config FILE        configuration file with the names of rabbitmq.conf (none)
+  --data-dir DIR       where messages are kept ({DATA_DIR})
+  --bind ADDRESS       IP address to listen on ({BIND})
+  --port N             AMQP port, 0 = any free one ({AMQP_PORT})
+  --log-level LEVEL    {LEVELS} (info)
+  -V, --version        print the version and exit
+  -h, --help           print this text and exit
 
 Options win over the configuration file, the file over the environment variables
 RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS and RABBITMQ_DEFAULT_VHOST.
@@ -167,15 +164,16 @@ Examples:
 
 The first listens on {BIND}:{AMQP_PORT}; log in as guest with the password guest.
 
-Signals: TERM and INT stop the broker cleanly, HUP reads the configuration file again.
+Signals: TERM and INT stop the broker cleanly. HUP changes nothing: the configuration is
+read at the start only.
 Exit codes: 0 stopped, 64 usage, 69 data directory in use, 71 system, 73 data directory
 cannot be made, 74 storage, 78 configuration.
 "
     )
 }
 
-const LONG_NAMES: [&str; 8] =
-    ["config", "data-dir", "bind", "port", "management-port", "log-level", "version", "help"];
+const LONG_NAMES: [&str; 7] =
+    ["config", "data-dir", "bind", "port", "log-level", "version", "help"];
 
 const PORT: &str = "a port number from 0 to 65535";
 pub(super) const LEVELS: &str = "trace, debug, info, warning, error or none";
@@ -210,8 +208,6 @@ mod tests {
             "::1",
             "--port",
             "0",
-            "--management-port",
-            "15673",
             "--log-level",
             "Warning",
         ]);
@@ -220,7 +216,6 @@ mod tests {
             data_dir: Some(PathBuf::from("/data")),
             bind: Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
             port: Some(0),
-            management_port: Some(15673),
             log_level: Some(LevelFilter::Warn),
         };
         assert_eq!(options, expected);
@@ -235,6 +230,15 @@ mod tests {
         );
         assert!(complaint(&["--datadir", "x"]).contains("did you mean --data-dir?"));
         assert!(complaint(&["-x"]).starts_with("there is no option '-x'"));
+    }
+
+    #[test]
+    fn an_option_of_a_later_version_is_refused_by_name() {
+        assert_eq!(
+            complaint(&["--management-port", "0"]),
+            "--management-port is not supported by this version: there is no HTTP API; leave it \
+             out (see leveret --help)"
+        );
     }
 
     #[test]
@@ -259,11 +263,20 @@ mod tests {
         for name in LONG_NAMES {
             assert!(text.contains(&format!("--{name}")), "{name}");
         }
-        for default in ["(127.0.0.1)", "(5672)", "(15672)", "(./leveret-data)", "(info)"] {
+        for default in ["(127.0.0.1)", "(5672)", "(./leveret-data)", "(info)"] {
             assert!(text.contains(default), "{default}");
         }
         assert!(text.lines().all(|line| line.len() <= 100));
         assert!(text.contains("Examples:"));
+    }
+
+    #[test]
+    fn the_documentation_has_every_option() {
+        let text = include_str!("../../docs/configuration.md");
+        for name in LONG_NAMES {
+            let row = |line: &str| line.starts_with("| `-") && line.contains(&format!("`--{name}"));
+            assert!(text.lines().any(row), "{name}");
+        }
     }
 
     #[test]

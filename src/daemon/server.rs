@@ -27,25 +27,28 @@ use crate::sys;
 /// # Errors
 /// Why it could not start, or why it had to stop.
 pub fn run(config: &Config) -> Result<(), StartError> {
-    let mut signals = Signals::install().map_err(|e| StartError::io("installing signals", e))?;
+    let mut signals = Signals::install().map_err(|e| StartError::io("catch signals", e))?;
     let mut node = Node::start(config, None)?;
     node.event_loop
         .watch_signals(&mut signals)
-        .map_err(|e| StartError::io("watching for signals", e))?;
+        .map_err(|e| StartError::io("wait for signals", e))?;
     let notifier = Notifier::from_environment();
-    tell(notifier.ready());
+    tell(notifier.ready(), "ready");
     let mut signalled = || {
         let mut stop = None;
         for signal in signals.pending() {
             match signal {
                 Signal::Stop => stop = Some(Command::Stop),
-                Signal::Reload => info!("a reload changes nothing yet"),
+                Signal::HangUp => info!(
+                    "HUP changes nothing: the configuration is read at the start only; restart \
+                     the broker to apply a new one"
+                ),
             }
         }
         stop
     };
     let outcome = node.run(&mut signalled);
-    tell(notifier.stopping());
+    tell(notifier.stopping(), "stopping");
     outcome.and_then(|()| node.stop())
 }
 
@@ -83,8 +86,8 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("leveret".into())
             .spawn(body)
-            .map_err(|e| StartError::io("starting the broker's thread", e))?;
-        let lost = || StartError::Storage("the broker's thread ended while starting".into());
+            .map_err(|e| StartError::io("start the broker's thread", e))?;
+        let lost = || StartError::Storage("the broker's thread ended before it listened".into());
         let (addresses, remote) = started.recv().map_err(|_| lost())??;
         Ok(Self { addresses, remote, gate, thread: Some(thread) })
     }
@@ -148,9 +151,12 @@ impl Node {
         let began = clock.now();
         let lock = DirectoryLock::acquire(&config.data_dir)?;
         if let Err(error) = sys::raise_open_files_limit() {
-            warn!("the limit of open files cannot be raised: {error}");
+            warn!(
+                "cannot raise the limit of open files: {error}; it bounds how many clients can \
+                 connect (see ulimit -n)"
+            );
         }
-        let wakeup = Wakeup::new().map_err(|e| StartError::io("making the poll", e))?;
+        let wakeup = Wakeup::new().map_err(|e| StartError::io("make the event loop", e))?;
         let (mut broker, found) = open_broker(config, &wakeup, gate)?;
         clock.read();
         broker.start_clock(clock.unix_ms());
@@ -159,13 +165,14 @@ impl Node {
             event_loop.limit_connections(connections_max);
         }
         event_loop.limit_resources(resource_limits(config));
-        let mut addresses = Vec::new();
-        for &address in &config.listeners {
-            let bound = event_loop
-                .listen(address)
-                .map_err(|e| StartError::io(format!("listening on {address}"), e))?;
-            addresses.push(bound);
-        }
+        let addresses = match listen(&mut event_loop, &config.listeners) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                // Nothing happened; the next start is to know that.
+                close(event_loop.into_broker())?;
+                return Err(error);
+            }
+        };
         clock.read();
         let took = clock.now().duration_since(began);
         info!(
@@ -183,17 +190,33 @@ impl Node {
 
     fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), StartError> {
         self.event_loop.run(signalled).map_err(|error| {
-            error!("stopping at once, nothing more is confirmed: {error}");
-            StartError::Storage(error.to_string())
+            StartError::Storage(format!(
+                "{error}; the broker stopped at once and confirmed nothing more. What it confirmed \
+                 before is there: start it again when the cause is gone"
+            ))
         })
     }
 
     fn stop(self) -> Result<(), StartError> {
-        let broker = self.event_loop.into_broker();
-        broker.close().map_err(|error| StartError::Storage(error.to_string()))?;
+        close(self.event_loop.into_broker())?;
         info!("stopped");
         Ok(())
     }
+}
+
+/// Listens on all `configured` addresses; where that is, if ports were left to the system.
+fn listen(
+    event_loop: &mut EventLoop,
+    configured: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, StartError> {
+    let bind = |&address: &SocketAddr| {
+        event_loop.listen(address).map_err(|source| StartError::Listen { address, source })
+    };
+    configured.iter().map(bind).collect()
+}
+
+fn close(broker: Broker) -> Result<(), StartError> {
+    broker.close().map_err(|error| StartError::Storage(error.to_string()))
 }
 
 fn open_broker(
@@ -215,10 +238,10 @@ fn open_broker(
         Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
     let report = broker.store.report();
     for damage in &report.damaged {
-        error!("{damage}; the file is kept as it is");
+        error!("{damage}; everything else is there, and the file is kept as it is");
     }
     if !report.clean && report.segments > 0 {
-        warn!("the last run did not stop in an orderly way: messages are marked as redelivered");
+        warn!("unclean shutdown of the last run: every message is marked as redelivered");
     }
     broker.restrict_to_loopback(config.loopback_users.iter().map(|user| Name::from(user.as_str())));
     broker.set_consumer_timeout(config.consumer_timeout_ms);
@@ -253,7 +276,7 @@ fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError>
     let permissions = &config.default_permissions;
     let (name, password) = (&config.default_user, config.default_pass.reveal());
     let mut user = Users::first_user(name, password, &config.default_vhost)
-        .map_err(|e| StartError::Storage(format!("hashing the default password: {e}")))?;
+        .map_err(|e| StartError::Storage(format!("cannot hash the default password: {e}")))?;
     user.tags = config.default_user_tags.iter().cloned().collect();
     let (configure, write, read) = (&permissions.configure, &permissions.write, &permissions.read);
     user.set_permissions(vhost, Permissions::new(configure, write, read));
@@ -267,7 +290,7 @@ fn limits(config: &Config) -> Limits {
         channel_max: config.channel_max,
         heartbeat_s: config.heartbeat_s,
         message_bytes_max: config.max_message_size,
-        cluster_name: Name::from(config.cluster_name.as_deref().unwrap_or("leveret@localhost")),
+        cluster_name: Name::from(config.cluster_name.as_str()),
     }
 }
 
@@ -285,8 +308,8 @@ fn list(addresses: &[SocketAddr]) -> String {
     if all.is_empty() { "nothing".into() } else { all.join(" and ") }
 }
 
-fn tell(notified: io::Result<()>) {
+fn tell(notified: io::Result<()>, state: &str) {
     if let Err(error) = notified {
-        warn!("the service manager cannot be told: {error}");
+        warn!("cannot tell the service manager that the broker is {state}: {error}");
     }
 }

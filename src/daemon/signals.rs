@@ -19,8 +19,8 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 pub enum Signal {
     /// SIGTERM or SIGINT: stop cleanly.
     Stop,
-    /// SIGHUP: read configuration and certificates again.
-    Reload,
+    /// SIGHUP: the terminal is gone, or somebody hopes for a reload.
+    HangUp,
 }
 
 /// The signals of this process from [`Signals::install`] on. Register it for
@@ -33,7 +33,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over TERM, INT and HUP.
+    /// Takes over TERM, INT and HUP, which would end the process at once.
     ///
     /// # Errors
     /// No socket pair was to be had, or the system refused a handler.
@@ -47,18 +47,18 @@ impl Signals {
         Ok(Signals { delivery })
     }
 
-    /// What came since the last call, each wish once; a stop before a reload. Never waits.
+    /// What came since the last call, each wish once; a stop first. Never waits.
     /// Drains the socket, as edge-triggered readiness wants.
     pub fn pending(&mut self) -> impl Iterator<Item = Signal> + use<> {
-        let (mut stop, mut reload) = (false, false);
+        let (mut stop, mut hang_up) = (false, false);
         for number in self.delivery.pending() {
             match number {
-                SIGHUP => reload = true,
+                SIGHUP => hang_up = true,
                 _ => stop = true,
             }
         }
         let stop = stop.then_some(Signal::Stop);
-        stop.into_iter().chain(reload.then_some(Signal::Reload))
+        stop.into_iter().chain(hang_up.then_some(Signal::HangUp))
     }
 }
 
@@ -93,9 +93,9 @@ mod tests {
         let mut events = Events::with_capacity(4);
         for (raised, expected) in [
             (vec![SIGTERM], vec![Signal::Stop]),
-            (vec![SIGHUP], vec![Signal::Reload]),
+            (vec![SIGHUP], vec![Signal::HangUp]),
             (vec![SIGINT], vec![Signal::Stop]),
-            (vec![SIGHUP, SIGINT, SIGTERM, SIGHUP], vec![Signal::Stop, Signal::Reload]),
+            (vec![SIGHUP, SIGINT, SIGTERM, SIGHUP], vec![Signal::Stop, Signal::HangUp]),
         ] {
             for signal in raised {
                 raise(signal).unwrap();

@@ -27,6 +27,8 @@ pub struct Connection {
     queued: bool,
     /// Input that was read and not taken: an unfinished frame, or what follows a wait.
     pub unread: Vec<u8>,
+    /// Its session is at its end: it has some time to read what it was sent.
+    pub closes: bool,
     /// Nothing more is written; what comes is thrown away until the peer closes.
     pub lingers: bool,
     /// The socket is of no more use.
@@ -54,6 +56,7 @@ impl Connection {
             writable: true,
             queued: false,
             unread: Vec::new(),
+            closes: false,
             lingers: false,
             gone: false,
         }

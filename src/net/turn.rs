@@ -15,7 +15,7 @@ use super::event_loop::{Command, EventLoop, EventSource, LoopError, STOP_WITHIN}
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
 
 /// How long a closed connection may take to read what it was sent last.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(30);
 
 impl EventLoop {
     /// Runs until told to stop; `signalled` is called when the source given to
@@ -234,13 +234,16 @@ impl EventLoop {
                 }
             }
         }
-        if self.node.flush_is_over(key) {
-            if connection.linger() {
-                self.lingering.push_back((self.clock.now() + LINGER, key));
-            } else if !connection.gone {
-                connection.gone = true;
-                self.gone.push(key);
-            }
+        if !self.node.flush_is_over(key) || connection.gone {
+            return;
+        }
+        if !connection.closes {
+            connection.closes = true;
+            self.lingering.push_back((self.clock.now() + LINGER, key));
+        }
+        if self.node.output(key).is_none() && !connection.linger() {
+            connection.gone = true;
+            self.gone.push(key);
         }
     }
 

@@ -59,18 +59,28 @@ impl Node {
 
     /// Lets blocked publishers go on when there may be room, or tells them why there is none.
     pub(super) fn reconsider_blocked(&mut self) {
-        let is_full = self.broker.store.is_disk_full();
         // The transient ring uses free segments again without the helper, whose word nobody may
         // wait for then.
-        let somebody_waits = !self.blocking.blocked.is_empty() || self.broker.waits_for_room();
-        if is_full != self.blocking.said_full || somebody_waits && self.broker.has_room() {
+        let may_go_on = self.somebody_waits_for_room() && self.broker.has_room();
+        if self.is_full() != self.blocking.said_full || may_go_on {
             self.room_changed();
         }
     }
 
+    /// Whether a publisher, or something that moves by itself, waits for room.
+    pub(super) fn somebody_waits_for_room(&self) -> bool {
+        !self.blocking.blocked.is_empty() || self.broker.waits_for_room()
+    }
+
+    /// Whether the log finds no space. That space is looked for again does not mean that there is
+    /// some: it is over when there is room.
+    fn is_full(&self) -> bool {
+        self.broker.store.is_disk_full() || self.blocking.said_full && !self.broker.has_log_room()
+    }
+
     /// Space was found, or there is none: those that are blocked go on, or are told why.
     pub(super) fn room_changed(&mut self) {
-        let is_full = self.broker.store.is_disk_full();
+        let is_full = self.is_full();
         if is_full != self.blocking.said_full {
             self.blocking.said_full = is_full;
             if is_full {

@@ -27,7 +27,7 @@ impl Node {
             return false;
         };
         let session = &endpoint.session;
-        if session.waits_for().is_some() || session.is_full() || endpoint.gone {
+        if session.waits_for().is_some() || session.is_overfull() || endpoint.gone {
             return false;
         }
         if session.awaits_room() && !self.broker.has_room() {
@@ -40,20 +40,35 @@ impl Node {
     /// Gives what arrived to its session, which changes the broker; how many bytes are done with.
     /// What is left has to come again, with what follows it.
     pub fn receive<W: Watch>(&mut self, key: ConnectionKey, input: &[u8], watch: &mut W) -> usize {
-        let Some(endpoint) = self.endpoints.get_mut(key) else {
-            return input.len();
-        };
-        let mut handed = std::mem::take(&mut self.handed);
-        let taken = endpoint.session.receive(&mut self.broker, self.now, input, &mut handed);
-        for handed in &handed {
-            let to = handed.to.connection;
-            if let Some(endpoint) = self.endpoints.get_mut(to) {
-                endpoint.session.take_handed(&mut self.broker, handed);
-                endpoint.touch(&mut self.touched, to);
-                watch.told(self, to, Told::Handed(handed));
+        let mut taken = 0;
+        loop {
+            let Some(endpoint) = self.endpoints.get_mut(key) else {
+                return input.len();
+            };
+            let mut handed = std::mem::take(&mut self.handed);
+            let rest = &input[taken..];
+            taken += endpoint.session.receive(&mut self.broker, self.now, rest, &mut handed);
+            let looks_at = endpoint.session.looks_at();
+            for handed in &handed {
+                let to = handed.to.connection;
+                if let Some(endpoint) = self.endpoints.get_mut(to) {
+                    endpoint.session.take_handed(&mut self.broker, handed);
+                    endpoint.touch(&mut self.touched, to);
+                    watch.told(self, to, Told::Handed(handed));
+                }
             }
+            self.handed = emptied(handed);
+            watch.took(self, key, taken);
+            // Nothing overtakes a consumer that waits.
+            let Some(queue) = looks_at else {
+                break;
+            };
+            if !self.deliver_from(queue, watch) {
+                self.resumed.push(key);
+                break;
+            }
+            watch.served(self, queue);
         }
-        self.handed = emptied(handed);
         self.after_session(key);
         taken
     }

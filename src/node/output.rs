@@ -22,9 +22,9 @@ impl Node {
     /// So many bytes of a connection's output are with the kernel.
     pub fn flushed(&mut self, key: ConnectionKey, bytes: usize) {
         if let Some(endpoint) = self.endpoints.get_mut(key) {
-            let was_full = endpoint.session.is_full();
+            let was_overfull = endpoint.session.is_overfull();
             endpoint.session.flushed(&mut self.broker, bytes, self.now);
-            if was_full && !endpoint.session.is_full() {
+            if was_overfull && !endpoint.session.is_overfull() {
                 self.resumed.push(key);
             }
         }
@@ -37,7 +37,7 @@ impl Node {
         }
     }
 
-    /// As much as the kernel takes was sent; whether the connection is at its end.
+    /// As much as the kernel takes was sent; whether the session is at its end.
     pub fn flush_is_over(&mut self, key: ConnectionKey) -> bool {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return false;
@@ -51,9 +51,9 @@ impl Node {
             }
             self.warm.push(key);
         }
-        let is_over = endpoint.session.is_closed() && endpoint.session.outbox.is_empty();
+        let is_closed = endpoint.session.is_closed();
         self.arm(key);
-        is_over
+        is_closed
     }
 
     /// Frees the buffers of connections that have been idle for a while.

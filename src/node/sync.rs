@@ -59,7 +59,9 @@ impl Node {
         }
         self.sync.unsynced_since.get_or_insert(self.now);
         let is_due = self.sync_due().is_some_and(|due| self.now >= due);
-        let begun = self.broker.store.start_sync_if(is_due || self.waiting.is_anybody())?;
+        // What is settled makes room once it is durable.
+        let is_wanted = self.waiting.is_anybody() || self.somebody_waits_for_room();
+        let begun = self.broker.store.start_sync_if(is_due || is_wanted)?;
         if begun {
             self.sync.unsynced_since = None;
         }

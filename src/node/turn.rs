@@ -28,7 +28,7 @@
 //! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
 //! stands where it does.
 
-use crate::broker::{Delivery, Effect};
+use crate::broker::{Delivery, Effect, QueueKey};
 use crate::storage::StorageError;
 
 use super::Node;
@@ -133,18 +133,24 @@ impl Node {
     fn deliver<W: Watch>(&mut self, watch: &mut W) {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.broker.take_dirty(&mut dirty);
-        let deliveries_max = watch.deliveries_max();
         for &queue in &dirty {
-            for _ in 0..deliveries_max {
-                let Some(delivery) = self.broker.next_delivery(queue) else {
-                    break;
-                };
-                self.deliver_one(&delivery);
-                watch.told(self, delivery.connection, Told::Delivery(&delivery));
-            }
+            self.deliver_from(queue, watch);
             self.broker.mark_dirty(queue);
         }
         self.dirty = dirty;
+    }
+
+    /// Hands a queue's messages to consumers that have credit and room, as many as a turn allows;
+    /// whether that were all that can be handed over.
+    pub(super) fn deliver_from<W: Watch>(&mut self, queue: QueueKey, watch: &mut W) -> bool {
+        for _ in 0..watch.deliveries_max() {
+            let Some(delivery) = self.broker.next_delivery(queue) else {
+                return true;
+            };
+            self.deliver_one(&delivery);
+            watch.told(self, delivery.connection, Told::Delivery(&delivery));
+        }
+        false
     }
 
     /// Writes a delivery into the outbox of the session that it is for.

@@ -1,7 +1,7 @@
 //! Who looks on while a turn goes by? Nobody, in the broker; the simulation, which compares each
 //! step with what its twin would have done.
 
-use crate::broker::{ConnectionKey, Delivery, Handed};
+use crate::broker::{ConnectionKey, Delivery, Handed, QueueKey};
 use crate::storage::StorageError;
 
 use super::Node;
@@ -18,6 +18,12 @@ pub trait Watch {
     fn after(&mut self, _node: &mut Node, _step: Step) -> Result<(), Self::Stop> {
         Ok(())
     }
+
+    /// A session took so many bytes of what is being received.
+    fn took(&mut self, _node: &mut Node, _from: ConnectionKey, _bytes: usize) {}
+
+    /// A queue that a session is about to look at has delivered all that it could.
+    fn served(&mut self, _node: &mut Node, _queue: QueueKey) {}
 
     /// A session's outbox changed.
     fn told(&mut self, _node: &mut Node, _to: ConnectionKey, _what: Told<'_>) {}

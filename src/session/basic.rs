@@ -217,10 +217,9 @@ impl Session {
             let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
         }
-        let shared = qos.global || self.capabilities.prefetch_by_channel;
         let channel = self.channel_at(number);
         let prefetch = u32::from(qos.prefetch_count);
-        if shared {
+        if qos.global {
             broker.set_shared_prefetch(channel.key, prefetch);
         } else {
             channel.prefetch = prefetch;

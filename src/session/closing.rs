@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use log::{info, warn};
 
-use crate::amqp::method::{channel as channel_methods, connection};
+use crate::amqp::method::{basic, channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
 
@@ -42,7 +42,7 @@ impl Session {
         self.wait = None;
         for slot in 0..self.channels.len() {
             if let Some(ChannelState::Open(channel)) = self.channels[slot].take() {
-                release(broker, *channel);
+                self.release(broker, *channel);
             }
         }
         broker.delete_exclusive_queues(self.key);
@@ -59,9 +59,9 @@ impl Session {
         error: &AmqpError,
     ) {
         warn!("{}: closing channel {number}: {}", self.peer, error.text);
-        let slot = &mut self.channels[usize::from(number)];
-        if let Some(ChannelState::Open(channel)) = slot.replace(ChannelState::Closing) {
-            release(broker, *channel);
+        let slot = self.channels[usize::from(number)].replace(ChannelState::Closing);
+        if let Some(ChannelState::Open(channel)) = slot {
+            self.release(broker, *channel);
         }
         if let Some(wait) = self.wait.as_mut().filter(|wait| wait.channel == number) {
             wait.reply.clear();
@@ -78,28 +78,38 @@ impl Session {
     /// The client closes a channel: what it held goes back before `close-ok`.
     pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
         if let Some(ChannelState::Open(channel)) = self.channels[usize::from(number)].take() {
-            release(broker, *channel);
+            self.release(broker, *channel);
         }
         self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
     }
-}
 
-/// Gives everything that a channel held back: its consumers end, its unacked messages return
-/// to their queues in order, an unfinished content and an open transaction are dropped.
-fn release(broker: &mut Broker, mut channel: Channel) {
-    broker.end_consumers(channel.key);
-    if let Content::Body(growing) = channel.content
-        && let GrowingBody::Large(body) = growing.body
-    {
-        broker.store.abandon(body);
+    /// Gives everything that a channel held back: its consumers end, its unacked messages return
+    /// to their queues in order, an unfinished content and an open transaction are dropped. What
+    /// is durable by now is confirmed first.
+    fn release(&mut self, broker: &mut Broker, mut channel: Channel) {
+        broker.end_consumers(channel.key);
+        if let Content::Body(growing) = channel.content
+            && let GrowingBody::Large(body) = growing.body
+        {
+            broker.store.abandon(body);
+        }
+        match &mut channel.mode {
+            Mode::Plain => {}
+            Mode::Confirm(confirms) => {
+                if let Some((delivery_tag, multiple)) = confirms.release(broker.store.durable()) {
+                    let ack = basic::Ack { delivery_tag, multiple };
+                    self.send(channel.number, &Method::BasicAck(ack));
+                }
+            }
+            Mode::Transaction(transaction) => {
+                transaction.release_bodies(broker);
+                let settled = transaction.settlements.drain(..);
+                channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
+            }
+        }
+        while let Some((_, held)) = channel.unacked.take_first() {
+            broker.requeue(&held);
+        }
+        broker.close_channel(channel.key);
     }
-    if let Mode::Transaction(transaction) = &mut channel.mode {
-        transaction.release_bodies(broker);
-        let settled = transaction.settlements.drain(..);
-        channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
-    }
-    while let Some((_, held)) = channel.unacked.take_first() {
-        broker.requeue(&held);
-    }
-    broker.close_channel(channel.key);
 }

@@ -48,11 +48,8 @@ pub struct Capabilities {
     pub authentication_failure_close: bool,
     /// It wants to know when a consumer ends.
     pub consumer_cancel_notify: bool,
-    /// It wants to know when it is held back.
+    /// It wants to know when it is blocked.
     pub connection_blocked: bool,
-    /// It means the specification's `basic.qos`, where global false is for the channel:
-    /// py-amqp (kombu, Celery) does with every broker that is not called RabbitMQ.
-    pub prefetch_by_channel: bool,
 }
 
 /// The smallest frame size that may be negotiated (section 4.2.3, frame-min-size).
@@ -61,8 +58,11 @@ const FRAME_BYTES_MIN: u32 = 4096;
 /// A refused login without a reason takes this long.
 const REFUSAL_DELAY: Duration = Duration::from_secs(3);
 
-/// The version of RabbitMQ's dialect, which clients compare.
-const DIALECT_VERSION: &str = "3.13.0";
+/// What the dialect is called: kombu, Celery and others choose their behaviour by it.
+const DIALECT: &str = "RabbitMQ";
+
+/// The version of the dialect, which clients compare.
+const DIALECT_VERSION: &str = "3.13.7";
 
 impl Handshake {
     /// Nothing came yet.
@@ -240,13 +240,11 @@ impl Capabilities {
             Some(Value::Table(table)) => table,
             _ => Table::EMPTY,
         };
-        let product = client_properties.find(b"product").and_then(|value| value.text());
         let has = |name: &[u8]| capabilities.find(name) == Some(Value::Bool(true));
         Self {
             authentication_failure_close: has(b"authentication_failure_close"),
             consumer_cancel_notify: has(b"consumer_cancel_notify"),
             connection_blocked: has(b"connection.blocked"),
-            prefetch_by_channel: product == Some(b"py-amqp"),
         }
     }
 }
@@ -294,10 +292,11 @@ fn server_properties(limits: &Limits) -> TableBuf {
     properties.put(b"capabilities", Value::Table(capabilities.table()));
     properties.put(b"cluster_name", Value::LongString(limits.cluster_name.as_bytes()));
     properties.put_str(b"copyright", "Copyright (c) the Leveret developers");
-    properties.put_str(b"information", "Licensed under Apache-2.0 or MIT");
+    let information = "This is Leveret, which speaks RabbitMQ's dialect. Apache-2.0 or MIT";
+    properties.put_str(b"information", information);
     properties.put_str(b"leveret_version", env!("CARGO_PKG_VERSION"));
-    properties.put_str(b"platform", concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")));
-    properties.put_str(b"product", "Leveret");
+    properties.put_str(b"platform", concat!("Leveret ", env!("CARGO_PKG_VERSION")));
+    properties.put_str(b"product", DIALECT);
     properties.put_str(b"version", DIALECT_VERSION);
     properties
 }

@@ -31,7 +31,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::amqp::{
     AmqpError, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Level, Method, Name, Parsed, ReplyCode,
 };
-use crate::broker::{Broker, ConnectionKey, Handed, LogPos, Subject};
+use crate::broker::{Broker, ConnectionKey, Handed, LogPos, QueueKey, Subject};
 
 use channel::{Channel, ChannelState};
 use content::Content;
@@ -61,10 +61,18 @@ pub struct Session {
     confirming: bool,
     /// What it sent next is a publish or a commit that the log has no room for.
     awaits_room: bool,
-    /// It was told that it is held back (`connection.blocked`).
+    /// What it sent next looks at this queue, which has messages for consumers that wait.
+    looks_at: Option<QueueKey>,
+    /// It is not read until there is room, memory or disk again.
     blocked: bool,
+    /// It was told so (`connection.blocked`).
+    told_blocked: bool,
     /// The consumers were told that the outbox takes no more.
     full: bool,
+    /// Nothing is read until the client took some of what it was answered.
+    overfull: bool,
+    /// Which channel's consumers were told first, when the outbox took more again.
+    first_told: usize,
     /// When the first of the unacked deliveries has to be acknowledged, in ms since 1970.
     acks_due_ms: Option<u64>,
     /// What waits to be sent.
@@ -113,8 +121,19 @@ enum Step {
     Took(usize),
     /// A frame is not complete.
     NeedsMore,
-    /// The log has no room for what comes next.
+    /// What comes next has to come again later: the log has no room for it, or a queue has to be
+    /// delivered from first.
     HeldBack,
+}
+
+/// What became of a frame on a channel.
+enum Progress {
+    /// It was taken, with so many bytes behind it.
+    Took(usize),
+    /// It completes a message that the log has no room for.
+    NoRoom,
+    /// It looks at a queue that has messages for consumers that wait.
+    LooksAt(QueueKey),
 }
 
 /// An outbox with this many bytes takes no more deliveries.
@@ -122,6 +141,14 @@ pub const OUTBOX_BYTES_MAX: usize = 512 * 1024;
 
 /// Deliveries go on when a full outbox is down to this.
 pub const OUTBOX_BYTES_RESUMED: usize = 128 * 1024;
+
+/// An outbox with this many bytes takes no more answers: its client is not read until it took some.
+/// So far above [`OUTBOX_BYTES_MAX`] that who only consumes and publishes, or sends heartbeats and
+/// acknowledgements, is always read.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A client is read again when its outbox is down to this.
+pub const ANSWER_BYTES_RESUMED: usize = 2 * 1024 * 1024;
 
 /// How long a client may take to answer `connection.close`.
 const CLOSE_OK_WITHIN: Duration = Duration::from_secs(10);
@@ -142,8 +169,12 @@ impl Session {
             answered: false,
             confirming: false,
             awaits_room: false,
+            looks_at: None,
             blocked: false,
+            told_blocked: false,
             full: false,
+            overfull: false,
+            first_told: 0,
             acks_due_ms: None,
             outbox: Outbox::default(),
         }
@@ -151,7 +182,8 @@ impl Session {
 
     /// Takes what the client sent; the number of bytes that are done with. What is left is
     /// the beginning of a frame, or all that follows once the session waits. Messages that went
-    /// into `handed` have to be given to their sessions ([`Session::take_handed`]) at once.
+    /// into `handed` have to be given to their sessions ([`Session::take_handed`]) at once; then
+    /// the queue that comes next ([`Session::looks_at`]) has to be delivered from.
     pub fn receive<'a>(
         &mut self,
         broker: &mut Broker,
@@ -161,8 +193,9 @@ impl Session {
     ) -> usize {
         self.heartbeat.received(now);
         self.awaits_room = false;
+        self.looks_at = None;
         let mut at = 0;
-        while at < input.len() && self.wait.is_none() {
+        while at < input.len() && self.wait.is_none() && !self.overfull {
             if matches!(self.phase, Phase::Closed(_)) {
                 return input.len();
             }
@@ -171,6 +204,7 @@ impl Session {
                 Ok(Step::NeedsMore | Step::HeldBack) => break,
                 Err(error) => self.close_with(broker, now, &error),
             }
+            self.note_answers(now);
         }
         at
     }
@@ -199,9 +233,13 @@ impl Session {
                 }
                 let number = frame.channel;
                 match self.channel_frame(broker, &frame, rest, handed) {
-                    Ok(Some(more)) => Ok(Step::Took(bytes + more)),
-                    Ok(None) => {
+                    Ok(Progress::Took(more)) => Ok(Step::Took(bytes + more)),
+                    Ok(Progress::NoRoom) => {
                         self.awaits_room = true;
+                        Ok(Step::HeldBack)
+                    }
+                    Ok(Progress::LooksAt(queue)) => {
+                        self.looks_at = Some(queue);
                         Ok(Step::HeldBack)
                     }
                     Err(error) if error.level == Level::Channel => {
@@ -275,24 +313,25 @@ impl Session {
         }
     }
 
-    /// A frame on a channel's number; how many bytes of the input behind it it took as well.
-    /// `None`: it completes a message that the log has no room for, and has to come again.
+    /// A frame on a channel's number.
     fn channel_frame<'a>(
         &mut self,
         broker: &mut Broker,
         frame: &Frame<'a>,
         rest: &'a [u8],
         handed: &mut Vec<Handed<'a>>,
-    ) -> Result<Option<usize>, AmqpError> {
+    ) -> Result<Progress, AmqpError> {
         let number = usize::from(frame.channel);
         match self.channels.get_mut(number) {
             Some(Some(ChannelState::Open(_))) => {}
             Some(Some(ChannelState::Closing)) => {
-                return self.closing_channel_frame(frame).map(Some);
+                return self.closing_channel_frame(frame).map(|()| Progress::Took(0));
             }
-            Some(None) | None => return self.open_channel(broker, frame).map(Some),
+            Some(None) | None => {
+                return self.open_channel(broker, frame).map(|()| Progress::Took(0));
+            }
         }
-        let taken = |is_taken: bool| is_taken.then_some(0);
+        let taken = |is_taken| if is_taken { Progress::Took(0) } else { Progress::NoRoom };
         match frame.kind {
             FrameKind::Method => {
                 match &self.channel_at(frame.channel).content {
@@ -304,10 +343,14 @@ impl Session {
                 if let Method::BasicPublish(publish) = method {
                     return self.begin_publish(broker, frame.channel, &publish, rest, handed);
                 }
+                let looked_at = self.queue_looked_at(broker, frame.channel, &method);
+                if let Some(queue) = looked_at.filter(|&queue| broker.can_deliver(queue)) {
+                    return Ok(Progress::LooksAt(queue));
+                }
                 let (class, id) = method.id();
                 self.channel_method(broker, frame.channel, method)
                     .map_err(|error| if error.class_id == 0 { error.at(class, id) } else { error })
-                    .map(|()| Some(0))
+                    .map(|()| Progress::Took(0))
             }
             FrameKind::Header => self.content_header(broker, frame).map(taken),
             FrameKind::Body => self.content_body(broker, frame).map(taken),
@@ -319,7 +362,7 @@ impl Session {
     }
 
     /// 504 unless it is `channel.open`; 530 above the negotiated maximum.
-    fn open_channel(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> Result<usize, AmqpError> {
+    fn open_channel(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> Result<(), AmqpError> {
         let number = frame.channel;
         if number > self.limits.channel_max {
             let text = format!(
@@ -348,12 +391,12 @@ impl Session {
         broker.set_room(key, !self.full);
         self.channels[slot] = Some(ChannelState::Open(Box::new(Channel::new(key, number))));
         self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
-        Ok(0)
+        Ok(())
     }
 
-    fn closing_channel_frame(&mut self, frame: &Frame<'_>) -> Result<usize, AmqpError> {
+    fn closing_channel_frame(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {
         if frame.kind != FrameKind::Method {
-            return Ok(0);
+            return Ok(());
         }
         let number = frame.channel;
         let method = Method::decode(frame.payload)?;
@@ -362,7 +405,7 @@ impl Session {
         } else if matches!(method, Method::ChannelClose(_)) {
             self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
         }
-        Ok(0)
+        Ok(())
     }
 
     /// The channel with this number, which is open.

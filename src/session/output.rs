@@ -8,10 +8,13 @@ use bytes::Bytes;
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, Properties, PropertyList, TableBuf, Value, encoder};
 use crate::broker::blind;
-use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, Record, RecordRef};
+use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey, Record, RecordRef};
 
 use super::channel::{ChannelState, Mode};
-use super::{OUTBOX_BYTES_MAX, OUTBOX_BYTES_RESUMED, Phase, Session, WaitUntil};
+use super::{
+    ANSWER_BYTES_MAX, ANSWER_BYTES_RESUMED, OUTBOX_BYTES_MAX, OUTBOX_BYTES_RESUMED, Phase, Session,
+    WaitUntil,
+};
 
 /// Bodies of this many bytes and more are sent from where they lie in the log.
 const SHARED_BYTES_MIN: u64 = 4096;
@@ -137,18 +140,42 @@ impl Session {
         debug_assert_eq!((left, in_frame), (0, 0), "the parts are the body");
     }
 
-    /// The outbox changed: consumers are held back while it is full.
+    /// The outbox changed: consumers get nothing while it is full. When it takes more again, each
+    /// channel is once the first to fill it.
     pub fn note_outbox(&mut self, broker: &mut Broker) {
         let full = if self.full {
             self.outbox.len() > OUTBOX_BYTES_RESUMED
         } else {
             self.outbox.len() >= OUTBOX_BYTES_MAX
         };
-        if full != self.full {
-            self.full = full;
-            for channel in self.open_channels() {
+        if full == self.full {
+            return;
+        }
+        self.full = full;
+        if !full {
+            self.first_told += 1;
+        }
+        let first = self.first_told % self.channels.len().max(1);
+        let (before, from_first) = self.channels.split_at(first);
+        for state in from_first.iter().chain(before).flatten() {
+            if let ChannelState::Open(channel) = state {
                 broker.set_room(channel.key, !full);
             }
+        }
+    }
+
+    /// The outbox changed: nothing is read while it takes no more answers, and the client's silence
+    /// means nothing.
+    #[inline]
+    pub(super) fn note_answers(&mut self, now: Instant) {
+        let overfull = if self.overfull {
+            self.outbox.len() > ANSWER_BYTES_RESUMED
+        } else {
+            self.outbox.len() >= ANSWER_BYTES_MAX
+        };
+        if overfull != self.overfull {
+            self.overfull = overfull;
+            self.pause_heartbeat(now);
         }
     }
 
@@ -196,9 +223,15 @@ impl Session {
             && channel.consumers.get(tag) == Some(&consumer)
         {
             channel.consumers.remove(tag);
-            if self.capabilities.consumer_cancel_notify {
-                let cancel = basic::Cancel { consumer_tag: tag.as_bytes(), nowait: true };
-                self.send(number, &Method::BasicCancel(cancel));
+            if !self.capabilities.consumer_cancel_notify {
+                return;
+            }
+            let cancel = basic::Cancel { consumer_tag: tag.as_bytes(), nowait: true };
+            let cancel = Method::BasicCancel(cancel);
+            match self.wait.as_mut().filter(|wait| wait.channel == number) {
+                // Its own delete is answered first.
+                Some(wait) => encoder::method_frame(&mut wait.reply, number, &cancel),
+                None => self.send(number, &cancel),
             }
         }
     }
@@ -208,17 +241,19 @@ impl Session {
         self.outbox.advance(bytes);
         self.heartbeat.sent(now);
         self.note_outbox(broker);
+        self.note_answers(now);
     }
 
     /// The client is blocked from now on, so that its silence means nothing; `reason` is told
     /// to clients that understand it (RabbitMQ's `connection.blocked`).
     pub fn block(&mut self, reason: Option<&str>, now: Instant) {
-        self.heartbeat.pause(true, now);
+        self.blocked = true;
+        self.pause_heartbeat(now);
         if let Some(reason) = reason
             && self.capabilities.connection_blocked
-            && !self.blocked
+            && !self.told_blocked
         {
-            self.blocked = true;
+            self.told_blocked = true;
             let reason = reason.as_bytes();
             self.send(0, &Method::ConnectionBlocked(connection::Blocked { reason }));
         }
@@ -226,10 +261,16 @@ impl Session {
 
     /// The client is no longer blocked.
     pub fn unblock(&mut self, now: Instant) {
-        self.heartbeat.pause(false, now);
-        if std::mem::take(&mut self.blocked) {
+        self.blocked = false;
+        self.pause_heartbeat(now);
+        if std::mem::take(&mut self.told_blocked) {
             self.send(0, &Method::ConnectionUnblocked(connection::Unblocked {}));
         }
+    }
+
+    /// While nothing is read, silence means nothing.
+    fn pause_heartbeat(&mut self, now: Instant) {
+        self.heartbeat.pause(self.blocked || self.overfull, now);
     }
 
     /// Whether what it sent next has to wait until the log has room; nothing does once the
@@ -238,7 +279,17 @@ impl Session {
         self.awaits_room && self.is_open()
     }
 
-    /// Whether the outbox takes no more: nothing is read until the client took some of it.
+    /// The queue that has to be delivered from before it goes on: what it sent next looks at it.
+    pub fn looks_at(&self) -> Option<QueueKey> {
+        self.looks_at
+    }
+
+    /// Whether nothing is read until the client took some of what it was answered.
+    pub fn is_overfull(&self) -> bool {
+        self.overfull
+    }
+
+    /// Whether the outbox takes no more deliveries.
     pub fn is_full(&self) -> bool {
         self.full
     }

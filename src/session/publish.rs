@@ -22,7 +22,7 @@ use super::channel::{Channel, ChannelState, Mode};
 use super::content::{
     self, CLASS_BASIC, Content, Growing, GrowingBody, LARGE_BYTES_MIN, METHOD_PUBLISH, Started,
 };
-use super::{Session, tolerated};
+use super::{Progress, Session, tolerated};
 
 /// A message with everything that came with it.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ impl Session {
         publish: &basic::Publish<'a>,
         rest: &'a [u8],
         handed: &mut Vec<Handed<'a>>,
-    ) -> Result<Option<usize>, AmqpError> {
+    ) -> Result<Progress, AmqpError> {
         if publish.immediate {
             let text = "immediate=true";
             return Err(at_publish(AmqpError::connection(ReplyCode::NotImplemented, text)));
@@ -71,7 +71,7 @@ impl Session {
         else {
             let started = Box::new(Started::new(publish));
             self.channel_at(number).content = Content::Header(started);
-            return Ok(Some(0));
+            return Ok(Progress::Took(0));
         };
         let arrived = Arrived {
             publish: *publish,
@@ -79,7 +79,7 @@ impl Session {
             body: Body::Inline(whole.body),
         };
         let is_taken = self.publish(broker, number, arrived, Some(handed))?;
-        Ok(is_taken.then_some(whole.consumed))
+        Ok(if is_taken { Progress::Took(whole.consumed) } else { Progress::NoRoom })
     }
 
     /// What needs room in the log is not taken while there is none, and from then on the

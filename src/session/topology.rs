@@ -2,11 +2,11 @@
 
 use crate::amqp::method::{exchange, queue};
 use crate::amqp::{AmqpError, Method, Name, ReplyCode, encoder};
-use crate::broker::Broker;
 use crate::broker::binds::{BindRequest, DestinationName};
 use crate::broker::exchanges::ExchangeDeclare;
 use crate::broker::queues::QueueDeclare;
 use crate::broker::reply::REPLY_TO;
+use crate::broker::{Broker, QueueKey};
 
 use super::{Session, Wait, WaitUntil, generated_name};
 
@@ -194,6 +194,37 @@ impl Session {
             .last_queue
             .clone()
             .ok_or_else(|| AmqpError::channel(ReplyCode::NotFound, "no previously declared queue"))
+    }
+
+    /// The queue that a method looks at or changes: it has to find it as if all deliveries that are
+    /// possible had been made.
+    pub(super) fn queue_looked_at(
+        &mut self,
+        broker: &Broker,
+        number: u16,
+        method: &Method<'_>,
+    ) -> Option<QueueKey> {
+        if let Method::BasicCancel(cancel) = method {
+            let consumer = *self.channel_at(number).consumers.get(cancel.consumer_tag)?;
+            return broker.consumer(consumer).map(|consumer| consumer.queue);
+        }
+        let name = if let Method::BasicGet(get) = method {
+            get.queue
+        } else if let Method::QueueDeclare(declare) = method {
+            declare.queue
+        } else if let Method::QueuePurge(purge) = method {
+            purge.queue
+        } else if let Method::QueueDelete(delete) = method {
+            delete.queue
+        } else {
+            return None;
+        };
+        let (subject, channel) = self.parts(number);
+        let vhost = subject.vhost;
+        match (name, &channel.last_queue) {
+            (b"", Some(last)) => broker.queue_named(vhost, last.as_bytes()),
+            (name, _) => broker.queue_named(vhost, name),
+        }
     }
 
     /// As [`Session::answer`]; what does not last, or was only asked for, waits for nothing.

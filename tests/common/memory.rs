@@ -135,6 +135,11 @@ impl Memory {
         }
     }
 
+    /// The node's key of a client.
+    pub fn key(&self, client: usize) -> ConnectionKey {
+        self.clients[client]
+    }
+
     /// Whether a client waits for a confirm.
     pub fn is_confirming(&self, client: usize) -> bool {
         self.node.session(self.clients[client]).is_some_and(|session| session.is_confirming())

@@ -133,7 +133,7 @@ pub fn spawn(directory: &Path, segment_bytes: u32) -> Child {
     let text = format!("storage.segment_size = {segment_bytes}\ndisk_free_limit.absolute = 0\n");
     fs::write(&config, text).expect("the configuration can be written");
     Command::new(env!("CARGO_BIN_EXE_leveret"))
-        .args(["--port", "0", "--management-port", "0", "--config"])
+        .args(["--port", "0", "--config"])
         .arg(&config)
         .arg("--data-dir")
         .arg(directory)

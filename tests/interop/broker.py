@@ -29,8 +29,7 @@ class Broker:
         """Starts the process and returns when it said that it is listening; 0 is any free port."""
         self.process = subprocess.Popen(
             [
-                *(self.binary, "--port", str(port), "--management-port", "0"),
-                *("--data-dir", self.data_dir),
+                *(self.binary, "--port", str(port), "--data-dir", self.data_dir),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -68,7 +67,6 @@ class Broker:
         for line in process.stdout:
             self.output.append(line)
             found = LISTENING.search(line)
-            # The first such line is the AMQP listener's, others (management) come after it.
             if found and not listening.is_set():
                 self.port = int(found.group(1))
                 listening.set()

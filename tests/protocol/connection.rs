@@ -78,17 +78,24 @@ fn start_announces_what_the_broker_can_do() {
 }
 
 #[test]
-fn start_names_leveret_and_the_version_of_its_dialect() {
+fn start_names_the_dialect_and_says_plainly_who_speaks_it() {
     let server = Server::start();
-    if server.differs("it has a name of its own") {
+    if server.differs("it is RabbitMQ") {
         return;
     }
     let start = Client::raw(server.address()).log_in(&Options::default());
     let properties = start.properties.table();
-    assert_eq!(properties.find(b"product"), Some(word("Leveret")));
-    assert_eq!(properties.find(b"version"), Some(word("3.13.0")));
-    let own = Value::LongString(env!("CARGO_PKG_VERSION").as_bytes());
+    assert_eq!(properties.find(b"product"), Some(word("RabbitMQ")));
+    assert_eq!(properties.find(b"version"), Some(word("3.13.7")));
+    let own = word(env!("CARGO_PKG_VERSION"));
     assert_eq!(properties.find(b"leveret_version"), Some(own));
+    let platform = concat!("Leveret ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(properties.find(b"platform"), Some(word(platform)));
+    let Some(Value::LongString(information)) = properties.find(b"information") else {
+        panic!("it says nothing of itself");
+    };
+    let information = String::from_utf8_lossy(information);
+    assert!(information.contains("This is Leveret"), "{information}");
 }
 
 #[test]

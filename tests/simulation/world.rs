@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use leveret::amqp::method::connection;
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, TableBuf, Value, encoder};
 use leveret::broker::key::ArenaKey;
-use leveret::broker::{Broker, ConnectionKey, Delivery, Handed, VhostKey};
+use leveret::broker::{Broker, ConnectionKey, Delivery, Handed, QueueKey, VhostKey};
 use leveret::node::{Calendar, Node, Step, Told, Watch};
 use leveret::session::{Limits, SLICES_MAX, Session};
 use leveret::storage::{Body, HelperMode, Publication, QueueId, StorageError, StoreOptions};
@@ -74,6 +74,8 @@ pub struct World {
     deliveries_max: usize,
     /// The input that is being taken: where it lies in memory, and where in what was sent.
     input_at: (usize, u64),
+    /// Nothing more can be said of what is being received.
+    stopped: Option<Stop>,
     /// What went straight to other connections, with where it began in what was sent.
     passed: VecDeque<(u64, At)>,
     pub kill_at: Option<Stage>,
@@ -139,6 +141,7 @@ impl World {
             deliveries_max: usize::MAX,
             input_at: (0, 0),
             passed: VecDeque::new(),
+            stopped: None,
             kill_at: None,
             orderly: false,
         };
@@ -416,20 +419,26 @@ impl World {
         client.arrived += more.min(missing).min(100_000);
         let input = client.sent[..client.arrived].to_vec();
         self.input_at = (input.as_ptr().addr(), client.taken);
-        let taken = node.receive(key, &input, self);
+        node.receive(key, &input, self);
         if self.disk.is_dead() {
             return Err(Stop::FailedInput);
         }
+        self.stopped.take().map_or(Ok(()), Err)
+    }
+
+    /// A session took what a client sent up to here.
+    fn take(&mut self, node: &mut Node, conn: ConnId, taken: u64) -> Result<(), Stop> {
         let client = self.clients.get_mut(&conn).unwrap();
-        client.sent.drain(..taken);
-        client.arrived -= taken;
-        client.taken += taken as u64;
+        let bytes = (taken - client.taken) as usize;
+        client.sent.drain(..bytes);
+        client.arrived -= bytes;
+        client.taken = taken;
+        let waits = node.session(client.key).unwrap().waits_for().is_some();
         let mut done = Vec::new();
         while client.ops.front().is_some_and(|(end, _, _)| *end <= client.taken) {
             let (end, channel, op) = client.ops.pop_front().unwrap();
             done.push((end, At { conn, channel }, op));
         }
-        let waits = node.session(key).unwrap().waits_for().is_some();
         self.observe(node, conn);
         let last = done.len().saturating_sub(1);
         let mut takers = BTreeSet::new();
@@ -605,9 +614,26 @@ impl Watch for World {
         self.follow(node, step)
     }
 
+    fn took(&mut self, node: &mut Node, from: ConnectionKey, bytes: usize) {
+        if let Some(conn) = self.conn_of(from)
+            && self.stopped.is_none()
+            && !self.disk.is_dead()
+        {
+            let taken = self.input_at.1 + bytes as u64;
+            self.stopped = self.take(node, conn, taken).err();
+        }
+    }
+
+    fn served(&mut self, node: &mut Node, queue: QueueKey) {
+        let name = node.broker.queue(queue).map(|queue| queue.name.to_string());
+        if let Some(id) = name.and_then(|name| self.twin.queue_named(&name)) {
+            self.twin.expire_for_consumers_of(id);
+        }
+    }
+
     fn told(&mut self, node: &mut Node, to: ConnectionKey, what: Told<'_>) {
         // The inspector after a crash is no client.
-        let Some(conn) = self.conn_of(to) else {
+        let Some(conn) = self.conn_of(to).filter(|_| self.stopped.is_none()) else {
             return;
         };
         self.observe(node, conn);

@@ -141,7 +141,7 @@ impl Client {
                     FrameKind::Heartbeat => None,
                     FrameKind::Header | FrameKind::Body => {
                         return Err(Fault::Protocol(String::from(
-                            "the broker sent a content where an answer was due",
+                            "the broker sent a message where an answer was due",
                         )));
                     }
                 };

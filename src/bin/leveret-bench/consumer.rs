@@ -195,7 +195,9 @@ impl Consumer {
             }
             (Expect::Body(missing), FrameKind::Body) => {
                 let Some(missing) = missing.checked_sub(frame.payload.len() as u64) else {
-                    return Err(Fault::Protocol(String::from("a body is longer than announced")));
+                    return Err(Fault::Protocol(String::from(
+                        "the broker sent a body that is longer than announced",
+                    )));
                 };
                 if self.current.stamp.is_none() {
                     self.current.stamp = Stamp::read(frame.payload);
@@ -222,7 +224,9 @@ impl Consumer {
     fn take_method(&mut self, payload: &[u8], now_ns: u64, tally: &mut Tally) -> Result<(), Fault> {
         if let Some((queue, tag, redelivered)) = read_deliver(payload) {
             if queue >= self.queues.len() {
-                return Err(Fault::Protocol(String::from("a delivery for an unknown consumer")));
+                return Err(Fault::Protocol(String::from(
+                    "the broker delivered to a consumer that is not there",
+                )));
             }
             self.current = Delivery { queue, tag, redelivered, stamp: None };
             self.expect = Expect::Header;
@@ -317,8 +321,9 @@ fn read_deliver(payload: &[u8]) -> Option<(usize, u64, bool)> {
 
 /// What a method that is no delivery means for the connection.
 fn end_of(method: &Method<'_>) -> Fault {
-    Fault::of_method(method)
-        .unwrap_or_else(|| Fault::Protocol(format!("a consumer was sent {}", method.name())))
+    Fault::of_method(method).unwrap_or_else(|| {
+        Fault::Protocol(format!("the broker sent {} to a consumer", method.name()))
+    })
 }
 
 /// How long an empty queue is left alone, nanoseconds.

@@ -11,6 +11,7 @@
 //! | `stamp`, `verify`, `sequences`, `ranges` | did everything arrive, once and in order |
 //! | `pace`, `tally`, `process` | time, counters, the broker's use of the machine |
 //! | `progress`, `report`, `fault` | what the user sees |
+//! | `subcommand` | what do the two next have in common |
 //! | `relay` | what would the same bytes cost without a broker |
 //! | `ping` | how fast could an answer be without a broker |
 //!
@@ -37,6 +38,7 @@ mod report;
 mod run;
 mod sequences;
 mod stamp;
+mod subcommand;
 mod tally;
 mod topology;
 mod uri;
@@ -47,17 +49,23 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use options::Command;
+use subcommand::{Failure, Subcommand};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
-    match relay::run(&arguments).or_else(|| ping::run(&arguments)) {
-        None => {}
-        Some(Ok(text)) => return print(&text, 0),
-        Some(Err(text)) => {
-            complain(&text);
-            return ExitCode::from(report::EXIT_UNAVAILABLE);
-        }
+    if let Some(subcommand) = Subcommand::of(&arguments) {
+        return match subcommand.run(&arguments[1..]) {
+            Ok(text) => print(&text, 0),
+            Err(Failure::Usage(text)) => {
+                complain(&format!("{text}\nTry 'leveret-bench {} --help'.", subcommand.name));
+                ExitCode::from(EXIT_USAGE)
+            }
+            Err(failure @ Failure::Io(_)) => {
+                complain(&format!("{}: {failure}", subcommand.name));
+                ExitCode::from(report::EXIT_UNAVAILABLE)
+            }
+        };
     }
     let options = match options::parse(&arguments) {
         Ok(Command::Run(options)) => *options,

@@ -250,7 +250,10 @@ impl Given<'_> {
         match text.replace('_', "").parse::<N>() {
             Ok(number) if number >= least => Ok(Some(number)),
             Ok(_) => Err(format!("--{name} must be at least {least}")),
-            Err(_) => Err(format!("--{name} takes a number, and '{text}' is none it can take")),
+            Err(_) if text.parse::<i128>().is_ok() => {
+                Err(format!("--{name} cannot be as much or as little as {text}"))
+            }
+            Err(_) => Err(format!("--{name} takes a whole number, not '{text}'")),
         }
     }
 }
@@ -311,7 +314,11 @@ const HELP_BEGIN: &str = "\
 leveret-bench puts load on an AMQP 0-9-1 broker, any broker, and checks what comes back:
 every message must arrive once, in order.
 
-Usage: leveret-bench [OPTIONS]";
+Usage: leveret-bench [OPTIONS]
+       leveret-bench relay serve|load ...    the same bytes without a broker
+       leveret-bench ping serve|load ...     the fastest answer without a broker
+
+'leveret-bench relay --help' and 'leveret-bench ping --help' say more.";
 
 const HELP_END: &str = "
 Progress goes to standard error each second, the results to standard output. Latencies
@@ -443,9 +450,9 @@ mod tests {
             ("--frobnicate", "Unrecognized option"),
             ("hello", "'hello' is not an option"),
             ("--size", "missing"),
-            ("--size x", "takes a number"),
-            ("--size -1", "takes a number"),
-            ("--publishers 65536", "takes a number"),
+            ("--size x", "--size takes a whole number, not 'x'"),
+            ("--size -1", "--size cannot be as much or as little as -1"),
+            ("--publishers 65536", "cannot be as much or as little as 65536"),
             ("--rate 0", "at least 1"),
             ("--confirm 0", "at least 1"),
             ("--seconds 1 --messages 1", "exclude each other"),
@@ -477,7 +484,9 @@ mod tests {
     #[test]
     fn help_names_every_option_and_the_exit_status() {
         let Ok(Command::Print(text)) = parse(&[String::from("--help")]) else { panic!("no help") };
-        for part in ["--uri", "--reconnect", "--broker-pid", "Examples:", "Exit status:"] {
+        for part in
+            ["--uri", "--reconnect", "--broker-pid", "Examples:", "Exit status:", "relay", "ping"]
+        {
             assert!(text.contains(part), "{part}");
         }
     }

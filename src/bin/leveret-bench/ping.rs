@@ -1,12 +1,5 @@
-//! How fast can an answer be? A relay that answers every message at once: the limit for the
-//! latency of a confirm. Not in `--help`; `scripts/bench` runs it.
-//!
-//! `--ping IN OUT CONNECTIONS [FILE]` serves: for every IN bytes on a connection it sends OUT
-//! bytes back on the same one, with one wait and one read and one write per ready connection in
-//! a turn. With FILE, what a turn brought is written to that file and synced, on the same thread,
-//! before it is answered: what a confirm costs where there is nothing else.
-//! `--ping-load PORT IN OUT CONNECTIONS SECONDS` is the other end of it: one message in flight on
-//! each connection; it prints the rate and the time of a round trip.
+//! How fast can an answer be? A server that answers every message at once: the limit for the
+//! latency of a confirm. Its help text says what each end does; `scripts/bench` runs both.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,18 +10,29 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::relay::numbers;
+use crate::subcommand::{Failure, Subcommand, connect, file, nothing, numbers, port};
 
-/// Serves or loads, as the arguments say; `None` when they do not ask for it.
-pub fn run(arguments: &[String]) -> Option<Result<String, String>> {
-    let (first, rest) = arguments.split_first()?;
-    let result = match first.as_str() {
-        "--ping" => serve(rest),
-        "--ping-load" => load(rest),
-        _ => return None,
-    };
-    Some(result.map_err(|error| error.to_string()))
-}
+/// `leveret-bench ping`
+pub const SUBCOMMAND: Subcommand = Subcommand { name: "ping", help: HELP, serve, load };
+
+const HELP: &str = "\
+leveret-bench ping answers every message at once: how fast a confirm could be if a broker did
+nothing but receive, write, sync and answer. scripts/bench puts its figures beside the broker's.
+
+Usage: leveret-bench ping serve IN OUT CONNECTIONS [FILE]
+       leveret-bench ping load PORT IN OUT CONNECTIONS SECONDS
+
+  serve  listens on a free port of 127.0.0.1 and prints it. It takes CONNECTIONS connections
+         and sends OUT bytes back for every IN bytes on each of them. With FILE it writes what a
+         turn brought to that file and syncs it before it answers, on the same thread. It ends
+         when all connections have.
+  load   connects CONNECTIONS times to PORT and keeps one message of IN bytes in flight on each
+         connection for SECONDS. It prints JSON: round trips per second and their median time.
+
+Example, with the bytes of a persistent message of 128 bytes and of its confirm:
+  leveret-bench ping serve 195 21 1 /var/tmp/ping     prints a port, say 40123; elsewhere:
+  leveret-bench ping load 40123 195 21 1 5
+";
 
 /// Room for one read.
 const READ_BYTES: usize = 64 * 1024;
@@ -97,9 +101,10 @@ impl Log {
     }
 }
 
-fn serve(arguments: &[String]) -> io::Result<String> {
-    let [in_bytes, out_bytes, connections] = numbers(arguments, "IN OUT CONNECTIONS [FILE]")?;
-    let mut log = match arguments.get(3) {
+fn serve(arguments: &[String]) -> Result<String, Failure> {
+    let names = ["IN", "OUT", "CONNECTIONS"];
+    let ([in_bytes, out_bytes, connections], rest) = numbers(arguments, names)?;
+    let mut log = match file(rest)? {
         Some(path) => Some(Log::open(path)?),
         None => None,
     };
@@ -142,12 +147,13 @@ fn serve(arguments: &[String]) -> io::Result<String> {
     Ok(String::new())
 }
 
-fn load(arguments: &[String]) -> io::Result<String> {
-    let usage = "PORT IN OUT CONNECTIONS SECONDS";
-    let [port, in_bytes, out_bytes, connections, seconds] = numbers(arguments, usage)?;
-    let port = u16::try_from(port).map_err(io::Error::other)?;
+fn load(arguments: &[String]) -> Result<String, Failure> {
+    let names = ["PORT", "IN", "OUT", "CONNECTIONS", "SECONDS"];
+    let ([number, in_bytes, out_bytes, connections, seconds], rest) = numbers(arguments, names)?;
+    nothing(rest)?;
+    let port = port(number)?;
     let mut poll = Poll::new()?;
-    let connect = |_| Peer::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?);
+    let connect = |_| Peer::new(connect(port)?);
     let mut peers = (0..connections).map(connect).collect::<io::Result<Vec<Peer>>>()?;
     register(&poll, &mut peers)?;
     let mut times = Histogram::<u64>::new(3).map_err(io::Error::other)?;

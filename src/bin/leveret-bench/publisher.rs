@@ -227,7 +227,9 @@ impl Publisher {
             FrameKind::Method => {}
             FrameKind::Heartbeat => return Ok(()),
             FrameKind::Header | FrameKind::Body => {
-                return Err(Fault::Protocol(String::from("a publisher was sent a content")));
+                return Err(Fault::Protocol(String::from(
+                    "the broker sent a message to a publisher",
+                )));
             }
         }
         tally.counts.active_ns = now_ns;
@@ -249,8 +251,9 @@ impl Publisher {
         if let Method::ConnectionUnblocked(_) = method {
             return Ok(());
         }
-        Err(Fault::of_method(&method)
-            .unwrap_or_else(|| Fault::Protocol(format!("a publisher was sent {}", method.name()))))
+        Err(Fault::of_method(&method).unwrap_or_else(|| {
+            Fault::Protocol(format!("the broker sent {} to a publisher", method.name()))
+        }))
     }
 
     /// What was sent, for the verifier.

@@ -1,15 +1,10 @@
 //! What would the same bytes cost without a broker? A relay that only moves them: the limit that
-//! the figures of a broker are put beside. Not in `--help`; `scripts/bench` runs it.
-//!
-//! `--relay IN OUT COPIES [FILE]` serves: for every IN bytes that come from the first connection
-//! it sends OUT bytes to each of the COPIES connections made after it, with the system calls of
-//! the broker's turn: one wait, one read, one write per socket. With FILE it also appends what
-//! came to that file, one write a turn, and a second thread syncs it without a break.
-//! `--relay-load PORT IN COPIES SECONDS` is the other end of it.
+//! the figures of a broker are put beside. Its help text says what each end does; `scripts/bench`
+//! runs both.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread;
@@ -18,17 +13,31 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::process::Usage;
+use crate::subcommand::{Failure, Subcommand, connect, file, nothing, numbers, port};
 
-/// Serves or loads, as the arguments say; `None` when they do not ask for a relay.
-pub fn run(arguments: &[String]) -> Option<Result<String, String>> {
-    let (first, rest) = arguments.split_first()?;
-    let result = match first.as_str() {
-        "--relay" => serve(rest),
-        "--relay-load" => load(rest),
-        _ => return None,
-    };
-    Some(result.map_err(|error| error.to_string()))
-}
+/// `leveret-bench relay`
+pub const SUBCOMMAND: Subcommand = Subcommand { name: "relay", help: HELP, serve, load };
+
+const HELP: &str = "\
+leveret-bench relay moves bytes as a broker would and does nothing else: what is left of a
+broker's cost when its work is taken away. scripts/bench puts its figures beside the broker's.
+
+Usage: leveret-bench relay serve IN OUT COPIES [FILE]
+       leveret-bench relay load PORT IN COPIES SECONDS
+
+  serve  listens on a free port of 127.0.0.1 and prints it. For every IN bytes from the first
+         connection it sends OUT bytes to each of the COPIES connections made after that one.
+         A turn is one wait, one read and one write per socket, as in the broker. With FILE it
+         also writes what came to that file, once a turn, while a second thread syncs it without
+         a break. It ends with the first connection and prints JSON: messages, seconds, messages
+         per second and its CPU time per message.
+  load   connects to PORT, sends messages of IN bytes for SECONDS as fast as it can, and reads
+         on COPIES connections. It prints nothing.
+
+Example, with the bytes of a persistent message of 128 bytes:
+  leveret-bench relay serve 195 207 1     prints a port, say 40123; in another terminal:
+  leveret-bench relay load 40123 195 1 5
+";
 
 /// One read, and one turn's share of a connection, as in the broker.
 const READ_BYTES: usize = 256 * 1024;
@@ -68,9 +77,9 @@ struct Relay {
     ended: bool,
 }
 
-fn serve(arguments: &[String]) -> io::Result<String> {
-    let [in_bytes, out_bytes, copies] = numbers(arguments, "IN OUT COPIES [FILE]")?;
-    let log = match arguments.get(3) {
+fn serve(arguments: &[String]) -> Result<String, Failure> {
+    let ([in_bytes, out_bytes, copies], rest) = numbers(arguments, ["IN", "OUT", "COPIES"])?;
+    let log = match file(rest)? {
         Some(path) => Some(open_log(path)?),
         None => None,
     };
@@ -102,7 +111,7 @@ fn serve(arguments: &[String]) -> io::Result<String> {
         closing: false,
         ended: false,
     };
-    relay.run()
+    Ok(relay.run()?)
 }
 
 fn open_log(path: &str) -> io::Result<Log> {
@@ -219,14 +228,15 @@ impl Sink {
     }
 }
 
-fn load(arguments: &[String]) -> io::Result<String> {
-    let [port, in_bytes, copies, seconds] = numbers(arguments, "PORT IN COPIES SECONDS")?;
-    let port = u16::try_from(port).map_err(io::Error::other)?;
-    let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port));
-    let mut source = connect()?;
+fn load(arguments: &[String]) -> Result<String, Failure> {
+    let names = ["PORT", "IN", "COPIES", "SECONDS"];
+    let ([number, in_bytes, copies, seconds], rest) = numbers(arguments, names)?;
+    nothing(rest)?;
+    let port = port(number)?;
+    let mut source = connect(port)?;
     let mut readers = Vec::new();
     for _ in 0..copies {
-        let mut sink = connect()?;
+        let mut sink = connect(port)?;
         readers.push(thread::spawn(move || {
             let mut buffer = vec![0; READ_BYTES];
             while sink.read(&mut buffer).is_ok_and(|bytes| bytes > 0) {}
@@ -242,17 +252,4 @@ fn load(arguments: &[String]) -> io::Result<String> {
         reader.join().map_err(|_| io::Error::other("a reader panicked"))?;
     }
     Ok(String::new())
-}
-
-/// The first `N` arguments.
-pub fn numbers<const N: usize>(
-    arguments: &[String],
-    usage: &'static str,
-) -> io::Result<[usize; N]> {
-    let mut numbers = [0; N];
-    for (n, number) in numbers.iter_mut().enumerate() {
-        let text = arguments.get(n).map_or("", String::as_str);
-        *number = text.parse().map_err(|_| io::Error::other(usage))?;
-    }
-    Ok(numbers)
 }

@@ -282,7 +282,7 @@ impl Report {
         if let Some(process) = &self.broker_process {
             let mut text = String::new();
             if let Some(written) = process.written_bytes_per_message {
-                write!(text, ", {written:.1} bytes written a message")?;
+                write!(text, ", {written:.1} bytes written per message")?;
             }
             writeln!(
                 out,

@@ -134,7 +134,7 @@ impl Worker {
         if let Err(error) = self.poll.poll(events, Some(timeout))
             && error.kind() != io::ErrorKind::Interrupted
         {
-            self.shared.control.fail(format!("cannot poll: {error}"));
+            self.shared.control.fail(format!("cannot wait for the sockets: {error}"));
             self.shared.control.finish();
         }
         for event in events.iter() {

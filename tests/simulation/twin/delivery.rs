@@ -4,7 +4,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::basic;
 
-use super::{At, ConnId, ConsumerId, Copied, Held, Mode, QueueId, Tag, Twin};
+use super::{At, Channel, ConnId, ConsumerId, Copied, Held, Mode, QueueId, Tag, Twin};
 use crate::values::{Props, Received, Val};
 
 impl Twin {
@@ -15,13 +15,13 @@ impl Twin {
         if connection.full {
             return Some(0);
         }
-        if consumer.no_ack {
-            return None;
-        }
         let channel = &connection.channels[&consumer.at.channel];
         let left = |limit: u32, used: u32| (limit > 0).then(|| limit.saturating_sub(used));
-        let own = left(consumer.prefetch, consumer.unacked);
         let shared = left(channel.shared_prefetch, channel.shared_unacked);
+        if consumer.no_ack {
+            return shared.filter(|left| *left == 0);
+        }
+        let own = left(consumer.prefetch, consumer.unacked);
         own.into_iter().chain(shared).min()
     }
 
@@ -177,65 +177,96 @@ impl Twin {
 
     /// All queues were asked for deliveries until there were none: was none forgotten?
     pub fn nothing_to_deliver(&self) {
-        for (&id, queue) in &self.queues {
-            let waits = queue.ready.iter().any(|copied| {
-                let deadline = queue.deadline(&copied.message);
-                deadline.is_none_or(|at| at > self.now_ms)
-            });
-            let eligible = self.eligible(id);
-            let reader = eligible.iter().find(|&&id| self.has_to_read(id));
-            assert!(reader.is_none(), "a reader of '{}' waits", queue.name);
-            assert!(
-                !waits || eligible.is_empty(),
-                "queue '{}' has {} messages and {} could take one",
-                queue.name,
-                queue.ready.len(),
-                eligible.len()
-            );
+        self.queues.keys().for_each(|&id| self.nothing_to_deliver_from(id));
+    }
+
+    /// Nothing overtakes a consumer that waits: whoever looks at a queue or changes it finds it
+    /// served. The readers of a stream take nothing from each other.
+    pub fn is_served(&self, name: &str) {
+        let id = self.queue_named(name).filter(|id| self.queues[id].stream.is_none());
+        if let Some(id) = id {
+            self.nothing_to_deliver_from(id);
         }
+    }
+
+    fn nothing_to_deliver_from(&self, id: QueueId) {
+        let queue = &self.queues[&id];
+        let waits = queue.ready.iter().any(|copied| {
+            let deadline = queue.deadline(&copied.message);
+            deadline.is_none_or(|at| at > self.now_ms)
+        });
+        let eligible = self.eligible(id);
+        let reader = eligible.iter().find(|&&id| self.has_to_read(id));
+        assert!(reader.is_none(), "a reader of '{}' waits", queue.name);
+        assert!(
+            !waits || eligible.is_empty(),
+            "queue '{}' has {} messages and {} could take one",
+            queue.name,
+            queue.ready.len(),
+            eligible.len()
+        );
     }
 
     /// The session was told to release what is durable.
     pub fn confirmed(&mut self, conn: ConnId) {
-        let durable = self.durable;
         while let Some(received) = self.connection(conn).received.pop_front() {
             let Method::BasicAck(ack) = received.method() else {
                 panic!("a confirm expected, got {received:?}");
             };
-            let channel = received.channel;
-            let at = At { conn, channel };
-            let Mode::Confirm { waiting, .. } = &mut self.channel(at).mode else {
-                panic!("a confirm on a channel that did not ask for them");
-            };
-            let first = if ack.multiple { 0 } else { ack.delivery_tag };
-            let covered: Vec<u64> =
-                waiting.range(first..=ack.delivery_tag).map(|(&sequence, _)| sequence).collect();
-            assert_eq!(covered.last(), Some(&ack.delivery_tag), "{ack:?}");
-            self.count("confirmed");
-            for sequence in covered {
-                let Mode::Confirm { waiting, .. } = &mut self.channel(at).mode else {
-                    unreachable!()
-                };
-                let needs = waiting.remove(&sequence).and_then(|(needs, _)| needs);
-                let early = needs.is_some_and(|stamp| stamp >= durable);
-                assert!(!early, "publish {sequence} is confirmed before it is on disk");
-            }
+            self.confirm(At { conn, channel: received.channel }, ack);
         }
+    }
+
+    /// A channel is about to close: what is due is confirmed before.
+    pub fn confirmed_before_close(&mut self, at: At) {
+        let is_ack = |received: &Received| {
+            received.channel == at.channel && matches!(received.method(), Method::BasicAck(_))
+        };
+        while self.connection(at.conn).received.front().is_some_and(is_ack) {
+            let received = self.connection(at.conn).received.pop_front().unwrap();
+            let Method::BasicAck(ack) = received.method() else { unreachable!() };
+            self.count("confirmed before a close");
+            self.confirm(at, ack);
+        }
+        let overdue = self.overdue(&self.connections[&at.conn].channels[&at.channel]);
+        assert!(overdue.is_none(), "{at:?} closes and {overdue:?} was not confirmed");
+    }
+
+    fn confirm(&mut self, at: At, ack: basic::Ack) {
+        let durable = self.durable;
+        let Mode::Confirm { waiting, .. } = &mut self.channel(at).mode else {
+            panic!("a confirm on a channel that did not ask for them");
+        };
+        let first = if ack.multiple { 0 } else { ack.delivery_tag };
+        let covered: Vec<u64> =
+            waiting.range(first..=ack.delivery_tag).map(|(&sequence, _)| sequence).collect();
+        assert_eq!(covered.last(), Some(&ack.delivery_tag), "{ack:?}");
+        for sequence in covered {
+            let needs = waiting.remove(&sequence).and_then(|(needs, _)| needs);
+            let early = needs.is_some_and(|stamp| stamp >= durable);
+            assert!(!early, "publish {sequence} is confirmed before it is on disk");
+        }
+        self.count("confirmed");
+    }
+
+    /// The first publish that should have been confirmed and was not.
+    fn overdue(&self, channel: &Channel) -> Option<u64> {
+        let Mode::Confirm { waiting, .. } = &channel.mode else {
+            return None;
+        };
+        let (sequence, (_, until)) = waiting.iter().next()?;
+        until.is_none_or(|stamp| stamp < self.durable).then_some(*sequence)
     }
 
     /// Whatever may be confirmed was.
     pub fn no_confirm_is_missing(&self) {
         for (conn, connection) in &self.connections {
             for (number, channel) in &connection.channels {
-                if let Mode::Confirm { waiting, .. } = &channel.mode {
-                    let first = waiting.iter().next();
-                    let overdue =
-                        first.filter(|(_, (_, until))| until.is_none_or(|s| s < self.durable));
-                    assert!(
-                        overdue.is_none(),
-                        "connection {conn}, channel {number}: {overdue:?} was not confirmed"
-                    );
-                }
+                let overdue = self.overdue(channel);
+                assert!(
+                    overdue.is_none(),
+                    "connection {conn}, channel {number}: {overdue:?} was not confirmed"
+                );
             }
         }
     }
@@ -255,6 +286,10 @@ impl Twin {
         assert_eq!(ended, Some(Tag::Ended), "'{tag}' is somebody else by now");
         if self.connections[&at.conn].wants_cancels {
             self.count("consumer cancelled");
+            let awaited = self.connection(at.conn).awaited.as_mut();
+            if let Some(awaited) = awaited.filter(|awaited| awaited.channel == at.channel) {
+                return awaited.cancelled.push(tag.into());
+            }
             let cancel = basic::Cancel { consumer_tag: tag.as_bytes(), nowait: true };
             self.expect(at, &Method::BasicCancel(cancel));
         }

@@ -108,6 +108,15 @@ impl Twin {
         }
     }
 
+    /// The same of all channels of a connection that is about to close.
+    pub fn confirmed_before_end(&mut self, conn: ConnId) {
+        let channels = &self.connections[&conn].channels;
+        let open = channels.iter().filter(|(_, channel)| !channel.closing);
+        for channel in open.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.confirmed_before_close(At { conn, channel });
+        }
+    }
+
     /// The connection is over: its channels go, then its exclusive queues.
     pub fn end_connection(&mut self, conn: ConnId) {
         let numbers: Vec<u16> = self.connection(conn).channels.keys().copied().collect();

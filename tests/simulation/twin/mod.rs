@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use leveret::amqp::method::{channel, connection};
+use leveret::amqp::method::{basic, channel, connection};
 use leveret::amqp::{Method, encoder};
 
 use super::ops::{Binding, ExchangeSpec, QueueSpec};
@@ -223,6 +223,8 @@ pub struct Awaited {
     pub channel: u16,
     pub reply: Reply,
     pub needs: Option<u64>,
+    /// Consumers of the channel that ended meanwhile: it learns of that behind the reply.
+    pub cancelled: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -401,7 +403,7 @@ impl Twin {
 
     pub fn answer(&mut self, at: At, reply: Reply, needs: Option<u64>) {
         let channel = at.channel;
-        let awaited = Awaited { channel, reply, needs };
+        let awaited = Awaited { channel, reply, needs, cancelled: Vec::new() };
         self.connection(at.conn).awaited = Some(awaited);
         if !self.deferring {
             self.wait_is_over(at.conn);
@@ -411,7 +413,8 @@ impl Twin {
     /// The reply that a session held back came.
     pub fn wait_is_over(&mut self, conn: ConnId) {
         let awaited = self.connection(conn).awaited.take();
-        let Awaited { channel, reply, needs } = awaited.expect("the session waited for something");
+        let awaited = awaited.expect("the session waited for something");
+        let Awaited { channel, reply, needs, cancelled } = awaited;
         let early = needs.is_some_and(|stamp| stamp >= self.durable);
         assert!(!early, "an answer before it is on disk: {reply:?}");
         let at = At { conn, channel };
@@ -424,15 +427,22 @@ impl Twin {
                 self.expect_counts(at, &queue, &messages, consumers)
             }
         }
+        for tag in cancelled {
+            self.count("cancelled behind a reply");
+            let cancel = basic::Cancel { consumer_tag: tag.as_bytes(), nowait: true };
+            self.expect(at, &Method::BasicCancel(cancel));
+        }
     }
 
     /// A mistake on a channel: it closes with one of these codes, and what it held goes back.
     pub fn channel_error(&mut self, at: At, codes: &[u16], class_id: u16, method_id: u16) {
+        self.confirmed_before_close(at);
         self.release_channel(at);
         let closing = Channel { closing: true, ..Channel::default() };
         let connection = self.connection(at.conn);
         if let Some(awaited) = connection.awaited.as_mut().filter(|a| a.channel == at.channel) {
             awaited.reply = Reply::Nothing;
+            awaited.cancelled.clear();
         }
         connection.channels.insert(at.channel, closing);
         let received = self.next_received(at, "channel.close");
@@ -447,6 +457,7 @@ impl Twin {
 
     /// A mistake on the connection: it closes with this code.
     pub fn connection_error(&mut self, conn: ConnId, code: u16) {
+        self.confirmed_before_end(conn);
         self.end_connection(conn);
         let channel = 0;
         let received = self.next_received(At { conn, channel }, "connection.close");

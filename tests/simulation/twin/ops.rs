@@ -16,6 +16,7 @@ impl Twin {
             return self.apply_closed(at, op);
         }
         if matches!(op, Op::CloseConnection) {
+            self.confirmed_before_end(at.conn);
             self.end_connection(at.conn);
             let channel = 0;
             let at = At { channel, ..at };
@@ -54,8 +55,16 @@ impl Twin {
     }
 
     fn apply_open(&mut self, at: At, op: &Op) {
+        if let Op::Get { queue, .. }
+        | Op::Purge { queue }
+        | Op::DeleteQueue { queue, .. }
+        | Op::DeclareQueue { queue, .. } = op
+        {
+            self.is_served(queue);
+        }
         match op {
             Op::CloseChannel => {
+                self.confirmed_before_close(at);
                 self.release_channel(at);
                 self.connection(at.conn).channels.remove(&at.channel);
                 self.expect(at, &Method::ChannelCloseOk(channel::CloseOk {}));

@@ -289,9 +289,14 @@ impl Twin {
     pub fn expire_for_consumers(&mut self) {
         let all: Vec<QueueId> = self.queues.keys().copied().collect();
         for queue in all {
-            if !self.eligible(queue).is_empty() {
-                self.expire_front(queue);
-            }
+            self.expire_for_consumers_of(queue);
+        }
+    }
+
+    /// The same of one queue.
+    pub fn expire_for_consumers_of(&mut self, queue: QueueId) {
+        if !self.eligible(queue).is_empty() {
+            self.expire_front(queue);
         }
     }
 

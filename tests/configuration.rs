@@ -1,0 +1,120 @@
+//! What does the daemon do with options, configuration files and signals that it cannot honour?
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const ANY_PORT: &[&str] = &["--port", "0"];
+
+fn leveret(directory: &TempDir, configuration: &str, options: &[&str]) -> Command {
+    let path = directory.path().join("leveret.conf");
+    fs::write(&path, configuration).expect("the file can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    command.args(options).arg("--config").arg(path);
+    command.arg("--data-dir").arg(directory.path().join("data"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// What `command` ended with and what it said, which is one line.
+fn refusal(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command.output().expect("the broker can be started");
+    let text = String::from_utf8(stderr).expect("it speaks UTF-8");
+    assert!(stdout.is_empty());
+    assert_eq!(text.lines().count(), 1, "{text}");
+    (status.code(), text)
+}
+
+#[test]
+fn keys_of_a_later_version_end_the_start_with_file_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    for (line, why) in [
+        ("load_definitions = /etc/definitions.json", "definitions cannot be imported"),
+        ("management.tcp.ip = 0.0.0.0", "there is no HTTP API"),
+        ("management.tcp.port = 0", "there is no HTTP API"),
+        ("vm_memory_high_watermark_paging_ratio = 0.75", "messages are always on disk"),
+    ] {
+        let file = format!("# RabbitMQ's\nheartbeat = 10\n{line}\n");
+        let (code, text) = refusal(&mut leveret(&directory, &file, ANY_PORT));
+        let key = line.split(' ').next().unwrap();
+        let expected = format!("/leveret.conf:3: {key} is not supported by this version: {why}");
+        assert!(text.contains(&expected), "{text}");
+        assert!(text.ends_with("; remove this line\n"), "{text}");
+        assert_eq!(code, Some(78));
+        assert!(!directory.path().join("data").exists(), "it began before it had read the file");
+    }
+}
+
+#[test]
+fn an_option_of_a_later_version_ends_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = &["--management-port", "15672"];
+    let (code, text) = refusal(&mut leveret(&directory, "", options));
+    assert!(text.contains("--management-port is not supported by this version"), "{text}");
+    assert_eq!(code, Some(64));
+}
+
+/// The broker had opened its log and left it open, so that the next start marked everything as
+/// redelivered.
+#[test]
+fn a_start_that_cannot_listen_leaves_an_orderly_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(run_and_stop(&directory).iter().all(|line| !line.contains("unclean")));
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut refused = leveret(&directory, &format!("listeners.tcp.taken = {address}\n"), &[]);
+    let (code, text) = refusal(&mut refused);
+    assert!(text.contains(&format!("cannot listen on {address}: ")), "{text}");
+    assert!(text.contains("; stop what listens there or choose another port"), "{text}");
+    assert_eq!(code, Some(71));
+    let log = run_and_stop(&directory);
+    assert!(log.iter().all(|line| !line.contains("unclean shutdown")), "{log:?}");
+}
+
+/// Runs the broker until it listens, stops it, and returns what it said.
+fn run_and_stop(directory: &TempDir) -> Vec<String> {
+    let mut command = leveret(directory, "", ANY_PORT);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the broker can be started");
+    let log = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut said = Vec::new();
+    for line in log.lines().map_while(Result::ok) {
+        if line.contains("listening on") {
+            send(&child, Signal::TERM);
+        }
+        said.push(line);
+    }
+    let status = child.wait().expect("the broker can be waited for");
+    assert!(status.success(), "{said:?}");
+    said
+}
+
+/// A terminal that is closed sends HUP to what was started in it, and so does whoever is used to
+/// daemons that read their files again.
+#[test]
+fn hang_ups_are_logged_and_the_broker_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = leveret(&directory, "", ANY_PORT).stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = log.lines().map_while(Result::ok);
+    let mut wait_for = |text: &str| {
+        assert!(lines.any(|line| line.contains(text)), "the broker ended without saying '{text}'");
+    };
+    wait_for("listening on");
+    for _ in 0..2 {
+        send(&child, Signal::HUP);
+        wait_for("HUP changes nothing: the configuration is read at the start only");
+    }
+    send(&child, Signal::TERM);
+    wait_for("stopped");
+    assert!(child.wait().unwrap().success());
+}
+
+fn send(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).expect("process ids are small");
+    kill_process(Pid::from_raw(id).expect("no process has the id 0"), signal)
+        .expect("the broker runs");
+}
