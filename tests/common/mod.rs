@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod bulk;
+mod burst;
 mod client;
 mod deaths;
 mod disk;
@@ -24,6 +25,7 @@ mod taken;
 mod users;
 mod verbs;
 
+pub use burst::Burst;
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
 pub use deaths::Death;
 pub use disk::{Disk, Kind};

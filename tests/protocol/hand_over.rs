@@ -3,23 +3,6 @@
 
 use crate::common::*;
 
-/// What a publisher sends at once, in one segment.
-#[derive(Default)]
-struct Burst(Vec<u8>);
-
-impl Burst {
-    fn publish(mut self, queue: &str, properties: &PropertyList<'_>, body: &str) -> Burst {
-        let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
-        encode_publish(&mut self.0, 1, publish, properties, body.as_bytes(), 131_072);
-        self
-    }
-
-    fn method<'a>(mut self, method: impl Into<Method<'a>>) -> Burst {
-        leveret::amqp::encoder::method_frame(&mut self.0, 1, &method.into());
-        self
-    }
-}
-
 fn transient() -> PropertyList<'static> {
     PropertyList::default()
 }
@@ -36,7 +19,7 @@ fn stored_and_passing_messages_of_a_queue_keep_their_order() {
     for (number, body) in expected.iter().enumerate() {
         let stored = number % 7 == 3 || number % 11 == 5;
         let properties = if stored { persistent() } else { transient() };
-        burst = burst.publish(&queue, &properties, body);
+        burst = burst.publish(&queue, &properties, body.as_bytes());
     }
     publisher.send_bytes(&burst.0);
     assert_eq!(consumer.expect_bodies(1, 300), expected);
@@ -51,7 +34,7 @@ fn a_message_right_before_the_end_of_its_queue_comes_before_the_cancel() {
     let tag = consumer.consume_no_ack(1, &queue);
     let delete =
         queue::Delete { queue: queue.as_bytes(), if_unused: false, if_empty: false, nowait: true };
-    let burst = Burst::default().publish(&queue, &transient(), "the last one").method(delete);
+    let burst = Burst::default().publish(&queue, &transient(), b"the last one").method(delete);
     publisher.send_bytes(&burst.0);
     let delivery = consumer.expect_delivery(1);
     assert_eq!(delivery.message.body(), "the last one");
@@ -67,7 +50,7 @@ fn a_publisher_that_cancels_its_own_consumer_behind_a_message_loses_nothing() {
     let queue = client.queue(1);
     let tag = client.consume_no_ack(1, &queue);
     let cancel = basic::Cancel { consumer_tag: tag.as_bytes(), nowait: false };
-    let burst = Burst::default().publish(&queue, &transient(), "kept").method(cancel);
+    let burst = Burst::default().publish(&queue, &transient(), b"kept").method(cancel);
     client.send_bytes(&burst.0);
     let mut bodies = Vec::new();
     loop {
@@ -98,7 +81,7 @@ fn passing_messages_go_round_robin_and_to_the_highest_priority_first() {
     }
     let mut burst = Burst::default();
     for number in 0..6 {
-        burst = burst.publish(&queue, &transient(), &format!("{number}"));
+        burst = burst.publish(&queue, &transient(), number.to_string().as_bytes());
     }
     publisher.send_bytes(&burst.0);
     assert_eq!(consumers[0].expect_bodies(1, 3), ["0", "2", "4"]);
@@ -116,7 +99,7 @@ fn a_message_that_passed_is_confirmed_and_does_not_count_as_ready() {
     consumer.consume_no_ack(1, &queue);
     publisher.confirm_select(1);
     let inspect = passive(&queue);
-    let burst = Burst::default().publish(&queue, &transient(), "gone").method(inspect);
+    let burst = Burst::default().publish(&queue, &transient(), b"gone").method(inspect);
     publisher.send_bytes(&burst.0);
     assert_eq!(consumer.expect_bodies(1, 1), ["gone"]);
     let (mut acked, mut ready) = (None, None);

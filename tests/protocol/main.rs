@@ -34,6 +34,7 @@ mod publishing;
 mod queue_arguments;
 mod queues;
 mod routing;
+mod serving;
 mod settling;
 mod streams;
 mod topic_permissions;

@@ -1,29 +1,10 @@
 //! Does a queue serve who waits, at once and in turn?
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use leveret::amqp::encoder;
-
-/// Methods and messages that arrive in one TCP segment.
-#[derive(Default)]
-struct Segment(Vec<u8>);
-
-impl Segment {
-    fn method<'a>(mut self, method: impl Into<Method<'a>>) -> Self {
-        encoder::method_frame(&mut self.0, 1, &method.into());
-        self
-    }
-
-    fn message(mut self, queue: &str, body: &[u8]) -> Self {
-        let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
-        encode_publish(&mut self.0, 1, publish, &PropertyList::default(), body, 131_072);
-        self
-    }
-}
 
 fn consume_as(client: &mut Client, channel: u16, queue: &str, tag: &str, no_ack: bool) {
     let (queue, consumer_tag) = (queue.as_bytes(), tag.as_bytes());
@@ -45,7 +26,7 @@ fn nothing_overtakes_a_consumer_that_waits() {
             let mut client = Client::connect(server.address());
             let queue = client.queue(1);
             consume_as(&mut client, 1, &queue, "mine", no_ack);
-            let both = Segment::default().message(&queue, b"body");
+            let both = Burst::default().message(&queue, b"body");
             let name = queue.as_bytes();
             let both = match what {
                 "get" => both.method(basic::Get { queue: name, no_ack: true }),
@@ -55,9 +36,7 @@ fn nothing_overtakes_a_consumer_that_waits() {
                     both.method(queue::Delete { queue: name, if_empty: true, ..Default::default() })
                 }
                 "cancel" => both.method(basic::Cancel { consumer_tag: b"mine", nowait: false }),
-                _ => {
-                    both.method(queue::Declare { queue: name, passive: true, ..Default::default() })
-                }
+                _ => both.method(passive(&queue)),
             };
             client.send_bytes(&both.0);
             let case = format!("{what}, no_ack {no_ack}");
@@ -82,7 +61,7 @@ fn nothing_overtakes_a_consumer_on_another_connection() {
         consume_as(&mut consumer, 1, &queue, "theirs", no_ack);
         let mut other = Client::connect(server.address());
         let get = basic::Get { queue: queue.as_bytes(), no_ack: true };
-        other.send_bytes(&Segment::default().message(&queue, b"body").method(get).0);
+        other.send_bytes(&Burst::default().message(&queue, b"body").method(get).0);
         other.expect::<GetEmpty>(1);
         assert_eq!(consumer.expect_delivery(1).message.body(), "body", "no_ack {no_ack}");
         other.delete_queue(1, &queue);
@@ -91,8 +70,7 @@ fn nothing_overtakes_a_consumer_on_another_connection() {
 
 #[test]
 fn credit_that_comes_back_is_used_before_a_get_that_follows() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     let queue = client.queue(1);
     client.store(2, &queue, &["a", "b"]);
     client.prefetch(1, 1);
@@ -100,7 +78,7 @@ fn credit_that_comes_back_is_used_before_a_get_that_follows() {
     let first = client.expect_delivery(1);
     let ack = basic::Ack { delivery_tag: first.tag, multiple: false };
     let get = basic::Get { queue: queue.as_bytes(), no_ack: true };
-    client.send_bytes(&Segment::default().method(ack).method(get).0);
+    client.send_bytes(&Burst::default().method(ack).method(get).0);
     assert_eq!(client.expect_delivery(1).message.body(), "b");
     client.expect::<GetEmpty>(1);
 }
@@ -144,8 +122,7 @@ fn queues_of_a_channel_take_turns_with_its_shared_prefetch() {
 
 #[test]
 fn consumers_of_a_queue_take_turns_with_their_shared_prefetch() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     share_prefetch(&mut client, 1, 1);
     let queue = client.queue(1);
     consume_as(&mut client, 1, &queue, "one", false);
@@ -157,8 +134,7 @@ fn consumers_of_a_queue_take_turns_with_their_shared_prefetch() {
 
 #[test]
 fn a_used_up_shared_prefetch_stops_consumers_without_acks_too() {
-    let server = Server::start();
-    let mut client = Client::connect(server.address());
+    let (_server, mut client) = Server::with_client();
     share_prefetch(&mut client, 1, 1);
     let (acked, free) = (client.queue(1), client.queue(1));
     consume_as(&mut client, 1, &acked, "acked", false);
@@ -202,7 +178,7 @@ const LARGE: usize = 4000;
 fn fill(client: &mut Client, queue: &str, count: u32) {
     let body = vec![b'x'; LARGE];
     for _ in 0..count / 100 {
-        let hundred = (0..100).fold(Segment::default(), |all, _| all.message(queue, &body));
+        let hundred = (0..100).fold(Burst::default(), |all, _| all.message(queue, &body));
         client.send_bytes(&hundred.0);
     }
     client.wait_for_messages(1, queue, count);
@@ -248,15 +224,14 @@ fn consumers_of_a_slow_connection_share_its_outbox() {
 /// input, not output.
 #[test]
 fn who_does_not_read_deliveries_may_publish_all_the_same() {
-    let server = Server::start();
-    let mut other = Client::connect(server.address());
+    let (server, mut other) = Server::with_client();
     let (backlog, target) = (other.shared_queue(1), other.shared_queue(1));
     fill(&mut other, &backlog, 5000);
     let mut client = Client::connect(server.address());
     consume_as(&mut client, 1, &backlog, "mine", true);
     let body = vec![b'y'; LARGE];
     for _ in 0..50 {
-        let hundred = (0..100).fold(Segment::default(), |all, _| all.message(&target, &body));
+        let hundred = (0..100).fold(Burst::default(), |all, _| all.message(&target, &body));
         client.send_bytes(&hundred.0);
     }
     other.wait_for_messages(1, &target, 5000);
@@ -266,8 +241,7 @@ fn who_does_not_read_deliveries_may_publish_all_the_same() {
 /// Far more than its outbox and the sockets hold is on its way.
 #[test]
 fn what_a_client_that_is_behind_settles_is_read() {
-    let server = Server::start();
-    let mut other = Client::connect(server.address());
+    let (server, mut other) = Server::with_client();
     let dead = other.shared_queue(1);
     let arguments =
         fields(&[("x-dead-letter-exchange", word("")), ("x-dead-letter-routing-key", word(&dead))]);
@@ -293,8 +267,7 @@ fn what_a_client_that_is_behind_settles_is_read() {
 /// It closes its connection while megabytes are on their way, and reads on only later.
 #[test]
 fn a_closed_connection_stays_until_its_client_has_read_all() {
-    let server = Server::start();
-    let mut other = Client::connect(server.address());
+    let (server, mut other) = Server::with_client();
     let queue = other.shared_queue(1);
     fill(&mut other, &queue, 1000);
     let mut client = Client::connect(server.address());
@@ -325,7 +298,7 @@ fn a_delete_is_answered_before_its_channel_learns_of_its_consumers_ends() {
 #[test]
 fn a_confirm_that_is_due_leaves_before_its_channel_closes() {
     let server = Server::start();
-    let publish = || Segment::default().message("nowhere", b"body");
+    let publish = || Burst::default().message("nowhere", b"body");
     let close = channel::Close { reply_code: 200, ..Default::default() };
 
     let mut client = Client::connect(server.address());
