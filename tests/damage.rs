@@ -82,7 +82,8 @@ impl Used {
         let mut random = Random::new(seed);
         let process = Process::start(&path, SEGMENT_BYTES);
         topology::declare(&mut Client::connect(process.address()));
-        let (model, _) = load::work(process, Model::default(), &mut random, 1200, ended);
+        let moment = load::Moment { events: 1200, said: None };
+        let (model, _) = load::work(process, Model::default(), &mut random, moment, ended);
         Used { _keep: keep, path, model, ended }
     }
 

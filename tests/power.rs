@@ -62,8 +62,8 @@ impl Play {
         let mut model = Model::new(self.parts);
         topology::declare_for(&mut Client::connect(process.address()), self.parts);
         let ended = if self.random.chance(50) { Ended::Killed } else { Ended::Orderly };
-        let events = self.random.within(100..2500);
-        (model, _) = load::work_on(process, model, &mut self.random, events, ended);
+        let moment = load::Moment { events: self.random.within(100..2500), said: None };
+        (model, _) = load::work_on(process, model, &mut self.random, moment, ended);
         let process = Process::start(&disk.data(), self.segment_bytes());
         drain(process.address(), &mut model, ended, &mut self.random);
         (process, model)
