@@ -20,6 +20,9 @@ const COMPACTED_PER_TURN_MAX: usize = 256 * 1024;
 /// How often the log is looked at while nothing has to be done about it.
 const LOOK_EVERY_MS: u64 = 1000;
 
+/// The same while the disk is full: publishers wait for what is moved.
+const LOOK_EVERY_FULL_MS: u64 = 100;
+
 /// What the broker knows of the log's compaction.
 #[derive(Debug, Default)]
 pub(super) struct Compactor {
@@ -87,7 +90,8 @@ impl Broker {
         if !is_due || !self.discarding.lines.is_empty() {
             return;
         }
-        self.compactor.look_at_ms = self.clock_ms + LOOK_EVERY_MS;
+        let every_ms = if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
+        self.compactor.look_at_ms = self.clock_ms + every_ms;
         if self.compactor.queues_version != Some(self.topology_version) {
             // Also those that are not durable: a message is one record, whoever else gets it.
             let queues = self.queues.iter().map(|(key, queue)| (queue.id, key));
