@@ -44,9 +44,6 @@ pub enum Settlement {
     Reject,
 }
 
-/// How many discarded messages one turn settles.
-const DISCARDED_PER_TURN_MAX: usize = 20_000;
-
 impl Broker {
     /// Carries a settlement out.
     pub fn settle(&mut self, held: &Held, settlement: Settlement) {
@@ -195,6 +192,11 @@ impl Broker {
         self.discarding.done + self.discarding.lines.len() as u64
     }
 
+    /// Whether there are messages to settle that purges and deletes left behind.
+    pub(super) fn is_discarding(&self) -> bool {
+        !self.discarding.lines.is_empty() || self.delayed.has_dropped()
+    }
+
     /// Settles a bounded number of the messages that purges and deletes left behind.
     pub fn settle_discarded(&mut self) {
         let changes = &mut self.discarding.changes;
@@ -205,12 +207,12 @@ impl Broker {
         if self.store.has_deferred() {
             return;
         }
-        let mut budget = DISCARDED_PER_TURN_MAX;
+        self.settle_dropped();
         while let Some((queue, ready, awaited)) = self.discarding.lines.front_mut() {
-            while budget > 0
+            while !self.work.is_done()
                 && let Some(entry) = ready.pop(&mut self.scratch)
             {
-                budget -= 1;
+                self.work.spend(1);
                 settle_for(&mut self.store, &mut self.moved, *queue, entry);
             }
             if !ready.is_empty() {

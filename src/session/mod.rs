@@ -195,12 +195,16 @@ impl Session {
         self.awaits_room = false;
         self.looks_at = None;
         let mut at = 0;
-        while at < input.len() && self.wait.is_none() && !self.overfull {
+        while at < input.len() && self.wait.is_none() && !self.overfull && !broker.work.is_done() {
             if matches!(self.phase, Phase::Closed(_)) {
                 return input.len();
             }
             match self.step(broker, now, &input[at..], handed) {
-                Ok(Step::Took(bytes)) => at += bytes,
+                Ok(Step::Took(bytes)) => {
+                    broker.work.spend(1);
+                    broker.work.spend_bytes(bytes as u64);
+                    at += bytes;
+                }
                 Ok(Step::NeedsMore | Step::HeldBack) => break,
                 Err(error) => self.close_with(broker, now, &error),
             }

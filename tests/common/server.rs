@@ -2,6 +2,7 @@
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use leveret::amqp::Name;
 use leveret::broker::{Broker, Users};
@@ -93,6 +94,12 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How long the longest turn of its loop took since this was last asked; `None` for another
+    /// broker.
+    pub fn take_longest_turn(&self) -> Option<Duration> {
+        self.own.as_ref().map(|own| own.broker.take_longest_turn())
     }
 
     /// Waits until the log has a segment in reserve.
