@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use leveret::amqp::{
     ContentHeader, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Method, PROTOCOL_HEADER, Parsed,
-    Properties, PropertyList, TableBuf, Value, encoder,
+    PropertyList, TableBuf, Value, encoder,
 };
 
 use super::owned::Owned;
@@ -94,11 +94,6 @@ impl Event {
     /// The method.
     pub fn method(&self) -> Method<'_> {
         Method::decode(&self.payload).expect("the server sends methods that can be decoded")
-    }
-
-    /// The decoded properties of the content.
-    pub fn list(&self) -> PropertyList<'_> {
-        Properties::new(&self.properties).list().expect("the server sends good properties")
     }
 
     /// Makes the owned form of the method that is expected, or fails saying what came.
