@@ -45,6 +45,7 @@ impl Case {
         self.look(what);
     }
 
+    #[allow(clippy::print_stdout, reason = "`scripts/bench --turns` shows the figures")]
     fn look(&self, what: &str) {
         let longest = self.server.take_longest_turn().expect("it is ours");
         println!("longest turn {:>8.2} ms  {what}", longest.as_secs_f64() * 1e3);
@@ -61,15 +62,14 @@ impl Case {
         let body = vec![b'x'; size];
         self.client.open(9);
         self.client.confirm_select(9);
-        let mut left = count;
+        let (mut left, mut confirmed) = (count, 0);
         while left > 0 {
             let part = left.min((4 << 20) / (size + 100)).min(20_000);
             self.client.send_bytes(&messages(9, "", queue, part, &body));
             left -= part;
-            let mut confirmed = self.client.expect::<Ack>(9).tag as usize;
-            while confirmed < count - left {
-                confirmed = self.client.expect::<Ack>(9).tag as usize;
-            }
+            let sent = (count - left) as u64;
+            self.client.expect_confirms(9, confirmed + 1, sent);
+            confirmed = sent;
         }
         self.client.close_channel(9);
     }
