@@ -8,7 +8,7 @@ use crate::broker::{Access, Broker, Held, Settlement};
 
 use Method as M;
 
-use super::channel::Mode;
+use super::channel::{Channel, Mode};
 use super::confirms::Confirms;
 use super::output::Added;
 use super::{Session, generated_name};
@@ -238,20 +238,11 @@ impl Session {
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
         }
         let channel = self.channel_at(number);
-        // What comes to it again meanwhile is not meant.
-        let last = channel.recovers_up_to.unwrap_or(channel.unacked.last_tag());
-        channel.recovers_up_to = None;
-        while channel.unacked.first_tag().is_some_and(|first| first <= last)
-            && let Some((_, held)) = channel.unacked.take_first()
-        {
-            broker.requeue(&held);
-            if broker.work.is_done() {
-                channel.recovers_up_to = Some(last);
-                self.comes_again = true;
-                return Ok(());
-            }
-        }
-        if is_answered {
+        // A transaction has no say in it.
+        let mode = std::mem::take(&mut channel.mode);
+        self.comes_again = !settle_up_to(broker, channel, 0, Settlement::Requeue);
+        self.channel_at(number).mode = mode;
+        if is_answered && !self.comes_again {
             self.send(number, &Method::BasicRecoverOk(basic::RecoverOk {}));
         }
         Ok(())
@@ -309,18 +300,34 @@ impl Session {
             settle_one(broker, &mut channel.mode, tag, held, settlement);
             return Ok(());
         }
-        for _ in 0..channel.unacked.count_up_to(tag).ok_or_else(unknown)? {
-            if !broker.may_settle(settlement) {
-                self.comes_again = true;
-                break;
-            }
-            let Some((tag, held)) = channel.unacked.take_first() else {
-                break;
-            };
-            settle_one(broker, &mut channel.mode, tag, held, settlement);
+        if channel.goes_on_to.is_none() && !channel.unacked.knows(tag) {
+            return Err(unknown());
         }
+        self.comes_again = !settle_up_to(broker, channel, tag, settlement);
         Ok(())
     }
+}
+
+/// Settles the deliveries up to a tag, 0 meaning all so far, as far as this step allows; whether
+/// that was all. What comes to the channel again meanwhile is not meant.
+fn settle_up_to(
+    broker: &mut Broker,
+    channel: &mut Channel,
+    tag: u64,
+    settlement: Settlement,
+) -> bool {
+    let newest = if tag == 0 { channel.unacked.last_tag() } else { tag };
+    let last = channel.goes_on_to.take().unwrap_or(newest);
+    while channel.unacked.first_tag().is_some_and(|first| first <= last) {
+        if !broker.may_settle(settlement) {
+            channel.goes_on_to = Some(last);
+            return false;
+        }
+        if let Some((tag, held)) = channel.unacked.take_first() {
+            settle_one(broker, &mut channel.mode, tag, held, settlement);
+        }
+    }
+    true
 }
 
 /// Carries a settlement out, or notes it in the channel's transaction.
