@@ -19,6 +19,8 @@ pub struct ScratchPool {
     spares: [Vec<Vec<Entry>>; CLASSES],
     /// The last attempt to get a slot failed, and it was logged.
     full: bool,
+    /// What [`ScratchPool::stagger`] gave last.
+    last_stagger: u32,
 }
 
 impl ScratchPool {
@@ -29,7 +31,7 @@ impl ScratchPool {
     /// When the file cannot be created; the text names it.
     pub fn open(directory: &Path) -> io::Result<ScratchPool> {
         let scratch = ScratchFile::create(directory)?;
-        Ok(ScratchPool { scratch, spares: Default::default(), full: false })
+        Ok(ScratchPool { scratch, spares: Default::default(), full: false, last_stagger: 0 })
     }
 
     /// Disk space that the scratch file takes, in bytes.
@@ -41,7 +43,7 @@ impl ScratchPool {
     #[cfg(test)]
     pub(super) fn refusing() -> ScratchPool {
         let scratch = ScratchFile::refusing();
-        ScratchPool { scratch, spares: Default::default(), full: false }
+        ScratchPool { scratch, spares: Default::default(), full: false, last_stagger: 0 }
     }
 
     #[cfg(test)]
@@ -55,6 +57,13 @@ impl ScratchPool {
         let capacity = entries.next_power_of_two().clamp(FIRST_ENTRIES, BLOCK_ENTRIES);
         let spare = self.spares[class_of(capacity)].pop();
         spare.unwrap_or_else(|| Vec::with_capacity(capacity))
+    }
+
+    /// A number below `bound` that differs from one time to the next, evenly spread.
+    pub(super) fn stagger(&mut self, bound: usize) -> usize {
+        // A linear congruential generator (Knuth, The Art of Computer Programming, 3.3.4).
+        self.last_stagger = self.last_stagger.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.last_stagger as usize * bound >> u32::BITS
     }
 
     /// Takes a vector back.
@@ -212,6 +221,9 @@ const SPARES_MAX: usize = 4;
 /// 4 GiB.
 pub(super) const TOMBSTONE: RecordRef =
     RecordRef { segment: SegmentKey(u32::MAX), offset: u32::MAX };
+
+/// What stands where there is no entry.
+pub(super) const NOTHING: Entry = Entry { id: MessageId(0), at: TOMBSTONE };
 
 const _: () = assert!(BLOCK_ENTRIES * ENTRY_BYTES == SLOT_BYTES, "a block fills a slot");
 const _: () = assert!(FIRST_ENTRIES << (CLASSES - 1) == BLOCK_ENTRIES, "a class for each size");

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 pub use super::blocks::ScratchPool;
-use super::blocks::{BLOCK_ENTRIES, Paged, Place, TOMBSTONE};
+use super::blocks::{BLOCK_ENTRIES, NOTHING, Paged, Place, TOMBSTONE};
 use crate::storage::types::{Entry, MessageId, RecordRef};
 
 /// The entries of one queue, sorted by message id.
@@ -327,7 +327,11 @@ impl EntryQueue {
         } else if len < BLOCK_ENTRIES {
             let grown = pool.take(len * 2);
             let small = mem::replace(&mut block.entries, grown);
-            block.entries.extend_from_slice(&small);
+            // Queues that get the same messages would all grow, and page out, with the same one.
+            let unused = pool.stagger(len / 2);
+            block.entries.resize(unused, NOTHING);
+            block.entries.extend_from_slice(&small[block.begin as usize..]);
+            block.begin = u32::try_from(unused).expect("less than a block");
             pool.give(small);
         } else if let Some(behind) = &mut self.behind {
             behind.middle.push_back(pool.page_out(&behind.tail.entries));
