@@ -8,8 +8,8 @@ use crate::amqp::method::{basic, channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
 
+use super::channel::content::{Content, GrowingBody};
 use super::channel::{Channel, ChannelState, Mode};
-use super::content::{Content, GrowingBody};
 use super::{CLOSE_OK_WITHIN, Phase, Session};
 
 impl Session {

@@ -4,22 +4,13 @@
 //! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `broker` and the
 //! value types of `storage`.
 
-mod basic;
 mod channel;
 mod closing;
-mod confirms;
-mod content;
 mod handshake;
 mod heartbeat;
 mod outbox;
 mod output;
-mod publish;
-mod route_cache;
 mod timeouts;
-mod topology;
-mod transaction;
-mod transactions;
-mod unacked;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -33,8 +24,8 @@ use crate::amqp::{
 };
 use crate::broker::{Broker, ConnectionKey, Handed, LogPos, QueueKey, Subject};
 
+use channel::content::{self, Content};
 use channel::{Channel, ChannelState};
-use content::Content;
 use handshake::Handshake;
 use heartbeat::Heartbeat;
 

@@ -1,14 +1,25 @@
 //! What is a channel of a session?
 
+mod commit;
+pub mod confirms;
+pub mod content;
+mod methods;
+mod publish;
+mod route_cache;
+mod topology;
+mod transaction;
+mod unacked;
+
 use std::collections::HashMap;
 
 use crate::amqp::Name;
 use crate::broker::{ChannelKey, ConsumerKey};
-use crate::session::confirms::Confirms;
-use crate::session::content::Content;
-use crate::session::route_cache::RouteCache;
-use crate::session::transaction::Transaction;
-use crate::session::unacked::Unacked;
+
+use confirms::Confirms;
+use content::Content;
+use route_cache::RouteCache;
+use transaction::Transaction;
+use unacked::Unacked;
 
 /// One open channel.
 #[derive(Debug)]

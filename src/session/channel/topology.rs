@@ -8,10 +8,10 @@ use crate::broker::queues::QueueDeclare;
 use crate::broker::reply::REPLY_TO;
 use crate::broker::{Broker, QueueKey};
 
-use super::{Session, Wait, WaitUntil, generated_name};
+use crate::session::{Session, Wait, WaitUntil, generated_name};
 
 impl Session {
-    pub(super) fn exchange_declare(
+    pub(in crate::session) fn exchange_declare(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -33,7 +33,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn exchange_delete(
+    pub(in crate::session) fn exchange_delete(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -44,7 +44,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn exchange_bind(
+    pub(in crate::session) fn exchange_bind(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -61,7 +61,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn exchange_unbind(
+    pub(in crate::session) fn exchange_unbind(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -78,7 +78,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn queue_declare(
+    pub(in crate::session) fn queue_declare(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -119,7 +119,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn queue_delete(
+    pub(in crate::session) fn queue_delete(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -133,7 +133,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn queue_purge(
+    pub(in crate::session) fn queue_purge(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -146,7 +146,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn queue_bind(
+    pub(in crate::session) fn queue_bind(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -165,7 +165,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn queue_unbind(
+    pub(in crate::session) fn queue_unbind(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -186,7 +186,11 @@ impl Session {
 
     /// The queue that a method means: an empty name is the last queue declared on the channel,
     /// else 404.
-    pub(super) fn queue_name(&mut self, number: u16, name: &[u8]) -> Result<Name, AmqpError> {
+    pub(in crate::session) fn queue_name(
+        &mut self,
+        number: u16,
+        name: &[u8],
+    ) -> Result<Name, AmqpError> {
         if !name.is_empty() {
             return Ok(Name::from(name));
         }
@@ -198,7 +202,7 @@ impl Session {
 
     /// The queue that a method looks at or changes: it has to find it as if all deliveries that are
     /// possible had been made.
-    pub(super) fn queue_looked_at(
+    pub(in crate::session) fn queue_looked_at(
         &mut self,
         broker: &Broker,
         number: u16,

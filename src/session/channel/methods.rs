@@ -8,14 +8,14 @@ use crate::broker::{Access, Broker, Held, Settlement};
 
 use Method as M;
 
-use super::channel::Mode;
+use super::Mode;
 use super::confirms::Confirms;
-use super::output::Added;
-use super::{Session, generated_name};
+use crate::session::output::Added;
+use crate::session::{Session, generated_name};
 
 impl Session {
     /// Any method on an open channel but `basic.publish`.
-    pub(super) fn channel_method(
+    pub(in crate::session) fn channel_method(
         &mut self,
         broker: &mut Broker,
         number: u16,

@@ -4,13 +4,13 @@ use crate::amqp::method::tx;
 use crate::amqp::{AmqpError, Method, ReplyCode, encoder};
 use crate::broker::{Broker, Held, Settlement};
 
-use super::channel::Mode;
+use super::Mode;
 use super::publish::no_room;
 use super::transaction::Transaction;
-use super::{Session, Wait, WaitUntil};
+use crate::session::{Session, Wait, WaitUntil};
 
 impl Session {
-    pub(super) fn tx_select(&mut self, number: u16) -> Result<(), AmqpError> {
+    pub(in crate::session) fn tx_select(&mut self, number: u16) -> Result<(), AmqpError> {
         let channel = self.channel_at(number);
         match channel.mode {
             Mode::Plain => channel.mode = Mode::Transaction(Transaction::default()),
@@ -26,7 +26,11 @@ impl Session {
 
     /// Stores and enqueues the publishes, then carries the settlements out. The answer leaves
     /// when the log is durable.
-    pub(super) fn tx_commit(&mut self, broker: &mut Broker, number: u16) -> Result<(), AmqpError> {
+    pub(in crate::session) fn tx_commit(
+        &mut self,
+        broker: &mut Broker,
+        number: u16,
+    ) -> Result<(), AmqpError> {
         let mut transaction = self.take_transaction(number)?;
         let (messages, returned): (Vec<_>, Vec<_>) =
             transaction.messages(broker).into_iter().unzip();
@@ -74,7 +78,11 @@ impl Session {
 
     /// Whether the messages of a channel's transaction belong in the durable log, and so many bytes
     /// of room its commit takes, about.
-    pub(super) fn transaction_room(&mut self, broker: &Broker, number: u16) -> (bool, u64) {
+    pub(in crate::session) fn transaction_room(
+        &mut self,
+        broker: &Broker,
+        number: u16,
+    ) -> (bool, u64) {
         match &self.channel_at(number).mode {
             Mode::Transaction(transaction) => {
                 (transaction.is_durable(broker), transaction.log_bytes())
@@ -84,7 +92,7 @@ impl Session {
     }
 
     /// Drops the publishes; what was acked is outstanding again.
-    pub(super) fn tx_rollback(
+    pub(in crate::session) fn tx_rollback(
         &mut self,
         broker: &mut Broker,
         number: u16,

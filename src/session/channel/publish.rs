@@ -18,11 +18,11 @@ use crate::broker::{
     Access, AppendError, Body, Broker, Handed, LargeBody, Message, Passing, Subject,
 };
 
-use super::channel::{Channel, ChannelState, Mode};
 use super::content::{
     self, CLASS_BASIC, Content, Growing, GrowingBody, LARGE_BYTES_MIN, METHOD_PUBLISH, Started,
 };
-use super::{Progress, Session, tolerated};
+use super::{Channel, ChannelState, Mode};
+use crate::session::{Progress, Session, tolerated};
 
 /// A message with everything that came with it.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 impl Session {
     /// `basic.publish`; how many bytes of `rest` its content took, when all of it is there. `None`:
     /// the log has no room for it.
-    pub(super) fn begin_publish<'a>(
+    pub(in crate::session) fn begin_publish<'a>(
         &mut self,
         broker: &mut Broker,
         number: u16,
@@ -84,7 +84,11 @@ impl Session {
 
     /// What needs room in the log is not taken while there is none, and from then on the
     /// connection is not even read. Whatever came before it is taken: acks make room.
-    pub(super) fn must_wait_for_room(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> bool {
+    pub(in crate::session) fn must_wait_for_room(
+        &mut self,
+        broker: &mut Broker,
+        frame: &Frame<'_>,
+    ) -> bool {
         let needs_room = match frame.kind {
             FrameKind::Method => {
                 frame.payload.starts_with(&PUBLISH_IDS) || frame.payload.starts_with(&COMMIT_IDS)
@@ -109,7 +113,7 @@ impl Session {
     }
 
     /// A content's header; `false`: it completes a message that the log has no room for.
-    pub(super) fn content_header(
+    pub(in crate::session) fn content_header(
         &mut self,
         broker: &mut Broker,
         frame: &Frame<'_>,
@@ -156,7 +160,7 @@ impl Session {
 
     /// A part of a content's body; `false`: it completes a message that the log has no room for.
     /// The last part then comes again, and is known already.
-    pub(super) fn content_body(
+    pub(in crate::session) fn content_body(
         &mut self,
         broker: &mut Broker,
         frame: &Frame<'_>,
@@ -332,7 +336,12 @@ impl Session {
     }
 
     /// `basic.return` with the whole message (312 NO_ROUTE).
-    pub(super) fn send_return(&mut self, broker: &Broker, number: u16, message: &Message<'_>) {
+    pub(in crate::session) fn send_return(
+        &mut self,
+        broker: &Broker,
+        number: u16,
+        message: &Message<'_>,
+    ) {
         let method = basic::Return {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: ReplyCode::NoRoute.name().as_bytes(),
@@ -513,7 +522,7 @@ fn parse_expiration(expiration: &[u8]) -> Result<u64, AmqpError> {
 }
 
 /// 506: the log takes no more.
-pub(super) fn no_room(error: AppendError) -> AmqpError {
+pub(in crate::session) fn no_room(error: AppendError) -> AmqpError {
     let text = match error {
         AppendError::Full => "no disk space is left for the message",
         AppendError::TooLarge => "the message is too large for the message log",
