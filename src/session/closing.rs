@@ -39,7 +39,7 @@ impl Session {
     /// The socket is gone, or the connection ends: every channel goes, then the exclusive
     /// queues.
     pub fn end(&mut self, broker: &mut Broker) {
-        self.wait = None;
+        self.notes.wait = None;
         for slot in 0..self.channels.len() {
             if let Some(ChannelState::Open(channel)) = self.channels[slot].take() {
                 self.release(broker, *channel);
@@ -63,7 +63,7 @@ impl Session {
         if let Some(ChannelState::Open(channel)) = slot {
             self.release(broker, *channel);
         }
-        if let Some(wait) = self.wait.as_mut().filter(|wait| wait.channel == number) {
+        if let Some(wait) = self.notes.wait.as_mut().filter(|wait| wait.channel == number) {
             wait.reply.clear();
         }
         let close = channel_methods::Close {

@@ -1,16 +1,29 @@
 //! What is a channel of a session?
+//!
+//! Each file has methods of [`Channel`] that answer one question. What they use of the connection
+//! is their [`Scope`]; what the connection has to do afterwards they return as [`Progress`], or
+//! leave in its [`Notes`].
 
 mod commit;
-pub mod confirms;
+mod confirms;
+mod consume;
 pub mod content;
+mod deliver;
+mod exchanges;
+mod frames;
 mod methods;
 mod publish;
+mod queues;
 mod route_cache;
-mod topology;
+mod scope;
+mod settle;
 mod transaction;
 mod unacked;
 
 use std::collections::HashMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::amqp::Name;
 use crate::broker::{ChannelKey, ConsumerKey};
@@ -20,6 +33,9 @@ use content::Content;
 use route_cache::RouteCache;
 use transaction::Transaction;
 use unacked::Unacked;
+
+pub use frames::Progress;
+pub use scope::{Notes, Out, Scope};
 
 /// One open channel.
 #[derive(Debug)]
@@ -83,4 +99,11 @@ impl Channel {
             reply_to: None,
         }
     }
+}
+
+/// A name that nobody else has: `prefix` and 128 random bits.
+fn generated_name(prefix: &str) -> Name {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the kernel has random numbers");
+    Name::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)))
 }
