@@ -10,8 +10,9 @@ use crate::broker::{Body, Broker, Handed, QueueKey};
 use crate::session::tolerated;
 
 use super::Channel;
+use super::checks::check_size;
 use super::content::{self, Content, Growing, GrowingBody, LARGE_BYTES_MIN, Started};
-use super::publish::{Arrived, at_publish, check_size, resolve};
+use super::publish::{Arrived, at_publish};
 use super::scope::Scope;
 
 /// What became of a frame on a channel.
@@ -144,7 +145,7 @@ impl Channel {
             }
             return Ok(Progress::Took(0));
         }
-        check_size(scope.message_bytes_max, header.body_bytes)?;
+        check_size(header.body_bytes, scope.message_bytes_max).map_err(at_publish)?;
         let body = if header.body_bytes < LARGE_BYTES_MIN {
             let bytes = usize::try_from(header.body_bytes).expect("small");
             GrowingBody::Inline(Vec::with_capacity(bytes))
@@ -225,7 +226,7 @@ impl Channel {
         properties: &[u8],
     ) -> Result<bool, AmqpError> {
         let list = Properties::new(properties).list().map_err(at_publish)?;
-        let resolved = resolve(scope.broker, scope.subject, self, &started.publish(), &list);
+        let resolved = self.resolve(scope.broker, scope.subject, &started.publish(), &list);
         let held = resolved.map_err(at_publish)?.delay.is_some();
         let persistent = list.delivery_mode == Some(PERSISTENT);
         let durable = scope.broker.needs_durability(self.route.queues(), persistent);

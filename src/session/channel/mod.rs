@@ -4,6 +4,7 @@
 //! is their [`Scope`]; what the connection has to do afterwards they return as [`Progress`], or
 //! leave in its [`Notes`].
 
+mod checks;
 mod commit;
 mod confirms;
 mod consume;
