@@ -10,6 +10,32 @@ use crate::broker::effective::Overflow;
 use crate::broker::key::QueueKey;
 use crate::storage::{AppendError, Appended, Body, LogPos, Publication, QueueId};
 
+/// What a client published: where it goes, and what it is. Its body is at hand, in the log, or has
+/// not come.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a, B = Body<'a>> {
+    /// The exchange.
+    pub exchange: &'a [u8],
+    /// The routing key.
+    pub routing_key: &'a [u8],
+    /// The property bytes as they came.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: B,
+}
+
+impl<'a> Content<'a> {
+    /// The same with a body at hand; `None` while that lies in the log.
+    #[inline]
+    pub fn in_memory(&self) -> Option<Content<'a, &'a [u8]>> {
+        let Self { exchange, routing_key, properties, body } = *self;
+        match body {
+            Body::Inline(body) => Some(Content { exchange, routing_key, properties, body }),
+            Body::Large(_) | Body::Of(_) => None,
+        }
+    }
+}
+
 /// A message that was routed and now has to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {

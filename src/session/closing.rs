@@ -8,7 +8,7 @@ use crate::amqp::method::{basic, channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
 
-use super::channel::content::{Content, GrowingBody};
+use super::channel::arriving::{Arriving, GrowingBody};
 use super::channel::{Channel, ChannelState, Mode};
 use super::{CLOSE_OK_WITHIN, Phase, Session};
 
@@ -88,7 +88,7 @@ impl Session {
     /// is durable by now is confirmed first.
     fn release(&mut self, broker: &mut Broker, mut channel: Channel) {
         broker.end_consumers(channel.key);
-        if let Content::Body(growing) = channel.content
+        if let Arriving::Body(growing) = channel.content
             && let GrowingBody::Large(body) = growing.body
         {
             broker.store.abandon(body);

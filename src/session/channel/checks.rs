@@ -1,12 +1,11 @@
 //! May a message be published? The checks of a basic.publish in RabbitMQ's order
 //! (`rabbit_channel`): the first that fails is the answer.
 
-use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Name, PropertyList, ReplyCode, Value};
 use crate::broker::death::sender_keys;
 use crate::broker::key::ExchangeKey;
 use crate::broker::reply::REPLY_TO;
-use crate::broker::{Access, Broker, Subject};
+use crate::broker::{Access, Broker, Content, Subject};
 
 /// What is known of a message that may be published.
 #[derive(Debug)]
@@ -36,20 +35,20 @@ pub enum Copies {
 const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 
 /// All checks but that of the size ([`check_size`]), which comes first: with the content's header.
-pub fn check<'a>(
+pub fn check<'a, B>(
     broker: &Broker,
     subject: &Subject,
-    publish: &basic::Publish<'_>,
+    content: &Content<'_, B>,
     properties: &PropertyList<'_>,
     own_reply_to: Option<&'a Name>,
 ) -> Result<Checked<'a>, AmqpError> {
-    broker.check_exchange_access(subject, Access::Write, publish.exchange)?;
-    let exchange = broker.existing_exchange(subject.vhost, publish.exchange)?;
+    broker.check_exchange_access(subject, Access::Write, content.exchange)?;
+    let exchange = broker.existing_exchange(subject.vhost, content.exchange)?;
     broker.check_not_internal(exchange)?;
     let reply_to = check_reply_to(properties, own_reply_to)?;
     let ttl_ms = properties.expiration.map(check_expiration).transpose()?;
     let copies = check_copies(properties)?;
-    check_topic_access(broker, subject, exchange, publish.routing_key, properties)?;
+    check_topic_access(broker, subject, exchange, content.routing_key, properties)?;
     check_user_id(broker, subject, properties)?;
     Ok(Checked { exchange, reply_to, ttl_ms, copies })
 }

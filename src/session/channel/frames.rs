@@ -6,13 +6,13 @@
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Properties, ReplyCode};
 use crate::broker::publish::PERSISTENT;
-use crate::broker::{Body, Broker, Handed, QueueKey};
+use crate::broker::{Body, Broker, Content, Handed, QueueKey};
 use crate::session::tolerated;
 
 use super::Channel;
+use super::arriving::{self, Arriving, Growing, GrowingBody, LARGE_BYTES_MIN, Started};
 use super::checks::check_size;
-use super::content::{self, Content, Growing, GrowingBody, LARGE_BYTES_MIN, Started};
-use super::publish::{Arrived, at_publish};
+use super::publish::at_publish;
 use super::scope::Scope;
 
 /// What became of a frame on a channel.
@@ -49,9 +49,9 @@ impl Channel {
         match frame.kind {
             FrameKind::Method => {
                 match &self.content {
-                    Content::None => {}
-                    Content::Header(_) => return Err(content::expected_header()),
-                    Content::Body(_) => return Err(content::expected_body()),
+                    Arriving::Nothing => {}
+                    Arriving::Header(_) => return Err(arriving::expected_header()),
+                    Arriving::Body(_) => return Err(arriving::expected_body()),
                 }
                 let method = Method::decode(frame.payload)?;
                 if let Method::BasicPublish(publish) = method {
@@ -104,16 +104,17 @@ impl Channel {
             return Err(at_publish(AmqpError::connection(ReplyCode::NotImplemented, text)));
         }
         let frame_bytes_max = tolerated(scope.out.frame_bytes_max);
-        let Some(whole) = content::take_whole(rest, scope.out.number, frame_bytes_max)? else {
-            self.content = Content::Header(Box::new(Started::new(publish)));
+        let Some(whole) = arriving::take_whole(rest, scope.out.number, frame_bytes_max)? else {
+            self.content = Arriving::Header(Box::new(Started::new(publish)));
             return Ok(Progress::Took(0));
         };
-        let arrived = Arrived {
-            publish: *publish,
+        let content = Content {
+            exchange: publish.exchange,
+            routing_key: publish.routing_key,
             properties: whole.header.properties.as_bytes(),
             body: Body::Inline(whole.body),
         };
-        let is_taken = self.publish(scope, arrived, Some(handed))?;
+        let is_taken = self.publish(scope, content, publish.mandatory, Some(handed))?;
         Ok(if is_taken { Progress::Took(whole.consumed) } else { Progress::NoRoom })
     }
 
@@ -124,23 +125,22 @@ impl Channel {
         frame: &Frame<'_>,
     ) -> Result<Progress, AmqpError> {
         let started = match std::mem::take(&mut self.content) {
-            Content::Header(started) => started,
-            Content::None => {
-                return Err(content::expected_method());
+            Arriving::Header(started) => started,
+            Arriving::Nothing => {
+                return Err(arriving::expected_method());
             }
-            Content::Body(growing) => {
+            Arriving::Body(growing) => {
                 drop_body(scope.broker, growing.body);
-                return Err(content::expected_body());
+                return Err(arriving::expected_body());
             }
         };
-        let header = content::parse_header(frame.payload)?;
+        let header = arriving::parse_header(frame.payload)?;
         let properties = header.properties.as_bytes();
         if header.body_bytes == 0 {
-            let body = Body::Inline(&[]);
-            let publish = started.publish();
-            let is_taken = self.publish(scope, Arrived { publish, properties, body }, None)?;
+            let content = started.content(properties, Body::Inline(&[]));
+            let is_taken = self.publish(scope, content, started.mandatory, None)?;
             if !is_taken {
-                self.content = Content::Header(started);
+                self.content = Arriving::Header(started);
                 return Ok(Progress::NoRoom);
             }
             return Ok(Progress::Took(0));
@@ -150,10 +150,10 @@ impl Channel {
             let bytes = usize::try_from(header.body_bytes).expect("small");
             GrowingBody::Inline(Vec::with_capacity(bytes))
         } else {
-            let durable = self.belongs_on_disk(scope, &started, properties)?;
+            let durable = self.belongs_on_disk(scope, &started.content(properties, ()))?;
             GrowingBody::Large(scope.broker.store.begin_body(durable, header.body_bytes))
         };
-        self.content = Content::Body(Box::new(Growing {
+        self.content = Arriving::Body(Box::new(Growing {
             started: *started,
             properties: properties.to_vec(),
             body_bytes: header.body_bytes,
@@ -170,26 +170,26 @@ impl Channel {
         frame: &Frame<'_>,
     ) -> Result<Progress, AmqpError> {
         let mut growing = match std::mem::take(&mut self.content) {
-            Content::Body(growing) => growing,
-            Content::Header(_) => {
-                return Err(content::expected_header());
+            Arriving::Body(growing) => growing,
+            Arriving::Header(_) => {
+                return Err(arriving::expected_header());
             }
-            Content::None => {
-                return Err(content::expected_method());
+            Arriving::Nothing => {
+                return Err(arriving::expected_method());
             }
         };
         let is_known = growing.body.len() == growing.body_bytes;
         let part = if is_known { &[] } else { frame.payload };
         if growing.body.len() + part.len() as u64 > growing.body_bytes {
             drop_body(scope.broker, growing.body);
-            return Err(content::body_too_long());
+            return Err(arriving::body_too_long());
         }
         match &mut growing.body {
             GrowingBody::Inline(body) => body.extend_from_slice(part),
             GrowingBody::Large(body) => scope.broker.store.add_to_body(body, part),
         }
         if growing.body.len() < growing.body_bytes {
-            self.content = Content::Body(growing);
+            self.content = Arriving::Body(growing);
             return Ok(Progress::Took(0));
         }
         self.finish_content(scope, growing)
@@ -201,15 +201,10 @@ impl Channel {
         scope: &mut Scope<'_>,
         growing: Box<Growing>,
     ) -> Result<Progress, AmqpError> {
-        let body = match &growing.body {
-            GrowingBody::Inline(bytes) => Body::Inline(bytes),
-            GrowingBody::Large(large) => Body::Large(large),
-        };
-        let publish = growing.started.publish();
-        let arrived = Arrived { publish, properties: &growing.properties, body };
-        let outcome = self.publish(scope, arrived, None);
+        let mandatory = growing.started.mandatory;
+        let outcome = self.publish(scope, growing.content(), mandatory, None);
         if matches!(outcome, Ok(false)) {
-            self.content = Content::Body(growing);
+            self.content = Arriving::Body(growing);
             return Ok(Progress::NoRoom);
         }
         if let GrowingBody::Large(large) = growing.body {
@@ -218,15 +213,14 @@ impl Channel {
         outcome.map(|_| Progress::Took(0))
     }
 
-    /// Where a large body belongs: in the durable log or in the transient ring.
+    /// Where the large body of a content belongs: in the durable log or in the transient ring.
     fn belongs_on_disk(
         &mut self,
         scope: &mut Scope<'_>,
-        started: &Started,
-        properties: &[u8],
+        content: &Content<'_, ()>,
     ) -> Result<bool, AmqpError> {
-        let list = Properties::new(properties).list().map_err(at_publish)?;
-        let resolved = self.resolve(scope.broker, scope.subject, &started.publish(), &list);
+        let list = Properties::new(content.properties).list().map_err(at_publish)?;
+        let resolved = self.resolve(scope.broker, scope.subject, content, &list);
         let held = resolved.map_err(at_publish)?.delay.is_some();
         let persistent = list.delivery_mode == Some(PERSISTENT);
         let durable = scope.broker.needs_durability(self.route.queues(), persistent);

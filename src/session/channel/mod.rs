@@ -4,11 +4,11 @@
 //! is their [`Scope`]; what the connection has to do afterwards they return as [`Progress`], or
 //! leave in its [`Notes`].
 
+pub mod arriving;
 mod checks;
 mod commit;
 mod confirms;
 mod consume;
-pub mod content;
 mod deliver;
 mod exchanges;
 mod frames;
@@ -29,8 +29,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::amqp::Name;
 use crate::broker::{ChannelKey, ConsumerKey};
 
+use arriving::Arriving;
 use confirms::Confirms;
-use content::Content;
 use route_cache::RouteCache;
 use transaction::Transaction;
 use unacked::Unacked;
@@ -46,7 +46,7 @@ pub struct Channel {
     /// Its number on the connection.
     pub number: u16,
     /// A content that is arriving.
-    pub content: Content,
+    pub content: Arriving,
     /// The queue that an empty name stands for.
     pub last_queue: Option<Name>,
     /// The prefetch count for consumers that start from now on; 0 = unlimited.
@@ -90,7 +90,7 @@ impl Channel {
         Self {
             key,
             number,
-            content: Content::None,
+            content: Arriving::Nothing,
             last_queue: None,
             prefetch: 0,
             consumers: HashMap::new(),

@@ -9,31 +9,12 @@ use crate::broker::deduplication::Sighting;
 use crate::broker::delayed::Delay;
 use crate::broker::publish::{PERSISTENT, Published};
 use crate::broker::routing::Reuse;
-use crate::broker::{AppendError, Body, Broker, Handed, LargeBody, Message, Passing, Subject};
+use crate::broker::{AppendError, Body, Broker, Content, Handed, LargeBody, Message, Subject};
 
+use super::arriving::{CLASS_BASIC, METHOD_PUBLISH};
 use super::checks::{Checked, Copies, check, check_size, is_plain};
-use super::content::{CLASS_BASIC, METHOD_PUBLISH};
 use super::scope::{Out, Scope};
 use super::{Channel, Mode};
-
-/// A message with everything that came with it.
-#[derive(Clone, Copy)]
-pub(super) struct Arrived<'a> {
-    pub(super) publish: basic::Publish<'a>,
-    pub(super) properties: &'a [u8],
-    pub(super) body: Body<'a>,
-}
-
-impl<'a> Arrived<'a> {
-    /// The message as it may go on unstored; `None` while its body lies in the log.
-    fn passing(&self) -> Option<Passing<'a>> {
-        let Body::Inline(body) = self.body else {
-            return None;
-        };
-        let basic::Publish { exchange, routing_key, .. } = self.publish;
-        Some(Passing { exchange, routing_key, properties: self.properties, body })
-    }
-}
 
 impl Channel {
     /// Checks, routes and stores a complete message, or leaves it in `handed` where that is lent.
@@ -41,27 +22,28 @@ impl Channel {
     pub(super) fn publish<'a>(
         &mut self,
         scope: &mut Scope<'_>,
-        arrived: Arrived<'a>,
+        content: Content<'a>,
+        mandatory: bool,
         handed: Option<&mut Vec<Handed<'a>>>,
     ) -> Result<bool, AmqpError> {
-        self.publish_checked(scope, arrived, handed).map_err(at_publish)
+        self.publish_checked(scope, content, mandatory, handed).map_err(at_publish)
     }
 
     fn publish_checked<'a>(
         &mut self,
         scope: &mut Scope<'_>,
-        arrived: Arrived<'a>,
+        content: Content<'a>,
+        mandatory: bool,
         handed: Option<&mut Vec<Handed<'a>>>,
     ) -> Result<bool, AmqpError> {
         let Scope { broker, subject, message_bytes_max, out } = scope;
-        let Arrived { publish, properties, body } = arrived;
-        if let Body::Inline(body) = body {
+        if let Body::Inline(body) = content.body {
             check_size(body.len() as u64, *message_bytes_max)?;
         }
-        let list = Properties::new(properties).list()?;
-        let resolved = self.resolve(broker, subject, &publish, &list)?;
+        let list = Properties::new(content.properties).list()?;
+        let resolved = self.resolve(broker, subject, &content, &list)?;
         let sighting = match list.headers {
-            Some(_) => broker.look_for_name(subject.vhost, publish.exchange, &list),
+            Some(_) => broker.look_for_name(subject.vhost, content.exchange, &list),
             None => Sighting::Nameless,
         };
         let repeated = matches!(sighting, Sighting::Repeated);
@@ -69,10 +51,10 @@ impl Channel {
             self.route.fresh().clear();
         }
         let message = Message {
-            exchange: publish.exchange,
-            routing_key: publish.routing_key,
-            properties: resolved.properties.as_deref().unwrap_or(properties),
-            body,
+            exchange: content.exchange,
+            routing_key: content.routing_key,
+            properties: resolved.properties.as_deref().unwrap_or(content.properties),
+            body: content.body,
             persistent: list.delivery_mode == Some(PERSISTENT),
             priority: list.priority.unwrap_or(0),
             ttl_ms: resolved.ttl_ms,
@@ -81,15 +63,15 @@ impl Channel {
         };
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {
-            return transaction.note(&message, queues, publish.mandatory).map(|()| true);
+            return transaction.note(&message, queues, mandatory).map(|()| true);
         }
         let unroutable = resolved.delay.is_none() && broker.is_unroutable(queues);
-        if publish.mandatory && unroutable {
+        if mandatory && unroutable {
             out.send_return(broker, &message);
             out.notes.returned = true;
         }
-        let passes = resolved.properties.is_none() && !blind::is_blind(properties);
-        let passing = arrived.passing().filter(|_| passes);
+        let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
+        let passing = content.in_memory().filter(|_| passes);
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
             message.may_pass()
                 && !broker.needs_durability(queues, message.persistent)
@@ -111,20 +93,20 @@ impl Channel {
     }
 
     /// Leaves the queues of a message in the channel's `route`, after the checks.
-    pub(super) fn resolve(
+    pub(super) fn resolve<B>(
         &mut self,
         broker: &mut Broker,
         subject: &Subject,
-        publish: &basic::Publish<'_>,
+        content: &Content<'_, B>,
         properties: &PropertyList<'_>,
     ) -> Result<Resolved, AmqpError> {
         let route = &mut self.route;
         let version = broker.topology_version();
-        let known = route.find(version, publish.exchange, publish.routing_key);
+        let known = route.find(version, content.exchange, content.routing_key);
         if known && is_plain(properties) {
             return Ok(Resolved::default());
         }
-        let checked = check(broker, subject, publish, properties, self.reply_to.as_ref())?;
+        let checked = check(broker, subject, content, properties, self.reply_to.as_ref())?;
         let Checked { exchange, reply_to, ttl_ms, copies } = checked;
         let delay = broker.delay_of(exchange, properties);
         if delay.is_some() {
@@ -132,13 +114,13 @@ impl Channel {
         } else if copies == Copies::None {
             if !known {
                 let queues = route.fresh();
-                match broker.route(exchange, publish.routing_key, properties, queues) {
-                    Reuse::WhileTopologyStands => route.note(publish.exchange, publish.routing_key),
+                match broker.route(exchange, content.routing_key, properties, queues) {
+                    Reuse::WhileTopologyStands => route.note(content.exchange, content.routing_key),
                     Reuse::Never => {}
                 }
             }
         } else {
-            broker.route_all(exchange, publish.routing_key, properties, route.fresh());
+            broker.route_all(exchange, content.routing_key, properties, route.fresh());
         }
         if reply_to.is_none() && copies != Copies::Blind {
             return Ok(Resolved { properties: None, ttl_ms, delay });
