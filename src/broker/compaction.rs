@@ -90,8 +90,7 @@ impl Broker {
         if !is_due || !self.discarding.lines.is_empty() {
             return;
         }
-        let every_ms =
-            if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
+        let every_ms = if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
         self.compactor.look_at_ms = self.clock_ms + every_ms;
         if self.compactor.queues_version != Some(self.topology_version) {
             // Also those that are not durable: a message is one record, whoever else gets it.
@@ -152,7 +151,7 @@ mod tests {
     use crate::broker::binds::{BindRequest, DestinationName};
     use crate::broker::exchanges::ExchangeDeclare;
     use crate::broker::key::ChannelKey;
-    use crate::broker::publish::{Message, PERSISTENT};
+    use crate::broker::publish::{Content, Message, PERSISTENT};
     use crate::broker::queues::QueueDeclare;
     use crate::broker::testing::{NOW_MS, declare, open, subject};
     use crate::storage::Body;
@@ -208,10 +207,12 @@ mod tests {
             };
             list.encode(&mut properties);
             let message = Message {
-                exchange: b"",
-                routing_key: b"q",
-                properties: &properties,
-                body: Body::Inline(body.as_bytes()),
+                content: Content {
+                    exchange: b"",
+                    routing_key: b"q",
+                    properties: &properties,
+                    body: Body::Inline(body.as_bytes()),
+                },
                 persistent: true,
                 priority,
                 ttl_ms,
@@ -511,10 +512,12 @@ mod tests {
         let mut properties = Vec::new();
         list.encode(&mut properties);
         let message = Message {
-            exchange: b"later",
-            routing_key: b"",
-            properties: &properties,
-            body: Body::Inline(b"delayed"),
+            content: Content {
+                exchange: b"later",
+                routing_key: b"",
+                properties: &properties,
+                body: Body::Inline(b"delayed"),
+            },
             persistent: true,
             priority: 0,
             ttl_ms: None,

@@ -286,7 +286,7 @@ mod tests {
     use crate::broker::access::Subject;
     use crate::broker::consume::Consume;
     use crate::broker::key::{ArenaKey, ConnectionKey};
-    use crate::broker::publish::{Message, Published};
+    use crate::broker::publish::{Content, Message, Published};
     use crate::broker::queues::QueueDeclare;
     use crate::broker::{ChannelKey, Delivery, Settlement, Users};
     use crate::storage::{Body, HelperMode, Store, StoreOptions};
@@ -353,10 +353,12 @@ mod tests {
         fn publish(&mut self, queue: QueueKey, count: usize) {
             for _ in 0..count {
                 let message = Message {
-                    exchange: b"",
-                    routing_key: b"s",
-                    properties: &[0, 0],
-                    body: Body::Inline(b"ten bytes!"),
+                    content: Content {
+                        exchange: b"",
+                        routing_key: b"s",
+                        properties: &[0, 0],
+                        body: Body::Inline(b"ten bytes!"),
+                    },
                     persistent: false,
                     priority: 0,
                     ttl_ms: Some(1),

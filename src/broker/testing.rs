@@ -7,7 +7,7 @@ use crate::amqp::{Name, PropertyList, Table};
 use crate::broker::binding::Destination;
 use crate::broker::hashing::mix;
 use crate::broker::key::{ArenaKey, ConnectionKey, ExchangeKey, QueueKey};
-use crate::broker::publish::{Message, Published};
+use crate::broker::publish::{Content, Message, Published};
 use crate::broker::queues::QueueDeclare;
 use crate::broker::{Broker, Subject, Users};
 use crate::storage::{Body, HelperMode, StoreOptions};
@@ -87,10 +87,12 @@ pub fn publish_with(broker: &mut Broker, queue: QueueKey, headers: Table<'_>) ->
         PropertyList { headers: Some(headers), delivery_mode: Some(2), ..PropertyList::default() };
     list.encode(&mut properties);
     let message = Message {
-        exchange: b"",
-        routing_key: b"q",
-        properties: &properties,
-        body: Body::Inline(b"body"),
+        content: Content {
+            exchange: b"",
+            routing_key: b"q",
+            properties: &properties,
+            body: Body::Inline(b"body"),
+        },
         persistent: true,
         priority: 0,
         ttl_ms: None,

@@ -33,7 +33,7 @@ impl Channel {
             transaction.messages(broker).into_iter().unzip();
         for (message, returned) in messages.iter().zip(returned) {
             if returned {
-                out.send_return(broker, &message.message);
+                out.send_return(broker, &message.message.content);
             }
         }
         let settled: Vec<_> = transaction

@@ -7,7 +7,7 @@ use crate::amqp::{
     FRAME_END, Method, Properties, PropertyList, ReplyCode, TableBuf, Value, encoder,
 };
 use crate::broker::blind;
-use crate::broker::{Body, Broker, Delivery, Handed, Message, Record, RecordRef};
+use crate::broker::{Body, Broker, Content, Delivery, Handed, Record, RecordRef};
 
 use super::Channel;
 use super::scope::Out;
@@ -131,15 +131,15 @@ impl Out<'_> {
     }
 
     /// `basic.return` with the whole message (312 NO_ROUTE).
-    pub fn send_return(&mut self, broker: &Broker, message: &Message<'_>) {
+    pub fn send_return(&mut self, broker: &Broker, content: &Content<'_>) {
         let method = basic::Return {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: ReplyCode::NoRoute.name().as_bytes(),
-            exchange: message.exchange,
-            routing_key: message.routing_key,
+            exchange: content.exchange,
+            routing_key: content.routing_key,
         };
         let copied: Vec<u8>;
-        let body = match message.body {
+        let body = match content.body {
             Body::Inline(body) => body,
             Body::Large(body) => {
                 copied = broker.store.large_body(body).flatten().copied().collect();
@@ -151,8 +151,8 @@ impl Out<'_> {
             }
         };
         let visible =
-            blind::is_blind(message.properties).then(|| blind::visible(message.properties));
-        let properties = visible.as_deref().unwrap_or(message.properties);
+            blind::is_blind(content.properties).then(|| blind::visible(content.properties));
+        let properties = visible.as_deref().unwrap_or(content.properties);
         let buffer = self.outbox.buffer();
         encoder::method_frame(buffer, self.number, &Method::BasicReturn(method));
         encoder::content(buffer, self.number, properties, body, self.frame_bytes_max);

@@ -51,10 +51,10 @@ impl Channel {
             self.route.fresh().clear();
         }
         let message = Message {
-            exchange: content.exchange,
-            routing_key: content.routing_key,
-            properties: resolved.properties.as_deref().unwrap_or(content.properties),
-            body: content.body,
+            content: Content {
+                properties: resolved.properties.as_deref().unwrap_or(content.properties),
+                ..content
+            },
             persistent: list.delivery_mode == Some(PERSISTENT),
             priority: list.priority.unwrap_or(0),
             ttl_ms: resolved.ttl_ms,
@@ -67,7 +67,7 @@ impl Channel {
         }
         let unroutable = resolved.delay.is_none() && broker.is_unroutable(queues);
         if mandatory && unroutable {
-            out.send_return(broker, &message);
+            out.send_return(broker, &message.content);
             out.notes.returned = true;
         }
         let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
