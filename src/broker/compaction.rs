@@ -148,11 +148,11 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::{PropertyList, Table, TableBuf, Value};
+    use crate::broker::arguments::QueueTraits;
     use crate::broker::binds::{BindRequest, DestinationName};
     use crate::broker::exchanges::ExchangeDeclare;
     use crate::broker::key::ChannelKey;
     use crate::broker::publish::{Content, Message, PERSISTENT};
-    use crate::broker::queues::QueueDeclare;
     use crate::broker::testing::{NOW_MS, declare, open, subject};
     use crate::storage::Body;
     use tempfile::TempDir;
@@ -185,16 +185,13 @@ mod tests {
         /// A queue that is not durable.
         fn declare_passing(&mut self, name: &str) -> QueueKey {
             let guest = subject(&self.broker);
-            let request = QueueDeclare {
-                name: name.as_bytes(),
-                server_named: false,
-                passive: false,
+            let traits = QueueTraits {
                 durable: false,
                 exclusive: false,
                 auto_delete: false,
                 arguments: Table::EMPTY,
             };
-            self.broker.declare_queue(&guest, &request).unwrap();
+            self.broker.declare_queue(&guest, name.as_bytes(), false, &traits).unwrap();
             self.broker.queue_named(guest.vhost, name.as_bytes()).unwrap()
         }
 

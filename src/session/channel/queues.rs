@@ -2,8 +2,8 @@
 
 use crate::amqp::method::queue;
 use crate::amqp::{AmqpError, Name, ReplyCode};
+use crate::broker::arguments::QueueTraits;
 use crate::broker::binds::{BindRequest, DestinationName};
-use crate::broker::queues::QueueDeclare;
 use crate::broker::reply::REPLY_TO;
 use crate::session::WaitUntil;
 
@@ -27,16 +27,18 @@ impl Channel {
             self.last_queue = Some(name);
             return Ok(());
         }
-        let request = QueueDeclare {
-            name: name.as_bytes(),
-            server_named,
-            passive: declare.passive,
-            durable: declare.durable,
-            exclusive: declare.exclusive,
-            auto_delete: declare.auto_delete,
-            arguments: declare.arguments,
+        let Scope { broker, subject, .. } = scope;
+        let counts = if declare.passive {
+            broker.passive_queue(subject, name.as_bytes())?
+        } else {
+            let traits = QueueTraits {
+                durable: declare.durable,
+                exclusive: declare.exclusive,
+                auto_delete: declare.auto_delete,
+                arguments: declare.arguments,
+            };
+            broker.declare_queue(subject, name.as_bytes(), server_named, &traits)?
         };
-        let counts = scope.broker.declare_queue(scope.subject, &request)?;
         let declare_ok = queue::DeclareOk {
             queue: name.as_bytes(),
             message_count: counts.messages,
