@@ -33,18 +33,15 @@ impl Sparse {
 
     fn start_on(path: PathBuf, keep: Option<TempDir>, segment_bytes: u32) -> Sparse {
         let process = Process::start(&path, segment_bytes);
-        let client = connect(&process);
+        let client = Client::with_confirms(process.address());
         Sparse { process, client, path, _keep: keep }
     }
 
     /// The files of the message log, in bytes.
     fn log_bytes(&self) -> u64 {
-        let entries = fs::read_dir(&self.path).expect("the directory can be read").flatten();
-        let segments = entries.filter(|entry| {
-            entry.path().extension().is_some_and(|extension| extension == "segment")
-        });
         // One may be gone by now.
-        segments.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+        let bytes = |name| fs::metadata(self.path.join(name)).map_or(0, |metadata| metadata.len());
+        segments(&self.path).into_iter().map(bytes).sum()
     }
 
     /// Asks and asks until the log has less than half of what it had.
@@ -60,29 +57,14 @@ impl Sparse {
         let Sparse { process, path, _keep, .. } = self;
         process.kill();
         let process = Process::start(&path, SEGMENT_BYTES);
-        let client = connect(&process);
+        let client = Client::with_confirms(process.address());
         Sparse { process, client, path, _keep }
     }
-}
-
-/// Channel 2 has confirms, channel 3 takes.
-fn connect(process: &Process) -> Client {
-    let mut client = Client::connect(process.address());
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
 }
 
 /// Publishes without a confirm for each.
 fn publish(client: &mut Client, queue: &str, properties: &PropertyList<'_>, body: &str) {
     client.publish_with(1, "", queue, properties, body.as_bytes());
-}
-
-fn take_all(client: &mut Client, queue: &str) -> Vec<(String, bool)> {
-    std::iter::from_fn(|| client.get(3, queue))
-        .map(|got| (got.message.body(), got.redelivered))
-        .collect()
 }
 
 fn numbers(numbers: impl IntoIterator<Item = usize>, redelivered: bool) -> Vec<(String, bool)> {
@@ -119,14 +101,14 @@ fn a_queue_that_keeps_one_message_in_a_hundred_does_not_keep_the_log() {
     client.reject(3, tags[1], true);
     let rest: Vec<usize> = (300..=8000).step_by(100).collect();
     let expected = [numbers([0, 100], true), numbers(rest.clone(), false)].concat();
-    assert_eq!(take_all(client, &slow), expected, "in order, as they were marked");
+    assert_eq!(client.take_all(3, &slow), expected, "in order, as they were marked");
     // One is settled for good before the broker is killed.
     client.ack(3, tags[2] + 1);
     client.round_trip(3);
     let mut sparse = sparse.kill_and_start();
     let mut expected = [numbers([0, 100], true), numbers(rest, true)].concat();
     expected.remove(0);
-    assert_eq!(take_all(&mut sparse.client, &slow), expected);
+    assert_eq!(sparse.client.take_all(3, &slow), expected);
     sparse.client.close();
     sparse.process.terminate();
 }
@@ -152,8 +134,7 @@ fn priorities_and_times_to_live_are_kept() {
     }
     client.wait_for_messages(1, &fast, 800);
     let before = sparse.log_bytes();
-    let purge = queue::Purge { queue: fast.as_bytes(), nowait: false };
-    assert_eq!(sparse.client.call::<PurgeOk>(1, purge).messages, 800);
+    assert_eq!(sparse.client.purge(1, &fast), 800);
     sparse.wait_until_smaller(before);
     let expected = numbers([300, 700, 200, 600, 100, 500, 0, 400], false);
     let mut got = Vec::new();
@@ -183,76 +164,33 @@ fn large_messages_do_not_keep_the_log_either() {
     }
     client.wait_for_messages(1, &fast, 1500);
     let before = sparse.log_bytes();
-    let purge = queue::Purge { queue: fast.as_bytes(), nowait: false };
-    assert_eq!(sparse.client.call::<PurgeOk>(1, purge).messages, 1500);
+    assert_eq!(sparse.client.purge(1, &fast), 1500);
     sparse.wait_until_smaller(before);
     let mut sparse = sparse.kill_and_start();
     let expected: Vec<_> = (0..1500).step_by(30).map(|number| (large(number), true)).collect();
-    assert!(take_all(&mut sparse.client, &slow) == expected, "each as it was");
+    assert!(sparse.client.take_all(3, &slow) == expected, "each as it was");
     sparse.client.close();
     sparse.process.terminate();
 }
 
-/// What a publisher knows.
-#[derive(Default)]
-struct Published {
-    sent: u64,
-    confirmed: u64,
-    is_blocked: bool,
-}
-
-impl Published {
-    /// Publishes until the broker says that the disk is full; every tenth message goes to `slow`.
-    fn fill_the_disk(&mut self, client: &mut Client, fast: &str, slow: &str) {
-        let large = "x".repeat(2000);
-        while !self.is_blocked {
-            for _ in 0..50 {
-                let is_slow = self.sent.is_multiple_of(10);
-                let body = if is_slow { self.sent.to_string() } else { large.clone() };
-                let queue = if is_slow { slow } else { fast };
-                client.publish_with(2, "", queue, &persistent(), body.as_bytes());
-                self.sent += 1;
-            }
-            while self.confirmed < self.sent && !self.is_blocked {
-                self.listen(client);
-            }
-        }
-    }
-
-    fn listen(&mut self, client: &mut Client) {
-        let event = client.next_of_any().expect("the broker runs");
-        if let Method::BasicAck(ack) = event.method() {
-            self.confirmed = ack.delivery_tag;
-        } else if let Method::ConnectionBlocked(_) = event.method() {
-            self.is_blocked = true;
-        } else if let Method::ConnectionUnblocked(_) = event.method() {
-            self.is_blocked = false;
-        } else {
-            panic!("{:?}", event.method());
-        }
-    }
-}
-
 #[test]
 fn on_a_full_disk_room_is_made_and_publishers_go_on() {
-    let keep = TempDir::new().expect("a temporary directory can be made");
-    let disk = match Mounted::in_memory(8 << 20, &keep.path().join("disk")) {
-        Ok(disk) => disk,
-        Err(missing) => return eprintln!("left out: {missing}"),
-    };
-    let mut sparse = Sparse::start_on(disk.0.join("data"), None, SEGMENT_BYTES);
+    let Some(disk) = or_left_out(Mounted::in_memory(8 << 20)) else { return };
+    let mut sparse = Sparse::start_on(disk.path.join("data"), None, SEGMENT_BYTES);
     let client = &mut sparse.client;
     let (fast, slow) = (client.durable_queue(1), client.durable_queue(1));
+    let large = "x".repeat(2000).into_bytes();
+    let message = |number: u64| match number.is_multiple_of(10) {
+        true => (slow.as_str(), number.to_string().into_bytes()),
+        false => (fast.as_str(), large.clone()),
+    };
     let mut published = Published::default();
-    published.fill_the_disk(client, &fast, &slow);
-    let mut other = connect(&sparse.process);
-    let purge = queue::Purge { queue: fast.as_bytes(), nowait: false };
-    assert!(other.call::<PurgeOk>(1, purge).messages > 1000);
-    while published.is_blocked || published.confirmed < published.sent {
-        published.listen(&mut sparse.client);
-    }
+    published.until_blocked(client, message);
+    let mut other = Client::with_confirms(sparse.process.address());
+    assert!(other.purge(1, &fast) > 1000);
+    published.until_confirmed(&mut sparse.client);
     let sent = usize::try_from(published.sent).expect("few");
-    assert_eq!(take_all(&mut other, &slow), numbers((0..sent).step_by(10), false));
+    assert_eq!(other.take_all(3, &slow), numbers((0..sent).step_by(10), false));
     other.close();
     sparse.client.close();
     sparse.process.terminate();

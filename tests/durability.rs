@@ -7,12 +7,9 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{
-    Ack, Client, ConfirmSelectOk, DeclareOk, ExchangeDeclareOk, Options, PropertyList, TxCommitOk,
-    TxSelectOk, basic, confirm, exchange, queue, tx,
-};
+use common::*;
 use leveret::daemon::{Config, Server};
 use tempfile::TempDir;
 
@@ -25,24 +22,6 @@ const TURN_MAX: Duration = Duration::from_millis(5);
 
 /// How long the disk does nothing in the test of that.
 const HELD_FOR: Duration = Duration::from_millis(100);
-
-const PERSISTENT: PropertyList<'static> = PropertyList { delivery_mode: Some(2), ..EMPTY };
-const EMPTY: PropertyList<'static> = PropertyList {
-    content_type: None,
-    content_encoding: None,
-    headers: None,
-    delivery_mode: None,
-    priority: None,
-    correlation_id: None,
-    reply_to: None,
-    expiration: None,
-    message_id: None,
-    timestamp: None,
-    kind: None,
-    user_id: None,
-    app_id: None,
-    cluster_id: None,
-};
 
 /// A broker in this process and its directory.
 struct Held {
@@ -80,47 +59,13 @@ fn durable_queue(client: &mut Client, name: &str) {
 }
 
 fn declare(name: &str) -> queue::Declare<'_> {
-    queue::Declare { queue: name.as_bytes(), durable: true, ..Default::default() }
+    queue::Declare { durable: true, ..named(name) }
 }
 
 /// Opens a channel with confirms on.
 fn confirming(client: &mut Client, channel: u16) {
     client.open(channel);
-    client.call::<ConfirmSelectOk>(channel, confirm::Select { nowait: false });
-}
-
-/// Asks until the queue holds `messages`: then the broker has dealt with what brought them.
-fn wait_for_messages(client: &mut Client, queue: &str, messages: u32) {
-    while client.inspect(1, queue).messages != messages {}
-}
-
-/// Publishes a transient message on channel 2, which confirms, and says whether a queue took it.
-fn reaches_a_queue(client: &mut Client, exchange: &str, key: &str) -> bool {
-    let publish = basic::Publish {
-        exchange: exchange.as_bytes(),
-        routing_key: key.as_bytes(),
-        mandatory: true,
-        immediate: false,
-    };
-    client.publish_as(2, publish, &EMPTY, b"is anybody there?");
-    let event = client.next(2);
-    if matches!(event.method(), common::Method::BasicAck(_)) {
-        return true;
-    }
-    event.expect::<common::Return>();
-    client.expect::<Ack>(2);
-    false
-}
-
-/// Takes acks until everything up to `sequence` is confirmed.
-fn expect_confirms(client: &mut Client, channel: u16, from: u64, sequence: u64) {
-    let mut next = from;
-    while next <= sequence {
-        let ack = client.expect::<Ack>(channel);
-        assert!(ack.tag == next || (ack.multiple && ack.tag > next), "{ack:?} after {next}");
-        next = ack.tag + 1;
-    }
-    assert_eq!(next, sequence + 1);
+    client.confirm_select(channel);
 }
 
 #[test]
@@ -131,11 +76,11 @@ fn a_persistent_message_is_confirmed_only_after_the_sync() {
     confirming(&mut client, 2);
     broker.server.gate().hold();
     for number in 0..20 {
-        client.publish_with(2, "", "kept", &PERSISTENT, format!("{number}").as_bytes());
+        client.publish_with(2, "", "kept", &persistent(), format!("{number}").as_bytes());
         client.expect_nothing_before(2, 1);
     }
     let large = vec![7; 300_000];
-    client.publish_with(2, "", "kept", &PERSISTENT, &large);
+    client.publish_with(2, "", "kept", &persistent(), &large);
     client.expect_nothing_before(2, 1);
     let mut other = broker.connect();
     assert_eq!(other.inspect(1, "kept").messages, 21, "they were taken");
@@ -144,7 +89,7 @@ fn a_persistent_message_is_confirmed_only_after_the_sync() {
         client.expect_silence(2);
     }
     broker.server.gate().release();
-    expect_confirms(&mut client, 2, 1, 21);
+    client.expect_confirms(2, 1, 21);
 }
 
 #[test]
@@ -157,10 +102,10 @@ fn one_durable_queue_among_transient_ones_is_enough_to_wait_for() {
     client.bind(1, &passing, "amq.fanout", "");
     confirming(&mut client, 2);
     broker.server.gate().hold();
-    client.publish_with(2, "amq.fanout", "", &PERSISTENT, b"both");
+    client.publish_with(2, "amq.fanout", "", &persistent(), b"both");
     client.expect_nothing_before(2, 1);
     broker.server.gate().release();
-    expect_confirms(&mut client, 2, 1, 1);
+    client.expect_confirms(2, 1, 1);
 }
 
 #[test]
@@ -171,22 +116,22 @@ fn what_needs_no_disk_is_confirmed_while_it_is_busy() {
     let passing = client.queue(1);
     confirming(&mut client, 2);
     broker.server.gate().hold();
-    client.publish_with(2, "", "kept", &EMPTY, b"a transient message");
-    expect_confirms(&mut client, 2, 1, 1);
-    client.publish_with(2, "", &passing, &PERSISTENT, b"to a queue that goes with the broker");
-    expect_confirms(&mut client, 2, 2, 2);
-    client.publish_with(2, "", "nobody's", &PERSISTENT, b"to nobody");
-    expect_confirms(&mut client, 2, 3, 3);
+    client.publish_with(2, "", "kept", &PropertyList::default(), b"a transient message");
+    client.expect_confirms(2, 1, 1);
+    client.publish_with(2, "", &passing, &persistent(), b"to a queue that goes with the broker");
+    client.expect_confirms(2, 2, 2);
+    client.publish_with(2, "", "nobody's", &persistent(), b"to nobody");
+    client.expect_confirms(2, 3, 3);
     let mandatory =
         basic::Publish { routing_key: b"nobody's", mandatory: true, ..Default::default() };
-    client.publish_as(2, mandatory, &PERSISTENT, b"comes back");
-    assert_eq!(client.expect::<common::Return>(2).code, 312);
-    expect_confirms(&mut client, 2, 4, 4);
+    client.publish_as(2, mandatory, &persistent(), b"comes back");
+    assert_eq!(client.expect::<Return>(2).code, 312);
+    client.expect_confirms(2, 4, 4);
     // And behind something that waits, on another channel.
     confirming(&mut client, 3);
-    client.publish_with(3, "", "kept", &PERSISTENT, b"waits");
-    client.publish_with(2, "", "kept", &EMPTY, b"does not");
-    expect_confirms(&mut client, 2, 5, 5);
+    client.publish_with(3, "", "kept", &persistent(), b"waits");
+    client.publish_with(2, "", "kept", &PropertyList::default(), b"does not");
+    client.expect_confirms(2, 5, 5);
     client.expect_nothing_before(3, 1);
 }
 
@@ -199,10 +144,10 @@ fn a_transaction_is_answered_only_after_the_sync() {
     client.open(2);
     client.call::<TxSelectOk>(2, tx::Select {});
     broker.server.gate().hold();
-    client.publish_with(2, "", "kept", &PERSISTENT, b"one");
-    client.publish_with(2, "", "kept", &PERSISTENT, b"two");
+    client.publish_with(2, "", "kept", &persistent(), b"one");
+    client.publish_with(2, "", "kept", &persistent(), b"two");
     client.send(2, tx::Commit {});
-    wait_for_messages(&mut other, "kept", 2);
+    other.wait_for_messages(1, "kept", 2);
     for _ in 0..5 {
         other.round_trip(1);
         client.expect_silence(2);
@@ -217,8 +162,8 @@ fn acks_of_persistent_messages_in_a_transaction_wait_for_the_sync() {
     let mut client = broker.connect();
     durable_queue(&mut client, "kept");
     confirming(&mut client, 2);
-    client.publish_with(2, "", "kept", &PERSISTENT, b"one");
-    expect_confirms(&mut client, 2, 1, 1);
+    client.publish_with(2, "", "kept", &persistent(), b"one");
+    client.expect_confirms(2, 1, 1);
     let mut consumer = broker.connect();
     consumer.call::<TxSelectOk>(1, tx::Select {});
     let got = consumer.get(1, "kept").expect("it is there");
@@ -244,9 +189,12 @@ fn a_durable_definition_is_answered_only_after_the_sync() {
     client.send(1, declare("kept"));
     // Another connection can publish to it already, so the broker has dealt with it.
     confirming(&mut other, 2);
-    while !reaches_a_queue(&mut other, "", "kept") {}
+    let deadline = deadline();
+    while !other.reaches(2, "", "kept") {
+        assert!(now() < deadline, "it cannot be used");
+    }
     for _ in 0..5 {
-        assert!(reaches_a_queue(&mut other, "", "kept"));
+        assert!(other.reaches(2, "", "kept"));
         client.expect_silence(1);
     }
     let mut exchanges = broker.connect();
@@ -266,9 +214,11 @@ fn a_durable_definition_is_answered_only_after_the_sync() {
     let mut bindings = broker.connect();
     bindings.send(1, bind);
     // The binding counts already.
-    while !reaches_a_queue(&mut other, "amq.direct", "key") {}
+    while !other.reaches(2, "amq.direct", "key") {
+        assert!(now() < deadline, "it does not count");
+    }
     for _ in 0..5 {
-        assert!(reaches_a_queue(&mut other, "", "kept"));
+        assert!(other.reaches(2, "", "kept"));
         client.expect_silence(1);
         exchanges.expect_silence(1);
         bindings.expect_silence(1);
@@ -276,7 +226,7 @@ fn a_durable_definition_is_answered_only_after_the_sync() {
     broker.server.gate().release();
     client.expect::<DeclareOk>(1);
     exchanges.expect::<ExchangeDeclareOk>(1);
-    bindings.expect::<common::BindOk>(1);
+    bindings.expect::<BindOk>(1);
 }
 
 #[test]
@@ -285,16 +235,16 @@ fn a_sync_that_fails_ends_the_broker_and_confirms_nothing() {
     let mut client = broker.connect();
     durable_queue(&mut client, "kept");
     confirming(&mut client, 2);
-    client.publish_with(2, "", "kept", &PERSISTENT, b"confirmed");
-    expect_confirms(&mut client, 2, 1, 1);
+    client.publish_with(2, "", "kept", &persistent(), b"confirmed");
+    client.expect_confirms(2, 1, 1);
     broker.server.gate().hold();
-    client.publish_with(2, "", "kept", &PERSISTENT, b"not confirmed");
+    client.publish_with(2, "", "kept", &persistent(), b"not confirmed");
     client.expect_nothing_before(2, 1);
     let mut committing = broker.connect();
     committing.call::<TxSelectOk>(1, tx::Select {});
-    committing.publish_with(1, "", "kept", &PERSISTENT, b"not committed");
+    committing.publish_with(1, "", "kept", &persistent(), b"not committed");
     committing.send(1, tx::Commit {});
-    wait_for_messages(&mut client, "kept", 3);
+    client.wait_for_messages(1, "kept", 3);
     broker.server.gate().fail_next_sync();
     broker.server.gate().release();
     client.expect_closed();
@@ -340,19 +290,19 @@ fn while_the_disk_is_busy_everybody_else_is_served() {
     for number in 0..rounds {
         let begin = now();
         let body = vec![b'x'; 20_000];
-        publisher.publish_with(2, "", "kept", &PERSISTENT, &body);
+        publisher.publish_with(2, "", "kept", &persistent(), &body);
         let delivery = consumer.expect_delivery(1);
         assert_eq!(delivery.message.body.len(), body.len());
         consumer.ack(1, delivery.tag);
-        bystander.publish_with(2, "", &passing, &EMPTY, b"passing");
-        expect_confirms(&mut bystander, 2, number + 1, number + 1);
+        bystander.publish_with(2, "", &passing, &PropertyList::default(), b"passing");
+        bystander.expect_confirms(2, number + 1, number + 1);
         longest = longest.max(begin.elapsed());
     }
     assert!(longest < ROUND_TRIP_MAX, "the longest round trip took {longest:?}");
     beating.expect_heartbeat();
     publisher.expect_nothing_before(2, 1);
     broker.server.gate().release();
-    expect_confirms(&mut publisher, 2, 1, rounds);
+    publisher.expect_confirms(2, 1, rounds);
 }
 
 /// A message that is there already was confirmed at once, also when the first one of its name was
@@ -361,10 +311,10 @@ fn while_the_disk_is_busy_everybody_else_is_served() {
 fn a_repeated_message_is_confirmed_no_sooner_than_the_one_that_it_repeats() {
     let broker = Held::start();
     let mut client = broker.connect();
-    let once = common::fields(&[("x-message-deduplication", common::Value::Bool(true))]);
+    let once = fields(&[("x-message-deduplication", Value::Bool(true))]);
     let declare = queue::Declare { arguments: once.table(), ..declare("once") };
     client.call::<DeclareOk>(1, declare);
-    let size = common::fields(&[("x-cache-size", common::Value::I32(10))]);
+    let size = fields(&[("x-cache-size", Value::I32(10))]);
     let declare = exchange::Declare {
         exchange: b"names",
         kind: b"x-message-deduplication",
@@ -378,8 +328,8 @@ fn a_repeated_message_is_confirmed_no_sooner_than_the_one_that_it_repeats() {
     confirming(&mut client, 2);
     client.open(3);
     client.call::<TxSelectOk>(3, tx::Select {});
-    let name = common::fields(&[("x-deduplication-header", common::word("the same"))]);
-    let named = PropertyList { headers: Some(name.table()), ..PERSISTENT };
+    let name = fields(&[("x-deduplication-header", word("the same"))]);
+    let named = PropertyList { headers: Some(name.table()), ..persistent() };
     broker.server.gate().hold();
     for _ in 0..2 {
         client.publish_with(2, "", "once", &named, b"x");
@@ -394,7 +344,7 @@ fn a_repeated_message_is_confirmed_no_sooner_than_the_one_that_it_repeats() {
     client.expect_silence(2);
     client.expect_silence(3);
     broker.server.gate().release();
-    expect_confirms(&mut client, 2, 1, 4);
+    client.expect_confirms(2, 1, 4);
     client.expect::<TxCommitOk>(3);
 }
 
@@ -417,7 +367,7 @@ fn no_turn_of_the_loop_takes_five_milliseconds_while_the_helper_is_held() {
         let mut large = vec![7; 200_000];
         while begin.elapsed() < HELD_FOR {
             // The large one goes first, so that the disk has something to wait for.
-            publisher.publish_with(2, "", "kept", &PERSISTENT, &std::mem::take(&mut large));
+            publisher.publish_with(2, "", "kept", &persistent(), &std::mem::take(&mut large));
             let delivery = consumer.expect_delivery(1);
             consumer.ack(1, delivery.tag);
             consumer.round_trip(1);
@@ -426,18 +376,12 @@ fn no_turn_of_the_loop_takes_five_milliseconds_while_the_helper_is_held() {
         longest_turns.push(broker.server.take_longest_turn());
         publisher.expect_nothing_before(2, 1);
         broker.server.gate().release();
-        expect_confirms(&mut publisher, 2, first, sequence);
+        publisher.expect_confirms(2, first, sequence);
         if longest_turns.last() < Some(&TURN_MAX) {
             return;
         }
     }
     panic!("the longest turns took {longest_turns:?}");
-}
-
-// Time is what this file is about.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[test]
@@ -453,8 +397,8 @@ fn publishers_go_on_whatever_the_size_of_a_segment() {
         confirming(&mut client, 2);
         let rounds = 100;
         for number in 1..=rounds {
-            client.publish_with(2, "", "kept", &PERSISTENT, &[7; 30_000]);
-            expect_confirms(&mut client, 2, number, number);
+            client.publish_with(2, "", "kept", &persistent(), &[7; 30_000]);
+            client.expect_confirms(2, number, number);
         }
     }
 }
@@ -470,14 +414,14 @@ fn publishers_that_were_held_back_for_want_of_segments_go_on() {
     for publisher in &mut publishers {
         confirming(publisher, 2);
         // From here on it is known as a publisher.
-        publisher.publish_with(2, "", "kept", &PERSISTENT, b"first");
-        expect_confirms(publisher, 2, 1, 1);
+        publisher.publish_with(2, "", "kept", &persistent(), b"first");
+        publisher.expect_confirms(2, 1, 1);
     }
     server.gate().hold();
     let count = 60;
     for _ in 0..count {
         for publisher in &mut publishers {
-            publisher.publish_with(2, "", "kept", &PERSISTENT, &[7; 9_000]);
+            publisher.publish_with(2, "", "kept", &persistent(), &[7; 9_000]);
         }
     }
     for _ in 0..20 {
@@ -488,7 +432,7 @@ fn publishers_that_were_held_back_for_want_of_segments_go_on() {
     }
     server.gate().release();
     for publisher in &mut publishers {
-        expect_confirms(publisher, 2, 2, count + 1);
+        publisher.expect_confirms(2, 2, count + 1);
     }
 }
 
@@ -504,19 +448,19 @@ fn publishers_of_transient_messages_that_were_held_back_go_on() {
     let (bursts, count) = (40, 20);
     for burst in 0..bursts {
         for _ in 0..count {
-            client.publish_with(2, "", "nobody's", &EMPTY, &[7; 70_000]);
+            client.publish_with(2, "", "nobody's", &PropertyList::default(), &[7; 70_000]);
         }
-        expect_confirms(&mut client, 2, burst * count + 1, (burst + 1) * count);
+        client.expect_confirms(2, burst * count + 1, (burst + 1) * count);
     }
     let queue = client.queue(1);
     client.consume_no_ack(1, &queue);
     for burst in bursts..2 * bursts {
         for _ in 0..count {
-            client.publish_with(2, "", &queue, &EMPTY, &[7; 40_000]);
+            client.publish_with(2, "", &queue, &PropertyList::default(), &[7; 40_000]);
         }
         for _ in 0..count {
             client.expect_delivery(1);
         }
-        expect_confirms(&mut client, 2, burst * count + 1, (burst + 1) * count);
+        client.expect_confirms(2, burst * count + 1, (burst + 1) * count);
     }
 }

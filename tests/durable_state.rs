@@ -9,28 +9,6 @@ use common::*;
 
 const ENDS: [End; 2] = [End::Term, End::Kill];
 
-/// A broker and a client with confirms on channel 2 and nothing on channel 3; `None` where
-/// another broker is asked, which is not restarted.
-fn start() -> Option<(Node, Client)> {
-    let node = Node::start()?;
-    let client = connect(&node);
-    Some((node, client))
-}
-
-fn connect(node: &Node) -> Client {
-    let mut client = node.connect();
-    client.open(2);
-    client.confirm_select(2);
-    client.open(3);
-    client
-}
-
-/// Restarts and connects again.
-fn restart(node: &mut Node, end: End, client: Client) -> Client {
-    node.restart(end, client);
-    connect(node)
-}
-
 /// Publishes persistent messages, each confirmed.
 fn store(client: &mut Client, queue: &str, bodies: &[&str]) {
     for body in bodies {
@@ -38,31 +16,16 @@ fn store(client: &mut Client, queue: &str, bodies: &[&str]) {
     }
 }
 
-/// Takes everything that is ready; each body and whether it is redelivered.
-fn take_all(client: &mut Client, queue: &str) -> Vec<(String, bool)> {
-    std::iter::from_fn(|| client.get(3, queue))
-        .map(|got| (got.message.body(), got.redelivered))
-        .collect()
-}
-
-fn delivery_count(message: &Message) -> i64 {
-    let headers = message.headers();
-    let count = headers.table().find(b"x-delivery-count");
-    count.and_then(|count| count.integer()).unwrap_or(0)
-}
-
 #[test]
 fn persistent_messages_come_back_in_publish_order() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         let bodies: Vec<String> = (0..100).map(|number| number.to_string()).collect();
         for body in &bodies {
             client.confirmed(2, "", &queue, &persistent(), body);
         }
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         store(&mut client, &queue, &["afterwards"]);
         let mut expected = bodies;
         expected.push("afterwards".into());
@@ -73,17 +36,14 @@ fn persistent_messages_come_back_in_publish_order() {
 #[test]
 fn transient_messages_and_transient_queues_are_gone() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, transient) = (client.durable_queue(1), client.shared_queue(1));
         client.confirmed(2, "", &queue, &PropertyList::default(), "transient");
         store(&mut client, &queue, &["persistent"]);
         store(&mut client, &transient, &["goes with its queue"]);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["persistent"]);
-        let passive =
-            queue::Declare { queue: transient.as_bytes(), passive: true, ..Default::default() };
+        let passive = passive(&transient);
         client.send(3, passive);
         client.expect_channel_error(3, 404, "NOT_FOUND - no queue");
     }
@@ -92,9 +52,7 @@ fn transient_messages_and_transient_queues_are_gone() {
 #[test]
 fn durable_exchanges_and_bindings_route_as_before() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         let declare = exchange::Declare {
             exchange: b"lasting",
@@ -107,7 +65,7 @@ fn durable_exchanges_and_bindings_route_as_before() {
         client.bind(1, &queue, "lasting", "a.*");
         client.bind(1, &queue, &transient, "");
         client.bind_exchange(1, "lasting", "amq.fanout", "");
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         client.confirmed(2, "lasting", "a.b", &persistent(), "direct");
         client.confirmed(2, "amq.fanout", "a.c", &persistent(), "through both");
         client.confirmed(2, "lasting", "b", &persistent(), "unroutable");
@@ -125,9 +83,7 @@ fn durable_exchanges_and_bindings_route_as_before() {
 #[test]
 fn acked_messages_do_not_come_back() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2", "3", "4", "5"]);
         client.consume(3, &queue);
@@ -135,7 +91,7 @@ fn acked_messages_do_not_come_back() {
         client.ack(3, tags[1]);
         client.ack(3, tags[3]);
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["1", "3", "5"]);
     }
 }
@@ -143,15 +99,12 @@ fn acked_messages_do_not_come_back() {
 #[test]
 fn purged_messages_do_not_come_back() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2", "3"]);
-        let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-        assert_eq!(client.call::<PurgeOk>(1, purge).messages, 3);
+        assert_eq!(client.purge(1, &queue), 3);
         store(&mut client, &queue, &["4"]);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["4"]);
     }
 }
@@ -159,16 +112,14 @@ fn purged_messages_do_not_come_back() {
 #[test]
 fn messages_of_a_deleted_queue_do_not_come_back_to_a_new_one_of_its_name() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2"]);
         assert_eq!(client.delete_queue(1, &queue), 2);
-        let again = queue::Declare { queue: queue.as_bytes(), durable: true, ..Default::default() };
+        let again = queue::Declare { durable: true, ..named(&queue) };
         client.call::<DeclareOk>(1, again);
         store(&mut client, &queue, &["3"]);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["3"]);
     }
 }
@@ -176,17 +127,15 @@ fn messages_of_a_deleted_queue_do_not_come_back_to_a_new_one_of_its_name() {
 #[test]
 fn unacked_messages_come_back_redelivered_in_their_places() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1", "2", "3"]);
         client.prefetch(3, 2);
         client.consume(3, &queue);
         assert_eq!(client.expect_bodies(3, 2), ["1", "2"]);
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
-        let found = take_all(&mut client, &queue);
+        let mut client = node.restart_with_confirms(end, client);
+        let found = client.take_all(3, &queue);
         let bodies: Vec<&str> = found.iter().map(|(body, _)| body.as_str()).collect();
         assert_eq!(bodies, ["1", "2", "3"]);
         assert!(found[0].1 && found[1].1, "{found:?}");
@@ -195,42 +144,36 @@ fn unacked_messages_come_back_redelivered_in_their_places() {
 
 #[test]
 fn messages_never_delivered_are_not_redelivered_after_an_orderly_end() {
-    let Some((mut node, mut client)) = start() else {
-        return;
-    };
+    let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
     let queue = client.durable_queue(1);
     store(&mut client, &queue, &["1", "2"]);
     let first = client.get(3, &queue).expect("it waits");
     client.reject(3, first.tag, true);
     client.round_trip(3);
-    let mut client = restart(&mut node, End::Term, client);
+    let mut client = node.restart_with_confirms(End::Term, client);
     let expected = [("1".to_owned(), true), ("2".to_owned(), false)];
-    assert_eq!(take_all(&mut client, &queue), expected);
+    assert_eq!(client.take_all(3, &queue), expected);
 }
 
 #[test]
 fn redelivered_flag_stays_over_several_restarts() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
         store(&mut client, &queue, &["1"]);
         client.get(3, &queue).expect("it waits");
         client.round_trip(3);
         for _ in 0..3 {
-            client = restart(&mut node, end, client);
+            client = node.restart_with_confirms(end, client);
         }
-        assert_eq!(take_all(&mut client, &queue), [("1".to_owned(), true)]);
+        assert_eq!(client.take_all(3, &queue), [("1".to_owned(), true)]);
     }
 }
 
 #[test]
 fn delivery_counts_are_as_they_were() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let arguments = fields(&[("x-delivery-limit", Value::I64(10))]);
         let queue = client.durable_queue_with(1, arguments.table());
         store(&mut client, &queue, &["counted"]);
@@ -239,18 +182,16 @@ fn delivery_counts_are_as_they_were() {
             client.reject(3, got.tag, true);
         }
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         let got = client.get(3, &queue).expect("it waits");
-        assert_eq!(delivery_count(&got.message), 3);
+        assert_eq!(got.message.delivery_count().unwrap_or(0), 3);
     }
 }
 
 #[test]
 fn delivery_that_was_not_acked_counts_after_a_restart() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let arguments = fields(&[("x-delivery-limit", Value::I64(10))]);
         let queue = client.durable_queue_with(1, arguments.table());
         store(&mut client, &queue, &["counted"]);
@@ -258,18 +199,16 @@ fn delivery_that_was_not_acked_counts_after_a_restart() {
         client.reject(3, got.tag, true);
         client.get(3, &queue).expect("it is back");
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         let got = client.get(3, &queue).expect("it waits");
-        assert_eq!(delivery_count(&got.message), 2);
+        assert_eq!(got.message.delivery_count().unwrap_or(0), 2);
     }
 }
 
 #[test]
 fn delivery_limit_counts_on_over_a_restart() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let limit = [("x-delivery-limit", Value::I64(2))];
         let (queue, dead) = client.durable_dying_queue(1, &limit);
         store(&mut client, &queue, &["too often"]);
@@ -278,7 +217,7 @@ fn delivery_limit_counts_on_over_a_restart() {
             client.reject(3, got.tag, true);
         }
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         let got = client.get(3, &queue).expect("the last time");
         client.reject(3, got.tag, true);
         assert_eq!(client.get(3, &queue), None);
@@ -290,9 +229,7 @@ fn delivery_limit_counts_on_over_a_restart() {
 #[test]
 fn priorities_come_back_in_their_order() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let arguments = fields(&[("x-max-priority", Value::I64(5))]);
         let queue = client.durable_queue_with(1, arguments.table());
         let messages = [(1, "1a"), (5, "5a"), (0, "0a"), (1, "1b"), (200, "5b")];
@@ -306,7 +243,7 @@ fn priorities_come_back_in_their_order() {
         let acked = client.get(3, &queue).expect("it waits");
         client.ack(3, acked.tag);
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         let properties = PropertyList { delivery_mode: Some(2), ..prioritized(1) };
         client.confirmed(2, "", &queue, &properties, "1c");
         let expected = ["5a", "1a", "1b", "1c", "0a", "0b"];
@@ -317,9 +254,7 @@ fn priorities_come_back_in_their_order() {
 #[test]
 fn persistent_dead_letter_survives_with_its_headers() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         store(&mut client, &queue, &["refused", "stays"]);
         client.reject_next(1, &queue, "refused");
@@ -327,7 +262,7 @@ fn persistent_dead_letter_survives_with_its_headers() {
         let got = client.get(1, &dead).expect("it was just there");
         client.round_trip(1);
         let before = got.message;
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         let after = client.dead_letter(1, &dead);
         assert_eq!(after, before);
         assert_eq!(after.deaths_in_short(), [("rejected".into(), queue.clone(), 1)]);
@@ -338,9 +273,7 @@ fn persistent_dead_letter_survives_with_its_headers() {
 #[test]
 fn dead_letter_from_a_transient_queue_to_a_durable_one_survives() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let dead = client.durable_queue(1);
         let key = [("x-dead-letter-routing-key", word(&dead))];
         let queue = client.queue_dying_to(1, "", &key);
@@ -349,7 +282,7 @@ fn dead_letter_from_a_transient_queue_to_a_durable_one_survives() {
         client.reject_next(1, &queue, "refused");
         client.reject_next(1, &queue, "transient");
         client.wait_for_messages(1, &dead, 2);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &dead), ["refused"]);
     }
 }
@@ -357,9 +290,7 @@ fn dead_letter_from_a_transient_queue_to_a_durable_one_survives() {
 #[test]
 fn dead_letter_that_went_to_a_transient_queue_is_gone_from_its_old_one() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let dead = client.shared_queue(1);
         let arguments = fields(&[
             ("x-dead-letter-exchange", word("")),
@@ -369,7 +300,7 @@ fn dead_letter_that_went_to_a_transient_queue_is_gone_from_its_old_one() {
         store(&mut client, &queue, &["refused", "stays"]);
         client.reject_next(1, &queue, "refused");
         client.wait_for_messages(1, &dead, 1);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["stays"]);
     }
 }
@@ -377,15 +308,13 @@ fn dead_letter_that_went_to_a_transient_queue_is_gone_from_its_old_one() {
 #[test]
 fn large_dead_letter_survives_whole() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         let body = "leveret ".repeat(50_000);
         store(&mut client, &queue, &[&body]);
         client.reject_next(1, &queue, &body);
         client.wait_for_messages(1, &dead, 1);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert!(client.dead_letter(1, &dead).body() == body);
         assert_eq!(client.drain(1, &queue), [""; 0]);
     }
@@ -394,9 +323,7 @@ fn large_dead_letter_survives_whole() {
 #[test]
 fn committed_reject_is_dead_lettered_once() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         store(&mut client, &queue, &["refused", "acked", "given back"]);
         client.call::<TxSelectOk>(3, tx::Select {});
@@ -407,7 +334,7 @@ fn committed_reject_is_dead_lettered_once() {
         client.publish_with(3, "", &queue, &persistent(), b"published");
         client.call::<TxCommitOk>(3, tx::Commit {});
         client.wait_for_messages(1, &dead, 1);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &dead), ["refused"]);
         assert_eq!(client.drain(1, &queue), ["given back", "published"]);
     }
@@ -416,9 +343,7 @@ fn committed_reject_is_dead_lettered_once() {
 #[test]
 fn committed_transaction_is_there_whole_over_its_queues_and_acks() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queues: Vec<_> = (0..3).map(|_| client.durable_queue(1)).collect();
         store(&mut client, &queues[0], &["acked", "stays"]);
         client.call::<TxSelectOk>(3, tx::Select {});
@@ -429,7 +354,7 @@ fn committed_transaction_is_there_whole_over_its_queues_and_acks() {
             client.publish_with(3, "", queue, &persistent(), &[b'x'; 100_000]);
         }
         client.call::<TxCommitOk>(3, tx::Commit {});
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.get(3, &queues[0]).expect("it was not acked").message.body(), "stays");
         for queue in &queues {
             let lengths: Vec<_> = client.drain(1, queue).iter().map(String::len).collect();
@@ -441,9 +366,7 @@ fn committed_transaction_is_there_whole_over_its_queues_and_acks() {
 #[test]
 fn bcc_of_a_stored_message_routes_its_dead_letter_after_a_restart() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let blind = client.durable_queue(1);
         let queue = {
             let arguments = fields(&[("x-dead-letter-exchange", word("amq.direct"))]);
@@ -455,7 +378,7 @@ fn bcc_of_a_stored_message_routes_its_dead_letter_after_a_restart() {
         let headers = fields(&[("BCC", Value::Array(keys.array()))]);
         let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
         client.confirmed(2, "", &queue, &properties, "dies later");
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         client.reject_next(3, &queue, "dies later");
         let message = client.dead_letter(1, &blind);
         assert_eq!(message.headers().table().find(b"BCC"), None);
@@ -465,9 +388,7 @@ fn bcc_of_a_stored_message_routes_its_dead_letter_after_a_restart() {
 #[test]
 fn transaction_that_was_not_committed_leaves_no_trace() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let (queue, dead) = client.durable_dying_queue(1, &[]);
         store(&mut client, &queue, &["acked", "refused"]);
         client.call::<TxSelectOk>(3, tx::Select {});
@@ -477,7 +398,7 @@ fn transaction_that_was_not_committed_leaves_no_trace() {
         client.reject(3, second.tag, false);
         client.publish_with(3, "", &queue, &persistent(), b"published");
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
+        let mut client = node.restart_with_confirms(end, client);
         assert_eq!(client.drain(1, &queue), ["acked", "refused"]);
         assert_eq!(client.drain(1, &dead), [""; 0]);
     }
@@ -486,9 +407,7 @@ fn transaction_that_was_not_committed_leaves_no_trace() {
 #[test]
 fn message_in_several_queues_is_settled_in_each_by_itself() {
     for end in ENDS {
-        let Some((mut node, mut client)) = start() else {
-            return;
-        };
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queues = [client.durable_queue(1), client.durable_queue(1), client.durable_queue(1)];
         for queue in &queues {
             client.bind(1, queue, "amq.fanout", "");
@@ -498,9 +417,9 @@ fn message_in_several_queues_is_settled_in_each_by_itself() {
         client.ack(3, acked.tag);
         client.get(3, &queues[1]).expect("it waits");
         client.round_trip(3);
-        let mut client = restart(&mut node, end, client);
-        assert_eq!(take_all(&mut client, &queues[0]), []);
-        assert_eq!(take_all(&mut client, &queues[1]), [("to all".to_owned(), true)]);
+        let mut client = node.restart_with_confirms(end, client);
+        assert_eq!(client.take_all(3, &queues[0]), []);
+        assert_eq!(client.take_all(3, &queues[1]), [("to all".to_owned(), true)]);
         assert_eq!(client.drain(1, &queues[2]), ["to all"]);
     }
 }

@@ -2,12 +2,8 @@
 //! send, however the broker ends and whatever size its segments have then? And nothing else?
 
 mod common;
-#[path = "crash/random.rs"]
-#[allow(dead_code)]
-mod random;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use common::*;
-use random::Random;
 use tempfile::TempDir;
 
 const ENDS: [End; 2] = [End::Term, End::Kill];
@@ -156,7 +151,7 @@ fn messages_of_sizes_that_change_over_time_are_there_after_each_restart() {
     const SIZES: [&[usize]; 4] = [&[30_000, 60_000, 200_000], &[10], &[10, 500, 30_000], &[2000]];
     let Some(mut node) = Node::start_with(SEGMENT_BYTES) else { return };
     let mut client = node.connect();
-    let mut random = Random::new(1);
+    let mut random = Random::new(seed(1));
     let mut queues = [Modelled::new(&mut client), Modelled::new(&mut client)];
     for round in 0..10 {
         for lengths in [*random.pick(&SIZES), SIZES[0], SIZES[round % 4], SIZES[1]] {
@@ -174,18 +169,17 @@ fn messages_of_sizes_that_change_over_time_are_there_after_each_restart() {
 }
 
 /// The segments of a broker that runs, as they are now, by name.
-fn segments(directory: &Path) -> BTreeMap<OsString, Vec<u8>> {
-    let entries = fs::read_dir(directory).expect("the directory can be read").flatten();
-    let segments = entries.filter(|entry| entry.path().extension() == Some("segment".as_ref()));
+fn read_segments(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     // One may be gone by now.
-    let read = segments.filter_map(|entry| Some((entry.file_name(), fs::read(entry.path()).ok()?)));
+    let read = |name: String| fs::read(directory.join(&name)).ok().map(|bytes| (name, bytes));
+    let read = segments(directory).into_iter().filter_map(read);
     // Another may not be finished.
     read.filter(|(_, bytes)| bytes.len() >= SEGMENT_BYTES as usize).collect()
 }
 
 /// Bodies that are pieces of these segments, from every place of eight bytes, long ones and short
 /// ones over and over.
-fn pieces(segments: &BTreeMap<OsString, Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
+fn pieces(segments: &BTreeMap<String, Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
     let segments: Vec<_> = segments.values().collect();
     assert!(!segments.is_empty(), "a log consists of segments");
     let cut = |number: usize| {
@@ -208,13 +202,13 @@ fn pieces(segments: &BTreeMap<OsString, Vec<u8>>, random: &mut Random) -> Vec<Ve
 fn bodies_that_hold_pieces_of_the_log_forge_nothing_and_hide_nothing() {
     let Some(mut node) = Node::start_with(SEGMENT_BYTES) else { return };
     let mut client = node.connect();
-    let mut random = Random::new(2);
+    let mut random = Random::new(seed(2));
     let attacker = client.durable_queue(1);
     let mut victim = Modelled::new(&mut client);
     for round in 0..10 {
         for _ in 0..2 {
             victim.publish_small(&mut client, random.within(1..1000));
-            let pieces = pieces(&segments(&node.path()), &mut random);
+            let pieces = pieces(&read_segments(&node.path()), &mut random);
             client.confirm_all(2, &attacker, pieces);
             client.empty(2, &attacker);
         }
@@ -286,9 +280,9 @@ impl Attack {
         let body = |number: usize| Attack::body("attacker", number, Attack::BODY_BYTES);
         let mut bodies: Vec<_> = (0..Attack::BODIES).map(body).collect();
         let mut rehearsal = Attack::begin(&bodies)?;
-        let before = segments(&rehearsal.node.path());
+        let before = read_segments(&rehearsal.node.path());
         rehearsal.publish(Attack::VICTIMS);
-        let after = segments(&rehearsal.node.path());
+        let after = read_segments(&rehearsal.node.path());
         let mut covered = Vec::new();
         for (name, segment) in &before {
             for (number, at) in Attack::find("attacker", segment) {
@@ -393,8 +387,7 @@ fn purged_messages_are_not_back_after_a_kill_and_unacked_ones_are() {
     let queue = client.durable_queue(1);
     fill(&mut client, &queue);
     let mut other = node.connect();
-    let purge = queue::Purge { queue: queue.as_bytes(), nowait: false };
-    assert_eq!(other.call::<PurgeOk>(1, purge).messages, 99_998);
+    assert_eq!(other.purge(1, &queue), 99_998);
     for _ in 0..2 {
         node.restart(End::Kill, other);
         other = node.connect();
@@ -428,14 +421,7 @@ fn messages_of_a_deleted_queue_are_not_in_the_next_of_its_name_after_a_kill() {
 fn deduplicating(client: &mut Client, more: &[(&str, Value<'_>)]) -> (String, String) {
     let exchange = unique("once");
     let arguments = fields(&[("x-cache-size", Value::I64(100_000))]);
-    let declare = exchange::Declare {
-        exchange: exchange.as_bytes(),
-        kind: b"x-message-deduplication",
-        durable: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    };
-    client.call::<ExchangeDeclareOk>(1, declare);
+    client.durable_exchange_with(1, &exchange, "x-message-deduplication", arguments.table());
     let queue = client.durable_queue_with(1, fields(more).table());
     client.bind(1, &queue, &exchange, "");
     (exchange, queue)
@@ -443,9 +429,7 @@ fn deduplicating(client: &mut Client, more: &[(&str, Value<'_>)]) -> (String, St
 
 /// Publishes a persistent message whose name is its body.
 fn publish_named(client: &mut Client, channel: u16, exchange: &str, name: &str) {
-    let headers = fields(&[("x-deduplication-header", word(name))]);
-    let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
-    client.publish_with(channel, exchange, "", &properties, name.as_bytes());
+    client.publish_named(channel, exchange, "", word(name), name);
 }
 
 /// A deduplicating exchange remembered the name when it routed, and a rollback did not take it
@@ -500,14 +484,8 @@ fn message_that_was_refused_by_a_full_queue_is_taken_when_it_is_sent_again() {
 }
 
 /// A disk whose state can be looked at; `None` where there can be no such thing.
-fn disk() -> Option<ClonedDisk> {
-    match ClonedDisk::new() {
-        Ok(disk) => Some(disk),
-        Err(missing) => {
-            eprintln!("left out: {missing}");
-            None
-        }
-    }
+fn disk() -> Option<Disk> {
+    or_left_out(Disk::new(Kind::Ext4))
 }
 
 /// Publishes named messages, one after the other, until told to end.
@@ -534,11 +512,11 @@ impl Publisher {
     }
 
     /// Cuts the power and sends everything again that was sent until then.
-    fn repeat_after_cut(&self, disk: &mut ClonedDisk, queue: &str) {
+    fn repeat_after_cut(&self, disk: &mut Disk, queue: &str) {
         let confirmed = self.confirmed.load(Ordering::SeqCst);
         let cut = disk.cut();
         let sent = self.sent.load(Ordering::SeqCst);
-        let process = Process::start(&cut.0.join("data"), SEGMENT_BYTES);
+        let process = Process::start(&cut.data(), SEGMENT_BYTES);
         let mut client = Client::connect(process.address());
         let found = client.inspect(1, queue).messages as usize;
         assert!((confirmed..=sent).contains(&found), "{found} of {confirmed} to {sent}");
@@ -546,10 +524,7 @@ impl Publisher {
         for number in 1..=sent {
             publish_named(&mut client, 1, &self.exchange, &number.to_string());
         }
-        let mut last = 0;
-        while last < sent as u64 {
-            last = client.expect::<Ack>(1).tag;
-        }
+        client.expect_confirms(1, 1, sent as u64);
         let expected: Vec<_> = (1..=sent).map(|number| number.to_string()).collect();
         assert_eq!(client.drain(1, queue), expected, "{found} were there");
         process.kill();
@@ -596,7 +571,7 @@ fn acks_are_on_disk_soon_though_nothing_else_happens() {
     let deadline = now() + ACKS_WITHIN;
     loop {
         let cut = disk.cut();
-        let process = Process::start(&cut.0.join("data"), SEGMENT_BYTES);
+        let process = Process::start(&cut.data(), SEGMENT_BYTES);
         let left = Client::connect(process.address()).inspect(1, &queue).messages;
         process.kill();
         if left == 0 {

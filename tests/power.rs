@@ -13,8 +13,6 @@
 //! `LEVERET_CRASH_SEED` what chance begins with, `LEVERET_LOAD_WITHOUT` what is left out.
 
 mod common;
-#[path = "power/disk.rs"]
-mod disk;
 #[path = "crash/mod.rs"]
 mod kit;
 
@@ -26,13 +24,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Client, Process, now, spawn};
-use disk::{Disk, Kind};
+use common::{Client, Disk, Kind, Process, Random, now, number, seed, spawn};
 use kit::drain::{Drained, Ended, drain, examine};
 use kit::load::{self, Load};
 use kit::model::{Model, Shared, between};
 use kit::parts::{Part, Parts};
-use kit::random::Random;
 use kit::topology;
 
 /// How many cuts there are if nobody says.
@@ -66,8 +62,8 @@ impl Play {
         let mut model = Model::new(self.parts);
         topology::declare_for(&mut Client::connect(process.address()), self.parts);
         let ended = if self.random.chance(50) { Ended::Killed } else { Ended::Orderly };
-        let events = self.random.within(100..2500);
-        (model, _) = load::work_on(process, model, &mut self.random, events, ended);
+        let moment = load::Moment { events: self.random.within(100..2500), said: None };
+        (model, _) = load::work_on(process, model, &mut self.random, moment, ended);
         let process = Process::start(&disk.data(), self.segment_bytes());
         drain(process.address(), &mut model, ended, &mut self.random);
         (process, model)
@@ -219,10 +215,6 @@ fn cut(play: &mut Play, disk: &Disk, name: &str, numbers: std::ops::Range<usize>
     wrong
 }
 
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().expect("a number"))
-}
-
 /// The file systems in turn, each with its next number of cuts.
 fn disks(cuts: usize) -> Vec<(Kind, usize)> {
     let kinds = match env::var("LEVERET_POWER_FS") {
@@ -243,8 +235,8 @@ fn disks(cuts: usize) -> Vec<(Kind, usize)> {
 
 #[test]
 fn every_confirm_survives_power_cuts() {
-    let seed = number("LEVERET_CRASH_SEED").unwrap_or(1);
-    let cuts = number("LEVERET_POWER_CUTS").map_or(CUTS, |n| usize::try_from(n).expect("few"));
+    let seed = seed(1);
+    let cuts = number("LEVERET_POWER_CUTS").unwrap_or(CUTS);
     let (mut wrong, mut first) = (Vec::new(), 0);
     for (number, (kind, some)) in disks(cuts).into_iter().enumerate() {
         let disk = match Disk::new(kind) {

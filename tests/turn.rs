@@ -100,16 +100,15 @@ fn who_does_not_read_its_answers_is_not_read_itself() {
         encoder::method_frame(&mut gets, 1, &get);
     }
     let key = memory.key(client);
-    let (mut taken, mut turns) = (0, 0);
+    let (mut taken, mut held_up) = (0, 0);
     while taken < gets.len() {
         assert!(memory.node.may_read(key));
         let part = memory.node.receive(key, &gets[taken..], &mut Unwatched);
         let waiting = memory.node.output(key).map_or(0, |outbox| outbox.len());
         assert!(part > 0 && waiting < OUTBOX_BYTES_MAX, "{waiting} bytes wait");
         taken += part;
-        assert!(taken == gets.len() || !memory.node.may_read(key));
+        held_up += usize::from(!memory.node.may_read(key));
         memory.turn();
-        turns += 1;
     }
-    assert!(turns > 4, "it was held up");
+    assert!(held_up > 2, "{held_up} times");
 }

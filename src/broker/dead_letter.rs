@@ -26,10 +26,20 @@ pub(super) struct Dying {
     reason: Reason,
 }
 
-/// How many messages one turn dead-letters.
-const BURIED_PER_TURN_MAX: usize = 5_000;
+/// What it costs to route, change and store a message anew, beside its bytes.
+const WORK_PER_LETTER: usize = 10;
+
+/// While so many messages wait for that, no more are made to die than have to.
+const DYING_MAX: usize = 10_000;
 
 impl Broker {
+    /// Whether this step may make more messages die.
+    #[inline]
+    pub fn may_kill(&self) -> bool {
+        // Where nothing can be buried, waiting would not help.
+        !self.work.is_done() && (self.dying.len() < DYING_MAX || self.waits_for_room)
+    }
+
     /// A message that was just taken out of a queue's ready line dies.
     pub(super) fn die(&mut self, key: QueueKey, entry: Entry, reason: Reason) {
         let Some(queue) = self.queues.get_mut(key) else {
@@ -48,6 +58,7 @@ impl Broker {
         slot: SlotRef,
         reason: Reason,
     ) {
+        self.work.spend(1);
         self.forget_name(key, entry);
         let queue = self.queues.get(key);
         match queue.and_then(|queue| Some((queue, queue.settings.dead_letter_exchange.clone()?))) {
@@ -70,10 +81,9 @@ impl Broker {
         if self.waits_for_room {
             return;
         }
-        for _ in 0..BURIED_PER_TURN_MAX {
-            let Some(mut dying) = self.dying.pop_front() else {
-                return;
-            };
+        while !self.work.is_done()
+            && let Some(mut dying) = self.dying.pop_front()
+        {
             let Dying { queue_id, entry, slot, .. } = dying;
             (dying.entry, dying.slot) = self.moved.take(queue_id, entry, slot);
             match self.bury_one(&dying) {
@@ -94,6 +104,8 @@ impl Broker {
     fn bury_one(&mut self, dying: &Dying) -> Result<(), AppendError> {
         let Dying { entry, reason, .. } = *dying;
         let record = self.store.record(entry.at);
+        self.work.spend(WORK_PER_LETTER);
+        self.work.spend_bytes(record.body_bytes());
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
         let list = Properties::new(&old).list().unwrap_or_default();

@@ -22,9 +22,23 @@ pub struct Cache {
     size: usize,
     ttl_ms: Option<u64>,
     /// Until when a name is remembered, in ms since 1970; `u64::MAX` = for good.
-    until: HashMap<Box<[u8]>, u64>,
-    order: VecDeque<Box<[u8]>>,
+    until: HashMap<Box<[u8]>, Seen>,
+    /// Names in the order in which they were seen, with the numbers of these sightings; one that
+    /// was seen again stands here twice, and the last one counts.
+    order: VecDeque<(u64, Box<[u8]>)>,
+    last_number: u64,
 }
+
+/// When a name was seen last.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// In ms since 1970.
+    until_ms: u64,
+    number: u64,
+}
+
+/// How many sightings that do not count any more are kept, beside as many as there are names.
+const STALE_MAX: usize = 64;
 
 /// The names of the messages in one queue, and who has them.
 pub type Names = HashMap<Box<[u8]>, MessageId>;
@@ -49,24 +63,23 @@ impl Cache {
             ttl_ms: positive("x-cache-ttl")?,
             until: HashMap::new(),
             order: VecDeque::new(),
+            last_number: 0,
         })
     }
 
     /// All names that are remembered.
     pub(super) fn names(&self) -> impl Iterator<Item = &Box<[u8]>> {
-        self.order.iter()
+        self.until.keys()
     }
 
     /// Remembers a name that was stored.
     pub(super) fn restore(&mut self, name: &[u8], until_ms: u64) {
-        if self.until.insert(name.into(), until_ms).is_none() {
-            self.order.push_back(name.into());
-        }
+        self.add(name, until_ms);
     }
 
     /// Whether a name is remembered.
     fn has(&self, name: &[u8], now_ms: u64) -> bool {
-        self.until.get(name).is_some_and(|&until| now_ms < until)
+        self.until.get(name).is_some_and(|seen| now_ms < seen.until_ms)
     }
 
     /// When a name that is remembered now is forgotten.
@@ -77,18 +90,34 @@ impl Cache {
     /// Remembers a name as the newest; says which had to go for it.
     fn remember(&mut self, name: &[u8], until_ms: u64) -> Vec<Box<[u8]>> {
         let mut gone = Vec::new();
-        if self.until.remove(name).is_some() {
-            self.order.retain(|other| **other != *name);
-        }
-        while self.order.len() >= self.size
-            && let Some(oldest) = self.order.pop_front()
+        self.until.remove(name);
+        while self.until.len() >= self.size
+            && let Some((number, oldest)) = self.order.pop_front()
         {
-            self.until.remove(&oldest);
-            gone.push(oldest);
+            if self.is_newest(number, &oldest) {
+                self.until.remove(&oldest);
+                gone.push(oldest);
+            }
         }
-        self.until.insert(name.into(), until_ms);
-        self.order.push_back(name.into());
+        self.add(name, until_ms);
         gone
+    }
+
+    fn add(&mut self, name: &[u8], until_ms: u64) {
+        self.last_number += 1;
+        let seen = Seen { until_ms, number: self.last_number };
+        self.until.insert(name.into(), seen);
+        self.order.push_back((self.last_number, name.into()));
+        if self.order.len() > 2 * self.until.len() + STALE_MAX {
+            let mut order = std::mem::take(&mut self.order);
+            order.retain(|(number, name)| self.is_newest(*number, name));
+            self.order = order;
+        }
+    }
+
+    /// Whether the name was not seen again since.
+    fn is_newest(&self, number: u64, name: &[u8]) -> bool {
+        self.until.get(name).is_some_and(|seen| seen.number == number)
     }
 }
 

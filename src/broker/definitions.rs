@@ -274,6 +274,7 @@ impl Broker {
             delay_id,
             cache,
             matcher: Matcher::new(kind, arguments, self.clock_ms).ok()?,
+            visit: 0,
         });
         Some(())
     }

@@ -6,6 +6,7 @@
 //! any 64-bit delay is taken.
 
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
 use crate::amqp::{Properties, PropertyList, TableBuf, Value};
 use crate::broker::Broker;
@@ -38,8 +39,50 @@ pub(super) struct HeldBack {
     slot: SlotRef,
 }
 
-/// How many messages become due in one turn.
-const RELEASED_PER_TURN_MAX: usize = 5_000;
+/// What it costs to route, change and store a message anew, beside its bytes.
+const WORK_PER_RELEASE: usize = 10;
+
+/// The messages that all delayed exchanges hold back.
+#[derive(Debug, Default)]
+pub(super) struct Delayed {
+    held: HashMap<ExchangeKey, BinaryHeap<Reverse<HeldBack>>>,
+    /// When which exchange has to be looked at; some of these come too early.
+    wakeups: BinaryHeap<Reverse<(u64, ExchangeKey)>>,
+    /// What exchanges held back that are gone.
+    dropped: Vec<Vec<Reverse<HeldBack>>>,
+}
+
+impl Delayed {
+    fn push(&mut self, held: HeldBack) {
+        let line = self.held.entry(held.exchange).or_default();
+        let first = line.peek().map(|Reverse(first)| first.due_ms);
+        if first.is_none_or(|first| held.due_ms < first) {
+            self.wakeups.push(Reverse((held.due_ms, held.exchange)));
+        }
+        line.push(Reverse(held));
+    }
+
+    /// The first message of an exchange, if it is due.
+    fn pop_due(&mut self, exchange: ExchangeKey, now_ms: u64) -> Option<HeldBack> {
+        let line = self.held.get_mut(&exchange)?;
+        let is_due = line.peek().is_some_and(|Reverse(first)| first.due_ms <= now_ms);
+        is_due.then(|| line.pop()).flatten().map(|Reverse(held)| held)
+    }
+
+    /// The exchange was looked at: when it has to be again.
+    fn sleep(&mut self, exchange: ExchangeKey) {
+        match self.held.get(&exchange).map(|line| line.peek()) {
+            Some(Some(Reverse(first))) => self.wakeups.push(Reverse((first.due_ms, exchange))),
+            Some(None) => drop(self.held.remove(&exchange)),
+            None => {}
+        }
+    }
+
+    /// Whether there is something to settle of exchanges that are gone.
+    pub(super) fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+}
 
 impl Broker {
     /// Whether the exchange holds a message with these properties back.
@@ -111,13 +154,13 @@ impl Broker {
         due_ms: u64,
     ) {
         let Entry { id, at } = entry;
-        self.delayed.push(Reverse(HeldBack { due_ms, id, exchange, queue, at, slot }));
+        self.delayed.push(HeldBack { due_ms, id, exchange, queue, at, slot });
     }
 
     /// When the next message is due, in ms since 1970.
     pub(super) fn next_delayed_ms(&self) -> Option<u64> {
-        let next = self.delayed.peek().filter(|_| !self.waits_for_room);
-        next.map(|Reverse(held)| held.due_ms)
+        let next = self.delayed.wakeups.peek().filter(|_| !self.waits_for_room);
+        next.map(|Reverse((at_ms, _))| *at_ms)
     }
 
     /// Routes the messages that are due.
@@ -125,14 +168,22 @@ impl Broker {
         if self.waits_for_room {
             return;
         }
-        for _ in 0..RELEASED_PER_TURN_MAX {
-            let Some(&Reverse(mut held)) = self.delayed.peek() else {
-                return;
-            };
-            if held.due_ms > self.clock_ms {
-                return;
-            }
-            self.delayed.pop();
+        while !self.work.is_done()
+            && !self.waits_for_room
+            && let Some(&Reverse((at_ms, exchange))) = self.delayed.wakeups.peek()
+            && at_ms <= self.clock_ms
+        {
+            self.delayed.wakeups.pop();
+            self.release_from(exchange);
+            self.delayed.sleep(exchange);
+        }
+    }
+
+    fn release_from(&mut self, exchange: ExchangeKey) {
+        self.work.spend(1);
+        while !self.work.is_done()
+            && let Some(mut held) = self.delayed.pop_due(exchange, self.clock_ms)
+        {
             held.follow(&mut self.moved);
             match self.release_one(&held) {
                 Ok(()) => {}
@@ -142,7 +193,7 @@ impl Broker {
                 }
                 Err(error @ AppendError::Full) => {
                     self.wait_for_room("delayed messages wait", error);
-                    self.delayed.push(Reverse(held));
+                    self.delayed.push(held);
                     return;
                 }
             }
@@ -151,18 +202,32 @@ impl Broker {
 
     /// The exchange goes: what it held back goes with it.
     pub(super) fn drop_delayed(&mut self, exchange: ExchangeKey) {
-        let delayed = std::mem::take(&mut self.delayed);
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            delayed.into_iter().partition(|Reverse(held)| held.exchange == exchange);
-        self.delayed = kept.into();
-        for Reverse(mut held) in gone {
-            held.follow(&mut self.moved);
-            self.store.settle(held.at, held.slot);
+        if let Some(line) = self.delayed.held.remove(&exchange) {
+            self.delayed.dropped.push(line.into_vec());
+        }
+    }
+
+    /// Settles a bounded number of the messages of exchanges that are gone.
+    pub(super) fn settle_dropped(&mut self) {
+        while let Some(line) = self.delayed.dropped.last_mut() {
+            while !self.work.is_done()
+                && let Some(Reverse(mut held)) = line.pop()
+            {
+                self.work.spend(1);
+                held.follow(&mut self.moved);
+                self.store.settle(held.at, held.slot);
+            }
+            if !line.is_empty() {
+                return;
+            }
+            self.delayed.dropped.pop();
         }
     }
 
     fn release_one(&mut self, held: &HeldBack) -> Result<(), AppendError> {
         let record = self.store.record(held.at);
+        self.work.spend(WORK_PER_RELEASE);
+        self.work.spend_bytes(record.body_bytes());
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
         let list = Properties::new(&old).list().unwrap_or_default();

@@ -55,6 +55,8 @@ impl Broker {
         let consumer = self.consumers.get_mut(consumer_key)?;
         let channel = self.channels.get_mut(consumer.channel)?;
         let (slot, body_bytes) = slot_in(&self.store, entry, queue.id);
+        self.work.spend(3);
+        self.work.spend_bytes(body_bytes);
         queue.ready_bytes -= body_bytes;
         let before = self.store.deliveries(slot);
         if !consumer.no_ack {

@@ -31,4 +31,6 @@ pub struct Exchange {
     pub cache: Option<Cache>,
     /// Finds the destinations of a message.
     pub matcher: Matcher,
+    /// The number of the last message that came here.
+    pub visit: u64,
 }

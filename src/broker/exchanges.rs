@@ -86,6 +86,7 @@ impl Broker {
             cache,
             alternate,
             matcher,
+            visit: 0,
         });
         if request.durable {
             self.keep_exchange(key);
@@ -164,6 +165,7 @@ impl Broker {
                 delay_id: None,
                 cache: None,
                 matcher,
+                visit: 0,
             });
         }
     }

@@ -13,9 +13,6 @@ use crate::broker::key::QueueKey;
 use crate::broker::{Broker, Queue};
 use crate::storage::{Entry, ScratchPool, Store};
 
-/// How many messages of one queue expire before the others have their turn.
-const EXPIRED_AT_A_TIME_MAX: usize = 10_000;
-
 /// How many deadlines of messages that were delivered long ago a queue keeps, beside as many as
 /// it has messages.
 const STALE_DEADLINES_MAX: usize = 256;
@@ -31,9 +28,10 @@ impl Broker {
     /// Ends what has reached its time.
     pub fn expire(&mut self) {
         while let Some(&Reverse((at, key))) = self.wakeups.peek() {
-            if at > self.clock_ms {
+            if at > self.clock_ms || !self.may_kill() {
                 return;
             }
+            self.work.spend(1);
             self.wakeups.pop();
             let due = |queue: &&mut Queue| queue.wake_at_ms == Some(at);
             if let Some(queue) = self.queues.get_mut(key).filter(due) {
@@ -130,7 +128,6 @@ impl Broker {
     fn expire_messages(&mut self, key: QueueKey) {
         let now = self.clock_ms;
         let mut next: Option<u64> = None;
-        let mut budget = EXPIRED_AT_A_TIME_MAX;
         let mut sooner = |at: u64| next = Some(next.map_or(at, |next| next.min(at)));
         let lanes = match self.queues.get(key) {
             Some(queue) if queue.settings.message_ttl_ms.is_some() => queue.ready.lanes(),
@@ -139,27 +136,31 @@ impl Broker {
         };
         for lane in 0..lanes {
             while let Some((entry, deadline)) = self.front_deadline(key, lane) {
-                if deadline > now || budget == 0 {
+                if deadline > now || !self.may_kill() {
                     sooner(deadline);
                     break;
                 }
-                budget -= 1;
                 if let Some(queue) = self.queues.get_mut(key) {
                     queue.ready.remove(entry.id, lane, &mut self.scratch);
                 }
                 self.die(key, entry, Reason::Expired);
             }
         }
-        while let Some(queue) = self.queues.get_mut(key)
-            && let Some(&Reverse((deadline, id, lane))) = queue.timed.peek()
-        {
-            if deadline > now || budget == 0 {
+        loop {
+            let may_kill = self.may_kill();
+            let Some(queue) = self.queues.get_mut(key) else {
+                return;
+            };
+            let Some(&Reverse((deadline, id, lane))) = queue.timed.peek() else {
+                break;
+            };
+            if deadline > now || !may_kill {
                 sooner(deadline);
                 break;
             }
             queue.timed.pop();
+            self.work.spend(1);
             if let Some(entry) = queue.ready.remove(id, lane, &mut self.scratch) {
-                budget -= 1;
                 self.die(key, entry, Reason::Expired);
             }
         }

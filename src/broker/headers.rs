@@ -62,6 +62,11 @@ impl HeadersMatcher {
         }
     }
 
+    /// How many bindings there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
     /// Whether there is no binding.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()

@@ -33,35 +33,52 @@ impl Broker {
             return;
         }
         if self.consumers_take_all(key, 0) {
-            if let Some(queue) = self.queues.get_mut(key) {
-                queue.overfull = true;
-                self.overfull.push(key);
-            }
-            return;
+            return self.look_again(key);
         }
         self.drop_heads(key);
     }
 
     /// After the deliveries: what nobody took and is too much goes.
     pub fn enforce_limits(&mut self) {
-        for key in std::mem::take(&mut self.overfull) {
+        let mut overfull = std::mem::take(&mut self.overfull).into_iter();
+        for key in overfull.by_ref() {
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.overfull = false;
                 self.drop_heads(key);
                 self.retain_stream(key);
             }
+            if self.work.is_done() {
+                break;
+            }
         }
+        self.overfull.extend(overfull);
     }
 
     /// Drops the oldest messages, of the lowest priority first, until the queue is within its
-    /// limits.
+    /// limits; one at least, and the rest of very many by and by.
     pub(super) fn drop_heads(&mut self, key: QueueKey) {
         while let Some(queue) = self.queues.get_mut(key)
             && queue.drops_heads()
             && queue.is_too_long()
-            && let Some(entry) = queue.ready.pop_lowest(&mut self.scratch)
         {
+            let Some(entry) = queue.ready.pop_lowest(&mut self.scratch) else {
+                return;
+            };
             self.die(key, entry, Reason::MaxLength);
+            if !self.may_kill() {
+                return self.look_again(key);
+            }
+        }
+    }
+
+    /// The queue is looked at after the deliveries, or in the next turn.
+    fn look_again(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(key)
+            && queue.is_too_long()
+            && !queue.overfull
+        {
+            queue.overfull = true;
+            self.overfull.push(key);
         }
     }
 

@@ -232,6 +232,18 @@ impl Matcher {
         }
     }
 
+    /// How many bindings are looked through for each message, beside those that match.
+    pub fn looked_through(&self) -> usize {
+        match self {
+            Self::Headers(headers) => headers.len(),
+            Self::Direct(_)
+            | Self::Fanout(_)
+            | Self::Topic(_)
+            | Self::ConsistentHash(_)
+            | Self::Random(_) => 0,
+        }
+    }
+
     /// Whether there is no binding.
     pub fn is_empty(&self) -> bool {
         match self {

@@ -61,6 +61,7 @@ pub(crate) mod testing;
 pub mod topic;
 pub mod user;
 pub mod vhost;
+pub mod work;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -85,6 +86,7 @@ pub use queue::{Declaration, Queue};
 pub use settle::{Held, Settlement};
 pub use user::{Access, User, Users};
 pub use vhost::Vhost;
+pub use work::Work;
 
 use key::Arena;
 
@@ -114,12 +116,14 @@ pub struct Broker {
     /// Grows with every change that may change a route or a permission.
     topology_version: u64,
     clock_ms: u64,
+    /// What the present step of the turn may still do.
+    pub work: Work,
     dirty: Vec<QueueKey>,
     effects: Vec<Effect>,
     /// When which queue's deadlines have to be looked at.
     wakeups: BinaryHeap<Reverse<(u64, QueueKey)>>,
     /// Messages that delayed exchanges hold back.
-    delayed: BinaryHeap<Reverse<delayed::HeldBack>>,
+    delayed: delayed::Delayed,
     /// Messages on their way to a dead-letter exchange.
     dying: VecDeque<dead_letter::Dying>,
     /// Queues to look at after the deliveries because they may be too long.
@@ -132,6 +136,8 @@ pub struct Broker {
     moved: compaction::Moved,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: settle::Discarding,
+    /// Deliveries of channels that ended, which go back to their queues by and by.
+    returning: VecDeque<VecDeque<(u64, Held)>>,
     /// What moves by itself found no room in the log; whether the operator was told of it.
     waits_for_room: bool,
     warned_of_waiting: bool,
@@ -141,6 +147,8 @@ pub struct Broker {
     queue_ids: Vec<QueueId>,
     destinations: Vec<binding::Destination>,
     visited: Vec<ExchangeKey>,
+    /// Which exchanges the present message has been to: those with this number.
+    visit: u64,
 }
 
 impl Broker {
@@ -241,8 +249,10 @@ impl Broker {
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
         !self.dirty.is_empty()
-            || (!self.discarding.lines.is_empty() && !self.store.has_deferred())
+            || (self.is_discarding() && !self.store.has_deferred())
             || (!self.dying.is_empty() && !self.waits_for_room)
+            || !self.overfull.is_empty()
+            || !self.returning.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()

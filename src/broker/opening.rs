@@ -6,12 +6,13 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Name, Properties};
-use crate::broker::BlockReasons;
 use crate::broker::compaction::{Compactor, Moved};
 use crate::broker::deduplication::name_in;
+use crate::broker::delayed::Delayed;
 use crate::broker::expiry::priority_in;
 use crate::broker::key::{Arena, ExchangeKey, QueueKey};
 use crate::broker::settle::Discarding;
+use crate::broker::{BlockReasons, Work};
 use crate::broker::{Broker, Users};
 use crate::storage::{QueueId, ScratchPool, StorageError, Store, StoreOptions};
 
@@ -52,22 +53,25 @@ impl Broker {
             scratch,
             topology_version: 0,
             clock_ms: 0,
+            work: Work::default(),
             dirty: Vec::new(),
             effects: Vec::new(),
             wakeups: BinaryHeap::new(),
-            delayed: BinaryHeap::new(),
+            delayed: Delayed::default(),
             dying: VecDeque::new(),
             overfull: Vec::new(),
             consumer_timeout_ms: None,
             compactor: Compactor::default(),
             moved: Moved::default(),
             discarding: Discarding::default(),
+            returning: VecDeque::new(),
             waits_for_room: false,
             warned_of_waiting: false,
             streams: 0,
             queue_ids: Vec::new(),
             destinations: Vec::new(),
             visited: Vec::new(),
+            visit: 0,
         };
         let empty = definitions.is_empty();
         broker.restore_definitions(&definitions);
@@ -151,10 +155,14 @@ impl Broker {
     /// # Errors
     /// The disk failed; the next start treats the stop as a crash.
     pub fn close(mut self) -> Result<(), StorageError> {
-        while !self.discarding.lines.is_empty() && !self.store.has_deferred() {
+        self.work.begin(u32::MAX);
+        self.go_on_returning();
+        while self.is_discarding() && !self.store.has_deferred() {
+            self.work.begin(u32::MAX);
             self.settle_discarded();
         }
         while !self.dying.is_empty() && !self.waits_for_room {
+            self.work.begin(u32::MAX);
             self.bury();
         }
         self.store.close()

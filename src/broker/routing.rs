@@ -66,12 +66,14 @@ impl Broker {
         queues.clear();
         let mut visited = std::mem::take(&mut self.visited);
         let mut reuse = Reuse::WhileTopologyStands;
-        visited.push(exchange);
+        self.visit += 1;
+        self.visit_exchange(exchange, &mut visited);
         let mut next = 0;
         while let Some(&exchange) = visited.get(next) {
             next += 1;
             reuse = self.route_one(exchange, keys, properties, queues, &mut visited, reuse);
         }
+        self.work.spend(visited.len() + queues.len());
         visited.clear();
         self.visited = visited;
         if queues.len() > 1 {
@@ -106,19 +108,30 @@ impl Broker {
         }
         if self.destinations.len() == before
             && let Some(alternate) = self.alternate_of(exchange.vhost, exchange.alternate.as_ref())
-            && !visited.contains(&alternate)
         {
-            visited.push(alternate);
+            self.destinations.push(Destination::Exchange(alternate));
         }
         let by_key_alone = exchange.matcher.is_decided_by_key();
-        for destination in self.destinations.drain(before..) {
+        self.work.spend(keys.len() + exchange.matcher.looked_through());
+        let mut found = std::mem::take(&mut self.destinations);
+        for destination in found.drain(before..) {
             match destination {
                 Destination::Queue(queue) => queues.push(queue),
-                Destination::Exchange(exchange) if visited.contains(&exchange) => {}
-                Destination::Exchange(exchange) => visited.push(exchange),
+                Destination::Exchange(exchange) => self.visit_exchange(exchange, visited),
             }
         }
+        self.destinations = found;
         if by_key_alone { reuse } else { Reuse::Never }
+    }
+
+    /// Puts an exchange on the list of those that the message comes to, once.
+    fn visit_exchange(&mut self, key: ExchangeKey, visited: &mut Vec<ExchangeKey>) {
+        if let Some(exchange) = self.exchanges.get_mut(key)
+            && exchange.visit != self.visit
+        {
+            exchange.visit = self.visit;
+            visited.push(key);
+        }
     }
 
     fn alternate_of(&self, vhost: VhostKey, name: Option<&Name>) -> Option<ExchangeKey> {

@@ -44,10 +44,39 @@ pub enum Settlement {
     Reject,
 }
 
-/// How many discarded messages one turn settles.
-const DISCARDED_PER_TURN_MAX: usize = 20_000;
-
 impl Broker {
+    /// Whether this step may carry out one settlement of this kind more.
+    #[inline]
+    pub fn may_settle(&self, settlement: Settlement) -> bool {
+        match settlement {
+            Settlement::Ack | Settlement::Requeue => !self.work.is_done(),
+            Settlement::Reject => self.may_kill(),
+        }
+    }
+
+    /// Deliveries of a channel that ended go back to their queues: at once what this step allows,
+    /// and the rest by and by.
+    pub fn give_back(&mut self, deliveries: VecDeque<(u64, Held)>) {
+        if !deliveries.is_empty() {
+            self.returning.push_back(deliveries);
+            self.go_on_returning();
+        }
+    }
+
+    /// Puts back a bounded number of the deliveries of channels that ended.
+    pub fn go_on_returning(&mut self) {
+        while let Some(deliveries) = self.returning.front_mut() {
+            let Some((_, held)) = deliveries.pop_front() else {
+                self.returning.pop_front();
+                continue;
+            };
+            self.requeue(&held);
+            if self.work.is_done() {
+                return;
+            }
+        }
+    }
+
     /// Carries a settlement out.
     pub fn settle(&mut self, held: &Held, settlement: Settlement) {
         match settlement {
@@ -73,6 +102,7 @@ impl Broker {
 
     /// The consumer is done with the message.
     pub fn ack(&mut self, held: &Held) {
+        self.work.spend(1);
         if !held.kept {
             let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
             self.forget_name(held.queue, entry);
@@ -94,6 +124,7 @@ impl Broker {
     /// The message goes back to where it was, marked as redelivered; one that was delivered
     /// too often dies.
     pub fn requeue(&mut self, held: &Held) {
+        self.work.spend(2);
         if held.kept {
             return self.give_credit_back(held);
         }
@@ -195,6 +226,11 @@ impl Broker {
         self.discarding.done + self.discarding.lines.len() as u64
     }
 
+    /// Whether there are messages to settle that purges and deletes left behind.
+    pub(super) fn is_discarding(&self) -> bool {
+        !self.discarding.lines.is_empty() || self.delayed.has_dropped()
+    }
+
     /// Settles a bounded number of the messages that purges and deletes left behind.
     pub fn settle_discarded(&mut self) {
         let changes = &mut self.discarding.changes;
@@ -205,12 +241,12 @@ impl Broker {
         if self.store.has_deferred() {
             return;
         }
-        let mut budget = DISCARDED_PER_TURN_MAX;
+        self.settle_dropped();
         while let Some((queue, ready, awaited)) = self.discarding.lines.front_mut() {
-            while budget > 0
+            while !self.work.is_done()
                 && let Some(entry) = ready.pop(&mut self.scratch)
             {
-                budget -= 1;
+                self.work.spend(2);
                 settle_for(&mut self.store, &mut self.moved, *queue, entry);
             }
             if !ready.is_empty() {

@@ -238,7 +238,7 @@ fn open_broker(
         Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
     let report = broker.store.report();
     for damage in &report.damaged {
-        error!("{damage}; everything else is there, and the file is kept as it is");
+        error!("{damage}; everything else is there");
     }
     if !report.clean && report.segments > 0 {
         warn!("unclean shutdown of the last run: every message is marked as redelivered");

@@ -109,6 +109,10 @@ impl EventLoop {
     /// Gives every connection on the run queue one read.
     fn run_connections(&mut self) {
         for _ in 0..self.run_queue.len() {
+            // Whoever has to wait for the next turn is the first then.
+            if self.node.is_input_over() {
+                break;
+            }
             let Some(key) = self.run_queue.pop_front() else {
                 break;
             };

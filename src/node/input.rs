@@ -41,7 +41,7 @@ impl Node {
     /// What is left has to come again, with what follows it.
     pub fn receive<W: Watch>(&mut self, key: ConnectionKey, input: &[u8], watch: &mut W) -> usize {
         let mut taken = 0;
-        loop {
+        let looks_at = loop {
             let Some(endpoint) = self.endpoints.get_mut(key) else {
                 return input.len();
             };
@@ -61,13 +61,17 @@ impl Node {
             watch.took(self, key, taken);
             // Nothing overtakes a consumer that waits.
             let Some(queue) = looks_at else {
-                break;
+                break looks_at;
             };
             if !self.deliver_from(queue, watch) {
-                self.resumed.push(key);
-                break;
+                break looks_at;
             }
             watch.served(self, queue);
+        };
+        let comes_again = self.session(key).is_some_and(Session::comes_again);
+        let waits_for_its_turn = looks_at.is_some() || comes_again || self.broker.work.is_done();
+        if taken < input.len() && waits_for_its_turn {
+            self.resumed.push(key);
         }
         self.after_session(key);
         taken

@@ -23,6 +23,7 @@ mod watch;
 use std::time::Instant;
 
 use crate::broker::key::Arena;
+use crate::broker::work::WORK_PER_INPUT;
 use crate::broker::{Broker, ConnectionKey, Handed, QueueKey};
 use crate::session::{Limits, Session};
 
@@ -90,6 +91,7 @@ impl Node {
     pub fn begin(&mut self, now: Instant) {
         self.now = now;
         self.broker.set_clock(self.calendar.unix_ms(now));
+        self.broker.work.begin(WORK_PER_INPUT);
     }
 
     /// How many connections there are.
@@ -100,6 +102,11 @@ impl Node {
     /// The session of a connection, if it is still there.
     pub fn session(&self, key: ConnectionKey) -> Option<&Session> {
         self.endpoints.get(key).map(|endpoint| &endpoint.session)
+    }
+
+    /// Whether sessions took as much of what arrived as a turn allows.
+    pub fn is_input_over(&self) -> bool {
+        self.broker.work.is_done()
     }
 
     /// Whether the next turn has something to do without any input.

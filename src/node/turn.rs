@@ -28,6 +28,7 @@
 //! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
 //! stands where it does.
 
+use crate::broker::work::{WORK_PER_INPUT, WORK_PER_STEP};
 use crate::broker::{Delivery, Effect, QueueKey};
 use crate::storage::StorageError;
 
@@ -42,11 +43,17 @@ impl Node {
     /// The disk failed: nothing that was not on disk has been confirmed, nothing more may be.
     pub fn turn<W: Watch>(&mut self, watch: &mut W) -> Result<(), W::Stop> {
         // Before the deliveries: a channel whose time is over gets nothing more.
+        self.broker.work.begin(WORK_PER_STEP);
         self.fire_deadlines(watch);
         watch.after(self, Step::Deadlines)?;
         // Before what gathered is written: what moves by itself goes out with the same call.
+        self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_returning();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.bury();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.release_delayed();
         self.broker.compact();
         watch.after(self, Step::Unfinished)?;
@@ -66,11 +73,14 @@ impl Node {
         // Before the deliveries: a consumer that was cancelled is in no session any more.
         self.carry_out_effects(watch);
         watch.after(self, Step::Effects)?;
+        self.broker.work.begin(WORK_PER_INPUT);
         self.deliver(watch);
         watch.after(self, Step::Deliveries)?;
         // After the deliveries: what a consumer took counts for no length, and did not expire.
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.enforce_limits();
         watch.after(self, Step::Lengths)?;
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.expire();
         watch.after(self, Step::Expired)?;
         // After the deliveries: what was consumed at once is never written.
@@ -134,7 +144,9 @@ impl Node {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.broker.take_dirty(&mut dirty);
         for &queue in &dirty {
-            self.deliver_from(queue, watch);
+            if !self.broker.work.is_done() {
+                self.deliver_from(queue, watch);
+            }
             self.broker.mark_dirty(queue);
         }
         self.dirty = dirty;
@@ -149,6 +161,9 @@ impl Node {
             };
             self.deliver_one(&delivery);
             watch.told(self, delivery.connection, Told::Delivery(&delivery));
+            if self.broker.work.is_done() {
+                break;
+            }
         }
         false
     }

@@ -30,13 +30,17 @@ impl Session {
                 self.awaits_room = true;
                 Ok(Step::HeldBack)
             }
+            Ok(Progress::ComesAgain) => {
+                self.comes_again = true;
+                Ok(Step::HeldBack)
+            }
             Ok(Progress::LooksAt(queue)) => {
                 self.looks_at = Some(queue);
                 Ok(Step::HeldBack)
             }
             Ok(Progress::Closes) => {
                 self.channel_close(broker, frame.channel);
-                Ok(Step::Took(0))
+                Ok(if self.comes_again { Step::HeldBack } else { Step::Took(0) })
             }
             Err(error) if error.level == Level::Channel => {
                 self.close_channel_with(broker, frame.channel, &error);

@@ -77,6 +77,12 @@ impl Session {
 
     /// The client closes a channel: what it held goes back before `close-ok`.
     pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
+        if let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
+            && !give_back(broker, channel)
+        {
+            self.comes_again = true;
+            return;
+        }
         if let Some(ChannelState::Open(channel)) = self.channels[usize::from(number)].take() {
             self.release(broker, *channel);
         }
@@ -107,9 +113,33 @@ impl Session {
                 channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
             }
         }
-        while let Some((_, held)) = channel.unacked.take_first() {
-            broker.requeue(&held);
-        }
+        broker.give_back(channel.unacked.into_deliveries());
         broker.close_channel(channel.key);
     }
+
+    /// Ends all consumers and gives what was delivered back, as far as this step allows; whether
+    /// that was all.
+    pub(super) fn give_back_all(&mut self, broker: &mut Broker) -> bool {
+        let mut open = self.channels.iter_mut().flatten().filter_map(|state| match state {
+            ChannelState::Open(channel) => Some(channel),
+            ChannelState::Closing => None,
+        });
+        open.all(|channel| give_back(broker, channel))
+    }
+}
+
+/// Ends a channel's consumers, so that nothing that it gives back comes to it again, and gives what
+/// was delivered back, as far as this step allows; whether that was all.
+fn give_back(broker: &mut Broker, channel: &mut Channel) -> bool {
+    broker.end_consumers(channel.key);
+    if let Mode::Transaction(transaction) = &mut channel.mode {
+        let settled = transaction.settlements.drain(..);
+        channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
+    }
+    while !broker.work.is_done()
+        && let Some((_, held)) = channel.unacked.take_first()
+    {
+        broker.requeue(&held);
+    }
+    channel.unacked.is_empty()
 }

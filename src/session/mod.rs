@@ -46,6 +46,8 @@ pub struct Session {
     awaits_room: bool,
     /// What it sent next looks at this queue, which has messages for consumers that wait.
     looks_at: Option<QueueKey>,
+    /// What it sent next was begun, and goes on when it comes again in the next turn.
+    comes_again: bool,
     /// It is not read until there is room, memory or disk again.
     blocked: bool,
     /// It was told so (`connection.blocked`).
@@ -139,6 +141,7 @@ impl Session {
             notes: Notes::default(),
             awaits_room: false,
             looks_at: None,
+            comes_again: false,
             blocked: false,
             told_blocked: false,
             full: false,
@@ -162,13 +165,22 @@ impl Session {
         self.heartbeat.received(now);
         self.awaits_room = false;
         self.looks_at = None;
+        self.comes_again = false;
         let mut at = 0;
-        while at < input.len() && self.notes.wait.is_none() && !self.overfull {
+        while at < input.len()
+            && self.notes.wait.is_none()
+            && !self.overfull
+            && !broker.work.is_done()
+        {
             if matches!(self.phase, Phase::Closed(_)) {
                 return input.len();
             }
             match self.step(broker, now, &input[at..], handed) {
-                Ok(Step::Took(bytes)) => at += bytes,
+                Ok(Step::Took(bytes)) => {
+                    broker.work.spend(1);
+                    broker.work.spend_bytes(bytes as u64);
+                    at += bytes;
+                }
                 Ok(Step::NeedsMore | Step::HeldBack) => break,
                 Err(error) => self.close_with(broker, now, &error),
             }
@@ -202,7 +214,7 @@ impl Session {
             }
             Phase::Handshake(_) | Phase::Open(_) | Phase::Closing => {
                 self.connection_frame(broker, now, &frame)?;
-                Ok(Step::Took(bytes))
+                Ok(if self.comes_again { Step::HeldBack } else { Step::Took(bytes) })
             }
             Phase::Closed(_) => Ok(Step::Took(input.len())),
         }
@@ -249,6 +261,10 @@ impl Session {
                 Ok(())
             }
             (_, Method::ConnectionClose(_)) => {
+                self.comes_again = !self.give_back_all(broker);
+                if self.comes_again {
+                    return Ok(());
+                }
                 self.end(broker);
                 self.send(0, &Method::ConnectionCloseOk(connection::CloseOk {}));
                 self.phase = Phase::Closed(None);

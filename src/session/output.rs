@@ -167,6 +167,11 @@ impl Session {
         self.awaits_room && self.is_open()
     }
 
+    /// Whether what it sent next was begun, and has to come again in the next turn.
+    pub fn comes_again(&self) -> bool {
+        self.comes_again
+    }
+
     /// The queue that has to be delivered from before it goes on: what it sent next looks at it.
     pub fn looks_at(&self) -> Option<QueueKey> {
         self.looks_at

@@ -428,7 +428,7 @@ pub struct Damage {
     pub path: PathBuf,
     /// Where the damage begins, in bytes.
     pub offset: u64,
-    /// How many bytes from there on were left out.
+    /// How many bytes from there on were left out; 0 at offset 0: the segment is missing.
     pub skipped_bytes: u64,
 }
 
@@ -436,7 +436,11 @@ impl fmt::Display for Damage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Damage { path, offset, skipped_bytes } = self;
         let path = path.display();
-        write!(out, "{path} is damaged at byte {offset}; {skipped_bytes} bytes were skipped")
+        if (*offset, *skipped_bytes) == (0, 0) {
+            return write!(out, "{path} is missing; files that may be it are left alone");
+        }
+        write!(out, "{path} is damaged at byte {offset}; {skipped_bytes} bytes were skipped, ")?;
+        out.write_str("the file is kept as it is")
     }
 }
 

@@ -2,7 +2,7 @@
 //! its own, `helper`, whose number is free.
 
 use super::client::{Client, encode_publish};
-use super::owned::{Ack, Delivery};
+use super::owned::Delivery;
 use super::verbs::persistent;
 use super::{ChannelCloseOk, basic, channel};
 
@@ -34,20 +34,13 @@ impl Client {
                 self.send_bytes(&out);
                 out.clear();
                 burst = 0;
-                self.wait_for_confirms(helper, &mut confirmed, sent - sent.min(UNCONFIRMED_MAX));
+                let wanted = sent - sent.min(UNCONFIRMED_MAX);
+                confirmed = self.take_confirms(helper, confirmed + 1, wanted);
             }
         }
         self.send_bytes(&out);
-        self.wait_for_confirms(helper, &mut confirmed, sent);
+        self.expect_confirms(helper, confirmed + 1, sent);
         self.close_channel(helper);
-    }
-
-    fn wait_for_confirms(&mut self, channel: u16, confirmed: &mut u64, sequence: u64) {
-        while *confirmed < sequence {
-            let ack = self.expect::<Ack>(channel);
-            assert!(ack.multiple || ack.tag == *confirmed + 1, "{ack:?} after {confirmed}");
-            *confirmed = ack.tag;
-        }
     }
 
     /// Receives everything that is ready and gives it back: how it would be received next.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use leveret::amqp::{
     ContentHeader, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Method, PROTOCOL_HEADER, Parsed,
-    Properties, PropertyList, TableBuf, Value, encoder,
+    PropertyList, TableBuf, Value, encoder,
 };
 
 use super::owned::Owned;
@@ -96,11 +96,6 @@ impl Event {
         Method::decode(&self.payload).expect("the server sends methods that can be decoded")
     }
 
-    /// The decoded properties of the content.
-    pub fn list(&self) -> PropertyList<'_> {
-        Properties::new(&self.properties).list().expect("the server sends good properties")
-    }
-
     /// Makes the owned form of the method that is expected, or fails saying what came.
     pub fn expect<T: Owned>(&self) -> T {
         match T::from_event(self) {
@@ -138,11 +133,17 @@ impl Client {
 
     /// Connects and does the handshake; no channel is open.
     pub fn connect_with(address: SocketAddr, options: &Options) -> Client {
+        let mut client = Client::tuned(address, options);
+        client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
+        client.expect::<super::ConnectionOpenOk>(0);
+        client
+    }
+
+    /// Connects and does the handshake up to tune-ok.
+    pub fn tuned(address: SocketAddr, options: &Options) -> Client {
         let mut client = Client::raw(address);
         client.log_in(options);
         client.tune(options);
-        client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
-        client.expect::<super::ConnectionOpenOk>(0);
         client
     }
 
@@ -461,11 +462,6 @@ impl Client {
             }
             self.fill(deadline);
         }
-    }
-
-    /// What has come already of any channel and was not taken.
-    pub fn take_of_any(&mut self) -> Option<Event> {
-        self.waiting.pop_front()
     }
 
     /// Reads once and sorts what came into events.

@@ -11,9 +11,7 @@ impl Client {
     /// that one's name as their key; both names, the dead letters' last.
     pub fn dying_queue(&mut self, channel: u16, more: &[(&str, Value<'_>)]) -> (String, String) {
         let dead = self.queue(channel);
-        let mut arguments = fields(more);
-        arguments.put_str(b"x-dead-letter-routing-key", &dead);
-        arguments.put_str(b"x-dead-letter-exchange", "");
+        let arguments = dying_to(&dead, more);
         (self.queue_with(channel, arguments.table()), dead)
     }
 
@@ -24,9 +22,7 @@ impl Client {
         more: &[(&str, Value<'_>)],
     ) -> (String, String) {
         let dead = self.durable_queue(channel);
-        let mut arguments = fields(more);
-        arguments.put_str(b"x-dead-letter-routing-key", &dead);
-        arguments.put_str(b"x-dead-letter-exchange", "");
+        let arguments = dying_to(&dead, more);
         (self.durable_queue_with(channel, arguments.table()), dead)
     }
 
@@ -56,6 +52,14 @@ impl Client {
         self.ack(channel, got.tag);
         got.message
     }
+}
+
+/// These arguments, and that dead letters go to a queue.
+fn dying_to(dead: &str, more: &[(&str, Value<'_>)]) -> TableBuf {
+    let mut arguments = fields(more);
+    arguments.put_str(b"x-dead-letter-routing-key", dead);
+    arguments.put_str(b"x-dead-letter-exchange", "");
+    arguments
 }
 
 /// One entry of `x-death`.
@@ -88,6 +92,13 @@ impl Message {
     /// A header that is a long string.
     pub fn header(&self, name: &str) -> Option<String> {
         string(self.headers().table(), name)
+    }
+
+    /// How often it was delivered before; `None` when no header says so.
+    pub fn delivery_count(&self) -> Option<i64> {
+        let headers = self.headers();
+        let count = headers.table().find(b"x-delivery-count")?;
+        Some(count.integer().expect("a count is an integer"))
     }
 
     /// The entries of `x-death`, the newest first; none when there is no such header.

@@ -21,6 +21,7 @@ pub struct Memory {
     clients: Vec<ConnectionKey>,
     touched: Vec<ConnectionKey>,
     count: Count,
+    now: Instant,
     _directory: TempDir,
 }
 
@@ -65,7 +66,7 @@ impl Memory {
         let now = Instant::now();
         let node = Node::new(broker, limits, Calendar::new(now, Duration::ZERO), now);
         let (clients, touched, count) = (Vec::new(), Vec::new(), Count(0));
-        Memory { node, clients, touched, count, _directory: directory }
+        Memory { node, clients, touched, count, now, _directory: directory }
     }
 
     /// A client with channel 1 open; its number.
@@ -162,6 +163,7 @@ impl Memory {
             self.node.flush_is_over(key);
         }
         self.node.end().expect("the helper lives");
+        self.node.begin(self.now);
         std::mem::take(&mut self.count.0)
     }
 }

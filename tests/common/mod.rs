@@ -5,33 +5,44 @@
 //! check that they demand what clients are used to. Where the two differ on purpose, the test says
 //! so through [`Server::differs`].
 
-// Every test file is a crate of its own and uses its part of this one.
+// Every test crate uses its part of this one.
 #![allow(dead_code, unused_imports)]
 
 mod bulk;
+mod burst;
 mod client;
-mod cloned;
 mod deaths;
+mod disk;
+mod files;
 mod mounted;
 mod node;
 mod owned;
 mod process;
+mod published;
+mod random;
 mod server;
 mod taken;
 mod users;
 mod verbs;
 
+pub use burst::Burst;
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
-pub use cloned::ClonedDisk;
 pub use deaths::Death;
-pub use mounted::{Mounted, path_text, run};
+pub use disk::{Disk, Kind};
+pub use files::{copy_files, files, segments, sequence};
+pub use mounted::{Mounted, or_left_out};
 pub use node::{End, Node};
 pub use owned::*;
 pub use process::{Process, Refusal, spawn};
+pub use published::Published;
+pub use random::{Random, number, seed};
 pub use server::Server;
 pub use taken::{allocated_bytes, cpu_time, resident_bytes};
 pub use users::user;
-pub use verbs::{expiring, fields, persistent, prioritized, unique, word};
+pub use verbs::{
+    expiring, fields, name_header, named, passive, persistent, prioritized, unique, with_headers,
+    word, words,
+};
 
 pub use leveret::amqp::method::{access, basic, channel, confirm, connection, exchange, queue, tx};
 pub use leveret::amqp::{ArrayBuf, Method, PropertyList, Table, TableBuf, Value};

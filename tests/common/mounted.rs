@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
 /// Runs a program; the error is what it said.
 pub fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
@@ -18,10 +20,38 @@ pub fn path_text(path: &Path) -> &str {
     path.to_str().expect("temporary directories have simple names")
 }
 
-/// A file system that is mounted as long as this value lives.
-pub struct Mounted(pub PathBuf);
+/// What a test needs of the machine; where it does not have that, the test is left out, and says
+/// so.
+pub fn or_left_out<T>(made: Result<T, String>) -> Option<T> {
+    made.map_err(|missing| eprintln!("left out: {missing}")).ok()
+}
+
+/// A file system that is mounted as long as this value lives. An error says what the machine does
+/// not have.
+pub struct Mounted {
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// The directory where all of it lies, if that is its own; it goes last.
+    _home: Option<TempDir>,
+}
 
 impl Mounted {
+    /// A new one in memory, with room for so many bytes.
+    pub fn in_memory(bytes: u64) -> Result<Mounted, String> {
+        let (home, at) = new_home();
+        let size = format!("size={bytes}");
+        let mounted = Mounted::mount(&["-t", "tmpfs", "-o", &size, "none"], &at)?;
+        Ok(mounted.owning(home))
+    }
+
+    /// A new one on a device of its own, with room for so many bytes.
+    pub fn ext4(bytes: u64) -> Result<Mounted, String> {
+        let (home, at) = new_home();
+        let image = home.path().join("image");
+        let mounted = Mounted::make(&["mkfs.ext4", "-q", "-F"], &image, bytes, &at)?;
+        Ok(mounted.owning(home))
+    }
+
     /// The one in this file.
     pub fn new(image: &Path, at: &Path) -> Result<Mounted, String> {
         Mounted::with_options(image, "loop", at)
@@ -41,10 +71,9 @@ impl Mounted {
         Mounted::new(image, at)
     }
 
-    /// A new one in memory, with room for so many bytes.
-    pub fn in_memory(bytes: u64, at: &Path) -> Result<Mounted, String> {
-        let size = format!("size={bytes}");
-        Mounted::mount(&["-t", "tmpfs", "-o", &size, "none"], at)
+    fn owning(mut self, home: TempDir) -> Mounted {
+        self._home = Some(home);
+        self
     }
 
     fn mount(what: &[&str], at: &Path) -> Result<Mounted, String> {
@@ -53,16 +82,22 @@ impl Mounted {
         }
         fs::create_dir_all(at).map_err(|error| format!("{}: {error}", at.display()))?;
         run("mount", &[what, &[path_text(at)]].concat())?;
-        Ok(Mounted(at.to_owned()))
+        Ok(Mounted { path: at.to_owned(), _home: None })
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
         // Lazily if need be: a test that failed may have left something open.
-        if let Err(error) = run("umount", &[path_text(&self.0)]) {
+        if let Err(error) = run("umount", &[path_text(&self.path)]) {
             eprintln!("{error}");
-            drop(run("umount", &["--lazy", path_text(&self.0)]));
+            drop(run("umount", &["--lazy", path_text(&self.path)]));
         }
     }
+}
+
+fn new_home() -> (TempDir, PathBuf) {
+    let home = TempDir::new().expect("a temporary directory can be made");
+    let at = home.path().join("disk");
+    (home, at)
 }

@@ -35,6 +35,13 @@ impl Node {
         Node::start_with(SEGMENT_BYTES)
     }
 
+    /// The same, and [`Client::with_confirms`].
+    pub fn start_with_confirms() -> Option<(Node, Client)> {
+        let node = Node::start()?;
+        let client = Client::with_confirms(node.process().address());
+        Some((node, client))
+    }
+
     /// The same with segments of this size.
     pub fn start_with(segment_bytes: u32) -> Option<Node> {
         if env::var("LEVERET_TEST_URI").is_ok() {
@@ -77,6 +84,12 @@ impl Node {
             }
         }
         self.process = Some(Process::start(&data(&self.home), self.segment_bytes));
+    }
+
+    /// The same, and [`Client::with_confirms`].
+    pub fn restart_with_confirms(&mut self, end: End, client: Client) -> Client {
+        self.restart(end, client);
+        Client::with_confirms(self.process().address())
     }
 }
 

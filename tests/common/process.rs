@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -18,7 +21,22 @@ pub struct Process {
     child: Child,
     address: SocketAddr,
     directory: PathBuf,
-    log: Option<JoinHandle<Vec<String>>>,
+    log: Arc<Log>,
+    /// Reads the log to its end.
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What a broker has said so far.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Log {
+    fn take(&self) -> Vec<String> {
+        mem::take(&mut self.lines.lock().expect("nobody fails with it"))
+    }
 }
 
 /// So much of the log is shown when a test fails while the broker runs.
@@ -50,15 +68,18 @@ impl Process {
         let mut child = spawn(directory, segment_bytes);
         let stderr = child.stderr.take().expect("it was piped");
         let (sender, said) = mpsc::channel();
-        let log = thread::spawn(move || read_log(stderr, &sender));
+        let log = Arc::new(Log::default());
+        let into = Arc::clone(&log);
+        let reader = thread::spawn(move || read_log(stderr, &sender, &into));
         match wait_for_address(&said) {
             Some(address) => {
                 let directory = directory.to_owned();
-                Ok(Process { child, address, directory, log: Some(log) })
+                Ok(Process { child, address, directory, log, reader: Some(reader) })
             }
             None => {
                 let status = wait_for_end(&mut child);
-                let log = log.join().expect("the log can be read");
+                reader.join().expect("the log can be read");
+                let log = log.take();
                 check_log(&log);
                 Err(Refusal { status, log })
             }
@@ -78,6 +99,16 @@ impl Process {
     /// Where its files are.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Waits until it says something that contains `text`, from now on; false when it has not in
+    /// time.
+    pub fn wait_until_said(&self, text: &str, patience: Duration) -> bool {
+        let lines = self.log.lines.lock().expect("nobody fails with it");
+        let seen = lines.len();
+        let is_silent = |lines: &mut Vec<String>| !lines[seen..].iter().any(|l| l.contains(text));
+        let waited = self.log.more.wait_timeout_while(lines, patience, is_silent);
+        !waited.expect("nobody fails with it").1.timed_out()
     }
 
     /// Kills it as nothing can be killed more surely; what it said.
@@ -105,8 +136,9 @@ impl Process {
     }
 
     fn log(&mut self) -> Vec<String> {
-        let log = self.log.take().expect("it is taken once");
-        let log = log.join().expect("the log can be read");
+        let reader = self.reader.take().expect("it is taken once");
+        reader.join().expect("the log can be read");
+        let log = self.log.take();
         check_log(&log);
         log
     }
@@ -117,9 +149,10 @@ impl Drop for Process {
         // It has ended already, unless the test failed.
         drop(self.child.kill());
         drop(self.child.wait());
-        if let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
+        if let Some(Ok(())) = self.reader.take().map(JoinHandle::join)
             && thread::panicking()
         {
+            let log = self.log.take();
             let last = &log[log.len().saturating_sub(LAST_LINES)..];
             eprintln!("the broker said at last:\n{}", last.join("\n"));
         }
@@ -148,16 +181,15 @@ pub fn spawn(directory: &Path, segment_bytes: u32) -> Child {
 }
 
 /// Passes the address on and keeps every line.
-fn read_log(stderr: ChildStderr, address: &mpsc::Sender<SocketAddr>) -> Vec<String> {
-    let mut log = Vec::new();
+fn read_log(stderr: ChildStderr, address: &mpsc::Sender<SocketAddr>, log: &Log) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         if let Some(found) = listening_on(&line) {
             // Nobody waits for a second one.
             let _ = address.send(found);
         }
-        log.push(line);
+        log.lines.lock().expect("nobody fails with it").push(line);
+        log.more.notify_all();
     }
-    log
 }
 
 /// `None`: the broker has closed its log, so it is at its end.

@@ -2,12 +2,15 @@
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use leveret::amqp::Name;
 use leveret::broker::{Broker, Users};
 use leveret::daemon;
 use leveret::storage::{Gate, HelperMode, StoreOptions};
 use tempfile::TempDir;
+
+use super::client::Client;
 
 /// A broker to test: one of this test's own in a thread, or the one that `LEVERET_TEST_URI` names.
 pub struct Server {
@@ -28,7 +31,27 @@ impl Server {
         Server::start_with(daemon::Config::default())
     }
 
-    /// The same with other settings than the default ones, which another broker does not get.
+    /// The same, and a client with channel 1 open.
+    pub fn with_client() -> (Server, Client) {
+        let server = Server::start();
+        let client = Client::connect(server.address());
+        (server, client)
+    }
+
+    /// The same; `None` for another broker, which is not asked, for this reason.
+    pub fn ours(reason: &str) -> Option<(Server, Client)> {
+        let (server, client) = Server::with_client();
+        (!server.differs(reason)).then_some((server, client))
+    }
+
+    /// Starts a broker, and [`Client::with_confirms`].
+    pub fn with_confirms() -> (Server, Client) {
+        let server = Server::start();
+        let client = Client::with_confirms(server.address());
+        (server, client)
+    }
+
+    /// Starts a broker with other settings than the default ones; another broker keeps its own.
     pub fn start_with(settings: daemon::Config) -> Server {
         if let Ok(uri) = env::var("LEVERET_TEST_URI") {
             return Server { address: resolve(&uri), own: None };
@@ -73,23 +96,26 @@ impl Server {
         self.address
     }
 
+    /// How long the longest turn of its loop took since this was last asked; `None` for another
+    /// broker.
+    pub fn take_longest_turn(&self) -> Option<Duration> {
+        self.own.as_ref().map(|own| own.broker.take_longest_turn())
+    }
+
     /// Waits until the log has a segment in reserve.
     pub fn wait_for_spare(&self) {
         let Some(own) = &self.own else { return };
         let deadline = super::deadline();
-        let is_segment = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".segment");
-        loop {
-            let entries = std::fs::read_dir(own.directory.path()).expect("it is there");
-            let names = entries.map(|entry| entry.expect("it can be listed").file_name());
-            if names.filter(|name| is_segment(name.clone())).count() >= 2 {
-                return;
-            }
+        while super::segments(own.directory.path()).len() < 2 {
             assert!(super::now() < deadline, "no segment in reserve");
         }
     }
 
     /// Holds the storage helper back, so that nothing becomes durable; `None` for another broker.
     pub fn gate(&self) -> Option<&Gate> {
+        if self.differs("its disk is not ours to hold back") {
+            return None;
+        }
         self.own.as_ref().map(|own| own.broker.gate())
     }
 

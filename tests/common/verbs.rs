@@ -1,13 +1,14 @@
 //! What do tests do all the time? Declaring, binding, publishing, taking, in one word each.
 
+use std::net::SocketAddr;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use leveret::amqp::{Method, PropertyList, Table, TableBuf, Value, encoder};
+use leveret::amqp::{ArrayBuf, Method, PropertyList, Table, TableBuf, Value, encoder};
 
-use super::client::{Client, Event, content, deadline, now};
-use super::{Ack, BindOk, ConsumeOk, DeclareOk, Delivery, GetOk, QosOk};
-use super::{ConfirmSelectOk, ExchangeDeclareOk, basic, confirm, exchange, queue};
+use super::client::{Client, Event, Options, content, deadline, now};
+use super::{Ack, BindOk, Close, ConsumeOk, DeclareOk, Delivery, GetOk, QosOk};
+use super::{ConfirmSelectOk, ExchangeDeclareOk, basic, confirm, connection, exchange, queue};
 
 /// A name that no other test and no earlier run has used: a reference broker keeps its queues.
 pub fn unique(part: &str) -> String {
@@ -30,6 +31,35 @@ pub fn word(text: &str) -> Value<'_> {
     Value::LongString(text.as_bytes())
 }
 
+/// An array of long strings.
+pub fn words(texts: &[&str]) -> ArrayBuf {
+    let mut array = ArrayBuf::new();
+    for text in texts {
+        array.push_str(text);
+    }
+    array
+}
+
+/// A declaration of a queue with this name and nothing else.
+pub fn named(name: &str) -> queue::Declare<'_> {
+    queue::Declare { queue: name.as_bytes(), ..Default::default() }
+}
+
+/// The question whether there is a queue with this name.
+pub fn passive(name: &str) -> queue::Declare<'_> {
+    queue::Declare { passive: true, ..named(name) }
+}
+
+/// Headers with the name by which a message is deduplicated.
+pub fn name_header(name: Value<'_>) -> TableBuf {
+    fields(&[("x-deduplication-header", name)])
+}
+
+/// Properties with these headers and nothing else.
+pub fn with_headers(headers: &TableBuf) -> PropertyList<'_> {
+    PropertyList { headers: Some(headers.table()), ..Default::default() }
+}
+
 /// Properties of a message that is to survive a restart.
 pub fn persistent() -> PropertyList<'static> {
     PropertyList { delivery_mode: Some(2), ..Default::default() }
@@ -46,6 +76,37 @@ pub fn prioritized(priority: u8) -> PropertyList<'static> {
 }
 
 impl Client {
+    /// Connects as guest; channel 2 confirms, and nothing was done yet on channels 1 and 3.
+    pub fn with_confirms(address: SocketAddr) -> Client {
+        let mut client = Client::connect(address);
+        client.open(2);
+        client.confirm_select(2);
+        client.open(3);
+        client
+    }
+
+    /// Does the handshake up to open, which has to be refused with 530 and this text.
+    pub fn refused_at_open(address: SocketAddr, options: &Options, text: &str) {
+        let mut client = Client::tuned(address, options);
+        client.send(0, connection::Open { virtual_host: options.vhost.as_bytes() });
+        let close = client.expect_connection_error(530, text);
+        assert_eq!((close.text.as_str(), close.offender), (text, (10, 40)));
+    }
+
+    /// Sends a method that has to fail; the channel is open again afterwards.
+    pub fn refused<'a>(
+        &mut self,
+        channel: u16,
+        method: impl Into<Method<'a>>,
+        code: u16,
+        text: &str,
+    ) -> Close {
+        self.send(channel, method);
+        let close = self.expect_channel_error(channel, code, text);
+        self.open(channel);
+        close
+    }
+
     /// Declares an exclusive queue with a name of the broker's choice.
     pub fn queue(&mut self, channel: u16) -> String {
         self.queue_with(channel, Table::EMPTY)
@@ -57,11 +118,16 @@ impl Client {
         self.call::<DeclareOk>(channel, declare).queue
     }
 
+    /// The same under this name.
+    pub fn queue_named(&mut self, channel: u16, name: &str, arguments: Table<'_>) {
+        let declare = queue::Declare { exclusive: true, arguments, ..named(name) };
+        self.call::<DeclareOk>(channel, declare);
+    }
+
     /// Declares a queue that any connection may use; it goes with its last consumer.
     pub fn shared_queue(&mut self, channel: u16) -> String {
         let name = unique("shared");
-        let declare =
-            queue::Declare { queue: name.as_bytes(), auto_delete: true, ..Default::default() };
+        let declare = queue::Declare { auto_delete: true, ..named(&name) };
         self.call::<DeclareOk>(channel, declare).queue
     }
 
@@ -73,12 +139,7 @@ impl Client {
     /// The same with arguments.
     pub fn durable_queue_with(&mut self, channel: u16, arguments: Table<'_>) -> String {
         let name = unique("durable");
-        let declare = queue::Declare {
-            queue: name.as_bytes(),
-            durable: true,
-            arguments,
-            ..Default::default()
-        };
+        let declare = queue::Declare { durable: true, arguments, ..named(&name) };
         self.call::<DeclareOk>(channel, declare).queue
     }
 
@@ -88,16 +149,46 @@ impl Client {
         self.call::<super::DeleteOk>(channel, delete).messages
     }
 
+    /// Empties a queue; how many messages went.
+    pub fn purge(&mut self, channel: u16, name: &str) -> u32 {
+        let purge = queue::Purge { queue: name.as_bytes(), nowait: false };
+        self.call::<super::PurgeOk>(channel, purge).messages
+    }
+
     /// Declares a transient exchange under a new name.
     pub fn exchange(&mut self, channel: u16, kind: &str) -> String {
+        self.exchange_with(channel, kind, Table::EMPTY)
+    }
+
+    /// The same with arguments.
+    pub fn exchange_with(&mut self, channel: u16, kind: &str, arguments: Table<'_>) -> String {
         let name = unique(kind);
         let declare = exchange::Declare {
             exchange: name.as_bytes(),
             kind: kind.as_bytes(),
+            arguments,
             ..Default::default()
         };
         self.call::<ExchangeDeclareOk>(channel, declare);
         name
+    }
+
+    /// Declares a durable exchange under this name.
+    pub fn durable_exchange_with(
+        &mut self,
+        channel: u16,
+        name: &str,
+        kind: &str,
+        arguments: Table<'_>,
+    ) {
+        let declare = exchange::Declare {
+            exchange: name.as_bytes(),
+            kind: kind.as_bytes(),
+            durable: true,
+            arguments,
+            ..Default::default()
+        };
+        self.call::<ExchangeDeclareOk>(channel, declare);
     }
 
     /// Deletes an exchange.
@@ -143,9 +234,7 @@ impl Client {
 
     /// The state of a queue, by a passive declare.
     pub fn inspect(&mut self, channel: u16, name: &str) -> DeclareOk {
-        let declare =
-            queue::Declare { queue: name.as_bytes(), passive: true, ..Default::default() };
-        self.call(channel, declare)
+        self.call(channel, passive(name))
     }
 
     /// Publishes a message without properties.
@@ -194,6 +283,18 @@ impl Client {
         self.publish_as(channel, publish, &PropertyList::default(), body.as_bytes());
     }
 
+    /// Publishes a message on a channel with confirms; whether a queue took it.
+    pub fn reaches(&mut self, channel: u16, exchange: &str, key: &str) -> bool {
+        self.publish_mandatory(channel, exchange, key, "is anybody there?");
+        let event = self.next(channel);
+        if matches!(event.method(), Method::BasicAck(_)) {
+            return true;
+        }
+        assert_eq!(event.expect::<super::Return>().code, 312);
+        self.expect::<Ack>(channel);
+        false
+    }
+
     /// Publishes a message with any flags.
     pub fn publish_as(
         &mut self,
@@ -216,12 +317,52 @@ impl Client {
         for body in bodies {
             self.publish(helper, "", queue, body);
         }
-        let mut confirmed = 0;
-        while confirmed < bodies.len() as u64 {
-            let ack = self.expect::<Ack>(helper);
-            confirmed = if ack.multiple { ack.tag } else { confirmed + 1 };
-        }
+        self.expect_confirms(helper, 1, bodies.len() as u64);
         self.close_channel(helper);
+    }
+
+    /// Takes acks until the messages from `next` to `last` are confirmed, and none behind them.
+    pub fn expect_confirms(&mut self, channel: u16, next: u64, last: u64) {
+        assert_eq!(self.take_confirms(channel, next, last), last, "confirmed, and not published");
+    }
+
+    /// Takes acks, each of the next message or of all up to a later one, until the messages from
+    /// `next` to `last` are confirmed; which the last is that is.
+    pub fn take_confirms(&mut self, channel: u16, next: u64, last: u64) -> u64 {
+        let mut next = next;
+        while next <= last {
+            let ack = self.expect::<Ack>(channel);
+            let is_next = ack.tag == next || (ack.multiple && ack.tag > next);
+            assert!(is_next, "{ack:?} where {next} was not confirmed");
+            next = ack.tag + 1;
+        }
+        next - 1
+    }
+
+    /// Publishes a persistent message with a name for deduplication.
+    pub fn publish_named(
+        &mut self,
+        channel: u16,
+        exchange: &str,
+        key: &str,
+        name: Value<'_>,
+        body: &str,
+    ) {
+        let headers = name_header(name);
+        let properties = PropertyList { headers: Some(headers.table()), ..persistent() };
+        self.publish_with(channel, exchange, key, &properties, body.as_bytes());
+    }
+
+    /// Publishes a message with headers.
+    pub fn publish_headers(
+        &mut self,
+        channel: u16,
+        exchange: &str,
+        key: &str,
+        headers: &TableBuf,
+        body: &str,
+    ) {
+        self.publish_with(channel, exchange, key, &with_headers(headers), body.as_bytes());
     }
 
     /// Turns confirms on.
@@ -251,6 +392,12 @@ impl Client {
     pub fn consume_with(&mut self, channel: u16, queue: &str, arguments: Table<'_>) -> String {
         let consume = basic::Consume { queue: queue.as_bytes(), arguments, ..Default::default() };
         self.call::<ConsumeOk>(channel, consume).tag
+    }
+
+    /// Starts a consumer with manual acks and a priority; returns its tag.
+    pub fn consume_with_priority(&mut self, channel: u16, queue: &str, priority: i64) -> String {
+        let arguments = fields(&[("x-priority", Value::I64(priority))]);
+        self.consume_with(channel, queue, arguments.table())
     }
 
     /// Starts a consumer without acks; returns its tag.
@@ -287,6 +434,14 @@ impl Client {
     pub fn get(&mut self, channel: u16, queue: &str) -> Option<GetOk> {
         let get = basic::Get { queue: queue.as_bytes(), no_ack: false };
         self.got(channel, get)
+    }
+
+    /// Takes everything that is ready and settles nothing; each body and whether it is marked as
+    /// redelivered.
+    pub fn take_all(&mut self, channel: u16, queue: &str) -> Vec<(String, bool)> {
+        std::iter::from_fn(|| self.get(channel, queue))
+            .map(|got| (got.message.body(), got.redelivered))
+            .collect()
     }
 
     /// Waits until a queue holds this many ready messages, asking again and again.

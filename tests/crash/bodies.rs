@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::Id;
 use super::parts::{Part, Parts};
-use super::random::Random;
+use crate::common::Random;
 
 /// How many events a phase of each kind lasts. Many small messages pass where a few large ones
 /// were.

@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 
 use super::load::{Load, expect_farewell};
 use super::model::{Id, Place};
-use super::random::Random;
 use super::topology::{FLOODED, PHOENIX, REBORN, REJECTS, arguments, declaration};
-use crate::common::{Client, Delivery, Event, GetOk, Method, Owned, basic, queue};
+use crate::common::{Client, Delivery, Event, GetOk, Method, Owned, Random, basic, queue};
 
 /// Receives and acks.
 pub struct Consumer<'a> {

@@ -7,14 +7,13 @@ use super::bodies::Filling;
 use super::judge::{judge_messages, judge_transactions, must_be_there};
 use super::model::{Id, Model, Place, properties, route_headers};
 use super::parts::Part;
-use super::random::Random;
 use super::topology::{
     DEAD, FEW, LATER, NARROW, ONCE, PHOENIX, REJECTS, ROUTES, SHORT, SINGLE, STREAM, URGENT,
     declare_phoenix, queues, slowest_route, stream_route,
 };
 use crate::common::{
-    Ack, Client, ConsumeOk, Delivery, GetOk, Message, Method, QosOk, TableBuf, Value, basic,
-    deadline, now,
+    Ack, Client, ConsumeOk, Delivery, GetOk, Message, Method, QosOk, Random, TableBuf, Value,
+    basic, deadline, now,
 };
 
 /// How the last run of the broker ended.
@@ -354,7 +353,6 @@ fn receive(client: &mut Client, queue: &str) -> Vec<Delivery> {
 /// settled may come again, marked. `spoilt` is what it held before. Returns how many messages were
 /// lost or came again.
 pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> usize {
-    let spoilt = String::from_utf8_lossy(spoilt);
     let mut client = Client::connect(address);
     client.open(2);
     let mut found = HashSet::new();
@@ -375,6 +373,15 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
         }
     }
     client.expect_nothing_before(1, 2);
+    client.close();
+    harmed + judge_loss(model, &found, spoilt)
+}
+
+/// Checks that only what lay in a file was lost, when this is what was found, and notes what is
+/// known now. Returns how many messages were lost.
+pub fn judge_loss(model: &mut Model, found: &HashSet<(Id, &str)>, spoilt: &[u8]) -> usize {
+    let spoilt = String::from_utf8_lossy(spoilt);
+    let mut lost = 0;
     for (id, sent) in &mut model.sent {
         let confirmed = sent.confirmed;
         for (n, queue) in ROUTES[sent.route].queues.iter().enumerate() {
@@ -390,7 +397,7 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
                     lay_in(&spoilt, *id),
                     "{queue}: {id:?} is lost and lay elsewhere: {sent:?}"
                 );
-                harmed += 1;
+                lost += 1;
             }
             sent.spots[n].place = if is_found { Place::Received } else { Place::Gone };
         }
@@ -398,8 +405,7 @@ pub fn drain_damaged(address: SocketAddr, model: &mut Model, spoilt: &[u8]) -> u
     for group in &mut model.groups {
         group.void = true;
     }
-    client.close();
-    harmed
+    lost
 }
 
 /// Whether the record or a piece of the body of a message lay in this file, in this life of it or

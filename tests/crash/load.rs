@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 use leveret::amqp::encoder;
 
@@ -16,14 +17,13 @@ use super::consumers::{Consumer, wipe};
 use super::drain::Ended;
 use super::model::{Id, Model, Place, Shared, properties, route, route_headers};
 use super::parts::{Part, Parts};
-use super::random::Random;
 use super::topology::{
     DEAD, DONE, DONE_ROUTE, FLOODED, LATER, NARROW, Naming, ONCE, PHOENIX, PURGED, QUORUM, REJECTS,
     ROUTES, URGENT, WORK, flood_route, queues,
 };
 use crate::common::{
     Ack, Client, ConfirmSelectOk, ConnectionClose, Event, GetOk, Method, Nack, Owned, Process,
-    Return, TxSelectOk, basic, confirm, connection, encode_publish, tx,
+    Random, Return, TxSelectOk, basic, confirm, connection, encode_publish, tx,
 };
 
 /// Publishers that wait for confirms, by number.
@@ -110,16 +110,28 @@ pub fn start<'scope>(
     scope.spawn(move || take_and_publish(load, mover, Random::new(seed)));
 }
 
-/// Uses a broker until there were so many confirms and deliveries more, and ends it; what it said.
+/// When a broker is ended.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    /// After so many confirms and deliveries more.
+    pub events: usize,
+    /// And then as soon as it says this, if it does so soon.
+    pub said: Option<&'static str>,
+}
+
+/// How long the broker may take to say what it is to be ended at.
+const SAID_WITHIN: Duration = Duration::from_secs(2);
+
+/// Uses a broker until that moment and ends it; what it said.
 pub fn work(
     process: Process,
     mut model: Model,
     random: &mut Random,
-    events: usize,
+    moment: Moment,
     ended: Ended,
 ) -> (Model, Vec<String>) {
     model.acks_are_sure = true;
-    work_on(process, model, random, events, ended)
+    work_on(process, model, random, moment, ended)
 }
 
 /// The same where power may be cut later on.
@@ -127,10 +139,10 @@ pub fn work_on(
     process: Process,
     model: Model,
     random: &mut Random,
-    events: usize,
+    moment: Moment,
     ended: Ended,
 ) -> (Model, Vec<String>) {
-    let events = model.events + events;
+    let events = model.events + moment.events;
     let parts = model.parts;
     let shared = Shared::new(model);
     let finish = AtomicBool::new(false);
@@ -141,6 +153,10 @@ pub fn work_on(
         let process = process;
         start(scope, load, process.address(), random);
         shared.wait_for(events);
+        if let Some(text) = moment.said {
+            // If it does not say it, the load has gone on for a while.
+            process.wait_until_said(text, SAID_WITHIN);
+        }
         let log = match ended {
             Ended::Orderly => process.terminate(),
             Ended::Killed | Ended::Cut => process.kill(),

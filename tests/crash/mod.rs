@@ -1,7 +1,7 @@
 //! What do the tests that end brokers by force stand on? A model of what should be there, clients
 //! that work until the broker is gone, and the drain that compares the two.
 
-// Every test file is a crate of its own and uses its part of this one.
+// Every test crate uses its part of this one.
 #![allow(dead_code)]
 
 pub mod bodies;
@@ -11,5 +11,4 @@ pub mod judge;
 pub mod load;
 pub mod model;
 pub mod parts;
-pub mod random;
 pub mod topology;

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use super::bodies::{Filling, checksum};
 use super::parts::{Part, Parts};
-use super::random::Random;
 use super::topology::{
     DONE_ROUTE, FLOODED, LATER, Naming, PHOENIX, PURGED, ROUTES, Route, STREAM, flood_route,
     station,
 };
-use crate::common::{Message, PropertyList, TableBuf, Value};
+use crate::common::{Message, PropertyList, Random, TableBuf, Value};
 
 /// A message: who published it, and its number there.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use leveret::storage::{
     Appended, Body, HelperMode, LogPos, Publication, QueueId, RecordRef, SlotRef, Store,
@@ -12,13 +12,10 @@ use leveret::storage::{
 };
 use tempfile::TempDir;
 
-use crate::common::{Ack, Client, Process, PropertyList};
-use crate::kit::random::Random;
+use crate::common::{Ack, Client, Process, Random, copy_files, persistent, segments, sequence};
 
 const SEGMENT_BYTES: u32 = 256 << 10;
 const HEADER_BYTES: usize = 4096;
-/// Where the chain record, behind its head, says which segment of the log this is.
-const SEQUENCE_AT: usize = HEADER_BYTES + 16;
 const QUEUES: usize = 3;
 const STEPS: usize = 400;
 
@@ -76,7 +73,7 @@ pub fn tear(seed: u64, spoil: Spoil) -> u64 {
     let moved = writer.store.counters().relocated;
     eprintln!("seed {seed}, {spoil:?}: {kept} of {all} are durable, {durable:?}, {moved} moved");
     let copy = keep.path().join("copy");
-    copy_directory(&path, &copy);
+    copy_files(&path, &copy);
     writer.spoil(&copy, durable, spoil);
     let process = Process::start(&copy, SEGMENT_BYTES);
     let mut client = Client::connect(process.address());
@@ -93,12 +90,11 @@ fn declare(path: &Path) -> Vec<String> {
     let process = Process::start(path, SEGMENT_BYTES);
     let mut client = Client::connect(process.address());
     client.confirm_select(1);
-    let persistent = PropertyList { delivery_mode: Some(2), ..PropertyList::default() };
     let names = (0..QUEUES).map(|number| {
         client.open(2);
         let name = client.durable_queue(2);
         client.close_channel(2);
-        client.publish_with(1, "", &name, &persistent, format!("{number}:").as_bytes());
+        client.publish_with(1, "", &name, &persistent(), format!("{number}:").as_bytes());
         client.expect::<Ack>(1);
         name
     });
@@ -106,14 +102,6 @@ fn declare(path: &Path) -> Vec<String> {
     client.close();
     process.terminate();
     names
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("the directory can be made");
-    for entry in fs::read_dir(from).expect("the directory can be read") {
-        let entry = entry.expect("the directory can be read");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("the file can be copied");
-    }
 }
 
 /// Begins with its number, has a length that depends on it, and is the same every time.
@@ -286,16 +274,10 @@ impl Writer {
     /// Spoils what is not durable in the copy of the directory.
     fn spoil(&mut self, directory: &Path, durable: LogPos, spoil: Spoil) {
         self.is_torn = matches!(spoil, Spoil::Zeros | Spoil::Garbage | Spoil::Truncated);
-        for entry in fs::read_dir(directory).expect("the directory can be read") {
-            let path: PathBuf = entry.expect("the directory can be read").path();
-            if path.extension().is_none_or(|extension| extension != "segment") {
-                continue;
-            }
+        for name in segments(directory) {
+            let path = directory.join(name);
             let mut bytes = fs::read(&path).expect("the file can be read");
-            // The first record is the chain record; a spare's holds nothing of this life.
-            let sequence = bytes[SEQUENCE_AT..SEQUENCE_AT + 8].try_into().map(u64::from_le_bytes);
-            let sequence = sequence.expect("8 bytes");
-            let from = match sequence.cmp(&durable.sequence) {
+            let from = match sequence(&bytes).cmp(&durable.sequence) {
                 std::cmp::Ordering::Less => continue,
                 std::cmp::Ordering::Equal => durable.offset as usize,
                 std::cmp::Ordering::Greater => HEADER_BYTES,

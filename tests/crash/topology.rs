@@ -2,10 +2,7 @@
 //! for every way of publishing the queues that it reaches, written down by hand.
 
 use super::parts::{Part, Parts};
-use crate::common::{
-    BindOk, Client, DeclareOk, ExchangeBindOk, ExchangeDeclareOk, Table, TableBuf, Value, exchange,
-    queue,
-};
+use crate::common::{Client, DeclareOk, TableBuf, Value, fields, named, queue, word};
 
 /// What the mover takes from.
 pub const WORK: &str = "work";
@@ -334,36 +331,18 @@ pub fn declare_for(client: &mut Client, parts: Parts) {
         has.push(queue.name);
     }
     for (name, kind, arguments) in EXCHANGES {
-        let arguments = table(arguments);
-        let declare = exchange::Declare {
-            exchange: name.as_bytes(),
-            kind: kind.as_bytes(),
-            durable: true,
-            arguments: arguments.table(),
-            ..Default::default()
-        };
-        client.call::<ExchangeDeclareOk>(1, declare);
+        client.durable_exchange_with(1, name, kind, fields(arguments).table());
     }
     for (queue, exchange, key) in BINDINGS {
         if has.contains(&queue) {
-            bind(client, queue, exchange, key, Table::EMPTY);
+            client.bind(1, queue, exchange, key);
         }
     }
-    let mut any = TableBuf::new();
-    any.put_str(b"kind", "order");
-    bind(client, "e", "x.headers", "", any.table());
-    let mut all = TableBuf::new();
-    all.put_str(b"x-match", "all");
-    all.put_str(b"kind", "order");
-    all.put_str(b"size", "large");
-    bind(client, "f", "x.headers", "", all.table());
-    let bind = exchange::Bind {
-        destination: b"x.topic",
-        source: b"x.entry",
-        routing_key: b"*.fast.#",
-        ..Default::default()
-    };
-    client.call::<ExchangeBindOk>(1, bind);
+    let any = fields(&[("kind", word("order"))]);
+    client.bind_with(1, "e", "x.headers", "", any.table());
+    let all = fields(&[("x-match", word("all")), ("kind", word("order")), ("size", word("large"))]);
+    client.bind_with(1, "f", "x.headers", "", all.table());
+    client.bind_exchange(1, "x.topic", "x.entry", "*.fast.#");
 }
 
 fn declare_queue(client: &mut Client, name: &str) {
@@ -374,40 +353,16 @@ fn declare_queue(client: &mut Client, name: &str) {
 /// The arguments of a queue.
 pub fn arguments(name: &str) -> TableBuf {
     let found = QUEUES.iter().find(|queue| queue.name == name);
-    table(found.expect("it is one of ours").arguments)
+    fields(found.expect("it is one of ours").arguments)
 }
 
 /// How a queue is declared.
 pub fn declaration<'a>(name: &'a str, arguments: &'a TableBuf) -> queue::Declare<'a> {
-    queue::Declare {
-        queue: name.as_bytes(),
-        durable: true,
-        arguments: arguments.table(),
-        ..Default::default()
-    }
+    queue::Declare { durable: true, arguments: arguments.table(), ..named(name) }
 }
 
 /// Declares [`PHOENIX`] again, with its binding.
 pub fn declare_phoenix(client: &mut Client) {
     declare_queue(client, PHOENIX);
-    bind(client, PHOENIX, REBORN, "", Table::EMPTY);
-}
-
-fn table(fields: &[(&str, Value<'_>)]) -> TableBuf {
-    let mut table = TableBuf::new();
-    for (name, value) in fields {
-        table.put(name.as_bytes(), *value);
-    }
-    table
-}
-
-fn bind(client: &mut Client, queue: &str, exchange: &str, key: &str, arguments: Table<'_>) {
-    let bind = queue::Bind {
-        queue: queue.as_bytes(),
-        exchange: exchange.as_bytes(),
-        routing_key: key.as_bytes(),
-        nowait: false,
-        arguments,
-    };
-    client.call::<BindOk>(1, bind);
+    client.bind(1, PHOENIX, REBORN, "");
 }

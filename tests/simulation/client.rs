@@ -489,7 +489,12 @@ impl Profile {
         }
         let body = self.body(random);
         let large = body.len() > 20_000;
+        let channel = twin.connections.get(&at.conn).and_then(|c| c.channels.get(&at.channel));
+        let is_transaction =
+            channel.is_some_and(|channel| matches!(channel.mode, Mode::Transaction { .. }));
         let (exchange, key) = match random.below(100) {
+            // Two of one name in a transaction do not come by chance.
+            0..=19 if is_transaction && !large => ("once", String::new()),
             0..=49 => ("", self.queue(twin, random)),
             50..=74 => (*random.pick(&SOURCES), (*random.pick(&KEYS)).to_string()),
             _ if large => ("amq.topic", "a.b".to_string()),

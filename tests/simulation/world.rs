@@ -23,7 +23,7 @@ use super::ops::Op;
 use super::permissions::{Rights, USERS};
 use super::random::Random;
 use super::twin::{At, ConnId, Connection, Twin, short};
-use super::values::take_received;
+use super::values::{Received, take_received};
 
 pub const FRAME_BYTES_MAX: u32 = 8192;
 /// What a segment has, one of these; each start may bring another one.
@@ -468,7 +468,10 @@ impl World {
 
     /// A publish with a large body may be refused as soon as its header is there.
     fn refuse_early(&mut self, conn: ConnId) {
-        let Some(received) = self.twin.connection(conn).received.front() else {
+        // What is due is confirmed before.
+        let mut received = self.twin.connection(conn).received.iter();
+        let is_close = |one: &&Received| !matches!(one.method(), Method::BasicAck(_));
+        let Some(received) = received.find(is_close) else {
             return;
         };
         let closed = matches!(received.method(), Method::ChannelClose(_));

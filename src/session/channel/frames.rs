@@ -24,6 +24,8 @@ pub enum Progress {
     NoRoom,
     /// It looks at a queue that has messages for consumers that wait.
     LooksAt(QueueKey),
+    /// It was begun, and goes on when it comes again.
+    ComesAgain,
     /// The client closes the channel.
     Closes,
 }

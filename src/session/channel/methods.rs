@@ -20,24 +20,24 @@ impl Channel {
         method: Method<'_>,
     ) -> Result<Progress, AmqpError> {
         match method {
-            M::BasicAck(ack) => self.settle(scope, ack.delivery_tag, ack.multiple, Settlement::Ack),
+            M::BasicAck(ack) => {
+                return self.settle(scope, ack.delivery_tag, ack.multiple, Settlement::Ack);
+            }
             M::BasicNack(nack) => {
-                self.settle(scope, nack.delivery_tag, nack.multiple, negative(nack.requeue))
+                let settlement = negative(nack.requeue);
+                return self.settle(scope, nack.delivery_tag, nack.multiple, settlement);
             }
             M::BasicReject(reject) => {
-                self.settle(scope, reject.delivery_tag, false, negative(reject.requeue))
+                let settlement = negative(reject.requeue);
+                return self.settle(scope, reject.delivery_tag, false, settlement);
             }
+            M::BasicRecover(recover) => return self.recover(scope, recover.requeue, true),
+            M::BasicRecoverAsync(recover) => return self.recover(scope, recover.requeue, false),
             M::BasicGet(get) => self.basic_get(scope, &get),
             M::BasicConsume(consume) => self.basic_consume(scope, &consume),
             M::BasicCancel(cancel) => self.basic_cancel(scope, &cancel),
             M::BasicCancelOk(_) => Ok(()),
             M::BasicQos(qos) => self.basic_qos(scope, qos),
-            M::BasicRecover(recover) => {
-                self.recover(scope, recover.requeue)?;
-                scope.out.send(&Method::BasicRecoverOk(basic::RecoverOk {}));
-                Ok(())
-            }
-            M::BasicRecoverAsync(recover) => self.recover(scope, recover.requeue),
             M::QueueDeclare(declare) => self.queue_declare(scope, &declare),
             M::QueueDelete(delete) => self.queue_delete(scope, &delete),
             M::QueuePurge(purge) => self.queue_purge(scope, &purge),

@@ -55,6 +55,8 @@ pub struct Channel {
     pub consumers: HashMap<Name, ConsumerKey>,
     /// Deliveries that wait to be settled.
     pub unacked: Unacked,
+    /// A `basic.recover` has so far to go.
+    pub recovers_up_to: Option<u64>,
     /// What publishes and acks mean here.
     pub mode: Mode,
     /// Where its messages went.
@@ -95,6 +97,7 @@ impl Channel {
             prefetch: 0,
             consumers: HashMap::new(),
             unacked: Unacked::default(),
+            recovers_up_to: None,
             mode: Mode::Plain,
             route: RouteCache::default(),
             reply_to: None,

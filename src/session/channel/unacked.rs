@@ -53,6 +53,26 @@ impl Unacked {
         self.held.pop_front()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// The newest tag so far.
+    pub fn last_tag(&self) -> u64 {
+        self.last_tag
+    }
+
+    /// The tag of the oldest delivery.
+    pub fn first_tag(&self) -> Option<u64> {
+        self.held.front().map(|&(tag, _)| tag)
+    }
+
+    /// All deliveries, the oldest first.
+    pub fn into_deliveries(self) -> VecDeque<(u64, Held)> {
+        self.held
+    }
+
     /// Puts deliveries back that a rolled-back transaction had settled.
     pub fn put_back(&mut self, deliveries: impl IntoIterator<Item = (u64, Held)>) {
         self.held.extend(deliveries);

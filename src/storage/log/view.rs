@@ -1,6 +1,8 @@
 //! How is a stored message read? [`Record`] lends its parts from where they lie: the mapping or the
 //! append buffer.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 
 use super::ring::Ring;
@@ -8,6 +10,9 @@ use crate::storage::file::mapping;
 use crate::storage::record::HEAD_BYTES;
 use crate::storage::record::message::{Message, Piece, Pieces};
 use crate::storage::types::{MessageId, QueueId, RecordRef, SegmentKey, SlotRef};
+
+/// Among more queues than these, one is looked for by halves.
+const QUEUES_LOOKED_THROUGH: u32 = 16;
 
 /// A message of the log, read where it lies.
 #[derive(Clone, Copy)]
@@ -93,11 +98,27 @@ impl<'a> Record<'a> {
         self.message.queue(index)
     }
 
+    /// Which of the message's queues it is; as a rule they stand in order.
+    fn index_of(&self, queue: QueueId) -> Option<u32> {
+        let count = self.message.queue_count();
+        if count > QUEUES_LOOKED_THROUGH {
+            let (mut low, mut high) = (0, count);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                match self.message.queue(middle).cmp(&queue) {
+                    Ordering::Less => low = middle + 1,
+                    Ordering::Equal => return Some(middle),
+                    Ordering::Greater => high = middle,
+                }
+            }
+        }
+        (0..count).find(|index| self.message.queue(*index) == queue)
+    }
+
     /// The message's slot in `queue`; `None` when it never went there.
     #[inline]
     pub fn slot_of(&self, queue: QueueId) -> Option<SlotRef> {
-        let count = self.message.queue_count();
-        let index = (0..count).find(|index| self.message.queue(*index) == queue)?;
+        let index = self.index_of(queue)?;
         Some(SlotRef { segment: self.segment, slot: self.message.first_slot() + index })
     }
 }

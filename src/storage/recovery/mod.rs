@@ -139,6 +139,7 @@ fn add_segment(
     let map = map.map_err(StorageError::io("mapping", &path))?;
     let slots_written = super::record::in_file(loaded.slots.len());
     let (chain, gaps) = (loaded.chain, loaded.gaps);
+    let is_sound = gaps.is_empty();
     let header = Header { bytes: loaded.bytes, salt: loaded.salt };
     let segment = Segment {
         end: loaded.end,
@@ -157,7 +158,8 @@ fn add_segment(
         ..Segment::empty(loaded.number, map, chain.sequence, header)
     };
     let index = ring.add(segment);
-    if !loaded.is_sealed {
+    // A damaged file is left as it is.
+    if !loaded.is_sealed && is_sound {
         tail.unsealed.push(index);
     }
     tail.last = Some(index);

@@ -620,9 +620,11 @@ impl<'a, 'p> Scan<'a, 'p> {
         self.clean_at == Some(self.end) && self.damaged.is_empty()
     }
 
-    /// Numbers of files that are free.
+    /// Numbers of files that are free. Where a segment is missing, one of which nothing but the
+    /// header can be read may be that one.
     pub(super) fn free_numbers(&self, files: &Files) -> Vec<u64> {
-        files.spares.iter().chain(&self.dropped).copied().collect()
+        let spares = if self.missing.is_empty() { &files.spares[..] } else { &[] };
+        spares.iter().chain(&self.dropped).copied().collect()
     }
 
     pub(super) fn into_found(self) -> FoundState {

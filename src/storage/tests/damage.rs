@@ -294,6 +294,70 @@ fn a_lost_header_is_reported_and_the_file_left_alone() {
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
+/// Nothing of a segment can be read but its header, as if it were free: it may be the one that is
+/// missing.
+#[test]
+fn a_file_that_lost_all_its_records_is_left_alone() {
+    let mut harmed = 0;
+    for seed in 1..12 {
+        let mut random = Random(seed);
+        let (directory, ..) = durable_log(&mut random);
+        // Another start, so that the log goes on in the middle of things.
+        let mut store = open(directory.path());
+        replay(&mut store);
+        fill(&mut store, random.below(60), &mut random);
+        turn(&mut store);
+        drop(store);
+        for path in segment_files(directory.path()) {
+            let copies = copy_of(directory.path());
+            let copy = copies.path().join(path.file_name().unwrap());
+            let mut bytes = fs::read(&copy).unwrap();
+            bytes[4096..].fill(0);
+            fs::write(&copy, &bytes).unwrap();
+            let mut store = open(copies.path());
+            if store.report().damaged.is_empty() {
+                continue;
+            }
+            harmed += 1;
+            replay(&mut store);
+            (0..6).for_each(|_| roll(&mut store));
+            // Once the log needs it no more it gets another name.
+            let set_aside = copy.with_extension("damaged");
+            let kept = fs::read(&copy).or_else(|_| fs::read(&set_aside)).ok();
+            let is_kept = kept.is_some_and(|kept| kept == bytes);
+            assert!(is_kept, "seed {seed}: {copy:?} was used, {:?}", store.report().damaged);
+        }
+    }
+    assert!(harmed > 20, "{harmed}");
+}
+
+/// The same where the segment behind it is free by now, and nobody names the file: the inventory
+/// alone tells that a segment is missing.
+#[test]
+fn an_old_file_that_lost_all_its_records_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    publish(&mut store, 1, b"kept");
+    (0..6).for_each(|_| roll(&mut store));
+    drop(store);
+    let path = segment_files(directory.path()).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    assert!(bytes.windows(4).any(|four| four == b"kept"));
+    bytes[4096..].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let mut store = open(directory.path());
+    assert_eq!(store.report().damaged.len(), 1, "{:?}", store.report());
+    replay(&mut store);
+    (0..12).for_each(|_| roll(&mut store));
+    // Free files that nobody needs go.
+    for now_ms in (1..10).map(|n| n * 10_000) {
+        store.look_back(now_ms).unwrap();
+        turn(&mut store);
+    }
+    drop(store);
+    assert!(fs::read(&path).is_ok_and(|left| left == bytes), "it was used or removed");
+}
+
 #[test]
 fn a_missing_segment_is_reported() {
     let mut random = Random(9);
