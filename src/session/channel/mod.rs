@@ -55,8 +55,8 @@ pub struct Channel {
     pub consumers: HashMap<Name, ConsumerKey>,
     /// Deliveries that wait to be settled.
     pub unacked: Unacked,
-    /// A `basic.recover` has so far to go.
-    pub recovers_up_to: Option<u64>,
+    /// A settlement of many deliveries goes on up to this tag when its frame comes again.
+    pub goes_on_to: Option<u64>,
     /// What publishes and acks mean here.
     pub mode: Mode,
     /// Where its messages went.
@@ -97,7 +97,7 @@ impl Channel {
             prefetch: 0,
             consumers: HashMap::new(),
             unacked: Unacked::default(),
-            recovers_up_to: None,
+            goes_on_to: None,
             mode: Mode::Plain,
             route: RouteCache::default(),
             reply_to: None,

@@ -26,16 +26,27 @@ impl Channel {
             self.settle_one(scope.broker, tag, held, settlement);
             return Ok(Progress::Took(0));
         }
-        for _ in 0..self.unacked.count_up_to(tag).ok_or_else(unknown)? {
-            if !scope.broker.may_settle(settlement) {
-                return Ok(Progress::ComesAgain);
-            }
-            let Some((tag, held)) = self.unacked.take_first() else {
-                break;
-            };
-            self.settle_one(scope.broker, tag, held, settlement);
+        if self.goes_on_to.is_none() && !self.unacked.knows(tag) {
+            return Err(unknown());
         }
-        Ok(Progress::Took(0))
+        Ok(self.settle_up_to(scope.broker, tag, settlement))
+    }
+
+    /// Settles the deliveries up to a tag, 0 meaning all so far, as far as this step allows. What
+    /// comes to the channel again meanwhile is not meant.
+    fn settle_up_to(&mut self, broker: &mut Broker, tag: u64, settlement: Settlement) -> Progress {
+        let newest = if tag == 0 { self.unacked.last_tag() } else { tag };
+        let last = self.goes_on_to.take().unwrap_or(newest);
+        while self.unacked.first_tag().is_some_and(|first| first <= last) {
+            if !broker.may_settle(settlement) {
+                self.goes_on_to = Some(last);
+                return Progress::ComesAgain;
+            }
+            if let Some((tag, held)) = self.unacked.take_first() {
+                self.settle_one(broker, tag, held, settlement);
+            }
+        }
+        Progress::Took(0)
     }
 
     /// Carries a settlement out, or notes it in the channel's transaction.
@@ -60,21 +71,14 @@ impl Channel {
             let text = "requeue=false";
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
         }
-        // What comes to it again meanwhile is not meant.
-        let last = self.recovers_up_to.take().unwrap_or(self.unacked.last_tag());
-        while self.unacked.first_tag().is_some_and(|first| first <= last)
-            && let Some((_, held)) = self.unacked.take_first()
-        {
-            scope.broker.requeue(&held);
-            if scope.broker.work.is_done() {
-                self.recovers_up_to = Some(last);
-                return Ok(Progress::ComesAgain);
-            }
-        }
-        if is_answered {
+        // A transaction has no say in it.
+        let mode = std::mem::take(&mut self.mode);
+        let progress = self.settle_up_to(scope.broker, 0, Settlement::Requeue);
+        self.mode = mode;
+        if is_answered && progress != Progress::ComesAgain {
             scope.out.send(&basic::RecoverOk {}.into());
         }
-        Ok(Progress::Took(0))
+        Ok(progress)
     }
 }
 

@@ -37,14 +37,10 @@ impl Unacked {
         self.held.remove(place).map(|(_, held)| held)
     }
 
-    /// How many of the oldest deliveries `tag` with `multiple` stands for, 0 meaning all so
-    /// far; `None` when the tag is unknown.
-    pub fn count_up_to(&self, tag: u64) -> Option<usize> {
-        if tag == 0 {
-            return Some(self.held.len());
-        }
-        let place = self.held.binary_search_by_key(&tag, |&(tag, _)| tag).ok()?;
-        Some(place + 1)
+    /// Whether `tag` with `multiple` means something: it is that of a delivery, or 0, which means
+    /// all so far.
+    pub fn knows(&self, tag: u64) -> bool {
+        tag == 0 || self.held.binary_search_by_key(&tag, |&(tag, _)| tag).is_ok()
     }
 
     /// Takes the oldest delivery with its tag.
