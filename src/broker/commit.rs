@@ -67,8 +67,8 @@ impl Broker {
         }
         let messages = new;
         for TransactionMessage { queues, message } in &messages {
-            let body_bytes = self.body_bytes(&message.body);
-            let one = self.admit(queues, message.properties, body_bytes, &mut together);
+            let body_bytes = self.body_bytes(&message.content.body);
+            let one = self.admit(queues, message.content.properties, body_bytes, &mut together);
             let letters = self.letters_of_refused(&one, message, body_bytes, &mut together);
             admitted.push((one, letters));
         }
@@ -210,15 +210,18 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::TableBuf;
+    use crate::broker::publish::Content;
     use crate::broker::testing::{declare, open, publish_with, subject};
     use crate::storage::Body;
 
     fn transient(exchange: &[u8]) -> Message<'_> {
         Message {
-            exchange,
-            routing_key: b"q",
-            properties: &[0, 0],
-            body: Body::Inline(b"body"),
+            content: Content {
+                exchange,
+                routing_key: b"q",
+                properties: &[0, 0],
+                body: Body::Inline(b"body"),
+            },
             persistent: false,
             priority: 0,
             ttl_ms: None,
@@ -241,7 +244,9 @@ mod tests {
         let mut broker = open(directory.path());
         let queue = declare(&mut broker, "q", TableBuf::new().table());
         let (queues, body) = ([queue], vec![b'x'; 7000]);
-        let message = Message { persistent, body: Body::Inline(&body), ..transient(b"x") };
+        let transient = transient(b"x");
+        let content = Content { body: Body::Inline(&body), ..transient.content };
+        let message = Message { content, persistent, ..transient };
         let messages: Vec<_> =
             (0..30).map(|_| TransactionMessage { queues: &queues, message }).collect();
         let mut turns = 0;

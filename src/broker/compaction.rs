@@ -148,11 +148,11 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::{PropertyList, Table, TableBuf, Value};
+    use crate::broker::arguments::QueueTraits;
     use crate::broker::binds::{BindRequest, DestinationName};
     use crate::broker::exchanges::ExchangeDeclare;
     use crate::broker::key::ChannelKey;
-    use crate::broker::publish::{Message, PERSISTENT};
-    use crate::broker::queues::QueueDeclare;
+    use crate::broker::publish::{Content, Message, PERSISTENT};
     use crate::broker::testing::{NOW_MS, declare, open, subject};
     use crate::storage::Body;
     use tempfile::TempDir;
@@ -185,16 +185,13 @@ mod tests {
         /// A queue that is not durable.
         fn declare_passing(&mut self, name: &str) -> QueueKey {
             let guest = subject(&self.broker);
-            let request = QueueDeclare {
-                name: name.as_bytes(),
-                server_named: false,
-                passive: false,
+            let traits = QueueTraits {
                 durable: false,
                 exclusive: false,
                 auto_delete: false,
                 arguments: Table::EMPTY,
             };
-            self.broker.declare_queue(&guest, &request).unwrap();
+            self.broker.declare_queue(&guest, name.as_bytes(), false, &traits).unwrap();
             self.broker.queue_named(guest.vhost, name.as_bytes()).unwrap()
         }
 
@@ -207,10 +204,12 @@ mod tests {
             };
             list.encode(&mut properties);
             let message = Message {
-                exchange: b"",
-                routing_key: b"q",
-                properties: &properties,
-                body: Body::Inline(body.as_bytes()),
+                content: Content {
+                    exchange: b"",
+                    routing_key: b"q",
+                    properties: &properties,
+                    body: Body::Inline(body.as_bytes()),
+                },
                 persistent: true,
                 priority,
                 ttl_ms,
@@ -510,10 +509,12 @@ mod tests {
         let mut properties = Vec::new();
         list.encode(&mut properties);
         let message = Message {
-            exchange: b"later",
-            routing_key: b"",
-            properties: &properties,
-            body: Body::Inline(b"delayed"),
+            content: Content {
+                exchange: b"later",
+                routing_key: b"",
+                properties: &properties,
+                body: Body::Inline(b"delayed"),
+            },
             persistent: true,
             priority: 0,
             ttl_ms: None,

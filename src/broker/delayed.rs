@@ -274,6 +274,7 @@ mod tests {
     use crate::amqp::{Name, Table};
     use crate::broker::binds::{BindRequest, DestinationName};
     use crate::broker::exchanges::ExchangeDeclare;
+    use crate::broker::publish::Content;
     use crate::broker::testing::{NOW_MS, declare, open, subject};
     use crate::storage::Body;
 
@@ -290,10 +291,12 @@ mod tests {
         let vhost = broker.vhost_named(b"/").unwrap();
         let exchange = broker.exchange_named(vhost, b"later").unwrap();
         let message = Message {
-            exchange: b"later",
-            routing_key: b"k",
-            properties: &properties,
-            body: Body::Inline(b"body"),
+            content: Content {
+                exchange: b"later",
+                routing_key: b"k",
+                properties: &properties,
+                body: Body::Inline(b"body"),
+            },
             persistent: true,
             priority: 0,
             ttl_ms: None,

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::amqp::Table;
     use crate::broker::key::{ArenaKey, ChannelKey};
-    use crate::broker::publish::Message;
+    use crate::broker::publish::{Content, Message};
     use crate::broker::testing::{NOW_MS, declare, open};
     use crate::storage::Body;
 
@@ -233,10 +233,12 @@ mod tests {
 
     fn publish_for(broker: &mut Broker, queue: QueueKey, ttl_ms: u64) {
         let message = Message {
-            exchange: b"",
-            routing_key: b"q",
-            properties: &[0, 0],
-            body: Body::Inline(b"body"),
+            content: Content {
+                exchange: b"",
+                routing_key: b"q",
+                properties: &[0, 0],
+                body: Body::Inline(b"body"),
+            },
             persistent: false,
             priority: 0,
             ttl_ms: Some(ttl_ms),

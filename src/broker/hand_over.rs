@@ -6,6 +6,7 @@
 
 use crate::broker::Broker;
 use crate::broker::key::{ConnectionKey, ConsumerKey, QueueKey};
+use crate::broker::publish::Content;
 
 /// A message on its way from one session to another, in the read buffer that it came in.
 #[derive(Debug, Clone, Copy)]
@@ -13,20 +14,7 @@ pub struct Handed<'a> {
     /// Who gets it.
     pub to: Taker,
     /// The message.
-    pub message: Passing<'a>,
-}
-
-/// A message that is not stored.
-#[derive(Debug, Clone, Copy)]
-pub struct Passing<'a> {
-    /// The exchange that it was published to.
-    pub exchange: &'a [u8],
-    /// Its routing key.
-    pub routing_key: &'a [u8],
-    /// The property bytes as they came.
-    pub properties: &'a [u8],
-    /// The body.
-    pub body: &'a [u8],
+    pub message: Content<'a, &'a [u8]>,
 }
 
 /// A consumer that can take a message now and settles it by taking it.
@@ -57,7 +45,7 @@ impl Broker {
         &mut self,
         from: ConnectionKey,
         queues: &[QueueKey],
-        message: Passing<'a>,
+        message: Content<'a, &'a [u8]>,
         handed: &mut Vec<Handed<'a>>,
     ) -> bool {
         let before = handed.len();

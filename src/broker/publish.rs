@@ -10,17 +10,37 @@ use crate::broker::effective::Overflow;
 use crate::broker::key::QueueKey;
 use crate::storage::{AppendError, Appended, Body, LogPos, Publication, QueueId};
 
-/// A message that was routed and now has to be stored.
+/// What a client published: where it goes, and what it is. Its body is at hand, in the log, or has
+/// not come.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
-    /// The exchange that it was published to.
+pub struct Content<'a, B = Body<'a>> {
+    /// The exchange.
     pub exchange: &'a [u8],
-    /// Its routing key.
+    /// The routing key.
     pub routing_key: &'a [u8],
     /// The property bytes as they came.
     pub properties: &'a [u8],
-    /// The body, here or already in the log.
-    pub body: Body<'a>,
+    /// The body.
+    pub body: B,
+}
+
+impl<'a> Content<'a> {
+    /// The same with a body at hand; `None` while that lies in the log.
+    #[inline]
+    pub fn in_memory(&self) -> Option<Content<'a, &'a [u8]>> {
+        let Self { exchange, routing_key, properties, body } = *self;
+        match body {
+            Body::Inline(body) => Some(Content { exchange, routing_key, properties, body }),
+            Body::Large(_) | Body::Of(_) => None,
+        }
+    }
+}
+
+/// A message that was routed and now has to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// What is stored; its property bytes may be others than those that came.
+    pub content: Content<'a>,
     /// `delivery-mode` 2: it goes to disk when one of its queues is durable.
     pub persistent: bool,
     /// Its priority, 0 when it has none.
@@ -83,12 +103,12 @@ impl Broker {
         if let Some(delay) = message.delay {
             return self.hold_message(message, delay);
         }
-        let body_bytes = self.body_bytes(&message.body);
+        let body_bytes = self.body_bytes(&message.content.body);
         if self.all_take(queues, body_bytes) {
             return self.store_message(queues, message, body_bytes);
         }
         let mut together = Together::default();
-        let admitted = self.admit(queues, message.properties, body_bytes, &mut together);
+        let admitted = self.admit(queues, message.content.properties, body_bytes, &mut together);
         if !admitted.refusing.is_empty() {
             return self.enqueue_refused(&admitted, message, body_bytes, &mut together);
         }
@@ -243,18 +263,18 @@ impl Broker {
             };
             let (name, vhost) = (queue.name.clone(), queue.vhost);
             let routing_key = queue.settings.dead_letter_routing_key.clone();
-            let list = Properties::new(message.properties).list().unwrap_or_default();
+            let list = Properties::new(message.content.properties).list().unwrap_or_default();
             let death = Death {
                 queue: &name,
                 reason: Reason::MaxLength,
                 time_s: self.clock_ms / 1000,
-                exchange: message.exchange,
-                routing_key: message.routing_key,
+                exchange: message.content.exchange,
+                routing_key: message.content.routing_key,
                 rerouted: routing_key.is_some(),
             };
             let properties = death::properties_after(&list, &death);
             let list = Properties::new(&properties).list().unwrap_or_default();
-            let (key, to) = (message.routing_key, routing_key.as_ref());
+            let (key, to) = (message.content.routing_key, routing_key.as_ref());
             let delay = self.delay_of_dead(vhost, &exchange, &list);
             let mut queues = Vec::new();
             if delay.is_none() {
@@ -285,15 +305,13 @@ pub(super) struct Letter {
 impl Letter {
     /// What is stored of the refused message.
     pub(super) fn message<'a>(&'a self, refused: &Message<'a>) -> Message<'a> {
-        Message {
+        let content = Content {
             exchange: &self.exchange,
-            routing_key: self.routing_key.as_deref().unwrap_or(refused.routing_key),
+            routing_key: self.routing_key.as_deref().unwrap_or(refused.content.routing_key),
             properties: &self.properties,
-            ttl_ms: None,
-            delay: self.delay,
-            name: None,
-            ..*refused
-        }
+            body: refused.content.body,
+        };
+        Message { content, ttl_ms: None, delay: self.delay, name: None, ..*refused }
     }
 }
 
@@ -304,12 +322,13 @@ pub(super) fn publication<'a>(
     durable: bool,
     now_ms: u64,
 ) -> Publication<'a> {
+    let Content { exchange, routing_key, properties, body } = message.content;
     Publication {
         durable,
-        exchange: message.exchange,
-        routing_key: message.routing_key,
-        properties: message.properties,
-        body: message.body,
+        exchange,
+        routing_key,
+        properties,
+        body,
         published_ms: now_ms,
         expiry_ms: message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1)),
         deliveries: 0,

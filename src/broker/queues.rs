@@ -12,25 +12,6 @@ use crate::broker::ready::Ready;
 use crate::broker::resource::Resource;
 use crate::broker::user::Access;
 
-/// What a `queue.declare` asks for (AMQP 0-9-1 section 1.7.2.1).
-#[derive(Debug, Clone)]
-pub struct QueueDeclare<'a> {
-    /// The queue's name, not empty.
-    pub name: &'a [u8],
-    /// The broker made the name, so it may begin with `amq.`.
-    pub server_named: bool,
-    /// Only ask whether it exists.
-    pub passive: bool,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Belongs to this connection alone.
-    pub exclusive: bool,
-    /// Goes with its last consumer.
-    pub auto_delete: bool,
-    /// Further arguments.
-    pub arguments: Table<'a>,
-}
-
 /// The numbers of a `queue.declare-ok`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueCounts {
@@ -41,39 +22,48 @@ pub struct QueueCounts {
 }
 
 impl Broker {
-    /// Declares a queue, or checks that it exists as asked for.
+    /// Looks at a queue for a passive `queue.declare`.
+    pub fn passive_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+    ) -> Result<QueueCounts, AmqpError> {
+        let key = self.usable_queue(subject, name)?;
+        self.touch_queue(key);
+        Ok(self.queue_counts(key))
+    }
+
+    /// Declares a queue, or checks that it exists as asked for (AMQP 0-9-1 section 1.7.2.1). Only a
+    /// name that the broker made may begin with `amq.`.
     pub fn declare_queue(
         &mut self,
         subject: &Subject,
-        request: &QueueDeclare<'_>,
+        name: &[u8],
+        server_named: bool,
+        traits: &QueueTraits<'_>,
     ) -> Result<QueueCounts, AmqpError> {
-        if request.passive {
-            let key = self.usable_queue(subject, request.name)?;
+        // An exclusive queue ends with its connection: durable says nothing.
+        let traits = QueueTraits { durable: traits.durable && !traits.exclusive, ..*traits };
+        if !server_named {
+            refuse_reserved("queue", name)?;
+        }
+        self.check_queue_access(subject, Access::Configure, name)?;
+        if let Some(key) = self.queue_named(subject.vhost, name) {
+            self.check_queue_equivalence(subject, key, &traits)?;
             self.touch_queue(key);
             return Ok(self.queue_counts(key));
         }
-        let owner = request.exclusive.then_some(subject.connection);
-        if !request.server_named {
-            refuse_reserved("queue", request.name)?;
-        }
-        self.check_queue_access(subject, Access::Configure, request.name)?;
-        if let Some(key) = self.queue_named(subject.vhost, request.name) {
-            self.check_queue_equivalence(key, owner, request)?;
-            self.touch_queue(key);
-            return Ok(self.queue_counts(key));
-        }
-        self.check_dead_letter_access(subject, request)?;
+        self.check_dead_letter_access(subject, name, traits.arguments)?;
         let vhost_name = self.vhost_name(subject.vhost);
-        let resource = Resource::queue(&vhost_name, request.name);
-        arguments::check_queue(resource, &request.traits())?;
+        arguments::check_queue(Resource::queue(&vhost_name, name), &traits)?;
         let id = self.store.new_queue_id();
         let declaration = Declaration {
-            durable: request.traits().durable,
-            owner,
-            auto_delete: request.auto_delete,
-            arguments: request.arguments.as_bytes().into(),
+            durable: traits.durable,
+            owner: traits.exclusive.then_some(subject.connection),
+            auto_delete: traits.auto_delete,
+            arguments: traits.arguments.as_bytes().into(),
         };
-        let queue = Queue::new(Name::from(request.name), subject.vhost, id, declaration);
+        let queue = Queue::new(Name::from(name), subject.vhost, id, declaration);
         let durable = queue.is_durable();
         let key = self.create_queue(queue);
         if durable {
@@ -219,13 +209,14 @@ impl Broker {
     fn check_dead_letter_access(
         &self,
         subject: &Subject,
-        request: &QueueDeclare<'_>,
+        name: &[u8],
+        arguments: Table<'_>,
     ) -> Result<(), AmqpError> {
-        let exchange = request.arguments.find(b"x-dead-letter-exchange");
+        let exchange = arguments.find(b"x-dead-letter-exchange");
         let Some(exchange) = exchange.and_then(|value| value.text()) else {
             return Ok(());
         };
-        self.check_queue_access(subject, Access::Read, request.name)?;
+        self.check_queue_access(subject, Access::Read, name)?;
         self.check_exchange_access(subject, Access::Write, exchange)
     }
 
@@ -241,37 +232,30 @@ impl Broker {
 
     fn check_queue_equivalence(
         &self,
+        subject: &Subject,
         key: QueueKey,
-        owner: Option<ConnectionKey>,
-        request: &QueueDeclare<'_>,
+        received: &QueueTraits<'_>,
     ) -> Result<(), AmqpError> {
         let Some(queue) = self.queues.get(key) else {
             return Ok(());
         };
         let vhost = self.vhost_name(queue.vhost);
         let resource = Resource::queue(&vhost, &queue.name);
-        let current = &queue.declaration;
-        if current.owner != owner {
+        if queue.declaration.owner != received.exclusive.then_some(subject.connection) {
             return Err(arguments::resource_locked(resource));
         }
-        let current = QueueTraits {
-            durable: current.durable,
-            exclusive: current.owner.is_some(),
-            auto_delete: current.auto_delete,
-            arguments: Table::new(&current.arguments).unwrap_or(Table::EMPTY),
-        };
-        arguments::check_queue_equivalence(resource, &current, &request.traits())
+        arguments::check_queue_equivalence(resource, &queue.declaration.traits(), received)
     }
 }
 
-impl<'a> QueueDeclare<'a> {
-    /// What is compared; an exclusive queue ends with its connection, so durable says nothing.
-    fn traits(&self) -> QueueTraits<'a> {
+impl Declaration {
+    /// What a declaration is compared with.
+    fn traits(&self) -> QueueTraits<'_> {
         QueueTraits {
-            durable: self.durable && !self.exclusive,
-            exclusive: self.exclusive,
+            durable: self.durable,
+            exclusive: self.owner.is_some(),
             auto_delete: self.auto_delete,
-            arguments: self.arguments,
+            arguments: self.table(),
         }
     }
 }

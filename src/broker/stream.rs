@@ -284,10 +284,10 @@ mod tests {
     use super::*;
     use crate::amqp::{Name, Value};
     use crate::broker::access::Subject;
+    use crate::broker::arguments::QueueTraits;
     use crate::broker::consume::Consume;
     use crate::broker::key::{ArenaKey, ConnectionKey};
-    use crate::broker::publish::{Message, Published};
-    use crate::broker::queues::QueueDeclare;
+    use crate::broker::publish::{Content, Message, Published};
     use crate::broker::{ChannelKey, Delivery, Settlement, Users};
     use crate::storage::{Body, HelperMode, Store, StoreOptions};
     use tempfile::TempDir;
@@ -329,16 +329,13 @@ mod tests {
                 arguments.put(name.as_bytes(), *value);
             }
             let subject = self.subject();
-            let request = QueueDeclare {
-                name: b"s",
-                server_named: false,
-                passive: false,
+            let traits = QueueTraits {
                 durable: true,
                 exclusive: false,
                 auto_delete: false,
                 arguments: arguments.table(),
             };
-            self.broker.declare_queue(&subject, &request).unwrap();
+            self.broker.declare_queue(&subject, b"s", false, &traits).unwrap();
             self.broker.queue_named(subject.vhost, b"s").unwrap()
         }
 
@@ -353,10 +350,12 @@ mod tests {
         fn publish(&mut self, queue: QueueKey, count: usize) {
             for _ in 0..count {
                 let message = Message {
-                    exchange: b"",
-                    routing_key: b"s",
-                    properties: &[0, 0],
-                    body: Body::Inline(b"ten bytes!"),
+                    content: Content {
+                        exchange: b"",
+                        routing_key: b"s",
+                        properties: &[0, 0],
+                        body: Body::Inline(b"ten bytes!"),
+                    },
                     persistent: false,
                     priority: 0,
                     ttl_ms: Some(1),

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use crate::amqp::{Name, PropertyList, Table};
+use crate::broker::arguments::QueueTraits;
 use crate::broker::binding::Destination;
 use crate::broker::hashing::mix;
 use crate::broker::key::{ArenaKey, ConnectionKey, ExchangeKey, QueueKey};
-use crate::broker::publish::{Message, Published};
-use crate::broker::queues::QueueDeclare;
+use crate::broker::publish::{Content, Message, Published};
 use crate::broker::{Broker, Subject, Users};
 use crate::storage::{Body, HelperMode, StoreOptions};
 
@@ -67,16 +67,8 @@ pub fn subject(broker: &Broker) -> Subject {
 /// A durable queue.
 pub fn declare(broker: &mut Broker, name: &str, arguments: Table<'_>) -> QueueKey {
     let subject = subject(broker);
-    let request = QueueDeclare {
-        name: name.as_bytes(),
-        server_named: false,
-        passive: false,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        arguments,
-    };
-    broker.declare_queue(&subject, &request).unwrap();
+    let traits = QueueTraits { durable: true, exclusive: false, auto_delete: false, arguments };
+    broker.declare_queue(&subject, name.as_bytes(), false, &traits).unwrap();
     broker.queue_named(subject.vhost, name.as_bytes()).unwrap()
 }
 
@@ -87,10 +79,12 @@ pub fn publish_with(broker: &mut Broker, queue: QueueKey, headers: Table<'_>) ->
         PropertyList { headers: Some(headers), delivery_mode: Some(2), ..PropertyList::default() };
     list.encode(&mut properties);
     let message = Message {
-        exchange: b"",
-        routing_key: b"q",
-        properties: &properties,
-        body: Body::Inline(b"body"),
+        content: Content {
+            exchange: b"",
+            routing_key: b"q",
+            properties: &properties,
+            body: Body::Inline(b"body"),
+        },
         persistent: true,
         priority: 0,
         ttl_ms: None,

@@ -8,8 +8,8 @@ use crate::amqp::method::{basic, channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
 
+use super::channel::arriving::{Arriving, GrowingBody};
 use super::channel::{Channel, ChannelState, Mode};
-use super::content::{Content, GrowingBody};
 use super::{CLOSE_OK_WITHIN, Phase, Session};
 
 impl Session {
@@ -39,7 +39,7 @@ impl Session {
     /// The socket is gone, or the connection ends: every channel goes, then the exclusive
     /// queues.
     pub fn end(&mut self, broker: &mut Broker) {
-        self.wait = None;
+        self.notes.wait = None;
         for slot in 0..self.channels.len() {
             if let Some(ChannelState::Open(channel)) = self.channels[slot].take() {
                 self.release(broker, *channel);
@@ -63,7 +63,7 @@ impl Session {
         if let Some(ChannelState::Open(channel)) = slot {
             self.release(broker, *channel);
         }
-        if let Some(wait) = self.wait.as_mut().filter(|wait| wait.channel == number) {
+        if let Some(wait) = self.notes.wait.as_mut().filter(|wait| wait.channel == number) {
             wait.reply.clear();
         }
         let close = channel_methods::Close {
@@ -94,7 +94,7 @@ impl Session {
     /// is durable by now is confirmed first.
     fn release(&mut self, broker: &mut Broker, mut channel: Channel) {
         broker.end_consumers(channel.key);
-        if let Content::Body(growing) = channel.content
+        if let Arriving::Body(growing) = channel.content
             && let GrowingBody::Large(body) = growing.body
         {
             broker.store.abandon(body);

@@ -228,8 +228,10 @@ impl Session {
     /// `connection.update-secret`: whatever it is, the login stands. Only users whose secrets
     /// expire need a new one, and there are none here (RabbitMQ's own users do not either).
     pub(super) fn update_secret(&mut self, update: &connection::UpdateSecret<'_>) {
-        let (user, reason) = (&self.subject().user, Name::from(update.reason));
-        info!("{}: user '{user}' has a new secret, reason: {reason}", self.peer);
+        if let Phase::Open(Subject { user, .. }) = &self.phase {
+            let reason = Name::from(update.reason);
+            info!("{}: user '{user}' has a new secret, reason: {reason}", self.peer);
+        }
         self.send(0, &Method::ConnectionUpdateSecretOk(connection::UpdateSecretOk {}));
     }
 }

@@ -4,37 +4,23 @@
 //! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `broker` and the
 //! value types of `storage`.
 
-mod basic;
 mod channel;
+mod channels;
 mod closing;
-mod confirms;
-mod content;
 mod handshake;
 mod heartbeat;
 mod outbox;
 mod output;
-mod publish;
-mod route_cache;
 mod timeouts;
-mod topology;
-mod transaction;
-mod transactions;
-mod unacked;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::amqp::method::{channel as channel_methods, connection};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use crate::amqp::{
-    AmqpError, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Level, Method, Name, Parsed, ReplyCode,
-};
+use crate::amqp::method::connection;
+use crate::amqp::{AmqpError, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Method, Parsed, ReplyCode};
 use crate::broker::{Broker, ConnectionKey, Handed, LogPos, QueueKey, Subject};
 
-use channel::{Channel, ChannelState};
-use content::Content;
+use channel::{ChannelState, Notes};
 use handshake::Handshake;
 use heartbeat::Heartbeat;
 
@@ -54,11 +40,8 @@ pub struct Session {
     /// What the client knows how to handle.
     capabilities: handshake::Capabilities,
     limits: Limits,
-    wait: Option<Wait>,
-    /// It was told something that it asked for, since [`Session::take_answered`].
-    answered: bool,
-    /// A channel has publishes that are not confirmed.
-    confirming: bool,
+    /// What its channels left for it to see to.
+    notes: Notes,
     /// What it sent next is a publish or a commit that the log has no room for.
     awaits_room: bool,
     /// What it sent next looks at this queue, which has messages for consumers that wait.
@@ -75,8 +58,6 @@ pub struct Session {
     overfull: bool,
     /// Which channel's consumers were told first, when the outbox took more again.
     first_told: usize,
-    /// When the first of the unacked deliveries has to be acknowledged, in ms since 1970.
-    acks_due_ms: Option<u64>,
     /// What waits to be sent.
     pub outbox: Outbox,
 }
@@ -128,18 +109,6 @@ enum Step {
     HeldBack,
 }
 
-/// What became of a frame on a channel.
-enum Progress {
-    /// It was taken, with so many bytes behind it.
-    Took(usize),
-    /// It completes a message that the log has no room for.
-    NoRoom,
-    /// It looks at a queue that has messages for consumers that wait.
-    LooksAt(QueueKey),
-    /// It was begun, and goes on when it comes again.
-    ComesAgain,
-}
-
 /// An outbox with this many bytes takes no more deliveries.
 pub const OUTBOX_BYTES_MAX: usize = 512 * 1024;
 
@@ -169,9 +138,7 @@ impl Session {
             channels: Vec::new(),
             capabilities: handshake::Capabilities::default(),
             limits,
-            wait: None,
-            answered: false,
-            confirming: false,
+            notes: Notes::default(),
             awaits_room: false,
             looks_at: None,
             comes_again: false,
@@ -180,7 +147,6 @@ impl Session {
             full: false,
             overfull: false,
             first_told: 0,
-            acks_due_ms: None,
             outbox: Outbox::default(),
         }
     }
@@ -201,7 +167,11 @@ impl Session {
         self.looks_at = None;
         self.comes_again = false;
         let mut at = 0;
-        while at < input.len() && self.wait.is_none() && !self.overfull && !broker.work.is_done() {
+        while at < input.len()
+            && self.notes.wait.is_none()
+            && !self.overfull
+            && !broker.work.is_done()
+        {
             if matches!(self.phase, Phase::Closed(_)) {
                 return input.len();
             }
@@ -220,7 +190,7 @@ impl Session {
     }
 
     /// One frame, with the content behind it where it lies whole in the input. Errors are on
-    /// the connection's level; those of a channel are dealt with here.
+    /// the connection's level.
     fn step<'a>(
         &mut self,
         broker: &mut Broker,
@@ -235,29 +205,11 @@ impl Session {
             Parsed::Complete(frame, bytes) => (frame, bytes),
             Parsed::Incomplete => return Ok(Step::NeedsMore),
         };
-        let rest = &input[bytes..];
         match &self.phase {
             Phase::Open(_) if frame.channel != 0 => {
-                if self.must_wait_for_room(broker, &frame) {
-                    return Ok(Step::HeldBack);
-                }
-                let number = frame.channel;
-                match self.channel_frame(broker, &frame, rest, handed) {
-                    Ok(Progress::Took(more)) => Ok(Step::Took(bytes + more)),
-                    Ok(Progress::NoRoom) => {
-                        self.awaits_room = true;
-                        Ok(Step::HeldBack)
-                    }
-                    Ok(Progress::ComesAgain) => Ok(Step::HeldBack),
-                    Ok(Progress::LooksAt(queue)) => {
-                        self.looks_at = Some(queue);
-                        Ok(Step::HeldBack)
-                    }
-                    Err(error) if error.level == Level::Channel => {
-                        self.close_channel_with(broker, number, &error);
-                        Ok(Step::Took(bytes))
-                    }
-                    Err(error) => Err(error),
+                match self.channel_frame(broker, &frame, &input[bytes..], handed)? {
+                    Step::Took(more) => Ok(Step::Took(bytes + more)),
+                    step @ (Step::NeedsMore | Step::HeldBack) => Ok(step),
                 }
             }
             Phase::Handshake(_) | Phase::Open(_) | Phase::Closing => {
@@ -327,132 +279,6 @@ impl Session {
             (Phase::Open(_), method) => Err(unexpected_method(&method, "running")),
         }
     }
-
-    /// A frame on a channel's number.
-    fn channel_frame<'a>(
-        &mut self,
-        broker: &mut Broker,
-        frame: &Frame<'a>,
-        rest: &'a [u8],
-        handed: &mut Vec<Handed<'a>>,
-    ) -> Result<Progress, AmqpError> {
-        let number = usize::from(frame.channel);
-        match self.channels.get_mut(number) {
-            Some(Some(ChannelState::Open(_))) => {}
-            Some(Some(ChannelState::Closing)) => {
-                return self.closing_channel_frame(frame).map(|()| Progress::Took(0));
-            }
-            Some(None) | None => {
-                return self.open_channel(broker, frame).map(|()| Progress::Took(0));
-            }
-        }
-        let taken = |is_taken| if is_taken { Progress::Took(0) } else { Progress::NoRoom };
-        match frame.kind {
-            FrameKind::Method => {
-                match &self.channel_at(frame.channel).content {
-                    Content::None => {}
-                    Content::Header(_) => return Err(content::expected_header()),
-                    Content::Body(_) => return Err(content::expected_body()),
-                }
-                let method = Method::decode(frame.payload)?;
-                if let Method::BasicPublish(publish) = method {
-                    return self.begin_publish(broker, frame.channel, &publish, rest, handed);
-                }
-                let looked_at = self.queue_looked_at(broker, frame.channel, &method);
-                if let Some(queue) = looked_at.filter(|&queue| broker.can_deliver(queue)) {
-                    return Ok(Progress::LooksAt(queue));
-                }
-                let (class, id) = method.id();
-                self.channel_method(broker, frame.channel, method).map_err(|error| {
-                    if error.class_id == 0 { error.at(class, id) } else { error }
-                })?;
-                Ok(if self.comes_again { Progress::ComesAgain } else { Progress::Took(0) })
-            }
-            FrameKind::Header => self.content_header(broker, frame).map(taken),
-            FrameKind::Body => self.content_body(broker, frame).map(taken),
-            FrameKind::Heartbeat => Err(AmqpError::connection(
-                ReplyCode::UnexpectedFrame,
-                format!("heartbeat frame on channel {}", frame.channel),
-            )),
-        }
-    }
-
-    /// 504 unless it is `channel.open`; 530 above the negotiated maximum.
-    fn open_channel(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> Result<(), AmqpError> {
-        let number = frame.channel;
-        if number > self.limits.channel_max {
-            let text = format!(
-                "number of channels opened on the connection ({}) has reached the negotiated \
-                 channel_max ({})",
-                self.channels.iter().flatten().count(),
-                self.limits.channel_max
-            );
-            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(20, 10));
-        }
-        let method = match frame.kind {
-            FrameKind::Method => Some(Method::decode(frame.payload)?),
-            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => None,
-        };
-        if !matches!(method, Some(Method::ChannelOpen(_))) {
-            let (class, id) = method.map_or((0, 0), |method| method.id());
-            let text = "expected 'channel.open'";
-            return Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id));
-        }
-        broker.check_channel_limit(&self.subject().user).map_err(|error| error.at(20, 10))?;
-        let slot = usize::from(number);
-        if self.channels.len() <= slot {
-            self.channels.resize_with(slot + 1, || None);
-        }
-        let key = broker.open_channel(self.key, number);
-        broker.set_room(key, !self.full);
-        self.channels[slot] = Some(ChannelState::Open(Box::new(Channel::new(key, number))));
-        self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
-        Ok(())
-    }
-
-    fn closing_channel_frame(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {
-        if frame.kind != FrameKind::Method {
-            return Ok(());
-        }
-        let number = frame.channel;
-        let method = Method::decode(frame.payload)?;
-        if matches!(method, Method::ChannelCloseOk(_)) {
-            self.channels[usize::from(number)] = None;
-        } else if matches!(method, Method::ChannelClose(_)) {
-            self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
-        }
-        Ok(())
-    }
-
-    /// The channel with this number, which is open.
-    fn channel_at(&mut self, number: u16) -> &mut Channel {
-        self.parts(number).1
-    }
-
-    /// The connection's login and one of its channels, which is open.
-    fn parts(&mut self, number: u16) -> (&Subject, &mut Channel) {
-        let Phase::Open(subject) = &self.phase else {
-            unreachable!("channels exist on open connections only");
-        };
-        match self.channels.get_mut(usize::from(number)) {
-            Some(Some(ChannelState::Open(channel))) => (subject, channel),
-            Some(_) | None => unreachable!("frames are dispatched to open channels only"),
-        }
-    }
-
-    fn open_channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.iter().flatten().filter_map(|state| match state {
-            ChannelState::Open(channel) => Some(&**channel),
-            ChannelState::Closing => None,
-        })
-    }
-
-    fn subject(&self) -> &Subject {
-        let Phase::Open(subject) = &self.phase else {
-            unreachable!("channels exist on open connections only");
-        };
-        subject
-    }
 }
 
 /// 504: the method makes no sense on channel 0 in this state of the connection.
@@ -466,11 +292,4 @@ fn unexpected_method(method: &Method<'_>, state: &str) -> AmqpError {
 /// send 8 bytes more than was negotiated; RabbitMQ takes them, so we do.
 fn tolerated(frame_bytes_max: u32) -> u32 {
     frame_bytes_max + FRAME_OVERHEAD_BYTES
-}
-
-/// A name that nobody else has: `prefix` and 128 random bits.
-fn generated_name(prefix: &str) -> Name {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).expect("the kernel has random numbers");
-    Name::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)))
 }

@@ -21,13 +21,13 @@ impl Session {
     /// When [`Session::tick`] has something to do because of a delivery that was not
     /// acknowledged, in ms since 1970.
     pub fn acks_due_ms(&self) -> Option<u64> {
-        self.acks_due_ms
+        self.notes.acks_due_ms
     }
 
     /// A time limit came: a heartbeat goes out, a channel closes, or `false`: the socket has
     /// to be closed.
     pub fn tick(&mut self, broker: &mut Broker, now: Instant) -> bool {
-        if self.acks_due_ms.is_some_and(|due_ms| broker.clock_ms() >= due_ms) {
+        if self.notes.acks_due_ms.is_some_and(|due_ms| broker.clock_ms() >= due_ms) {
             self.close_late_channels(broker);
         }
         match self.heartbeat.due(now) {
@@ -50,18 +50,10 @@ impl Session {
         }
     }
 
-    /// Notes when a delivery has to be acknowledged; 0 = never.
-    #[inline]
-    pub(super) fn note_ack_due(&mut self, due_ms: u64) {
-        if due_ms != 0 && self.acks_due_ms.is_none_or(|next| due_ms < next) {
-            self.acks_due_ms = Some(due_ms);
-        }
-    }
-
     /// `x-consumer-timeout`: 406 on channels with a delivery that was not acknowledged in
     /// time.
     fn close_late_channels(&mut self, broker: &mut Broker) {
-        self.acks_due_ms = None;
+        self.notes.acks_due_ms = None;
         let now_ms = broker.clock_ms();
         let mut late = Vec::new();
         let mut next_ms: Option<u64> = None;
@@ -76,7 +68,7 @@ impl Session {
                 next_ms = Some(next_ms.map_or(first.due_ms, |next| next.min(first.due_ms)));
             }
         }
-        self.acks_due_ms = next_ms;
+        self.notes.acks_due_ms = next_ms;
         for (number, timeout_ms) in late {
             let text = format!(
                 "delivery acknowledgement on channel {number} timed out. Timeout value used: \

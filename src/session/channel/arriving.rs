@@ -6,7 +6,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, ContentHeader, Frame, FrameKind, Parsed, ReplyCode};
-use crate::broker::LargeBody;
+use crate::broker::{Body, Content, LargeBody};
 
 /// Bodies of this many bytes and more are written to the log as they arrive.
 pub const LARGE_BYTES_MIN: u64 = 64 * 1024;
@@ -29,10 +29,10 @@ pub struct Whole<'a> {
 
 /// A content whose frames are still coming.
 #[derive(Debug, Default)]
-pub enum Content {
+pub enum Arriving {
     /// None is expected.
     #[default]
-    None,
+    Nothing,
     /// `basic.publish` came, its header has not.
     Header(Box<Started>),
     /// The header came, the body is not complete.
@@ -82,14 +82,21 @@ impl Started {
         }
     }
 
-    /// The method again.
-    pub fn publish(&self) -> basic::Publish<'_> {
-        basic::Publish {
-            exchange: &self.exchange,
-            routing_key: &self.routing_key,
-            mandatory: self.mandatory,
-            immediate: false,
-        }
+    /// What it began, with the rest.
+    pub fn content<'a, B>(&'a self, properties: &'a [u8], body: B) -> Content<'a, B> {
+        let Self { exchange, routing_key, .. } = self;
+        Content { exchange, routing_key, properties, body }
+    }
+}
+
+impl Growing {
+    /// What came so far.
+    pub fn content(&self) -> Content<'_> {
+        let body = match &self.body {
+            GrowingBody::Inline(bytes) => Body::Inline(bytes),
+            GrowingBody::Large(large) => Body::Large(large),
+        };
+        self.started.content(&self.properties, body)
     }
 }
 

@@ -1,14 +1,42 @@
 //! What is a channel of a session?
+//!
+//! Each file has methods of [`Channel`] that answer one question. What they use of the connection
+//! is their [`Scope`]; what the connection has to do afterwards they return as [`Progress`], or
+//! leave in its [`Notes`].
+
+pub mod arriving;
+mod checks;
+mod commit;
+mod confirms;
+mod consume;
+mod deliver;
+mod exchanges;
+mod frames;
+mod methods;
+mod publish;
+mod queues;
+mod route_cache;
+mod scope;
+mod settle;
+mod transaction;
+mod unacked;
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::amqp::Name;
 use crate::broker::{ChannelKey, ConsumerKey};
-use crate::session::confirms::Confirms;
-use crate::session::content::Content;
-use crate::session::route_cache::RouteCache;
-use crate::session::transaction::Transaction;
-use crate::session::unacked::Unacked;
+
+use arriving::Arriving;
+use confirms::Confirms;
+use route_cache::RouteCache;
+use transaction::Transaction;
+use unacked::Unacked;
+
+pub use frames::Progress;
+pub use scope::{Notes, Out, Scope};
 
 /// One open channel.
 #[derive(Debug)]
@@ -18,7 +46,7 @@ pub struct Channel {
     /// Its number on the connection.
     pub number: u16,
     /// A content that is arriving.
-    pub content: Content,
+    pub content: Arriving,
     /// The queue that an empty name stands for.
     pub last_queue: Option<Name>,
     /// The prefetch count for consumers that start from now on; 0 = unlimited.
@@ -64,7 +92,7 @@ impl Channel {
         Self {
             key,
             number,
-            content: Content::None,
+            content: Arriving::Nothing,
             last_queue: None,
             prefetch: 0,
             consumers: HashMap::new(),
@@ -75,4 +103,11 @@ impl Channel {
             reply_to: None,
         }
     }
+}
+
+/// A name that nobody else has: `prefix` and 128 random bits.
+fn generated_name(prefix: &str) -> Name {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the kernel has random numbers");
+    Name::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)))
 }

@@ -4,7 +4,7 @@ use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::deduplication::NewName;
 use crate::broker::delayed::Delay;
 use crate::broker::{
-    Body, Broker, Held, LargeBody, Message, QueueKey, Settlement, TransactionMessage,
+    Body, Broker, Content, Held, LargeBody, Message, QueueKey, Settlement, TransactionMessage,
 };
 
 /// The publishes and acknowledgements of a channel in transaction mode that wait for their
@@ -73,19 +73,20 @@ impl Transaction {
         queues: &[QueueKey],
         mandatory: bool,
     ) -> Result<(), AmqpError> {
-        let body = match message.body {
+        let content = &message.content;
+        let body = match content.body {
             Body::Inline(body) => Some(body.to_vec()),
             Body::Large(_) | Body::Of(_) => None,
         };
-        self.bytes += message.properties.len() + body.as_ref().map_or(0, Vec::len);
+        self.bytes += content.properties.len() + body.as_ref().map_or(0, Vec::len);
         if self.bytes > TRANSACTION_BYTES_MAX {
             let text = format!("a transaction may hold at most {TRANSACTION_BYTES_MAX} bytes");
             return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
         }
         self.publishes.push(PendingPublish {
-            exchange: message.exchange.to_vec(),
-            routing_key: message.routing_key.to_vec(),
-            properties: message.properties.to_vec(),
+            exchange: content.exchange.to_vec(),
+            routing_key: content.routing_key.to_vec(),
+            properties: content.properties.to_vec(),
             body,
             queues: queues.to_vec(),
             mandatory,
@@ -109,10 +110,12 @@ impl Transaction {
                 None => Body::Large(large.next().expect("each was handed over")),
             };
             let message = Message {
-                exchange: &publish.exchange,
-                routing_key: &publish.routing_key,
-                properties: &publish.properties,
-                body,
+                content: Content {
+                    exchange: &publish.exchange,
+                    routing_key: &publish.routing_key,
+                    properties: &publish.properties,
+                    body,
+                },
                 persistent: publish.persistent,
                 priority: publish.priority,
                 ttl_ms: publish.ttl_ms,

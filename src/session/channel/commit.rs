@@ -1,38 +1,39 @@
 //! How does a channel's transaction begin, commit and roll back? (AMQP 0-9-1 section 1.9)
 
 use crate::amqp::method::tx;
-use crate::amqp::{AmqpError, Method, ReplyCode, encoder};
+use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::{Broker, Held, Settlement};
+use crate::session::WaitUntil;
 
-use super::channel::Mode;
 use super::publish::no_room;
+use super::scope::{Notes, Scope};
 use super::transaction::Transaction;
-use super::{Session, Wait, WaitUntil};
+use super::{Channel, Mode};
 
-impl Session {
-    pub(super) fn tx_select(&mut self, number: u16) -> Result<(), AmqpError> {
-        let channel = self.channel_at(number);
-        match channel.mode {
-            Mode::Plain => channel.mode = Mode::Transaction(Transaction::default()),
+impl Channel {
+    pub(super) fn tx_select(&mut self, scope: &mut Scope<'_>) -> Result<(), AmqpError> {
+        match self.mode {
+            Mode::Plain => self.mode = Mode::Transaction(Transaction::default()),
             Mode::Transaction(_) => {}
             Mode::Confirm(_) => {
                 let text = "cannot switch from confirm to tx mode";
                 return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
             }
         }
-        self.send(number, &Method::TxSelectOk(tx::SelectOk {}));
+        scope.out.send(&tx::SelectOk {}.into());
         Ok(())
     }
 
     /// Stores and enqueues the publishes, then carries the settlements out. The answer leaves
     /// when the log is durable.
-    pub(super) fn tx_commit(&mut self, broker: &mut Broker, number: u16) -> Result<(), AmqpError> {
-        let mut transaction = self.take_transaction(number)?;
+    pub(super) fn tx_commit(&mut self, scope: &mut Scope<'_>) -> Result<(), AmqpError> {
+        let mut transaction = self.take_transaction()?;
+        let Scope { broker, out, .. } = scope;
         let (messages, returned): (Vec<_>, Vec<_>) =
             transaction.messages(broker).into_iter().unzip();
         for (message, returned) in messages.iter().zip(returned) {
             if returned {
-                self.send_return(broker, number, &message.message);
+                out.send_return(broker, &message.message.content);
             }
         }
         let settled: Vec<_> = transaction
@@ -46,7 +47,7 @@ impl Session {
         let committed = match outcome {
             Ok(committed) => committed,
             Err(error) => {
-                self.make_outstanding(number, transaction.settlements);
+                self.make_outstanding(out.notes, transaction.settlements);
                 return Err(error);
             }
         };
@@ -59,23 +60,15 @@ impl Session {
             let text = "partial tx completion";
             return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
         }
-        let ok = Method::TxCommitOk(tx::CommitOk {});
-        match committed.position {
-            None => self.send(number, &ok),
-            Some(position) => {
-                let mut reply = Vec::new();
-                encoder::method_frame(&mut reply, number, &ok);
-                let until = WaitUntil::Messages(position);
-                self.wait = Some(Wait { until, channel: number, reply });
-            }
-        }
+        let until = committed.position.map(WaitUntil::Messages);
+        out.answer_when(false, until, tx::CommitOk {}.into());
         Ok(())
     }
 
-    /// Whether the messages of a channel's transaction belong in the durable log, and so many bytes
-    /// of room its commit takes, about.
-    pub(super) fn transaction_room(&mut self, broker: &Broker, number: u16) -> (bool, u64) {
-        match &self.channel_at(number).mode {
+    /// Whether the messages of the channel's transaction belong in the durable log, and so many
+    /// bytes of room its commit takes, about.
+    pub(super) fn transaction_room(&self, broker: &Broker) -> (bool, u64) {
+        match &self.mode {
             Mode::Transaction(transaction) => {
                 (transaction.is_durable(broker), transaction.log_bytes())
             }
@@ -84,29 +77,24 @@ impl Session {
     }
 
     /// Drops the publishes; what was acked is outstanding again.
-    pub(super) fn tx_rollback(
-        &mut self,
-        broker: &mut Broker,
-        number: u16,
-    ) -> Result<(), AmqpError> {
-        let mut transaction = self.take_transaction(number)?;
-        transaction.release_bodies(broker);
-        self.make_outstanding(number, transaction.settlements);
-        self.send(number, &Method::TxRollbackOk(tx::RollbackOk {}));
+    pub(super) fn tx_rollback(&mut self, scope: &mut Scope<'_>) -> Result<(), AmqpError> {
+        let mut transaction = self.take_transaction()?;
+        transaction.release_bodies(scope.broker);
+        self.make_outstanding(scope.out.notes, transaction.settlements);
+        scope.out.send(&tx::RollbackOk {}.into());
         Ok(())
     }
 
     /// Deliveries that the transaction does not settle after all have to be acknowledged in time.
-    fn make_outstanding(&mut self, number: u16, settled: Vec<(u64, Held, Settlement)>) {
+    fn make_outstanding(&mut self, notes: &mut Notes, settled: Vec<(u64, Held, Settlement)>) {
         for (_, held, _) in &settled {
-            self.note_ack_due(held.due_ms);
+            notes.note_ack_due(held.due_ms);
         }
-        let held = settled.into_iter().map(|(tag, held, _)| (tag, held));
-        self.channel_at(number).unacked.put_back(held);
+        self.unacked.put_back(settled.into_iter().map(|(tag, held, _)| (tag, held)));
     }
 
-    fn take_transaction(&mut self, number: u16) -> Result<Transaction, AmqpError> {
-        match &mut self.channel_at(number).mode {
+    fn take_transaction(&mut self) -> Result<Transaction, AmqpError> {
+        match &mut self.mode {
             Mode::Transaction(transaction) => Ok(std::mem::take(transaction)),
             Mode::Plain | Mode::Confirm(_) => {
                 let text = "channel is not transactional";

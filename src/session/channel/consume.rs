@@ -1,0 +1,128 @@
+//! How does a client get messages: consume, cancel, get?
+
+use crate::amqp::method::basic;
+use crate::amqp::{AmqpError, Method, Name, ReplyCode};
+use crate::broker::Access;
+use crate::broker::consume::Consume;
+use crate::broker::reply::REPLY_TO;
+
+use super::deliver::Added;
+use super::scope::Scope;
+use super::{Channel, generated_name};
+
+impl Channel {
+    pub(super) fn basic_consume(
+        &mut self,
+        scope: &mut Scope<'_>,
+        consume: &basic::Consume<'_>,
+    ) -> Result<(), AmqpError> {
+        let queue = self.queue_name(consume.queue)?;
+        let tag = if consume.consumer_tag.is_empty() {
+            generated_name("amq.ctag-")
+        } else {
+            Name::from(consume.consumer_tag)
+        };
+        if self.consumers.contains_key(&tag) {
+            let text = format!("attempt to reuse consumer tag '{tag}'");
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
+        }
+        if queue.as_bytes() == REPLY_TO {
+            return self.consume_replies(scope, tag, consume);
+        }
+        let request = Consume {
+            queue: queue.as_bytes(),
+            tag: tag.clone(),
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            prefetch: self.prefetch,
+            arguments: consume.arguments,
+        };
+        let key = scope.broker.consume(scope.subject, self.key, request)?;
+        self.consumers.insert(tag.clone(), key);
+        if !consume.nowait {
+            let ok = basic::ConsumeOk { consumer_tag: tag.as_bytes() };
+            scope.out.send(&Method::BasicConsumeOk(ok));
+        }
+        Ok(())
+    }
+
+    /// Direct reply-to: 406 unless it needs no acknowledgement and is the channel's first.
+    fn consume_replies(
+        &mut self,
+        scope: &mut Scope<'_>,
+        tag: Name,
+        consume: &basic::Consume<'_>,
+    ) -> Result<(), AmqpError> {
+        let refuse = |text| Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+        if !consume.no_ack {
+            return refuse("reply consumer cannot acknowledge");
+        }
+        if self.reply_to.is_some() {
+            return refuse("reply consumer already set");
+        }
+        let name = generated_name("amq.rabbitmq.reply-to.");
+        let key = scope.broker.consume_replies(scope.subject, self.key, &name, tag.clone());
+        self.consumers.insert(tag.clone(), key);
+        self.reply_to = Some(name);
+        if !consume.nowait {
+            let ok = basic::ConsumeOk { consumer_tag: tag.as_bytes() };
+            scope.out.send(&Method::BasicConsumeOk(ok));
+        }
+        Ok(())
+    }
+
+    pub(super) fn basic_cancel(
+        &mut self,
+        scope: &mut Scope<'_>,
+        cancel: &basic::Cancel<'_>,
+    ) -> Result<(), AmqpError> {
+        let broker = &mut *scope.broker;
+        if let Some(consumer) = self.consumers.remove(cancel.consumer_tag) {
+            let queue = broker.consumer(consumer).and_then(|c| broker.queue(c.queue));
+            if queue.is_some_and(|queue| queue.is_reply_queue) {
+                self.reply_to = None;
+            }
+            broker.cancel(consumer);
+        }
+        if !cancel.nowait {
+            let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag };
+            scope.out.send(&Method::BasicCancelOk(ok));
+        }
+        Ok(())
+    }
+
+    pub(super) fn basic_get(
+        &mut self,
+        scope: &mut Scope<'_>,
+        get: &basic::Get<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = self.queue_name(get.queue)?;
+        let Scope { broker, subject, out, .. } = scope;
+        broker.check_queue_access(subject, Access::Read, name.as_bytes())?;
+        let queue = broker.usable_queue(subject, name.as_bytes())?;
+        broker.refuse_on_stream(queue, "basic.get")?;
+        let Some(got) = broker.get(queue, self.key, get.no_ack) else {
+            out.send(&Method::BasicGetEmpty(basic::GetEmpty {}));
+            return Ok(());
+        };
+        let delivery_tag =
+            if get.no_ack { self.unacked.tag_settled() } else { self.unacked.keep(got.held) };
+        out.notes.note_ack_due(got.held.due_ms);
+        let at = got.held.entry.at;
+        let record = broker.store.record(at);
+        let added = got.counted.then_some(Added::Deliveries(got.before));
+        let get_ok = basic::GetOk {
+            delivery_tag,
+            redelivered: got.before > 0,
+            exchange: record.exchange(),
+            routing_key: record.routing_key(),
+            message_count: got.left,
+        };
+        out.send(&Method::BasicGetOk(get_ok));
+        out.send_content(broker, at, &record, added);
+        if get.no_ack {
+            broker.settle_sent(&got.held);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What do exchange methods answer? They have nothing to do with the channel that they came on.
+
+use crate::amqp::AmqpError;
+use crate::amqp::method::exchange;
+use crate::broker::binds::{BindRequest, DestinationName};
+use crate::broker::exchanges::ExchangeDeclare;
+
+use super::scope::Scope;
+
+impl Scope<'_> {
+    pub(super) fn exchange_declare(
+        &mut self,
+        declare: &exchange::Declare<'_>,
+    ) -> Result<(), AmqpError> {
+        let request = ExchangeDeclare {
+            name: declare.exchange,
+            kind: declare.kind,
+            passive: declare.passive,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments,
+        };
+        self.broker.declare_exchange(self.subject, &request)?;
+        let lasting = declare.durable && !declare.passive;
+        let ok = exchange::DeclareOk {}.into();
+        self.answer_declare(lasting, declare.nowait, ok);
+        Ok(())
+    }
+
+    pub(super) fn exchange_delete(
+        &mut self,
+        delete: &exchange::Delete<'_>,
+    ) -> Result<(), AmqpError> {
+        self.broker.delete_exchange(self.subject, delete.exchange, delete.if_unused)?;
+        self.answer(delete.nowait, exchange::DeleteOk {}.into());
+        Ok(())
+    }
+
+    pub(super) fn exchange_bind(&mut self, bind: &exchange::Bind<'_>) -> Result<(), AmqpError> {
+        let request = BindRequest {
+            source: bind.source,
+            destination: DestinationName::Exchange(bind.destination),
+            routing_key: bind.routing_key,
+            arguments: bind.arguments,
+        };
+        self.broker.bind(self.subject, &request)?;
+        self.answer(bind.nowait, exchange::BindOk {}.into());
+        Ok(())
+    }
+
+    pub(super) fn exchange_unbind(
+        &mut self,
+        unbind: &exchange::Unbind<'_>,
+    ) -> Result<(), AmqpError> {
+        let request = BindRequest {
+            source: unbind.source,
+            destination: DestinationName::Exchange(unbind.destination),
+            routing_key: unbind.routing_key,
+            arguments: unbind.arguments,
+        };
+        self.broker.unbind(self.subject, &request)?;
+        self.answer(unbind.nowait, exchange::UnbindOk {}.into());
+        Ok(())
+    }
+}

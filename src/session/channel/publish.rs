@@ -1,0 +1,178 @@
+//! How does a published message reach the broker?
+//!
+//! First come the checks (`checks`), then routing, and storing.
+
+use crate::amqp::method::basic;
+use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, encoder};
+use crate::broker::blind;
+use crate::broker::deduplication::Sighting;
+use crate::broker::delayed::Delay;
+use crate::broker::publish::{PERSISTENT, Published};
+use crate::broker::routing::Reuse;
+use crate::broker::{AppendError, Body, Broker, Content, Handed, LargeBody, Message, Subject};
+
+use super::arriving::{CLASS_BASIC, METHOD_PUBLISH};
+use super::checks::{Checked, Copies, check, check_size, is_plain};
+use super::scope::{Out, Scope};
+use super::{Channel, Mode};
+
+impl Channel {
+    /// Checks, routes and stores a complete message, or leaves it in `handed` where that is lent.
+    /// `false`: the log has no room for it, and nothing was done.
+    pub(super) fn publish<'a>(
+        &mut self,
+        scope: &mut Scope<'_>,
+        content: Content<'a>,
+        mandatory: bool,
+        handed: Option<&mut Vec<Handed<'a>>>,
+    ) -> Result<bool, AmqpError> {
+        self.publish_checked(scope, content, mandatory, handed).map_err(at_publish)
+    }
+
+    fn publish_checked<'a>(
+        &mut self,
+        scope: &mut Scope<'_>,
+        content: Content<'a>,
+        mandatory: bool,
+        handed: Option<&mut Vec<Handed<'a>>>,
+    ) -> Result<bool, AmqpError> {
+        let Scope { broker, subject, message_bytes_max, out } = scope;
+        if let Body::Inline(body) = content.body {
+            check_size(body.len() as u64, *message_bytes_max)?;
+        }
+        let list = Properties::new(content.properties).list()?;
+        let resolved = self.resolve(broker, subject, &content, &list)?;
+        let sighting = match list.headers {
+            Some(_) => broker.look_for_name(subject.vhost, content.exchange, &list),
+            None => Sighting::Nameless,
+        };
+        let repeated = matches!(sighting, Sighting::Repeated);
+        if repeated {
+            self.route.fresh().clear();
+        }
+        let message = Message {
+            content: Content {
+                properties: resolved.properties.as_deref().unwrap_or(content.properties),
+                ..content
+            },
+            persistent: list.delivery_mode == Some(PERSISTENT),
+            priority: list.priority.unwrap_or(0),
+            ttl_ms: resolved.ttl_ms,
+            delay: resolved.delay,
+            name: sighting.new_name(),
+        };
+        let queues = self.route.queues();
+        if let Mode::Transaction(transaction) = &mut self.mode {
+            return transaction.note(&message, queues, mandatory).map(|()| true);
+        }
+        let unroutable = resolved.delay.is_none() && broker.is_unroutable(queues);
+        if mandatory && unroutable {
+            out.send_return(broker, &message.content);
+            out.notes.returned = true;
+        }
+        let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
+        let passing = content.in_memory().filter(|_| passes);
+        let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
+            message.may_pass()
+                && !broker.needs_durability(queues, message.persistent)
+                && broker.hand_over(subject.connection, queues, passing, handed)
+        });
+        let published = if repeated && message.persistent {
+            broker.repeated()
+        } else if is_handed {
+            Published::Done
+        } else {
+            match broker.enqueue(queues, &message) {
+                Ok(published) => published,
+                Err(AppendError::Full) => return Ok(false),
+                Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
+            }
+        };
+        self.note_published(out, published);
+        Ok(true)
+    }
+
+    /// Leaves the queues of a message in the channel's `route`, after the checks.
+    pub(super) fn resolve<B>(
+        &mut self,
+        broker: &mut Broker,
+        subject: &Subject,
+        content: &Content<'_, B>,
+        properties: &PropertyList<'_>,
+    ) -> Result<Resolved, AmqpError> {
+        let route = &mut self.route;
+        let version = broker.topology_version();
+        let known = route.find(version, content.exchange, content.routing_key);
+        if known && is_plain(properties) {
+            return Ok(Resolved::default());
+        }
+        let checked = check(broker, subject, content, properties, self.reply_to.as_ref())?;
+        let Checked { exchange, reply_to, ttl_ms, copies } = checked;
+        let delay = broker.delay_of(exchange, properties);
+        if delay.is_some() {
+            route.fresh().clear();
+        } else if copies == Copies::None {
+            if !known {
+                let queues = route.fresh();
+                match broker.route(exchange, content.routing_key, properties, queues) {
+                    Reuse::WhileTopologyStands => route.note(content.exchange, content.routing_key),
+                    Reuse::Never => {}
+                }
+            }
+        } else {
+            broker.route_all(exchange, content.routing_key, properties, route.fresh());
+        }
+        if reply_to.is_none() && copies != Copies::Blind {
+            return Ok(Resolved { properties: None, ttl_ms, delay });
+        }
+        let reply_to = reply_to.or(properties.reply_to);
+        let bytes = blind::stored(&PropertyList { reply_to, ..*properties });
+        Ok(Resolved { properties: Some(bytes), ttl_ms, delay })
+    }
+
+    /// A channel that confirms will, or says no at once.
+    fn note_published(&mut self, out: &mut Out<'_>, published: Published) {
+        if let Mode::Confirm(confirms) = &mut self.mode {
+            match confirms.note(published) {
+                Some(delivery_tag) => {
+                    let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
+                    encoder::method_frame(out.outbox.buffer(), out.number, &nack);
+                }
+                None => out.notes.confirming = true,
+            }
+        }
+    }
+
+    /// A large body was published: a transaction keeps it until it ends, else the record
+    /// alone does from now on.
+    pub(super) fn give_up_large(&mut self, broker: &mut Broker, body: LargeBody) {
+        match &mut self.mode {
+            Mode::Transaction(transaction) => transaction.large.push(body),
+            Mode::Plain | Mode::Confirm(_) => broker.store.abandon(body),
+        }
+    }
+}
+
+/// What routing found besides the queues.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// The property bytes to store, where they are not those that came.
+    properties: Option<Vec<u8>>,
+    /// Its own time to live in milliseconds.
+    ttl_ms: Option<u64>,
+    /// The exchange holds the message back.
+    pub(super) delay: Option<Delay>,
+}
+
+/// 506: the log takes no more.
+pub(super) fn no_room(error: AppendError) -> AmqpError {
+    let text = match error {
+        AppendError::Full => "no disk space is left for the message",
+        AppendError::TooLarge => "the message is too large for the message log",
+    };
+    AmqpError::channel(ReplyCode::ResourceError, text)
+}
+
+pub(super) fn at_publish(error: AmqpError) -> AmqpError {
+    if error.class_id == 0 { error.at(CLASS_BASIC, METHOD_PUBLISH) } else { error }
+}

@@ -1,0 +1,88 @@
+//! How does a client settle its deliveries: ack, nack, reject, recover?
+
+use crate::amqp::method::basic;
+use crate::amqp::{AmqpError, ReplyCode};
+use crate::broker::{Broker, Held, Settlement};
+
+use super::frames::Progress;
+use super::scope::Scope;
+use super::{Channel, Mode};
+
+impl Channel {
+    /// `basic.ack`, `basic.nack`, `basic.reject`; 406 for an unknown or settled tag.
+    pub(super) fn settle(
+        &mut self,
+        scope: &mut Scope<'_>,
+        tag: u64,
+        multiple: bool,
+        settlement: Settlement,
+    ) -> Result<Progress, AmqpError> {
+        let unknown = || {
+            let text = format!("unknown delivery tag {tag}");
+            AmqpError::channel(ReplyCode::PreconditionFailed, text)
+        };
+        if !multiple {
+            let held = self.unacked.take(tag).ok_or_else(unknown)?;
+            self.settle_one(scope.broker, tag, held, settlement);
+            return Ok(Progress::Took(0));
+        }
+        if self.goes_on_to.is_none() && !self.unacked.knows(tag) {
+            return Err(unknown());
+        }
+        Ok(self.settle_up_to(scope.broker, tag, settlement))
+    }
+
+    /// Settles the deliveries up to a tag, 0 meaning all so far, as far as this step allows. What
+    /// comes to the channel again meanwhile is not meant.
+    fn settle_up_to(&mut self, broker: &mut Broker, tag: u64, settlement: Settlement) -> Progress {
+        let newest = if tag == 0 { self.unacked.last_tag() } else { tag };
+        let last = self.goes_on_to.take().unwrap_or(newest);
+        while self.unacked.first_tag().is_some_and(|first| first <= last) {
+            if !broker.may_settle(settlement) {
+                self.goes_on_to = Some(last);
+                return Progress::ComesAgain;
+            }
+            if let Some((tag, held)) = self.unacked.take_first() {
+                self.settle_one(broker, tag, held, settlement);
+            }
+        }
+        Progress::Took(0)
+    }
+
+    /// Carries a settlement out, or notes it in the channel's transaction.
+    fn settle_one(&mut self, broker: &mut Broker, tag: u64, held: Held, settlement: Settlement) {
+        match &mut self.mode {
+            Mode::Transaction(transaction) => {
+                broker.work.spend(1);
+                transaction.settlements.push((tag, held, settlement));
+            }
+            Mode::Plain | Mode::Confirm(_) => broker.settle(&held, settlement),
+        }
+    }
+
+    /// `basic.recover`: everything goes back to its queue; 540 for a redelivery to this channel.
+    pub(super) fn recover(
+        &mut self,
+        scope: &mut Scope<'_>,
+        requeue: bool,
+        is_answered: bool,
+    ) -> Result<Progress, AmqpError> {
+        if !requeue {
+            let text = "requeue=false";
+            return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
+        }
+        // A transaction has no say in it.
+        let mode = std::mem::take(&mut self.mode);
+        let progress = self.settle_up_to(scope.broker, 0, Settlement::Requeue);
+        self.mode = mode;
+        if is_answered && progress != Progress::ComesAgain {
+            scope.out.send(&basic::RecoverOk {}.into());
+        }
+        Ok(progress)
+    }
+}
+
+/// What a refusal asks for.
+pub(super) fn negative(requeue: bool) -> Settlement {
+    if requeue { Settlement::Requeue } else { Settlement::Reject }
+}

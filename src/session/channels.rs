@@ -1,0 +1,163 @@
+//! Which channels does a connection have, and which one is a frame for?
+
+use crate::amqp::method::channel as channel_methods;
+use crate::amqp::{AmqpError, Frame, FrameKind, Level, Method, ReplyCode};
+use crate::broker::{Broker, Handed};
+
+use super::channel::{Channel, ChannelState, Out, Progress, Scope};
+use super::{Phase, Session, Step};
+
+impl Session {
+    /// A frame on a channel's number, with the input behind it. Errors are on the connection's
+    /// level; those of a channel are dealt with here.
+    pub(super) fn channel_frame<'a>(
+        &mut self,
+        broker: &mut Broker,
+        frame: &Frame<'a>,
+        rest: &'a [u8],
+        handed: &mut Vec<Handed<'a>>,
+    ) -> Result<Step, AmqpError> {
+        let progress = match self.open_channel_at(broker, frame.channel) {
+            Some((channel, mut scope)) => channel.frame(&mut scope, frame, rest, handed),
+            None => self.frame_without_channel(broker, frame).map(|()| Progress::Took(0)),
+        };
+        if std::mem::take(&mut self.notes.returned) {
+            self.note_outbox(broker);
+        }
+        match progress {
+            Ok(Progress::Took(more)) => Ok(Step::Took(more)),
+            Ok(Progress::NoRoom) => {
+                self.awaits_room = true;
+                Ok(Step::HeldBack)
+            }
+            Ok(Progress::ComesAgain) => {
+                self.comes_again = true;
+                Ok(Step::HeldBack)
+            }
+            Ok(Progress::LooksAt(queue)) => {
+                self.looks_at = Some(queue);
+                Ok(Step::HeldBack)
+            }
+            Ok(Progress::Closes) => {
+                self.channel_close(broker, frame.channel);
+                Ok(if self.comes_again { Step::HeldBack } else { Step::Took(0) })
+            }
+            Err(error) if error.level == Level::Channel => {
+                self.close_channel_with(broker, frame.channel, &error);
+                Ok(Step::Took(0))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A frame on a number whose channel is not open, or waits for its `close-ok`.
+    fn frame_without_channel(
+        &mut self,
+        broker: &mut Broker,
+        frame: &Frame<'_>,
+    ) -> Result<(), AmqpError> {
+        match self.channels.get(usize::from(frame.channel)) {
+            Some(Some(_)) => self.closing_channel_frame(frame),
+            Some(None) | None => self.open_channel(broker, frame),
+        }
+    }
+
+    /// 504 unless it is `channel.open`; 530 above the negotiated maximum.
+    fn open_channel(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> Result<(), AmqpError> {
+        let number = frame.channel;
+        if number > self.limits.channel_max {
+            let text = format!(
+                "number of channels opened on the connection ({}) has reached the negotiated \
+                 channel_max ({})",
+                self.channels.iter().flatten().count(),
+                self.limits.channel_max
+            );
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(20, 10));
+        }
+        let method = match frame.kind {
+            FrameKind::Method => Some(Method::decode(frame.payload)?),
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => None,
+        };
+        if !matches!(method, Some(Method::ChannelOpen(_))) {
+            let (class, id) = method.map_or((0, 0), |method| method.id());
+            let text = "expected 'channel.open'";
+            return Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id));
+        }
+        if let Phase::Open(subject) = &self.phase {
+            broker.check_channel_limit(&subject.user).map_err(|error| error.at(20, 10))?;
+        }
+        let slot = usize::from(number);
+        if self.channels.len() <= slot {
+            self.channels.resize_with(slot + 1, || None);
+        }
+        let key = broker.open_channel(self.key, number);
+        broker.set_room(key, !self.full);
+        self.channels[slot] = Some(ChannelState::Open(Box::new(Channel::new(key, number))));
+        self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
+        Ok(())
+    }
+
+    fn closing_channel_frame(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {
+        if frame.kind != FrameKind::Method {
+            return Ok(());
+        }
+        let number = frame.channel;
+        let method = Method::decode(frame.payload)?;
+        if matches!(method, Method::ChannelCloseOk(_)) {
+            self.channels[usize::from(number)] = None;
+        } else if matches!(method, Method::ChannelClose(_)) {
+            self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
+        }
+        Ok(())
+    }
+
+    /// The channel with this number, if it is open, and what its methods may use.
+    #[inline]
+    fn open_channel_at<'a>(
+        &'a mut self,
+        broker: &'a mut Broker,
+        number: u16,
+    ) -> Option<(&'a mut Channel, Scope<'a>)> {
+        let Phase::Open(subject) = &self.phase else {
+            return None;
+        };
+        let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
+        else {
+            return None;
+        };
+        let out = Out {
+            outbox: &mut self.outbox,
+            notes: &mut self.notes,
+            number,
+            frame_bytes_max: self.frame_bytes_max,
+        };
+        let message_bytes_max = self.limits.message_bytes_max;
+        Some((channel, Scope { broker, subject, message_bytes_max, out }))
+    }
+
+    /// The channel of a consumer, and the way to its client.
+    ///
+    /// # Panics
+    /// It is not open: a consumer goes before its channel.
+    #[inline]
+    pub(super) fn consumers_channel(&mut self, number: u16) -> (&mut Channel, Out<'_>) {
+        let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
+        else {
+            unreachable!("a consumer goes before its channel");
+        };
+        let out = Out {
+            outbox: &mut self.outbox,
+            notes: &mut self.notes,
+            number,
+            frame_bytes_max: self.frame_bytes_max,
+        };
+        (channel, out)
+    }
+
+    pub(super) fn open_channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().flatten().filter_map(|state| match state {
+            ChannelState::Open(channel) => Some(&**channel),
+            ChannelState::Closing => None,
+        })
+    }
+}
