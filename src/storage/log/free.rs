@@ -290,7 +290,9 @@ impl Ring {
 
     fn remove_excess(&mut self, helper: &mut Helper) -> Result<(), StorageError> {
         let is_idle = self.pace == Pace::Idle && !self.is_used_up();
-        let kept = if is_idle { 0 } else { FREE_KEPT };
+        // What is being made may find no space: then these are what there is.
+        let needed = self.spares_wanted().saturating_sub(self.spares.len());
+        let kept = needed.max(if is_idle { 0 } else { FREE_KEPT });
         while self.free.len() > kept {
             let number = self.free.pop().expect("more than are kept");
             self.remove(number, RemoveKind::Unlink, helper)?;
