@@ -63,7 +63,7 @@ impl ScratchPool {
     pub(super) fn stagger(&mut self, bound: usize) -> usize {
         // A linear congruential generator (Knuth, The Art of Computer Programming, 3.3.4).
         self.last_stagger = self.last_stagger.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        self.last_stagger as usize * bound >> u32::BITS
+        (self.last_stagger as usize * bound) >> u32::BITS
     }
 
     /// Takes a vector back.

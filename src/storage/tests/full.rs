@@ -250,3 +250,35 @@ fn a_write_that_finds_no_space_waits_and_is_made_up_for() {
     assert_eq!(definitions(&mut store).len(), 1);
     assert_eq!(replay(&mut store).len(), 1);
 }
+
+/// A file became free while another one was being made, and was removed as one too many; then the
+/// other one found no space, and there was none for good.
+#[test]
+fn what_is_free_is_kept_while_what_is_being_made_may_find_no_space() {
+    let mut full = Full::start();
+    let mut now_ms = 0;
+    for round in 0..20 {
+        let sent = full.fill();
+        assert!(!sent.is_empty(), "round {round}");
+        for sent in sent {
+            full.store.settle(sent.entry.at, sent.first_slot);
+        }
+        for _ in 0..12 {
+            let store = &mut full.store;
+            store.take_answers().unwrap();
+            store.retire();
+            store.write_out(true).unwrap();
+            store.start_sync_if(true).unwrap();
+            // As the loop does while the disk is full; nothing was used up for a while.
+            store.retry_space();
+            now_ms += 1500;
+            store.look_back(now_ms).unwrap();
+            store.maintain().unwrap();
+            store.run_helper(1);
+        }
+        full.turns();
+        let left = segment_files(full.directory.path()).len();
+        assert!(left >= 2, "round {round}: the log has no other file to go on in");
+    }
+    drop(full.disk);
+}
