@@ -1,7 +1,7 @@
 //! Which of its queues take a message?
 //!
 //! Every message on its way into queues passes here, whether it was just published, commits with
-//! others, was held back by its exchange, or died: a full queue may refuse it, and one that
+//! others, was delayed by its exchange, or died: a full queue may refuse it, and one that
 //! takes each name once may have it already. Nothing is changed; [`Broker::push_to_queues`] does
 //! that once the message is stored.
 

@@ -6,7 +6,7 @@ use crate::broker::Broker;
 use crate::broker::admission::{Admitted, Together};
 use crate::broker::key::QueueKey;
 use crate::broker::publish::{Message, publication};
-use crate::broker::settle::Held;
+use crate::broker::settle::Unsettled;
 use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId};
 
 /// A message of a transaction and the queues that it was routed to.
@@ -50,7 +50,7 @@ impl Broker {
     pub fn commit(
         &mut self,
         messages: &[TransactionMessage<'_>],
-        settled: &[Held],
+        settled: &[Unsettled],
     ) -> Result<Committed, AppendError> {
         let mut together = Together::default();
         let mut admitted = Vec::with_capacity(messages.len());
@@ -104,13 +104,13 @@ impl Broker {
     fn commit_planned(
         &mut self,
         planned: &[Planned<'_>],
-        settled: &[Held],
+        settled: &[Unsettled],
     ) -> Result<Option<LogPos>, AppendError> {
         let settled = &self.where_they_are(settled);
         let durable = planned.iter().any(|Planned { message, queues, .. }| {
             self.is_logged(queues, message.persistent, message.delay)
         });
-        let (logged, volatile): (Vec<&Held>, Vec<&Held>) =
+        let (logged, volatile): (Vec<&Unsettled>, Vec<&Unsettled>) =
             settled.iter().partition(|held| held.slot.segment.is_durable() && !held.kept);
         let names: Vec<_> =
             logged.iter().map(|held| self.name_held(held.queue, held.entry)).collect();
@@ -120,7 +120,7 @@ impl Broker {
         }
         for (Planned { message, queues, .. }, appended) in planned.iter().zip(&appended) {
             match message.delay {
-                Some(delay) => self.hold_stored(delay, appended),
+                Some(delay) => self.delay_stored(delay, appended),
                 None => {
                     let body_bytes = self.store.record(appended.entry.at).body_bytes();
                     self.push_to_queues(queues, appended, message.priority, body_bytes);
@@ -141,7 +141,7 @@ impl Broker {
         &mut self,
         planned: &[Planned<'_>],
         durable: bool,
-        logged: &[&Held],
+        logged: &[&Unsettled],
     ) -> Result<(Vec<Appended>, Option<LogPos>), AppendError> {
         let definitions: Vec<_> = planned
             .iter()

@@ -3,7 +3,7 @@
 //! Compaction copies what is alive in the emptiest segments to the end of the log. Where a message
 //! lies is known to its queue's line, or its stream, which are told at once; and, once it left
 //! the line, to whoever has it then: an unacked delivery of a session, an open transaction, a
-//! message that is dying, that a delayed exchange holds back or that a purge left behind. Those
+//! message that is dying, of a delayed exchange or that a purge left behind. Those
 //! are not looked for. They ask here, before they use what they know, and as a rule nothing was
 //! moved.
 
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use crate::broker::Broker;
 use crate::broker::key::QueueKey;
-use crate::broker::settle::Held;
+use crate::broker::settle::Unsettled;
 use crate::storage::{Compaction, Entry, MessageId, QueueId, RecordRef, Relocated, SlotRef};
 
 /// What one turn copies, in bytes.
@@ -38,11 +38,11 @@ pub(super) struct Compactor {
 
 /// Where messages lie that were moved after they had left their queue's line.
 #[derive(Debug, Default)]
-pub(super) struct Moved {
+pub(super) struct Relocations {
     places: HashMap<(MessageId, QueueId), (RecordRef, SlotRef)>,
 }
 
-impl Moved {
+impl Relocations {
     /// Where a message lies that was at this place when it left its queue's line.
     #[inline]
     fn find(&self, queue: QueueId, entry: Entry, slot: SlotRef) -> (Entry, SlotRef) {
@@ -135,10 +135,10 @@ impl Broker {
     }
 
     /// These deliveries, with the places where their messages lie now.
-    pub(super) fn where_they_are(&self, held: &[Held]) -> Vec<Held> {
-        let moved = |held: &Held| {
+    pub(super) fn where_they_are(&self, held: &[Unsettled]) -> Vec<Unsettled> {
+        let moved = |held: &Unsettled| {
             let (entry, slot) = self.moved.find(held.queue_id, held.entry, held.slot);
-            Held { entry, slot, ..*held }
+            Unsettled { entry, slot, ..*held }
         };
         held.iter().map(moved).collect()
     }
@@ -237,7 +237,7 @@ mod tests {
             self.turn();
         }
 
-        fn get(&mut self, queue: QueueKey) -> Held {
+        fn get(&mut self, queue: QueueKey) -> Unsettled {
             self.broker.get(queue, self.channel, false).expect("a ready message").held
         }
 

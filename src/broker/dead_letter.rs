@@ -9,7 +9,7 @@ use crate::broker::Broker;
 use crate::broker::death::{self, Death, Reason};
 use crate::broker::delayed::Delay;
 use crate::broker::key::{QueueKey, VhostKey};
-use crate::broker::moving::Move;
+use crate::broker::moving::Republish;
 use crate::broker::publish::PERSISTENT;
 use crate::storage::{AppendError, Entry, QueueId, SlotRef};
 
@@ -128,7 +128,7 @@ impl Broker {
             queues = self.route_dead(dying.vhost, &dying.exchange, to, &key, &new);
             self.drop_cycles(new.headers.unwrap_or(Table::EMPTY), reason, &mut queues);
         }
-        let message = Move {
+        let message = Republish {
             entry,
             slot: dying.slot,
             exchange: &dying.exchange,
@@ -138,10 +138,10 @@ impl Broker {
             ttl_ms: None,
             delay,
         };
-        self.move_message(&message, &queues)
+        self.republish(&message, &queues)
     }
 
-    /// Whether a dead-letter exchange holds the message back first.
+    /// Whether a dead-letter exchange delays the message first.
     pub(super) fn delay_of_dead(
         &self,
         vhost: VhostKey,

@@ -1,4 +1,4 @@
-//! How does an exchange of the type `x-delayed-message` hold messages back?
+//! How does an exchange of the type `x-delayed-message` delay messages?
 //!
 //! A message with a header `x-delay` (milliseconds) is stored under a number of its exchange
 //! that no queue has, with the time when it is due in place of its expiry. When the time comes
@@ -11,14 +11,14 @@ use std::collections::{BinaryHeap, HashMap};
 use crate::amqp::{Properties, PropertyList, TableBuf, Value};
 use crate::broker::Broker;
 use crate::broker::blind;
-use crate::broker::compaction::Moved;
+use crate::broker::compaction::Relocations;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::matcher::ExchangeKind;
-use crate::broker::moving::Move;
+use crate::broker::moving::Republish;
 use crate::broker::publish::{Message, PERSISTENT, Published, publication};
 use crate::storage::{AppendError, Appended, Entry, MessageId, QueueId, SlotRef};
 
-/// A message that its exchange holds back.
+/// A message that its exchange delays.
 #[derive(Debug, Clone, Copy)]
 pub struct Delay {
     /// The exchange.
@@ -27,9 +27,9 @@ pub struct Delay {
     pub ms: u64,
 }
 
-/// A message that is held back, ordered by when it is due.
+/// A delayed message, ordered by when it is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct HeldBack {
+pub(super) struct DelayedMessage {
     due_ms: u64,
     id: MessageId,
     exchange: ExchangeKey,
@@ -42,18 +42,18 @@ pub(super) struct HeldBack {
 /// What it costs to route, change and store a message anew, beside its bytes.
 const WORK_PER_RELEASE: usize = 10;
 
-/// The messages that all delayed exchanges hold back.
+/// The messages of all delayed exchanges.
 #[derive(Debug, Default)]
 pub(super) struct Delayed {
-    held: HashMap<ExchangeKey, BinaryHeap<Reverse<HeldBack>>>,
+    held: HashMap<ExchangeKey, BinaryHeap<Reverse<DelayedMessage>>>,
     /// When which exchange has to be looked at; some of these come too early.
     wakeups: BinaryHeap<Reverse<(u64, ExchangeKey)>>,
-    /// What exchanges held back that are gone.
-    dropped: Vec<Vec<Reverse<HeldBack>>>,
+    /// Those of exchanges that are gone.
+    dropped: Vec<Vec<Reverse<DelayedMessage>>>,
 }
 
 impl Delayed {
-    fn push(&mut self, held: HeldBack) {
+    fn push(&mut self, held: DelayedMessage) {
         let line = self.held.entry(held.exchange).or_default();
         let first = line.peek().map(|Reverse(first)| first.due_ms);
         if first.is_none_or(|first| held.due_ms < first) {
@@ -63,7 +63,7 @@ impl Delayed {
     }
 
     /// The first message of an exchange, if it is due.
-    fn pop_due(&mut self, exchange: ExchangeKey, now_ms: u64) -> Option<HeldBack> {
+    fn pop_due(&mut self, exchange: ExchangeKey, now_ms: u64) -> Option<DelayedMessage> {
         let line = self.held.get_mut(&exchange)?;
         let is_due = line.peek().is_some_and(|Reverse(first)| first.due_ms <= now_ms);
         is_due.then(|| line.pop()).flatten().map(|Reverse(held)| held)
@@ -85,7 +85,7 @@ impl Delayed {
 }
 
 impl Broker {
-    /// Whether the exchange holds a message with these properties back.
+    /// Whether the exchange delays a message with these properties.
     pub fn delay_of(&self, key: ExchangeKey, properties: &PropertyList<'_>) -> Option<Delay> {
         let exchange = self.exchanges.get(key)?;
         if exchange.kind != ExchangeKind::Delayed {
@@ -98,7 +98,7 @@ impl Broker {
     }
 
     /// Stores a message until it is due.
-    pub(super) fn hold_message(
+    pub(super) fn delay_message(
         &mut self,
         message: &Message<'_>,
         delay: Delay,
@@ -113,7 +113,7 @@ impl Broker {
         let mut held = publication(message, &ids, message.persistent, self.clock_ms);
         held.expiry_ms = self.due_ms(delay);
         let appended = self.append_named(&held, message.name)?;
-        self.hold_stored(delay, &appended);
+        self.delay_stored(delay, &appended);
         Ok(match message.persistent {
             true => Published::DurableAt(appended.position),
             false => Published::Done,
@@ -121,7 +121,7 @@ impl Broker {
     }
 
     /// Under which numbers a message is stored: those of the queues that still exist, or that
-    /// of the exchange that holds it back. None: it is not.
+    /// of the exchange that delays it. None: it is not.
     pub(super) fn ids_of(&self, delay: Option<Delay>, queues: &[QueueKey]) -> Vec<QueueId> {
         let mut ids = Vec::new();
         match delay {
@@ -139,14 +139,14 @@ impl Broker {
     }
 
     /// Notes a message that was just stored.
-    pub(super) fn hold_stored(&mut self, delay: Delay, appended: &Appended) {
+    pub(super) fn delay_stored(&mut self, delay: Delay, appended: &Appended) {
         let id = self.exchanges.get(delay.exchange).and_then(|exchange| exchange.delay_id);
         let from = (delay.exchange, id.expect("it was stored under this number"));
-        self.hold_until(from, appended.entry, appended.slot(0), self.due_ms(delay));
+        self.delay_until(from, appended.entry, appended.slot(0), self.due_ms(delay));
     }
 
     /// Notes a message that is due then, stored under the number of its exchange.
-    pub(super) fn hold_until(
+    pub(super) fn delay_until(
         &mut self,
         (exchange, queue): (ExchangeKey, QueueId),
         entry: Entry,
@@ -154,7 +154,7 @@ impl Broker {
         due_ms: u64,
     ) {
         let Entry { id, at } = entry;
-        self.delayed.push(HeldBack { due_ms, id, exchange, queue, at, slot });
+        self.delayed.push(DelayedMessage { due_ms, id, exchange, queue, at, slot });
     }
 
     /// When the next message is due, in ms since 1970.
@@ -200,7 +200,7 @@ impl Broker {
         }
     }
 
-    /// The exchange goes: what it held back goes with it.
+    /// The exchange goes: what it delayed goes with it.
     pub(super) fn drop_delayed(&mut self, exchange: ExchangeKey) {
         if let Some(line) = self.delayed.held.remove(&exchange) {
             self.delayed.dropped.push(line.into_vec());
@@ -224,7 +224,7 @@ impl Broker {
         }
     }
 
-    fn release_one(&mut self, held: &HeldBack) -> Result<(), AppendError> {
+    fn release_one(&mut self, held: &DelayedMessage) -> Result<(), AppendError> {
         let record = self.store.record(held.at);
         self.work.spend(WORK_PER_RELEASE);
         self.work.spend_bytes(record.body_bytes());
@@ -235,7 +235,7 @@ impl Broker {
         let mut queues = Vec::new();
         self.route_all(held.exchange, &key, &list, &mut queues);
         let expiration = list.expiration.and_then(|text| std::str::from_utf8(text).ok());
-        let moved = Move {
+        let moved = Republish {
             entry: Entry { id: held.id, at: held.at },
             slot: held.slot,
             exchange: &exchange,
@@ -245,13 +245,13 @@ impl Broker {
             ttl_ms: expiration.and_then(|text| text.parse().ok()),
             delay: None,
         };
-        self.move_message(&moved, &queues)
+        self.republish(&moved, &queues)
     }
 }
 
-impl HeldBack {
+impl DelayedMessage {
     /// Finds the message where compaction may have moved it.
-    fn follow(&mut self, moved: &mut Moved) {
+    fn follow(&mut self, moved: &mut Relocations) {
         let entry = Entry { id: self.id, at: self.at };
         let (entry, slot) = moved.take(self.queue, entry, self.slot);
         (self.at, self.slot) = (entry.at, slot);

@@ -4,7 +4,7 @@
 
 use crate::broker::death::Reason;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
-use crate::broker::settle::Held;
+use crate::broker::settle::Unsettled;
 use crate::broker::{Broker, Queue};
 use crate::storage::{Entry, SlotRef};
 
@@ -26,7 +26,7 @@ pub struct Delivery {
     /// Its offset in a stream, which is told in a header (`x-stream-offset`).
     pub stream_offset: Option<u64>,
     /// What to settle later.
-    pub held: Held,
+    pub held: Unsettled,
 }
 
 /// The answer to a `basic.get`.
@@ -39,7 +39,7 @@ pub struct Got {
     /// Ready messages left behind.
     pub left: u32,
     /// What to settle later, or at once when the get needs no acknowledgement.
-    pub held: Held,
+    pub held: Unsettled,
 }
 
 impl Broker {
@@ -66,7 +66,7 @@ impl Broker {
             queue.unacked += 1;
             channel.had_its_turn(consumer_key);
         }
-        let held = Held {
+        let held = Unsettled {
             queue: key,
             entry,
             slot,
@@ -90,7 +90,7 @@ impl Broker {
 
     /// Settles a message whose consumer needs no acknowledgement, once it is in the outbox.
     #[inline]
-    pub fn settle_sent(&mut self, held: &Held) {
+    pub fn settle_sent(&mut self, held: &Unsettled) {
         self.forget_name(held.queue, held.entry);
         self.store.settle(held.entry.at, held.slot);
     }
@@ -111,7 +111,7 @@ impl Broker {
         let due_ms = due_ms(queue, no_ack, self.clock_ms, self.consumer_timeout_ms);
         let counted = queue.settings.delivery_limit.is_some();
         let (queue_id, consumer, kept) = (queue.id, None, false);
-        let held = Held { queue: key, entry, slot, queue_id, channel, consumer, due_ms, kept };
+        let held = Unsettled { queue: key, entry, slot, queue_id, channel, consumer, due_ms, kept };
         Some(Got { before, counted, left, held })
     }
 

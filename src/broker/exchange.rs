@@ -25,7 +25,7 @@ pub struct Exchange {
     pub arguments: Box<[u8]>,
     /// `alternate-exchange`: routes what this one finds no destination for.
     pub alternate: Option<Name>,
-    /// Under which number the log holds the messages that a delayed exchange holds back.
+    /// Under which number the log holds the messages of a delayed exchange.
     pub delay_id: Option<QueueId>,
     /// The names of messages that a deduplicating exchange remembers.
     pub cache: Option<Cache>,

@@ -83,7 +83,7 @@ pub use matcher::ExchangeKind;
 pub use opening::Found;
 pub use publish::{Content, Message, Published};
 pub use queue::{Declaration, Queue};
-pub use settle::{Held, Settlement};
+pub use settle::{Settlement, Unsettled};
 pub use user::{Access, User, Users};
 pub use vhost::Vhost;
 pub use work::Work;
@@ -122,7 +122,7 @@ pub struct Broker {
     effects: Vec<Effect>,
     /// When which queue's deadlines have to be looked at.
     wakeups: BinaryHeap<Reverse<(u64, QueueKey)>>,
-    /// Messages that delayed exchanges hold back.
+    /// Messages of delayed exchanges.
     delayed: delayed::Delayed,
     /// Messages on their way to a dead-letter exchange.
     dying: VecDeque<dead_letter::Dying>,
@@ -133,11 +133,11 @@ pub struct Broker {
     /// What keeps mostly dead segments of the log is moved.
     compactor: compaction::Compactor,
     /// Messages that were moved and stand in no queue's line.
-    moved: compaction::Moved,
+    moved: compaction::Relocations,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: settle::Discarding,
     /// Deliveries of channels that ended, which go back to their queues by and by.
-    returning: VecDeque<VecDeque<(u64, Held)>>,
+    returning: VecDeque<VecDeque<(u64, Unsettled)>>,
     /// What moves by itself found no room in the log; whether the operator was told of it.
     waits_for_room: bool,
     warned_of_waiting: bool,

@@ -10,7 +10,7 @@ use crate::storage::{AppendError, Body, Entry, Publication, SlotRef};
 
 /// A message on its way from one place in the log to another.
 #[derive(Debug)]
-pub(super) struct Move<'a> {
+pub(super) struct Republish<'a> {
     /// The message as it is stored.
     pub entry: Entry,
     /// The slot that it leaves.
@@ -25,19 +25,19 @@ pub(super) struct Move<'a> {
     pub persistent: bool,
     /// Its own time to live from now on, in milliseconds.
     pub ttl_ms: Option<u64>,
-    /// The exchange holds it back first.
+    /// The exchange delays it first.
     pub delay: Option<Delay>,
 }
 
 impl Broker {
     /// Stores the message anew for those of `queues` that take it and settles its old place
     /// with the new record; without any queue it is only settled.
-    pub(super) fn move_message(
+    pub(super) fn republish(
         &mut self,
-        message: &Move<'_>,
+        message: &Republish<'_>,
         queues: &[QueueKey],
     ) -> Result<(), AppendError> {
-        let Move { entry, slot, delay, .. } = *message;
+        let Republish { entry, slot, delay, .. } = *message;
         let body_bytes = self.store.record(entry.at).body_bytes();
         let mut together = Together::default();
         let taking = self.admit(queues, message.properties, body_bytes, &mut together).taking;
@@ -67,7 +67,7 @@ impl Broker {
             self.store.settle(entry.at, slot);
         }
         match delay {
-            Some(delay) => self.hold_stored(delay, &appended),
+            Some(delay) => self.delay_stored(delay, &appended),
             None => {
                 let priority = priority_in(message.properties);
                 self.push_to_queues(&taking, &appended, priority, body_bytes);

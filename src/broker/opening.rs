@@ -6,7 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Name, Properties};
-use crate::broker::compaction::{Compactor, Moved};
+use crate::broker::compaction::{Compactor, Relocations};
 use crate::broker::deduplication::name_in;
 use crate::broker::delayed::Delayed;
 use crate::broker::expiry::priority_in;
@@ -62,7 +62,7 @@ impl Broker {
             overfull: Vec::new(),
             consumer_timeout_ms: None,
             compactor: Compactor::default(),
-            moved: Moved::default(),
+            moved: Relocations::default(),
             discarding: Discarding::default(),
             returning: VecDeque::new(),
             waits_for_room: false,
@@ -138,7 +138,7 @@ impl Broker {
             true
         });
         for (exchange, entry, slot, due_ms) in held_back {
-            self.hold_until(exchange, entry, slot, due_ms);
+            self.delay_until(exchange, entry, slot, due_ms);
         }
         warn_of_homeless(homeless);
         let is_damaged = !self.store.report().damaged.is_empty();

@@ -47,7 +47,7 @@ pub struct Message<'a> {
     pub priority: u8,
     /// Its own time to live in milliseconds (`expiration`).
     pub ttl_ms: Option<u64>,
-    /// Its exchange holds it back first.
+    /// Its exchange delays it first.
     pub delay: Option<Delay>,
     /// Its exchange remembers this name once it is stored.
     pub name: Option<&'a NewName>,
@@ -88,7 +88,7 @@ impl Broker {
         queues.iter().any(durable)
     }
 
-    /// The same of one that its exchange may hold back first.
+    /// The same of one that its exchange may delay first.
     pub fn is_logged(&self, queues: &[QueueKey], persistent: bool, delay: Option<Delay>) -> bool {
         delay.is_some() && persistent || self.needs_durability(queues, persistent)
     }
@@ -101,7 +101,7 @@ impl Broker {
         message: &Message<'_>,
     ) -> Result<Published, AppendError> {
         if let Some(delay) = message.delay {
-            return self.hold_message(message, delay);
+            return self.delay_message(message, delay);
         }
         let body_bytes = self.body_bytes(&message.content.body);
         if self.all_take(queues, body_bytes) {
@@ -131,7 +131,7 @@ impl Broker {
         let copies = letters.iter().map(|letter| (letter.message(message), &letter.queues));
         for (n, (copy, queues)) in copies.chain([(nameless, &admitted.taking)]).enumerate() {
             let stored = match copy.delay {
-                Some(delay) => self.hold_message(&copy, delay),
+                Some(delay) => self.delay_message(&copy, delay),
                 None => self.store_message(queues, &copy, body_bytes),
             };
             // What was begun is not begun again: it is refused anyway.
@@ -298,7 +298,7 @@ pub(super) struct Letter {
     properties: Vec<u8>,
     /// They take it.
     pub(super) queues: Vec<QueueKey>,
-    /// The exchange holds it back first.
+    /// The exchange delays it first.
     delay: Option<Delay>,
 }
 

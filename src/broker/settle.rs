@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::broker::Broker;
-use crate::broker::compaction::Moved;
+use crate::broker::compaction::Relocations;
 use crate::broker::death::Reason;
 use crate::broker::delivery::slot_in;
 use crate::broker::expiry::priority_of;
@@ -13,7 +13,7 @@ use crate::storage::{Entry, QueueId, SlotRef, Store};
 
 /// A delivered message that its consumer has not settled yet.
 #[derive(Debug, Clone, Copy)]
-pub struct Held {
+pub struct Unsettled {
     /// The queue that it was taken from; may be gone.
     pub queue: QueueKey,
     /// The message.
@@ -56,7 +56,7 @@ impl Broker {
 
     /// Deliveries of a channel that ended go back to their queues: at once what this step allows,
     /// and the rest by and by.
-    pub fn give_back(&mut self, deliveries: VecDeque<(u64, Held)>) {
+    pub fn give_back(&mut self, deliveries: VecDeque<(u64, Unsettled)>) {
         if !deliveries.is_empty() {
             self.returning.push_back(deliveries);
             self.go_on_returning();
@@ -78,7 +78,7 @@ impl Broker {
     }
 
     /// Carries a settlement out.
-    pub fn settle(&mut self, held: &Held, settlement: Settlement) {
+    pub fn settle(&mut self, held: &Unsettled, settlement: Settlement) {
         match settlement {
             Settlement::Ack => self.ack(held),
             Settlement::Requeue => self.requeue(held),
@@ -88,7 +88,7 @@ impl Broker {
 
     /// Whether the settlement does nothing but settle the message, so that a transaction's
     /// record can do it.
-    pub fn is_settled_by(&self, held: &Held, settlement: Settlement) -> bool {
+    pub fn is_settled_by(&self, held: &Unsettled, settlement: Settlement) -> bool {
         let dead_lettered = || {
             let queue = self.queues.get(held.queue);
             queue.is_some_and(|queue| queue.settings.dead_letter_exchange.is_some())
@@ -101,7 +101,7 @@ impl Broker {
     }
 
     /// The consumer is done with the message.
-    pub fn ack(&mut self, held: &Held) {
+    pub fn ack(&mut self, held: &Unsettled) {
         self.work.spend(1);
         if !held.kept {
             let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
@@ -112,7 +112,7 @@ impl Broker {
     }
 
     /// The consumer does not want the message and nobody else shall have it.
-    pub fn reject(&mut self, held: &Held) {
+    pub fn reject(&mut self, held: &Unsettled) {
         if held.kept {
             return self.give_credit_back(held);
         }
@@ -123,7 +123,7 @@ impl Broker {
 
     /// The message goes back to where it was, marked as redelivered; one that was delivered
     /// too often dies.
-    pub fn requeue(&mut self, held: &Held) {
+    pub fn requeue(&mut self, held: &Unsettled) {
         self.work.spend(2);
         if held.kept {
             return self.give_credit_back(held);
@@ -133,7 +133,7 @@ impl Broker {
         self.mark_dirty(held.queue);
     }
 
-    fn put_back(&mut self, held: &Held) {
+    fn put_back(&mut self, held: &Unsettled) {
         let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
         let Some(queue) = self.queues.get_mut(held.queue) else {
             return self.store.settle(entry.at, slot);
@@ -156,7 +156,7 @@ impl Broker {
 
     /// A transaction settled the message in the log; what is left is the credit and the name
     /// under which its queue held it.
-    pub(super) fn settled_by_transaction(&mut self, held: &Held, name: Option<Box<[u8]>>) {
+    pub(super) fn settled_by_transaction(&mut self, held: &Unsettled, name: Option<Box<[u8]>>) {
         if let Some(name) = name {
             self.free_name(held.queue, held.entry.id, &name);
         }
@@ -164,7 +164,7 @@ impl Broker {
         self.give_credit_back(held);
     }
 
-    fn give_credit_back(&mut self, held: &Held) {
+    fn give_credit_back(&mut self, held: &Unsettled) {
         if let Some(queue) = self.queues.get_mut(held.queue) {
             queue.unacked -= 1;
         }
@@ -281,7 +281,7 @@ pub(super) struct Discarding {
     changes: VecDeque<(u64, u64)>,
 }
 
-fn settle_for(store: &mut Store, moved: &mut Moved, queue: QueueId, entry: Entry) {
+fn settle_for(store: &mut Store, moved: &mut Relocations, queue: QueueId, entry: Entry) {
     let (at, slot) = match moved.forget(queue, entry.id) {
         Some(place) => place,
         None => (entry.at, slot_in(store, entry, queue).0),

@@ -11,7 +11,7 @@ use crate::broker::consume::Consume;
 use crate::broker::delivery::{Delivery, due_ms, slot_in};
 use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
 use crate::broker::resource::Resource;
-use crate::broker::settle::Held;
+use crate::broker::settle::Unsettled;
 use crate::broker::stream::Stream;
 use crate::storage::Entry;
 
@@ -104,7 +104,7 @@ impl Broker {
         channel.unacked += 1;
         queue.unacked += 1;
         channel.had_its_turn(reader);
-        let held = Held {
+        let held = Unsettled {
             queue: key,
             entry,
             slot,

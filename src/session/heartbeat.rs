@@ -11,7 +11,7 @@ pub struct Heartbeat {
     rule: Rule,
     received_at: Instant,
     sent_at: Instant,
-    /// The client is held back and may not be able to send.
+    /// The client is blocked and may not be able to send.
     paused: bool,
 }
 
@@ -72,7 +72,7 @@ impl Heartbeat {
         self.sent_at = now;
     }
 
-    /// The client is held back from now on (`true`), or no more (`false`).
+    /// The client is blocked from now on (`true`), or no more (`false`).
     pub fn pause(&mut self, paused: bool, now: Instant) {
         if self.paused != paused {
             self.paused = paused;

@@ -1,4 +1,4 @@
-//! Who is told that publishers are held back, when, and what goes on meanwhile?
+//! Who is told that publishers are blocked, when, and what goes on meanwhile?
 //!
 //! The disk of these brokers is full on demand: publishes find room in two small segments, and
 //! then none.

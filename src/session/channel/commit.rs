@@ -2,7 +2,7 @@
 
 use crate::amqp::method::tx;
 use crate::amqp::{AmqpError, ReplyCode};
-use crate::broker::{Broker, Held, Settlement};
+use crate::broker::{Broker, Settlement, Unsettled};
 use crate::session::WaitUntil;
 
 use super::publish::no_room;
@@ -86,7 +86,7 @@ impl Channel {
     }
 
     /// Deliveries that the transaction does not settle after all have to be acknowledged in time.
-    fn make_outstanding(&mut self, notes: &mut Notes, settled: Vec<(u64, Held, Settlement)>) {
+    fn make_outstanding(&mut self, notes: &mut Notes, settled: Vec<(u64, Unsettled, Settlement)>) {
         for (_, held, _) in &settled {
             notes.note_ack_due(held.due_ms);
         }

@@ -160,7 +160,7 @@ pub(super) struct Resolved {
     properties: Option<Vec<u8>>,
     /// Its own time to live in milliseconds.
     ttl_ms: Option<u64>,
-    /// The exchange holds the message back.
+    /// The exchange delays the message.
     pub(super) delay: Option<Delay>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, ReplyCode};
-use crate::broker::{Broker, Held, Settlement};
+use crate::broker::{Broker, Settlement, Unsettled};
 
 use super::frames::Progress;
 use super::scope::Scope;
@@ -50,7 +50,13 @@ impl Channel {
     }
 
     /// Carries a settlement out, or notes it in the channel's transaction.
-    fn settle_one(&mut self, broker: &mut Broker, tag: u64, held: Held, settlement: Settlement) {
+    fn settle_one(
+        &mut self,
+        broker: &mut Broker,
+        tag: u64,
+        held: Unsettled,
+        settlement: Settlement,
+    ) {
         match &mut self.mode {
             Mode::Transaction(transaction) => {
                 broker.work.spend(1);

@@ -4,7 +4,7 @@ use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::deduplication::NewName;
 use crate::broker::delayed::Delay;
 use crate::broker::{
-    Body, Broker, Content, Held, LargeBody, Message, QueueKey, Settlement, TransactionMessage,
+    Body, Broker, Content, LargeBody, Message, QueueKey, Settlement, TransactionMessage, Unsettled,
 };
 
 /// The publishes and acknowledgements of a channel in transaction mode that wait for their
@@ -14,7 +14,7 @@ pub struct Transaction {
     /// Messages in publish order; checked and routed, not stored.
     publishes: Vec<PendingPublish>,
     /// Settled deliveries with their tags, in the order of the settling.
-    pub settlements: Vec<(u64, Held, Settlement)>,
+    pub settlements: Vec<(u64, Unsettled, Settlement)>,
     /// Bodies in the message log, in publish order.
     pub large: Vec<LargeBody>,
     /// The bytes that `publishes` hold.

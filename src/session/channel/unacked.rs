@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use crate::broker::Held;
+use crate::broker::Unsettled;
 
 /// The deliveries of one channel that its client has not settled, sorted by delivery tag.
 #[derive(Debug, Default)]
 pub struct Unacked {
     last_tag: u64,
-    held: VecDeque<(u64, Held)>,
+    held: VecDeque<(u64, Unsettled)>,
 }
 
 impl Unacked {
@@ -21,7 +21,7 @@ impl Unacked {
 
     /// Keeps a delivery; its tag.
     #[inline]
-    pub fn keep(&mut self, held: Held) -> u64 {
+    pub fn keep(&mut self, held: Unsettled) -> u64 {
         self.last_tag += 1;
         self.held.push_back((self.last_tag, held));
         self.last_tag
@@ -29,7 +29,7 @@ impl Unacked {
 
     /// Takes the delivery with this tag; `None` when it is unknown or settled.
     #[inline]
-    pub fn take(&mut self, tag: u64) -> Option<Held> {
+    pub fn take(&mut self, tag: u64) -> Option<Unsettled> {
         if self.held.front().is_some_and(|&(first, _)| first == tag) {
             return self.held.pop_front().map(|(_, held)| held);
         }
@@ -45,7 +45,7 @@ impl Unacked {
 
     /// Takes the oldest delivery with its tag.
     #[inline]
-    pub fn take_first(&mut self) -> Option<(u64, Held)> {
+    pub fn take_first(&mut self) -> Option<(u64, Unsettled)> {
         self.held.pop_front()
     }
 
@@ -65,18 +65,18 @@ impl Unacked {
     }
 
     /// All deliveries, the oldest first.
-    pub fn into_deliveries(self) -> VecDeque<(u64, Held)> {
+    pub fn into_deliveries(self) -> VecDeque<(u64, Unsettled)> {
         self.held
     }
 
     /// Puts deliveries back that a rolled-back transaction had settled.
-    pub fn put_back(&mut self, deliveries: impl IntoIterator<Item = (u64, Held)>) {
+    pub fn put_back(&mut self, deliveries: impl IntoIterator<Item = (u64, Unsettled)>) {
         self.held.extend(deliveries);
         self.held.make_contiguous().sort_unstable_by_key(|&(tag, _)| tag);
     }
 
     /// The deliveries that wait to be settled, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Held> {
+    pub fn iter(&self) -> impl Iterator<Item = &Unsettled> {
         self.held.iter().map(|(_, held)| held)
     }
 }
