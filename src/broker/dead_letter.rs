@@ -26,9 +26,6 @@ pub(super) struct Dying {
     reason: Reason,
 }
 
-/// What it costs to route, change and store a message anew, beside its bytes.
-const WORK_PER_LETTER: usize = 10;
-
 /// While so many messages wait for that, no more are made to die than have to.
 const DYING_MAX: usize = 10_000;
 
@@ -104,8 +101,6 @@ impl Broker {
     fn bury_one(&mut self, dying: &Dying) -> Result<(), AppendError> {
         let Dying { entry, reason, .. } = *dying;
         let record = self.store.record(entry.at);
-        self.work.spend(WORK_PER_LETTER);
-        self.work.spend_bytes(record.body_bytes());
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
         let list = Properties::new(&old).list().unwrap_or_default();

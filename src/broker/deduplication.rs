@@ -72,11 +72,6 @@ impl Cache {
         self.until.keys()
     }
 
-    /// Remembers a name that was stored.
-    pub(super) fn restore(&mut self, name: &[u8], until_ms: u64) {
-        self.add(name, until_ms);
-    }
-
     /// Whether a name is remembered.
     fn has(&self, name: &[u8], now_ms: u64) -> bool {
         self.until.get(name).is_some_and(|seen| now_ms < seen.until_ms)
@@ -99,11 +94,12 @@ impl Cache {
                 gone.push(oldest);
             }
         }
-        self.add(name, until_ms);
+        self.restore(name, until_ms);
         gone
     }
 
-    fn add(&mut self, name: &[u8], until_ms: u64) {
+    /// Remembers a name, as the newest, whether or not there are too many.
+    pub(super) fn restore(&mut self, name: &[u8], until_ms: u64) {
         self.last_number += 1;
         let seen = Seen { until_ms, number: self.last_number };
         self.until.insert(name.into(), seen);

@@ -39,9 +39,6 @@ pub(super) struct DelayedMessage {
     slot: SlotRef,
 }
 
-/// What it costs to route, change and store a message anew, beside its bytes.
-const WORK_PER_RELEASE: usize = 10;
-
 /// The messages of all delayed exchanges.
 #[derive(Debug, Default)]
 pub(super) struct Delayed {
@@ -165,9 +162,6 @@ impl Broker {
 
     /// Routes the messages that are due.
     pub fn release_delayed(&mut self) {
-        if self.waits_for_room {
-            return;
-        }
         while !self.work.is_done()
             && !self.waits_for_room
             && let Some(&Reverse((at_ms, exchange))) = self.delayed.wakeups.peek()
@@ -226,8 +220,6 @@ impl Broker {
 
     fn release_one(&mut self, held: &DelayedMessage) -> Result<(), AppendError> {
         let record = self.store.record(held.at);
-        self.work.spend(WORK_PER_RELEASE);
-        self.work.spend_bytes(record.body_bytes());
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
         let list = Properties::new(&old).list().unwrap_or_default();

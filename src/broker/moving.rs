@@ -29,6 +29,9 @@ pub(super) struct Republish<'a> {
     pub delay: Option<Delay>,
 }
 
+/// What it costs to route, change and store a message anew, beside its bytes.
+const WORK_PER_REPUBLISH: usize = 10;
+
 impl Broker {
     /// Stores the message anew for those of `queues` that take it and settles its old place
     /// with the new record; without any queue it is only settled.
@@ -39,6 +42,8 @@ impl Broker {
     ) -> Result<(), AppendError> {
         let Republish { entry, slot, delay, .. } = *message;
         let body_bytes = self.store.record(entry.at).body_bytes();
+        self.work.spend(WORK_PER_REPUBLISH);
+        self.work.spend_bytes(body_bytes);
         let mut together = Together::default();
         let taking = self.admit(queues, message.properties, body_bytes, &mut together).taking;
         let ids = self.ids_of(delay, &taking);

@@ -28,19 +28,19 @@ impl Session {
             Ok(Progress::Took(more)) => Ok(Step::Took(more)),
             Ok(Progress::NoRoom) => {
                 self.awaits_room = true;
-                Ok(Step::DelayedMessage)
+                Ok(Step::ComesAgain)
             }
             Ok(Progress::ComesAgain) => {
                 self.comes_again = true;
-                Ok(Step::DelayedMessage)
+                Ok(Step::ComesAgain)
             }
             Ok(Progress::LooksAt(queue)) => {
                 self.looks_at = Some(queue);
-                Ok(Step::DelayedMessage)
+                Ok(Step::ComesAgain)
             }
             Ok(Progress::Closes) => {
                 self.channel_close(broker, frame.channel);
-                Ok(if self.comes_again { Step::DelayedMessage } else { Step::Took(0) })
+                Ok(if self.comes_again { Step::ComesAgain } else { Step::Took(0) })
             }
             Err(error) if error.level == Level::Channel => {
                 self.close_channel_with(broker, frame.channel, &error);

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use log::{info, warn};
 
-use crate::amqp::method::{basic, channel as channel_methods, connection};
+use crate::amqp::method::{channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
 
-use super::channel::arriving::{Arriving, GrowingBody};
-use super::channel::{Channel, ChannelState, Mode};
+use super::channel::arriving::Arriving;
+use super::channel::{Channel, ChannelState, Mode, drop_body};
 use super::{CLOSE_OK_WITHIN, Phase, Session};
 
 impl Session {
@@ -50,8 +50,7 @@ impl Session {
     }
 
     /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer
-    /// that waits for the disk; the rest of the connection
-    /// goes on.
+    /// that waits for the disk; the rest of the connection goes on.
     pub(super) fn close_channel_with(
         &mut self,
         broker: &mut Broker,
@@ -93,25 +92,15 @@ impl Session {
     /// to their queues in order, an unfinished content and an open transaction are dropped. What
     /// is durable by now is confirmed first.
     fn release(&mut self, broker: &mut Broker, mut channel: Channel) {
-        broker.end_consumers(channel.key);
-        if let Arriving::Body(growing) = channel.content
-            && let GrowingBody::Large(body) = growing.body
-        {
-            broker.store.abandon(body);
+        stop(broker, &mut channel);
+        if let Arriving::Body(growing) = std::mem::take(&mut channel.content) {
+            drop_body(broker, growing.body);
         }
-        match &mut channel.mode {
-            Mode::Plain => {}
-            Mode::Confirm(confirms) => {
-                if let Some((delivery_tag, multiple)) = confirms.release(broker.store.durable()) {
-                    let ack = basic::Ack { delivery_tag, multiple };
-                    self.send(channel.number, &Method::BasicAck(ack));
-                }
-            }
-            Mode::Transaction(transaction) => {
-                transaction.release_bodies(broker);
-                let settled = transaction.settlements.drain(..);
-                channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
-            }
+        if let Some(ack) = channel.due_confirm(broker.store.durable()) {
+            self.send(channel.number, &ack);
+        }
+        if let Mode::Transaction(transaction) = &mut channel.mode {
+            transaction.release_bodies(broker);
         }
         broker.give_back(channel.unacked.into_deliveries());
         broker.close_channel(channel.key);
@@ -128,14 +117,20 @@ impl Session {
     }
 }
 
-/// Ends a channel's consumers, so that nothing that it gives back comes to it again, and gives what
-/// was delivered back, as far as this step allows; whether that was all.
-fn give_back(broker: &mut Broker, channel: &mut Channel) -> bool {
+/// Ends a channel's consumers, so that nothing that it gives back comes to it again. What its open
+/// transaction settled is not.
+fn stop(broker: &mut Broker, channel: &mut Channel) {
     broker.end_consumers(channel.key);
     if let Mode::Transaction(transaction) = &mut channel.mode {
         let settled = transaction.settlements.drain(..);
         channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
     }
+}
+
+/// Stops a channel and gives what was delivered back, as far as this step allows; whether that was
+/// all.
+fn give_back(broker: &mut Broker, channel: &mut Channel) -> bool {
+    stop(broker, channel);
     while !broker.work.is_done()
         && let Some((_, held)) = channel.unacked.take_first()
     {

@@ -106,7 +106,7 @@ enum Step {
     NeedsMore,
     /// What comes next has to come again later: the log has no room for it, or a queue has to be
     /// delivered from first.
-    DelayedMessage,
+    ComesAgain,
 }
 
 /// An outbox with this many bytes takes no more deliveries.
@@ -181,7 +181,7 @@ impl Session {
                     broker.work.spend_bytes(bytes as u64);
                     at += bytes;
                 }
-                Ok(Step::NeedsMore | Step::DelayedMessage) => break,
+                Ok(Step::NeedsMore | Step::ComesAgain) => break,
                 Err(error) => self.close_with(broker, now, &error),
             }
             self.note_answers(now);
@@ -209,12 +209,12 @@ impl Session {
             Phase::Open(_) if frame.channel != 0 => {
                 match self.channel_frame(broker, &frame, &input[bytes..], handed)? {
                     Step::Took(more) => Ok(Step::Took(bytes + more)),
-                    step @ (Step::NeedsMore | Step::DelayedMessage) => Ok(step),
+                    step @ (Step::NeedsMore | Step::ComesAgain) => Ok(step),
                 }
             }
             Phase::Handshake(_) | Phase::Open(_) | Phase::Closing => {
                 self.connection_frame(broker, now, &frame)?;
-                Ok(if self.comes_again { Step::DelayedMessage } else { Step::Took(bytes) })
+                Ok(if self.comes_again { Step::ComesAgain } else { Step::Took(bytes) })
             }
             Phase::Closed(_) => Ok(Step::Took(input.len())),
         }

@@ -7,7 +7,7 @@ use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, encoder};
 use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey};
 
-use super::channel::{ChannelState, Mode};
+use super::channel::ChannelState;
 use super::{
     ANSWER_BYTES_MAX, ANSWER_BYTES_RESUMED, OUTBOX_BYTES_MAX, OUTBOX_BYTES_RESUMED, Phase, Session,
     WaitUntil,
@@ -31,11 +31,8 @@ impl Session {
     /// The outbox changed: consumers get nothing while it is full. When it takes more again, each
     /// channel is once the first to fill it.
     pub fn note_outbox(&mut self, broker: &mut Broker) {
-        let full = if self.full {
-            self.outbox.len() > OUTBOX_BYTES_RESUMED
-        } else {
-            self.outbox.len() >= OUTBOX_BYTES_MAX
-        };
+        let marks = (OUTBOX_BYTES_MAX, OUTBOX_BYTES_RESUMED);
+        let full = is_beyond(self.full, self.outbox.len(), marks);
         if full == self.full {
             return;
         }
@@ -56,11 +53,8 @@ impl Session {
     /// means nothing.
     #[inline]
     pub(super) fn note_answers(&mut self, now: Instant) {
-        let overfull = if self.overfull {
-            self.outbox.len() > ANSWER_BYTES_RESUMED
-        } else {
-            self.outbox.len() >= ANSWER_BYTES_MAX
-        };
+        let marks = (ANSWER_BYTES_MAX, ANSWER_BYTES_RESUMED);
+        let overfull = is_beyond(self.overfull, self.outbox.len(), marks);
         if overfull != self.overfull {
             self.overfull = overfull;
             self.pause_heartbeat(now);
@@ -74,14 +68,10 @@ impl Session {
             let ChannelState::Open(channel) = state else {
                 continue;
             };
-            let Mode::Confirm(confirms) = &mut channel.mode else {
-                continue;
-            };
-            if let Some((delivery_tag, multiple)) = confirms.release(durable) {
-                let ack = Method::BasicAck(basic::Ack { delivery_tag, multiple });
+            if let Some(ack) = channel.due_confirm(durable) {
                 encoder::method_frame(self.outbox.buffer(), channel.number, &ack);
             }
-            self.notes.confirming |= !confirms.is_empty();
+            self.notes.confirming |= channel.is_confirming();
         }
         self.notes.confirming
     }
@@ -212,4 +202,11 @@ impl Session {
         self.notes.answered = true;
         encoder::method_frame(self.outbox.buffer(), channel, method);
     }
+}
+
+/// Whether a buffer of so many bytes is beyond its upper mark, or was and is not yet down to the
+/// lower one.
+#[inline]
+fn is_beyond(was: bool, bytes: usize, (upper, lower): (usize, usize)) -> bool {
+    if was { bytes > lower } else { bytes >= upper }
 }

@@ -223,14 +223,14 @@ impl Channel {
     ) -> Result<bool, AmqpError> {
         let list = Properties::new(content.properties).list().map_err(at_publish)?;
         let resolved = self.resolve(scope.broker, scope.subject, content, &list);
-        let held = resolved.map_err(at_publish)?.delay.is_some();
+        let delay = resolved.map_err(at_publish)?.delay;
         let persistent = list.delivery_mode == Some(PERSISTENT);
-        let durable = scope.broker.needs_durability(self.route.queues(), persistent);
-        Ok(durable || (held && persistent))
+        Ok(scope.broker.is_logged(self.route.queues(), persistent, delay))
     }
 }
 
-fn drop_body(broker: &mut Broker, body: GrowingBody) {
+/// Nobody wants the body of an unfinished content any more.
+pub fn drop_body(broker: &mut Broker, body: GrowingBody) {
     if let GrowingBody::Large(body) = body {
         broker.store.abandon(body);
     }

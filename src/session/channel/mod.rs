@@ -26,8 +26,9 @@ use std::collections::HashMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::amqp::Name;
-use crate::broker::{ChannelKey, ConsumerKey};
+use crate::amqp::method::basic;
+use crate::amqp::{Method, Name};
+use crate::broker::{ChannelKey, ConsumerKey, LogPos};
 
 use arriving::Arriving;
 use confirms::Confirms;
@@ -35,7 +36,7 @@ use route_cache::RouteCache;
 use transaction::Transaction;
 use unacked::Unacked;
 
-pub use frames::Progress;
+pub use frames::{Progress, drop_body};
 pub use scope::{Notes, Out, Scope};
 
 /// One open channel.
@@ -102,6 +103,21 @@ impl Channel {
             route: RouteCache::default(),
             reply_to: None,
         }
+    }
+
+    /// The confirm of what is durable now, if there is something to confirm.
+    #[inline]
+    pub fn due_confirm(&mut self, durable: LogPos) -> Option<Method<'static>> {
+        let Mode::Confirm(confirms) = &mut self.mode else {
+            return None;
+        };
+        let (delivery_tag, multiple) = confirms.release(durable)?;
+        Some(Method::BasicAck(basic::Ack { delivery_tag, multiple }))
+    }
+
+    /// Whether publishes wait for their confirm.
+    pub fn is_confirming(&self) -> bool {
+        matches!(&self.mode, Mode::Confirm(confirms) if !confirms.is_empty())
     }
 }
 
