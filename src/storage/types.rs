@@ -430,14 +430,23 @@ pub struct Damage {
     pub offset: u64,
     /// How many bytes from there on were left out; 0 at offset 0: the segment is missing.
     pub skipped_bytes: u64,
+    /// Of a missing segment: the files of which nothing tells which segment they were. They are
+    /// left as they are.
+    pub may_be: Vec<PathBuf>,
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { path, offset, skipped_bytes } = self;
+        let Damage { path, offset, skipped_bytes, may_be } = self;
         let path = path.display();
         if (*offset, *skipped_bytes) == (0, 0) {
-            return write!(out, "{path} is missing; files that may be it are left alone");
+            write!(out, "{path} is missing")?;
+            for (n, file) in may_be.iter().enumerate() {
+                let before =
+                    if n == 0 { "; it may be one of these, which are left alone:" } else { "," };
+                write!(out, "{before} {}", file.display())?;
+            }
+            return Ok(());
         }
         write!(out, "{path} is damaged at byte {offset}; {skipped_bytes} bytes were skipped, ")?;
         out.write_str("the file is kept as it is")

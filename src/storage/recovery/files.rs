@@ -47,10 +47,13 @@ pub(super) struct Files {
     pub(super) next_number: u64,
     /// A segment in which damage was found is still kept.
     pub(super) has_evidence: bool,
+    /// Nobody looked whether there are records in what is taken for free.
+    pub(super) has_unread: bool,
 }
 
 impl Files {
-    pub(super) fn find(directory: &Directory) -> Result<Files, StorageError> {
+    /// `reads_all`: also what may be taken for free where the log ends with an orderly stop.
+    pub(super) fn find(directory: &Directory, reads_all: bool) -> Result<Files, StorageError> {
         let listing = directory.open()?;
         let mut files = Files {
             directory: directory.clone(),
@@ -61,12 +64,13 @@ impl Files {
             sizes: Vec::new(),
             next_number: listing.highest + 1,
             has_evidence: listing.has_evidence,
+            has_unread: false,
         };
         for number in listing.segments {
             files.look_at(number)?;
         }
         files.candidates.sort_by_key(|candidate| candidate.chain.sequence);
-        files.look_for_headless()?;
+        files.look_for_headless(reads_all)?;
         files.mark_void();
         Ok(files)
     }
@@ -111,8 +115,9 @@ impl Files {
 
     /// Files without a chain record are spares, unless another segment names one as the segment
     /// before it, or there are records in it: then its chain record was torn or is damaged. After
-    /// an orderly stop nobody has to look for them, since the log went on nowhere.
-    fn look_for_headless(&mut self) -> Result<(), StorageError> {
+    /// an orderly stop nobody has to look for them, since the log went on nowhere, unless a segment
+    /// is missing then.
+    fn look_for_headless(&mut self, reads_all: bool) -> Result<(), StorageError> {
         let mut unnamed = Vec::new();
         for candidate in std::mem::take(&mut self.without_chain) {
             let next = self.candidates.iter().find(|c| c.chain.before_salt == candidate.salt);
@@ -121,14 +126,15 @@ impl Files {
                 None => unnamed.push(candidate),
             }
         }
-        let went_on = match self.candidates.last() {
-            Some(last) if !unnamed.is_empty() => !ends_clean(last)?,
+        let looks = match self.candidates.last() {
+            Some(last) if !unnamed.is_empty() && !reads_all => !ends_clean(last)?,
             Some(_) | None => true,
         };
+        self.has_unread = !looks;
         let mut buffer = Vec::new();
         for mut candidate in unnamed {
             let mut own = None;
-            if went_on {
+            if looks {
                 let mut reader = Reader::open(&candidate, buffer)?;
                 own = own_sequence(reader.whole()?, candidate.salt);
                 buffer = reader.into_buffer();
@@ -156,6 +162,12 @@ impl Files {
             candidate.is_void = least_before < candidate.chain.sequence;
             least_before = least_before.min(candidate.chain.before);
         }
+    }
+
+    /// The files of which nothing tells which segment they were: free ones, as a rule.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = u64> {
+        let guessed = self.candidates.iter().filter(|candidate| candidate.is_guessed);
+        self.spares.iter().copied().chain(guessed.map(|candidate| candidate.number))
     }
 
     /// The number of the next segment of the log.

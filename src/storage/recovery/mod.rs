@@ -65,9 +65,19 @@ pub(super) fn open(
     segment_bytes: u32,
     progress: Option<&mut dyn FnMut(RecoveryProgress)>,
 ) -> Result<FoundLog, StorageError> {
-    let files = Files::find(&directory)?;
-    let mut scan = Scan::new(&files, progress);
+    let (found, all);
+    found = Files::find(&directory, false)?;
+    let mut files = &found;
+    let mut scan = Scan::new(files, progress);
     scan.run()?;
+    if found.has_unread && !scan.missing.is_empty() {
+        // What was taken for free may be what is missing.
+        let progress = scan.progress.take();
+        all = Files::find(&directory, true)?;
+        files = &all;
+        scan = Scan::new(files, progress);
+        scan.run()?;
+    }
     let mut ring = Ring::new(true, directory, segment_bytes);
     ring.next_file = files.next_number;
     ring.next_sequence = files.next_sequence();
@@ -81,7 +91,7 @@ pub(super) fn open(
         clean,
     };
     let mut tail = Tail::default();
-    for number in scan.free_numbers(&files) {
+    for number in scan.free_numbers(files) {
         if files.bytes_of(number) == u64::from(segment_bytes) {
             ring.free.push(number);
         } else {
@@ -191,7 +201,8 @@ fn hold_pieces(ring: &mut Ring, replay: &Replay, damaged: &mut Vec<Damage>) {
             segment.damaged = true;
             let path = ring.directory.segment(ring.segment(index).number);
             let skipped_bytes = pieces.iter().map(|piece| u64::from(piece.bytes)).sum();
-            damaged.push(Damage { path, offset: u64::from(large.offset), skipped_bytes });
+            let (offset, may_be) = (u64::from(large.offset), Vec::new());
+            damaged.push(Damage { path, offset, skipped_bytes, may_be });
         }
         ring.segment_mut(index).large = kept;
     }
@@ -318,9 +329,14 @@ fn write_tail_again(ring: &Ring) -> Result<(), StorageError> {
         let path = ring.directory.segment(segment.number);
         let begin = if segment.sequence == from { offset } else { 0 };
         let begin = begin / PAGE_BYTES * PAGE_BYTES;
+        let end = segment.end.max(HEADER_BYTES);
+        if end <= begin {
+            // It was cut off before the mark.
+            continue;
+        }
         let file = SegmentFile::open(&ring.directory, path.clone());
         let file = file.map_err(StorageError::io("opening", &path))?;
-        let mut bytes = vec![0; (segment.end.max(HEADER_BYTES) - begin) as usize];
+        let mut bytes = vec![0; (end - begin) as usize];
         let read = file.file.read_exact_at(&mut bytes, u64::from(begin));
         read.map_err(StorageError::io("reading", &path))?;
         file.write(begin, &[&bytes]).map_err(StorageError::io("writing", &path))?;

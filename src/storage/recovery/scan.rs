@@ -73,7 +73,7 @@ pub(super) struct FoundState {
 /// See the top of the file.
 pub(super) struct Scan<'a, 'p> {
     files: &'a Files,
-    progress: Option<&'p mut dyn FnMut(RecoveryProgress)>,
+    pub(super) progress: Option<&'p mut dyn FnMut(RecoveryProgress)>,
     pub(super) loaded: Vec<Loaded>,
     by_sequence: HashMap<u64, usize, FixedState>,
     /// Sequence numbers of segments that count so far.
@@ -269,6 +269,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             path: self.files.directory.segment(loaded.number),
             offset: u64::from(from),
             skipped_bytes: u64::from(to - from),
+            may_be: Vec::new(),
         });
     }
 
@@ -559,10 +560,12 @@ impl<'a, 'p> Scan<'a, 'p> {
         for sequence in named {
             if !is_there(sequence) {
                 self.missing.push(sequence);
+                let unknown = self.files.unknown();
                 self.damaged.push(Damage {
                     path: self.files.directory.path.join(format!("segment {sequence} of the log")),
                     offset: 0,
                     skipped_bytes: 0,
+                    may_be: unknown.map(|number| self.files.directory.segment(number)).collect(),
                 });
             }
         }
@@ -573,6 +576,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 path: self.files.directory.segment(number),
                 offset: 0,
                 skipped_bytes: self.files.bytes_of(number),
+                may_be: Vec::new(),
             });
         }
     }
@@ -583,10 +587,9 @@ impl<'a, 'p> Scan<'a, 'p> {
         if self.missing.is_empty() {
             return;
         }
-        let guessed = self.files.candidates.iter().filter(|candidate| candidate.is_guessed);
-        let guessed: BTreeSet<u64> = guessed.map(|candidate| candidate.number).collect();
-        self.void.retain(|number| !guessed.contains(number));
-        self.dropped.retain(|number| !guessed.contains(number));
+        let unknown: BTreeSet<u64> = self.files.unknown().collect();
+        self.void.retain(|number| !unknown.contains(number));
+        self.dropped.retain(|number| !unknown.contains(number));
     }
 
     /// Transactions whose last record never came do not count, unless it may have been damaged.

@@ -347,6 +347,8 @@ fn an_old_file_that_lost_all_its_records_is_left_alone() {
     fs::write(&path, &bytes).unwrap();
     let mut store = open(directory.path());
     assert_eq!(store.report().damaged.len(), 1, "{:?}", store.report());
+    let said = store.report().damaged[0].to_string();
+    assert!(said.contains("is missing") && said.contains(path.to_str().unwrap()), "{said}");
     replay(&mut store);
     (0..12).for_each(|_| roll(&mut store));
     // Free files that nobody needs go.
@@ -356,6 +358,27 @@ fn an_old_file_that_lost_all_its_records_is_left_alone() {
     }
     drop(store);
     assert!(fs::read(&path).is_ok_and(|left| left == bytes), "it was used or removed");
+}
+
+/// After an orderly stop nobody looks into what seems to be free: but where a segment is missing
+/// then, it is looked for there, at the first start and not at the next one.
+#[test]
+fn a_segment_without_its_chain_record_counts_after_an_orderly_stop_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    publish(&mut store, 1, b"kept");
+    (0..6).for_each(|_| roll(&mut store));
+    store.close().unwrap();
+    let path = segment_files(directory.path()).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096 + 30] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    for start in 1..3 {
+        let mut store = open(directory.path());
+        let damaged: Vec<_> = store.report().damaged.iter().map(|damage| &damage.path).collect();
+        assert_eq!(damaged, [&path], "start {start}");
+        assert_eq!(bodies(&replay(&mut store)), [b"kept"], "start {start}");
+    }
 }
 
 #[test]
@@ -507,4 +530,38 @@ fn a_file_that_was_cut_off_is_reported_also_where_the_log_ends() {
     let store = open(directory.path());
     let damaged: Vec<_> = store.report().damaged.iter().map(|damage| &damage.path).collect();
     assert_eq!(damaged, [&last]);
+}
+
+/// Whatever is missing of a file, the rest is read, also where the log ends soon behind it: the
+/// durable mark may lie in what is missing.
+#[test]
+fn a_file_that_was_cut_off_does_not_keep_the_log_from_starting() {
+    for seed in 1..5 {
+        let mut random = Random(seed);
+        let (directory, mut expected, _) = durable_log(&mut random);
+        let mut store = open(directory.path());
+        replay(&mut store);
+        // The next segment is begun, and nothing in it is durable.
+        let before = store.end().sequence;
+        turn(&mut store);
+        while store.end().sequence == before {
+            expected.extend(fill(&mut store, 1, &mut random));
+            store.write_out(true).unwrap();
+        }
+        store.write_out(true).unwrap();
+        drop(store);
+        for path in segment_files(directory.path()) {
+            let length = fs::metadata(&path).unwrap().len();
+            for cut in (4096 + 80..length).step_by(7177) {
+                let copies = copy_of(directory.path());
+                let copy = copies.path().join(path.file_name().unwrap());
+                fs::OpenOptions::new().write(true).open(&copy).unwrap().set_len(cut).unwrap();
+                let mut store = open(copies.path());
+                let found = replay(&mut store).len();
+                assert!(found <= expected.len() && found > expected.len() / 4, "{path:?} {cut}");
+                publish(&mut store, 1, b"and on it goes");
+                turn(&mut store);
+            }
+        }
+    }
 }
