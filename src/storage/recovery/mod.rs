@@ -119,18 +119,23 @@ pub(super) fn open(
     hold_pieces(&mut ring, &replay, &mut report.damaged);
     report.may_lack_some = !report.damaged.is_empty() || files.has_evidence;
     for index in indices.into_iter().flatten() {
-        let segment = ring.segment_mut(index);
-        let live = segment.slots.iter().filter(|s| **s != super::record::statement::SETTLED);
-        segment.live = segment.holds + super::record::in_file(live.count());
-        if segment.live == 0 && Some(index) != tail.last {
-            ring.dead.push(index);
-        }
+        count_living(&mut ring, &tail, index);
     }
     let definitions = replay.living_definitions(&ring);
     let alive = ring.segments.iter().flatten().map(|s| u64::from(s.live - s.holds)).sum::<u64>();
     report.messages = alive - definitions;
     let has_definitions = definitions > 0;
     Ok(FoundLog { ring, ids, report, replay, tail, has_definitions })
+}
+
+/// How much of a segment is alive; one in which nothing is may be freed.
+fn count_living(ring: &mut Ring, tail: &Tail, index: u32) {
+    let segment = ring.segment_mut(index);
+    let live = segment.slots.iter().filter(|s| **s != super::record::statement::SETTLED);
+    segment.live = segment.holds + super::record::in_file(live.count());
+    if segment.live == 0 && Some(index) != tail.last {
+        ring.dead.push(index);
+    }
 }
 
 /// Puts a segment that counts into the ring's table; says where.
