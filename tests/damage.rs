@@ -24,7 +24,7 @@ use kit::model::Model;
 use kit::parts::Parts;
 use kit::topology;
 use leveret::broker::Broker;
-use leveret::storage::{HelperMode, StoreOptions};
+use leveret::storage::{HelperMode, LogPos, Store, StoreOptions};
 use tail::Spoil;
 use tempfile::TempDir;
 
@@ -73,6 +73,8 @@ struct Used {
     path: PathBuf,
     model: Model,
     ended: Ended,
+    /// The last durable mark of its log.
+    durable: LogPos,
 }
 
 impl Used {
@@ -84,31 +86,35 @@ impl Used {
         topology::declare(&mut Client::connect(process.address()));
         let moment = load::Moment { events: 1200, said: None };
         let (model, _) = load::work(process, Model::default(), &mut random, moment, ended);
-        Used { _keep: keep, path, model, ended }
+        let copy = keep.path().join("copy");
+        copy_files(&path, &copy);
+        let options = StoreOptions::new(&copy, SEGMENT_BYTES, HelperMode::Manual);
+        let store = Store::open(options).expect("the log can be opened");
+        let durable = store.report().durable;
+        Used { _keep: keep, path, model, ended, durable }
     }
 
-    /// Whether the end of the log is in this file: what no later record says to be durable may as
-    /// well be torn, after a kill, and is no damage.
+    /// Whether the end of the log may be in this file: what no later record says to be durable may
+    /// as well be torn, after a kill, and is no damage.
     fn may_be_torn(&self, name: &str) -> bool {
-        self.ended == Ended::Killed && self.at_end().iter().any(|last| last == name)
+        self.ended == Ended::Killed
+            && segments(&self.path).iter().any(|segment| segment == name)
+            && self.sequence(name) >= self.durable.sequence
     }
 
-    /// The files of the last two segments of the log.
-    fn at_end(&self) -> Vec<String> {
-        let mut segments = segments(&self.path);
-        segments.sort_by_key(|name| {
-            sequence(&fs::read(self.path.join(name)).expect("the file can be read"))
-        });
-        segments.split_off(segments.len().saturating_sub(2))
+    fn sequence(&self, name: &str) -> u64 {
+        sequence(&fs::read(self.path.join(name)).expect("the file can be read"))
     }
 
     /// What was in the file that is spoilt, and in what goes with it: behind a place that may be
     /// torn nothing counts.
     fn content(&self, name: &str) -> Vec<u8> {
-        match self.may_be_torn(name) {
-            true => self.contents(&self.at_end()),
-            false => self.contents(&[name.to_owned()]),
+        let mut names = vec![name.to_owned()];
+        if self.may_be_torn(name) {
+            names = segments(&self.path);
+            names.retain(|later| self.sequence(later) >= self.sequence(name));
         }
+        self.contents(&names)
     }
 
     /// What is in these files.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 
 use super::config::Config;
 use super::error::StartError;
@@ -242,6 +242,7 @@ fn open_broker(
     }
     if !report.clean && report.segments > 0 {
         warn!("unclean shutdown of the last run: every message is marked as redelivered");
+        debug!("the log was durable up to {}", report.durable);
     }
     broker.restrict_to_loopback(config.loopback_users.iter().map(|user| Name::from(user.as_str())));
     broker.set_consumer_timeout(config.consumer_timeout_ms);

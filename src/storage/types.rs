@@ -75,6 +75,12 @@ impl LogPos {
     pub const START: LogPos = LogPos { sequence: 0, offset: 0 };
 }
 
+impl fmt::Display for LogPos {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "byte {} of segment {}", self.offset, self.sequence)
+    }
+}
+
 /// What a queue holds of a message: 16 bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Entry {
@@ -419,6 +425,9 @@ pub struct RecoveryReport {
     pub may_lack_some: bool,
     /// Whether the last run ended in an orderly way.
     pub clean: bool,
+    /// The last durable mark that was found: what lies before it was durable, what lies past it may
+    /// be torn.
+    pub durable: LogPos,
 }
 
 /// A part of a file that holds what was durable once and cannot be read any more.

@@ -89,6 +89,7 @@ pub(super) fn open(
         damaged: std::mem::take(&mut scan.damaged),
         may_lack_some: false,
         clean,
+        durable: scan.durable,
     };
     let mut tail = Tail::default();
     for number in scan.free_numbers(files) {
