@@ -4,63 +4,23 @@
 //! clock: what time it is comes as an argument, what happens to a session leaves as a return
 //! value or an [`Effect`]. May import `amqp` and `storage`.
 
-pub mod access;
-mod admission;
 pub mod arguments;
-pub mod binding;
-pub mod binds;
-pub mod blind;
 mod block_reasons;
-pub mod commit;
-mod compaction;
-pub mod connections;
-pub mod consistent_hash;
-pub mod consume;
-pub mod consumer;
-mod dead_letter;
-pub mod death;
-pub mod deduplication;
-pub mod definition;
-pub mod definitions;
-pub mod delayed;
-pub mod delivery;
-pub mod destination_set;
 pub mod effect;
-pub mod effective;
-pub mod equivalence;
 pub mod exchange;
-pub mod exchanges;
-mod expiry;
-pub mod hand_over;
+pub mod flow;
 pub mod hashing;
-pub mod headers;
 pub mod key;
-mod limits;
-pub mod matcher;
-mod moving;
 pub mod opening;
-pub mod password;
-pub mod pattern;
 pub mod payload;
-pub mod policies;
-pub mod policy;
-pub mod publish;
 pub mod queue;
-pub mod queues;
-pub mod random;
-pub mod ready;
-pub mod reply;
+pub mod requests;
 pub mod resource;
-pub mod routing;
-pub mod settle;
-mod stream;
-pub mod stream_consumer;
 pub mod term;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod topic;
-pub mod user;
-pub mod vhost;
+pub mod topology;
+pub mod users;
 pub mod work;
 
 use std::cmp::Reverse;
@@ -70,22 +30,22 @@ use crate::amqp::Name;
 pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef};
 use crate::storage::{QueueId, ScratchPool, Store};
 
-pub use access::Subject;
 pub use block_reasons::BlockReasons;
-pub use commit::{Committed, TransactionMessage};
-pub use consumer::{ChannelCredit, Consumer};
-pub use delivery::{Delivery, Got};
 pub use effect::Effect;
 pub use exchange::Exchange;
-pub use hand_over::Handed;
+pub use exchange::matcher::ExchangeKind;
+pub use flow::commit::{Committed, TransactionMessage};
+pub use flow::delivery::{Delivery, Got};
+pub use flow::hand_over::Handed;
+pub use flow::publish::{Content, Message, Published};
+pub use flow::settle::{Settlement, Unsettled};
 pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
-pub use matcher::ExchangeKind;
 pub use opening::Found;
-pub use publish::{Content, Message, Published};
+pub use queue::consumer::{ChannelCredit, Consumer};
 pub use queue::{Declaration, Queue};
-pub use settle::{Settlement, Unsettled};
-pub use user::{Access, User, Users};
-pub use vhost::Vhost;
+pub use topology::vhost::Vhost;
+pub use users::access::Subject;
+pub use users::user::{Access, User, Users};
 pub use work::Work;
 
 use key::Arena;
@@ -123,19 +83,19 @@ pub struct Broker {
     /// When which queue's deadlines have to be looked at.
     wakeups: BinaryHeap<Reverse<(u64, QueueKey)>>,
     /// Messages of delayed exchanges.
-    delayed: delayed::Delayed,
+    delayed: flow::delayed::Delayed,
     /// Messages on their way to a dead-letter exchange.
-    dying: VecDeque<dead_letter::Dying>,
+    dying: VecDeque<flow::dead_letter::Dying>,
     /// Queues to look at after the deliveries because they may be too long.
     overfull: Vec<QueueKey>,
     /// The node's limit for acknowledging a delivery, where the queue has none.
     consumer_timeout_ms: Option<u64>,
     /// What keeps mostly dead segments of the log is moved.
-    compactor: compaction::Compactor,
+    compactor: flow::compaction::Compactor,
     /// Messages that were moved and stand in no queue's line.
-    moved: compaction::Relocations,
+    moved: flow::compaction::Relocations,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
-    discarding: settle::Discarding,
+    discarding: flow::settle::Discarding,
     /// Deliveries of channels that ended, which go back to their queues by and by.
     returning: VecDeque<VecDeque<(u64, Unsettled)>>,
     /// What moves by itself found no room in the log; whether the operator was told of it.
@@ -145,7 +105,7 @@ pub struct Broker {
     streams: usize,
     /// Scratch lists, kept for their memory.
     queue_ids: Vec<QueueId>,
-    destinations: Vec<binding::Destination>,
+    destinations: Vec<exchange::binding::Destination>,
     visited: Vec<ExchangeKey>,
     /// Which exchanges the present message has been to: those with this number.
     visit: u64,
@@ -295,7 +255,7 @@ impl Broker {
         }
     }
 
-    fn topology_changed(&mut self) {
+    pub(in crate::broker) fn topology_changed(&mut self) {
         self.topology_version += 1;
     }
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Name, Properties};
-use crate::broker::compaction::{Compactor, Relocations};
-use crate::broker::deduplication::name_in;
-use crate::broker::delayed::Delayed;
-use crate::broker::expiry::priority_in;
+use crate::broker::flow::compaction::{Compactor, Relocations};
+use crate::broker::flow::deduplication::name_in;
+use crate::broker::flow::delayed::Delayed;
+use crate::broker::flow::expiry::priority_in;
+use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{Arena, ExchangeKey, QueueKey};
-use crate::broker::settle::Discarding;
 use crate::broker::{BlockReasons, Work};
 use crate::broker::{Broker, Users};
 use crate::storage::{QueueId, ScratchPool, StorageError, Store, StoreOptions};

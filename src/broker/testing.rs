@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::amqp::{Name, PropertyList, Table};
 use crate::broker::arguments::QueueTraits;
-use crate::broker::binding::Destination;
+use crate::broker::exchange::binding::Destination;
+use crate::broker::flow::publish::{Content, Message, Published};
 use crate::broker::hashing::mix;
 use crate::broker::key::{ArenaKey, ConnectionKey, ExchangeKey, QueueKey};
-use crate::broker::publish::{Content, Message, Published};
 use crate::broker::{Broker, Subject, Users};
 use crate::storage::{Body, HelperMode, StoreOptions};
 

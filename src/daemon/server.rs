@@ -14,7 +14,7 @@ use super::lock::DirectoryLock;
 use super::notify::Notifier;
 use super::signals::{Signal, Signals};
 use crate::amqp::Name;
-use crate::broker::user::Permissions;
+use crate::broker::users::user::Permissions;
 use crate::broker::{Broker, Found, Users};
 use crate::net::{Clock, Command, EventLoop, Remote, Wakeup};
 use crate::node::ResourceLimits;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::ConnectionKey;
-use crate::broker::hand_over::emptied;
+use crate::broker::flow::hand_over::emptied;
 use crate::session::Session;
 
 use super::Node;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use leveret::amqp::method::{basic, channel, confirm, connection, queue};
 use leveret::amqp::{Method, Name, PROTOCOL_HEADER, PropertyList, Table, encoder};
-use leveret::broker::user::Permissions;
+use leveret::broker::users::user::Permissions;
 use leveret::broker::{Broker, ConnectionKey, Users};
 use leveret::node::{Calendar, Node, Step, Told, Watch};
 use leveret::session::Limits;

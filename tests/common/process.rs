@@ -172,7 +172,7 @@ pub fn spawn(directory: &Path, segment_bytes: u32) -> Child {
         .arg(directory)
         .env("RUST_BACKTRACE", "1")
         // As it is by default, and what the log of messages is compacted for.
-        .env("RUST_LOG", "info,leveret::broker::compaction=debug")
+        .env("RUST_LOG", "info,leveret::broker::flow::compaction=debug")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use leveret::amqp::Name;
 use leveret::broker::User;
-use leveret::broker::password::PasswordHash;
-use leveret::broker::user::Permissions;
+use leveret::broker::users::password::PasswordHash;
+use leveret::broker::users::user::Permissions;
 
 use super::client::{Client, Options};
 

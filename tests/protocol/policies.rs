@@ -6,8 +6,8 @@
 use crate::common::*;
 use leveret::amqp::Name;
 use leveret::broker::Broker;
-use leveret::broker::pattern::Pattern;
-use leveret::broker::policy::{ApplyTo, Policy};
+use leveret::broker::arguments::policy::{ApplyTo, Policy};
+use leveret::broker::users::pattern::Pattern;
 
 const NONE: [&str; 0] = [];
 

@@ -3,7 +3,7 @@
 use crate::common::*;
 use leveret::amqp::Name;
 use leveret::broker::Users;
-use leveret::broker::user::Permissions;
+use leveret::broker::users::user::Permissions;
 
 /// guest and Ann may enter `one` and `two`; Ann may do nothing in `two`.
 fn server() -> Option<Server> {

@@ -1,7 +1,7 @@
 //! Whose permissions change while clients work?
 
 use leveret::amqp::Name;
-use leveret::broker::user::Permissions;
+use leveret::broker::users::user::Permissions;
 use leveret::broker::{User, Users};
 
 use super::random::Random;

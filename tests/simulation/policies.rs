@@ -1,8 +1,8 @@
 //! Which policies does somebody set and take back while clients work?
 
 use leveret::amqp::{Name, TableBuf};
-use leveret::broker::pattern::Pattern;
-use leveret::broker::policy::{ApplyTo, Policy};
+use leveret::broker::arguments::policy::{ApplyTo, Policy};
+use leveret::broker::users::pattern::Pattern;
 
 use super::random::Random;
 use super::values::{Fields, Val, table_of};

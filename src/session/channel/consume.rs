@@ -3,8 +3,8 @@
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Method, Name, ReplyCode};
 use crate::broker::Access;
-use crate::broker::consume::Consume;
-use crate::broker::reply::REPLY_TO;
+use crate::broker::requests::consume::Consume;
+use crate::broker::requests::reply::REPLY_TO;
 
 use super::deliver::Added;
 use super::scope::Scope;

@@ -6,7 +6,7 @@ use crate::amqp::method::basic;
 use crate::amqp::{
     FRAME_END, Method, Properties, PropertyList, ReplyCode, TableBuf, Value, encoder,
 };
-use crate::broker::blind;
+use crate::broker::flow::blind;
 use crate::broker::{Body, Broker, Content, Delivery, Handed, Record, RecordRef};
 
 use super::Channel;

@@ -2,8 +2,8 @@
 
 use crate::amqp::AmqpError;
 use crate::amqp::method::exchange;
-use crate::broker::binds::{BindRequest, DestinationName};
-use crate::broker::exchanges::ExchangeDeclare;
+use crate::broker::requests::bindings::{BindRequest, DestinationName};
+use crate::broker::requests::exchanges::ExchangeDeclare;
 
 use super::scope::Scope;
 

@@ -5,7 +5,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Properties, ReplyCode};
-use crate::broker::publish::PERSISTENT;
+use crate::broker::flow::publish::PERSISTENT;
 use crate::broker::{Body, Broker, Content, Handed, QueueKey};
 use crate::session::tolerated;
 

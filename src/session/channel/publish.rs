@@ -4,11 +4,11 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, encoder};
-use crate::broker::blind;
-use crate::broker::deduplication::Sighting;
-use crate::broker::delayed::Delay;
-use crate::broker::publish::{PERSISTENT, Published};
-use crate::broker::routing::Reuse;
+use crate::broker::flow::blind;
+use crate::broker::flow::deduplication::Sighting;
+use crate::broker::flow::delayed::Delay;
+use crate::broker::flow::publish::{PERSISTENT, Published};
+use crate::broker::topology::routing::Reuse;
 use crate::broker::{AppendError, Body, Broker, Content, Handed, LargeBody, Message, Subject};
 
 use super::arriving::{CLASS_BASIC, METHOD_PUBLISH};

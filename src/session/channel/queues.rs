@@ -3,8 +3,8 @@
 use crate::amqp::method::queue;
 use crate::amqp::{AmqpError, Name, ReplyCode};
 use crate::broker::arguments::QueueTraits;
-use crate::broker::binds::{BindRequest, DestinationName};
-use crate::broker::reply::REPLY_TO;
+use crate::broker::requests::bindings::{BindRequest, DestinationName};
+use crate::broker::requests::reply::REPLY_TO;
 use crate::session::WaitUntil;
 
 use super::scope::Scope;

@@ -1,8 +1,8 @@
 //! What will a channel's transaction do when it commits?
 
 use crate::amqp::{AmqpError, ReplyCode};
-use crate::broker::deduplication::NewName;
-use crate::broker::delayed::Delay;
+use crate::broker::flow::deduplication::NewName;
+use crate::broker::flow::delayed::Delay;
 use crate::broker::{
     Body, Broker, Content, LargeBody, Message, QueueKey, Settlement, TransactionMessage, Unsettled,
 };

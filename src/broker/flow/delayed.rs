@@ -1,0 +1,349 @@
+//! How does an exchange of the type `x-delayed-message` delay messages?
+//!
+//! A message with a header `x-delay` (milliseconds) is stored under a number of its exchange
+//! that no queue has, with the time when it is due in place of its expiry. When the time comes
+//! it moves to the queues that the exchange leads to then. Nothing is lost by a restart, and
+//! any 64-bit delay is taken.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use crate::amqp::{Properties, PropertyList, TableBuf, Value};
+use crate::broker::Broker;
+use crate::broker::exchange::matcher::ExchangeKind;
+use crate::broker::flow::blind;
+use crate::broker::flow::compaction::Relocations;
+use crate::broker::flow::publish::{Message, PERSISTENT, Published, publication};
+use crate::broker::flow::republish::Republish;
+use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::storage::{AppendError, Appended, Entry, MessageId, QueueId, SlotRef};
+
+/// A message that its exchange delays.
+#[derive(Debug, Clone, Copy)]
+pub struct Delay {
+    /// The exchange.
+    pub exchange: ExchangeKey,
+    /// For how long, in milliseconds.
+    pub ms: u64,
+}
+
+/// A delayed message, ordered by when it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::broker) struct DelayedMessage {
+    due_ms: u64,
+    id: MessageId,
+    exchange: ExchangeKey,
+    /// The number of the exchange.
+    queue: QueueId,
+    at: crate::storage::RecordRef,
+    slot: SlotRef,
+}
+
+/// The messages of all delayed exchanges.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Delayed {
+    held: HashMap<ExchangeKey, BinaryHeap<Reverse<DelayedMessage>>>,
+    /// When which exchange has to be looked at; some of these come too early.
+    wakeups: BinaryHeap<Reverse<(u64, ExchangeKey)>>,
+    /// Those of exchanges that are gone.
+    dropped: Vec<Vec<Reverse<DelayedMessage>>>,
+}
+
+impl Delayed {
+    fn push(&mut self, held: DelayedMessage) {
+        let line = self.held.entry(held.exchange).or_default();
+        let first = line.peek().map(|Reverse(first)| first.due_ms);
+        if first.is_none_or(|first| held.due_ms < first) {
+            self.wakeups.push(Reverse((held.due_ms, held.exchange)));
+        }
+        line.push(Reverse(held));
+    }
+
+    /// The first message of an exchange, if it is due.
+    fn pop_due(&mut self, exchange: ExchangeKey, now_ms: u64) -> Option<DelayedMessage> {
+        let line = self.held.get_mut(&exchange)?;
+        let is_due = line.peek().is_some_and(|Reverse(first)| first.due_ms <= now_ms);
+        is_due.then(|| line.pop()).flatten().map(|Reverse(held)| held)
+    }
+
+    /// The exchange was looked at: when it has to be again.
+    fn sleep(&mut self, exchange: ExchangeKey) {
+        match self.held.get(&exchange).map(|line| line.peek()) {
+            Some(Some(Reverse(first))) => self.wakeups.push(Reverse((first.due_ms, exchange))),
+            Some(None) => drop(self.held.remove(&exchange)),
+            None => {}
+        }
+    }
+
+    /// Whether there is something to settle of exchanges that are gone.
+    pub(in crate::broker) fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+}
+
+impl Broker {
+    /// Whether the exchange delays a message with these properties.
+    pub fn delay_of(&self, key: ExchangeKey, properties: &PropertyList<'_>) -> Option<Delay> {
+        let exchange = self.exchanges.get(key)?;
+        if exchange.kind != ExchangeKind::Delayed {
+            return None;
+        }
+        let value = properties.headers?.find(b"x-delay")?;
+        let ms =
+            if let Value::U64(ms) = value { ms } else { u64::try_from(value.integer()?).ok()? };
+        (ms > 0).then_some(Delay { exchange: key, ms })
+    }
+
+    /// Stores a message until it is due.
+    pub(in crate::broker) fn delay_message(
+        &mut self,
+        message: &Message<'_>,
+        delay: Delay,
+    ) -> Result<Published, AppendError> {
+        let ids = self.ids_of(Some(delay), &[]);
+        if ids.is_empty() {
+            if let Some(name) = message.name {
+                self.remember_name(name, false);
+            }
+            return Ok(Published::Done);
+        }
+        let mut held = publication(message, &ids, message.persistent, self.clock_ms);
+        held.expiry_ms = self.due_ms(delay);
+        let appended = self.append_named(&held, message.name)?;
+        self.delay_stored(delay, &appended);
+        Ok(match message.persistent {
+            true => Published::DurableAt(appended.position),
+            false => Published::Done,
+        })
+    }
+
+    /// Under which numbers a message is stored: those of the queues that still exist, or that
+    /// of the exchange that delays it. None: it is not.
+    pub(in crate::broker) fn ids_of(
+        &self,
+        delay: Option<Delay>,
+        queues: &[QueueKey],
+    ) -> Vec<QueueId> {
+        let mut ids = Vec::new();
+        match delay {
+            Some(Delay { exchange, .. }) => {
+                ids.extend(self.exchanges.get(exchange).and_then(|exchange| exchange.delay_id));
+            }
+            None => self.live_queue_ids(queues, &mut ids),
+        }
+        ids
+    }
+
+    /// When a message that is published now is due, in ms since 1970.
+    pub(in crate::broker) fn due_ms(&self, delay: Delay) -> u64 {
+        self.clock_ms.saturating_add(delay.ms)
+    }
+
+    /// Notes a message that was just stored.
+    pub(in crate::broker) fn delay_stored(&mut self, delay: Delay, appended: &Appended) {
+        let id = self.exchanges.get(delay.exchange).and_then(|exchange| exchange.delay_id);
+        let from = (delay.exchange, id.expect("it was stored under this number"));
+        self.delay_until(from, appended.entry, appended.slot(0), self.due_ms(delay));
+    }
+
+    /// Notes a message that is due then, stored under the number of its exchange.
+    pub(in crate::broker) fn delay_until(
+        &mut self,
+        (exchange, queue): (ExchangeKey, QueueId),
+        entry: Entry,
+        slot: SlotRef,
+        due_ms: u64,
+    ) {
+        let Entry { id, at } = entry;
+        self.delayed.push(DelayedMessage { due_ms, id, exchange, queue, at, slot });
+    }
+
+    /// When the next message is due, in ms since 1970.
+    pub(in crate::broker) fn next_delayed_ms(&self) -> Option<u64> {
+        let next = self.delayed.wakeups.peek().filter(|_| !self.waits_for_room);
+        next.map(|Reverse((at_ms, _))| *at_ms)
+    }
+
+    /// Routes the messages that are due.
+    pub fn release_delayed(&mut self) {
+        while !self.work.is_done()
+            && !self.waits_for_room
+            && let Some(&Reverse((at_ms, exchange))) = self.delayed.wakeups.peek()
+            && at_ms <= self.clock_ms
+        {
+            self.delayed.wakeups.pop();
+            self.release_from(exchange);
+            self.delayed.sleep(exchange);
+        }
+    }
+
+    fn release_from(&mut self, exchange: ExchangeKey) {
+        self.work.spend(1);
+        while !self.work.is_done()
+            && let Some(mut held) = self.delayed.pop_due(exchange, self.clock_ms)
+        {
+            held.follow(&mut self.moved);
+            match self.release_one(&held) {
+                Ok(()) => {}
+                Err(AppendError::TooLarge) => {
+                    log::warn!("a delayed message is too large, it goes");
+                    self.store.settle(held.at, held.slot);
+                }
+                Err(error @ AppendError::Full) => {
+                    self.wait_for_room("delayed messages wait", error);
+                    self.delayed.push(held);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The exchange goes: what it delayed goes with it.
+    pub(in crate::broker) fn drop_delayed(&mut self, exchange: ExchangeKey) {
+        if let Some(line) = self.delayed.held.remove(&exchange) {
+            self.delayed.dropped.push(line.into_vec());
+        }
+    }
+
+    /// Settles a bounded number of the messages of exchanges that are gone.
+    pub(in crate::broker) fn settle_dropped(&mut self) {
+        while let Some(line) = self.delayed.dropped.last_mut() {
+            while !self.work.is_done()
+                && let Some(Reverse(mut held)) = line.pop()
+            {
+                self.work.spend(1);
+                held.follow(&mut self.moved);
+                self.store.settle(held.at, held.slot);
+            }
+            if !line.is_empty() {
+                return;
+            }
+            self.delayed.dropped.pop();
+        }
+    }
+
+    fn release_one(&mut self, held: &DelayedMessage) -> Result<(), AppendError> {
+        let record = self.store.record(held.at);
+        let old = record.properties().to_vec();
+        let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
+        let list = Properties::new(&old).list().unwrap_or_default();
+        let properties = with_delay_spent(&list);
+        let mut queues = Vec::new();
+        self.route_all(held.exchange, &key, &list, &mut queues);
+        let expiration = list.expiration.and_then(|text| std::str::from_utf8(text).ok());
+        let moved = Republish {
+            entry: Entry { id: held.id, at: held.at },
+            slot: held.slot,
+            exchange: &exchange,
+            routing_key: &key,
+            properties: &properties,
+            persistent: list.delivery_mode == Some(PERSISTENT),
+            ttl_ms: expiration.and_then(|text| text.parse().ok()),
+            delay: None,
+        };
+        self.republish(&moved, &queues)
+    }
+}
+
+impl DelayedMessage {
+    /// Finds the message where compaction may have moved it.
+    fn follow(&mut self, moved: &mut Relocations) {
+        let entry = Entry { id: self.id, at: self.at };
+        let (entry, slot) = moved.take(self.queue, entry, self.slot);
+        (self.at, self.slot) = (entry.at, slot);
+    }
+}
+
+/// The property bytes with `x-delay` negated, which tells that the delay is over.
+fn with_delay_spent(list: &PropertyList<'_>) -> Vec<u8> {
+    let mut headers = list.headers.map(TableBuf::from).unwrap_or_default();
+    let delay = list.headers.and_then(|headers| headers.find(b"x-delay"));
+    if let Some(delay) = delay.and_then(|delay| delay.integer()) {
+        headers.set(b"x-delay", Value::I64(-delay));
+    }
+    blind::stored(&PropertyList { headers: Some(headers.table()), ..*list })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::{Name, Table};
+    use crate::broker::flow::publish::Content;
+    use crate::broker::requests::bindings::{BindRequest, DestinationName};
+    use crate::broker::requests::exchanges::ExchangeDeclare;
+    use crate::broker::testing::{NOW_MS, declare, open, subject};
+    use crate::storage::Body;
+
+    fn delay(broker: &mut Broker, ms: u64) {
+        let mut headers = TableBuf::new();
+        headers.put(b"x-delay", Value::U64(ms));
+        let list = PropertyList {
+            headers: Some(headers.table()),
+            delivery_mode: Some(PERSISTENT),
+            ..PropertyList::default()
+        };
+        let mut properties = Vec::new();
+        list.encode(&mut properties);
+        let vhost = broker.vhost_named(b"/").unwrap();
+        let exchange = broker.exchange_named(vhost, b"later").unwrap();
+        let message = Message {
+            content: Content {
+                exchange: b"later",
+                routing_key: b"k",
+                properties: &properties,
+                body: Body::Inline(b"body"),
+            },
+            persistent: true,
+            priority: 0,
+            ttl_ms: None,
+            delay: broker.delay_of(exchange, &list),
+            name: None,
+        };
+        let published = broker.enqueue(&[], &message).unwrap();
+        assert!(matches!(published, Published::DurableAt(_)), "a confirm waits for the disk");
+    }
+
+    #[test]
+    fn delayed_messages_survive_a_restart_and_are_routed_when_they_are_due() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_str(b"x-delayed-type", "direct");
+        let request = ExchangeDeclare {
+            name: b"later",
+            kind: b"x-delayed-message",
+            passive: false,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: arguments.table(),
+        };
+        let guest = subject(&broker);
+        broker.declare_exchange(&guest, &request).unwrap();
+        declare(&mut broker, "q", Table::EMPTY);
+        let bind = BindRequest {
+            source: b"later",
+            destination: DestinationName::Queue(b"q"),
+            routing_key: b"k",
+            arguments: Table::EMPTY,
+        };
+        broker.bind(&guest, &bind).unwrap();
+        delay(&mut broker, 2_000);
+        delay(&mut broker, 1_000);
+        delay(&mut broker, u64::MAX);
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        let vhost = broker.vhost_named(b"/").unwrap();
+        let queue = broker.queue_named(vhost, &Name::from("q")).unwrap();
+        let mut ready_at = |now_ms| {
+            broker.set_clock(now_ms);
+            broker.release_delayed();
+            broker.queue(queue).unwrap().ready.len()
+        };
+        assert_eq!(ready_at(NOW_MS + 999), 0);
+        assert_eq!(ready_at(NOW_MS + 1_000), 1);
+        assert_eq!(ready_at(NOW_MS + 1_999), 1);
+        assert_eq!(ready_at(NOW_MS + 2_000), 2);
+        assert_eq!(ready_at(u64::MAX - 1), 2, "the longest delay is not over yet");
+    }
+}

@@ -1,0 +1,279 @@
+//! What ends at its time: messages, and queues that nobody uses?
+//!
+//! A queue's own time to live ends in the order of its line, so only the fronts are looked at;
+//! messages with one of their own stand in a heap of the queue. The broker keeps one heap of
+//! the times at which queues have to be looked at.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::amqp::Properties;
+use crate::broker::flow::death::Reason;
+use crate::broker::key::QueueKey;
+use crate::broker::{Broker, Queue};
+use crate::storage::{Entry, ScratchPool, Store};
+
+/// How many deadlines of messages that were delivered long ago a queue keeps, beside as many as
+/// it has messages.
+const STALE_DEADLINES_MAX: usize = 256;
+
+impl Broker {
+    /// When a turn has something to do that only the time brings about, in ms since 1970.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        let queues = self.wakeups.peek().map(|Reverse((at, _))| *at);
+        let others = [self.next_delayed_ms(), self.next_compaction_ms()];
+        queues.into_iter().chain(others.into_iter().flatten()).min()
+    }
+
+    /// Ends what has reached its time.
+    pub fn expire(&mut self) {
+        while let Some(&Reverse((at, key))) = self.wakeups.peek() {
+            if at > self.clock_ms || !self.may_kill() {
+                return;
+            }
+            self.work.spend(1);
+            self.wakeups.pop();
+            let due = |queue: &&mut Queue| queue.wake_at_ms == Some(at);
+            if let Some(queue) = self.queues.get_mut(key).filter(due) {
+                queue.wake_at_ms = None;
+                self.expire_messages(key);
+                self.retain_stream(key);
+                self.expire_queue(key);
+            }
+        }
+    }
+
+    /// The queue has to be looked at by then.
+    pub(in crate::broker) fn wake_queue(&mut self, key: QueueKey, at_ms: u64) {
+        if let Some(queue) = self.queues.get_mut(key)
+            && queue.wake_at_ms.is_none_or(|at| at_ms < at)
+        {
+            queue.wake_at_ms = Some(at_ms);
+            self.wakeups.push(Reverse((at_ms, key)));
+        }
+    }
+
+    /// Notes when a message that joined a queue has to leave it.
+    pub(in crate::broker) fn note_deadline(&mut self, key: QueueKey, entry: Entry, priority: u8) {
+        let Some(queue) = self.queues.get_mut(key) else {
+            return;
+        };
+        let record = self.store.record(entry.at);
+        let (published_ms, expiry_ms) = (record.published_ms(), record.expiry_ms());
+        let Some(deadline) = queue.deadline_ms(published_ms, expiry_ms) else {
+            return;
+        };
+        if expiry_ms != 0 {
+            let lane = priority.min(queue.ready.priority_max());
+            queue.timed.push(Reverse((expiry_ms, entry.id, lane)));
+            if queue.timed.len() > 2 * queue.ready.len() + STALE_DEADLINES_MAX {
+                queue.forget_stale_deadlines(&self.scratch);
+            }
+        }
+        self.wake_queue(key, deadline);
+    }
+
+    /// A message without any time to live that no consumer takes at once is gone at once.
+    pub(in crate::broker) fn expire_at_once(&mut self, key: QueueKey, entry: Entry, priority: u8) {
+        let Some(queue) = self.queues.get(key) else {
+            return;
+        };
+        let record = self.store.record(entry.at);
+        let deadline = queue.deadline_ms(record.published_ms(), record.expiry_ms());
+        if deadline.is_none_or(|at| at > self.clock_ms) || self.consumers_take_all(key, 0) {
+            return;
+        }
+        let Some(queue) = self.queues.get_mut(key) else {
+            return;
+        };
+        if queue.ready.remove(entry.id, priority, &mut self.scratch).is_some() {
+            self.die(key, entry, Reason::Expired);
+        }
+    }
+
+    /// The node starts at this time, in ms since 1970: the time that queues may stay unused
+    /// begins now, since nobody could use them while it was down.
+    pub fn start_clock(&mut self, unix_ms: u64) {
+        self.set_clock(unix_ms);
+        let queues: Vec<QueueKey> = self.queues.iter().map(|(key, _)| key).collect();
+        for key in queues {
+            self.touch_queue(key);
+        }
+    }
+
+    /// Somebody used the queue: its time begins again.
+    pub(in crate::broker) fn touch_queue(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get_mut(key) else {
+            return;
+        };
+        queue.used_at_ms = self.clock_ms;
+        if let Some(expires) = queue.settings.expires_ms {
+            self.wake_queue(key, self.clock_ms.saturating_add(expires));
+        }
+    }
+
+    /// Whether a message at the front of a queue is past its time. One without any time to
+    /// live may be delivered in the turn that it came in.
+    #[inline]
+    pub(in crate::broker) fn is_past(&self, queue: &Queue, entry: Entry) -> bool {
+        let record = self.store.record(entry.at);
+        let published_ms = record.published_ms();
+        match queue.deadline_ms(published_ms, record.expiry_ms()) {
+            Some(deadline) if deadline == published_ms => self.clock_ms > deadline,
+            Some(deadline) => self.clock_ms >= deadline,
+            None => false,
+        }
+    }
+
+    fn expire_messages(&mut self, key: QueueKey) {
+        let now = self.clock_ms;
+        let mut next: Option<u64> = None;
+        let mut sooner = |at: u64| next = Some(next.map_or(at, |next| next.min(at)));
+        let lanes = match self.queues.get(key) {
+            Some(queue) if queue.settings.message_ttl_ms.is_some() => queue.ready.lanes(),
+            Some(_) => 0,
+            None => return,
+        };
+        for lane in 0..lanes {
+            while let Some((entry, deadline)) = self.front_deadline(key, lane) {
+                if deadline > now || !self.may_kill() {
+                    sooner(deadline);
+                    break;
+                }
+                if let Some(queue) = self.queues.get_mut(key) {
+                    queue.ready.remove(entry.id, lane, &mut self.scratch);
+                }
+                self.die(key, entry, Reason::Expired);
+            }
+        }
+        loop {
+            let may_kill = self.may_kill();
+            let Some(queue) = self.queues.get_mut(key) else {
+                return;
+            };
+            let Some(&Reverse((deadline, id, lane))) = queue.timed.peek() else {
+                break;
+            };
+            if deadline > now || !may_kill {
+                sooner(deadline);
+                break;
+            }
+            queue.timed.pop();
+            self.work.spend(1);
+            if let Some(entry) = queue.ready.remove(id, lane, &mut self.scratch) {
+                self.die(key, entry, Reason::Expired);
+            }
+        }
+        if let Some(at) = next {
+            self.wake_queue(key, at);
+        }
+    }
+
+    fn front_deadline(&self, key: QueueKey, lane: u8) -> Option<(Entry, u64)> {
+        let queue = self.queues.get(key)?;
+        let entry = queue.ready.front_of(lane)?;
+        let record = self.store.record(entry.at);
+        Some((entry, queue.deadline_ms(record.published_ms(), record.expiry_ms())?))
+    }
+
+    /// `x-expires`: a queue without consumers that nobody asked for long enough goes.
+    fn expire_queue(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get(key) else {
+            return;
+        };
+        let Some(expires) = queue.settings.expires_ms else {
+            return;
+        };
+        if !queue.line.members().is_empty() {
+            return;
+        }
+        let at = queue.used_at_ms.saturating_add(expires);
+        if at > self.clock_ms {
+            return self.wake_queue(key, at);
+        }
+        log::info!("queue '{}' goes: nobody used it for {expires} ms", queue.name);
+        self.remove_queue(key);
+    }
+}
+
+impl Queue {
+    /// Drops the deadlines of messages that are not ready any more; one that comes back brings
+    /// its own again. Without this a queue whose messages live long and are taken at once would
+    /// remember every one of them until its time is over.
+    fn forget_stale_deadlines(&mut self, scratch: &ScratchPool) {
+        let mut deadlines = std::mem::take(&mut self.timed).into_vec();
+        deadlines.sort_unstable();
+        deadlines.dedup();
+        let ready = &self.ready;
+        deadlines.retain(|&Reverse((_, id, lane))| ready.contains(id, lane, scratch));
+        self.timed = BinaryHeap::from(deadlines);
+    }
+}
+
+/// The priority that a stored message asked for; 0 when it has none.
+pub(in crate::broker) fn priority_of(store: &Store, entry: Entry) -> u8 {
+    priority_in(store.record(entry.at).properties())
+}
+
+/// The priority in a message's property bytes; 0 when it has none.
+pub(in crate::broker) fn priority_in(properties: &[u8]) -> u8 {
+    Properties::new(properties).list().ok().and_then(|list| list.priority).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::Table;
+    use crate::broker::flow::publish::{Content, Message};
+    use crate::broker::key::{ArenaKey, ChannelKey};
+    use crate::broker::testing::{NOW_MS, declare, open};
+    use crate::storage::Body;
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+    fn publish_for(broker: &mut Broker, queue: QueueKey, ttl_ms: u64) {
+        let message = Message {
+            content: Content {
+                exchange: b"",
+                routing_key: b"q",
+                properties: &[0, 0],
+                body: Body::Inline(b"body"),
+            },
+            persistent: false,
+            priority: 0,
+            ttl_ms: Some(ttl_ms),
+            delay: None,
+            name: None,
+        };
+        broker.enqueue(&[queue], &message).unwrap();
+    }
+
+    #[test]
+    fn deadlines_of_messages_that_were_taken_are_forgotten_and_the_others_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        let channel = ChannelKey::new(0, 1);
+        for _ in 0..10 {
+            publish_for(&mut broker, queue, 100);
+        }
+        let returned = broker.get(queue, channel, false).unwrap().held;
+        let kept = broker.get(queue, channel, false).unwrap().held;
+        broker.requeue(&returned);
+        for _ in 0..3 * STALE_DEADLINES_MAX {
+            publish_for(&mut broker, queue, DAY_MS);
+            let last = broker.queue(queue).unwrap().ready.len() - 1;
+            // The newest is taken each time; the older ones go back.
+            let mut taken: Vec<_> =
+                (0..=last).map(|_| broker.get(queue, channel, false).unwrap().held).collect();
+            broker.ack(&taken.pop().unwrap());
+            taken.iter().for_each(|held| broker.requeue(held));
+        }
+        let timed = broker.queue(queue).unwrap().timed.len();
+        assert!(timed <= 2 * 9 + STALE_DEADLINES_MAX + 1, "{timed}");
+        broker.requeue(&kept);
+        broker.set_clock(NOW_MS + 100);
+        broker.expire();
+        assert_eq!(broker.queue(queue).unwrap().ready.len(), 0);
+    }
+}

@@ -1,0 +1,18 @@
+//! Which way does a message go: in, on, out, and away?
+
+pub mod admission;
+pub mod blind;
+pub mod commit;
+pub mod compaction;
+pub mod dead_letter;
+pub mod death;
+pub mod deduplication;
+pub mod delayed;
+pub mod delivery;
+pub mod expiry;
+pub mod hand_over;
+pub mod lengths;
+pub mod publish;
+pub mod republish;
+pub mod settle;
+pub mod stream_reader;

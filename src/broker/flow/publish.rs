@@ -1,0 +1,339 @@
+//! How does a message get into its queues?
+
+use crate::amqp::{Name, Properties, Table};
+use crate::broker::Broker;
+use crate::broker::arguments::effective::Overflow;
+use crate::broker::flow::admission::{Admitted, Together};
+use crate::broker::flow::death::{self, Death, Reason};
+use crate::broker::flow::deduplication::NewName;
+use crate::broker::flow::delayed::Delay;
+use crate::broker::key::QueueKey;
+use crate::storage::{AppendError, Appended, Body, LogPos, Publication, QueueId};
+
+/// What a client published: where it goes, and what it is. Its body is at hand, in the log, or has
+/// not come.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a, B = Body<'a>> {
+    /// The exchange.
+    pub exchange: &'a [u8],
+    /// The routing key.
+    pub routing_key: &'a [u8],
+    /// The property bytes as they came.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: B,
+}
+
+impl<'a> Content<'a> {
+    /// The same with a body at hand; `None` while that lies in the log.
+    #[inline]
+    pub fn in_memory(&self) -> Option<Content<'a, &'a [u8]>> {
+        let Self { exchange, routing_key, properties, body } = *self;
+        match body {
+            Body::Inline(body) => Some(Content { exchange, routing_key, properties, body }),
+            Body::Large(_) | Body::Of(_) => None,
+        }
+    }
+}
+
+/// A message that was routed and now has to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// What is stored; its property bytes may be others than those that came.
+    pub content: Content<'a>,
+    /// `delivery-mode` 2: it goes to disk when one of its queues is durable.
+    pub persistent: bool,
+    /// Its priority, 0 when it has none.
+    pub priority: u8,
+    /// Its own time to live in milliseconds (`expiration`).
+    pub ttl_ms: Option<u64>,
+    /// Its exchange delays it first.
+    pub delay: Option<Delay>,
+    /// Its exchange remembers this name once it is stored.
+    pub name: Option<&'a NewName>,
+}
+
+impl Message<'_> {
+    /// Whether a queue that it finds empty has no use for it but to pass it on.
+    pub fn may_pass(&self) -> bool {
+        self.ttl_ms.is_none() && self.delay.is_none() && self.name.is_none()
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Every queue has it and nothing has to be waited for.
+    Done,
+    /// Every queue has it; it survives a power cut once the log is durable up to here.
+    DurableAt(LogPos),
+    /// A queue was full and refused it; others may have it.
+    Refused,
+}
+
+/// Persistent messages have this `delivery-mode`.
+pub const PERSISTENT: u8 = 2;
+
+impl Broker {
+    /// Whether a message to these queues belongs in the durable log.
+    pub fn needs_durability(&self, queues: &[QueueKey], persistent: bool) -> bool {
+        if !persistent && self.streams == 0 {
+            return false;
+        }
+        // A stream stores everything.
+        let durable = |&key: &QueueKey| {
+            let queue = self.queues.get(key);
+            queue.is_some_and(|q| q.is_durable() && (persistent || q.stream.is_some()))
+        };
+        queues.iter().any(durable)
+    }
+
+    /// The same of one that its exchange may delay first.
+    pub fn is_logged(&self, queues: &[QueueKey], persistent: bool, delay: Option<Delay>) -> bool {
+        delay.is_some() && persistent || self.needs_durability(queues, persistent)
+    }
+
+    /// Stores a message once and adds it to all of `queues`; those that are gone by now are
+    /// passed over.
+    pub fn enqueue(
+        &mut self,
+        queues: &[QueueKey],
+        message: &Message<'_>,
+    ) -> Result<Published, AppendError> {
+        if let Some(delay) = message.delay {
+            return self.delay_message(message, delay);
+        }
+        let body_bytes = self.body_bytes(&message.content.body);
+        if self.all_take(queues, body_bytes) {
+            return self.store_message(queues, message, body_bytes);
+        }
+        let mut together = Together::default();
+        let admitted = self.admit(queues, message.content.properties, body_bytes, &mut together);
+        if !admitted.refusing.is_empty() {
+            return self.enqueue_refused(&admitted, message, body_bytes, &mut together);
+        }
+        let published = self.store_message(&admitted.taking, message, body_bytes)?;
+        let is_repeated = message.persistent && admitted.taking.len() < queues.len();
+        Ok(if is_repeated && published == Published::Done { self.repeated() } else { published })
+    }
+
+    /// Stores what a message leaves behind that a queue refuses: letters to dead-letter exchanges,
+    /// and the message itself where others take it. It may be sent again.
+    fn enqueue_refused(
+        &mut self,
+        admitted: &Admitted,
+        message: &Message<'_>,
+        body_bytes: u64,
+        together: &mut Together,
+    ) -> Result<Published, AppendError> {
+        let letters = self.letters_of_refused(admitted, message, body_bytes, together);
+        let nameless = Message { name: None, ..*message };
+        let copies = letters.iter().map(|letter| (letter.message(message), &letter.queues));
+        for (n, (copy, queues)) in copies.chain([(nameless, &admitted.taking)]).enumerate() {
+            let stored = match copy.delay {
+                Some(delay) => self.delay_message(&copy, delay),
+                None => self.store_message(queues, &copy, body_bytes),
+            };
+            // What was begun is not begun again: it is refused anyway.
+            if n == 0 {
+                stored?;
+            }
+        }
+        Ok(Published::Refused)
+    }
+
+    /// What became of a persistent message that is there already: it survives when the one that it
+    /// repeats does, which was stored some time before.
+    pub fn repeated(&self) -> Published {
+        Published::DurableAt(self.store.end())
+    }
+
+    /// The ids of those of `queues` that still exist.
+    pub(in crate::broker) fn live_queue_ids(&self, queues: &[QueueKey], ids: &mut Vec<QueueId>) {
+        ids.clear();
+        ids.extend(queues.iter().filter_map(|&key| self.queues.get(key)).map(|queue| queue.id));
+        // Where one of many stands is found faster so.
+        ids.sort_unstable();
+    }
+
+    pub(in crate::broker) fn body_bytes(&self, body: &Body<'_>) -> u64 {
+        match *body {
+            Body::Inline(body) => body.len() as u64,
+            Body::Large(body) => body.body_bytes(),
+            Body::Of(at) => self.store.record(at).body_bytes(),
+        }
+    }
+
+    fn store_message(
+        &mut self,
+        queues: &[QueueKey],
+        message: &Message<'_>,
+        body_bytes: u64,
+    ) -> Result<Published, AppendError> {
+        let mut ids = std::mem::take(&mut self.queue_ids);
+        self.live_queue_ids(queues, &mut ids);
+        if ids.is_empty() {
+            self.queue_ids = ids;
+            if let Some(name) = message.name {
+                self.remember_name(name, false);
+            }
+            return Ok(Published::Done);
+        }
+        let durable = self.needs_durability(queues, message.persistent);
+        let publication = publication(message, &ids, durable, self.clock_ms);
+        let appended = self.append_named(&publication, message.name);
+        self.queue_ids = ids;
+        let appended = appended?;
+        self.push_to_queues(queues, &appended, message.priority, body_bytes);
+        Ok(if durable { Published::DurableAt(appended.position) } else { Published::Done })
+    }
+
+    /// Stores a message, and with it the name under which its exchange remembers it.
+    #[inline]
+    pub(in crate::broker) fn append_named(
+        &mut self,
+        publication: &Publication<'_>,
+        name: Option<&NewName>,
+    ) -> Result<Appended, AppendError> {
+        let Some(name) = name else {
+            return self.store.append(publication);
+        };
+        let definition = if publication.durable { self.definition_of_name(name) } else { None };
+        let defines = definition.as_ref().map(|(key, table)| (&key[..], table.table().as_bytes()));
+        let appended = self.store.append(&Publication { defines, ..*publication })?;
+        self.remember_name(name, publication.durable);
+        Ok(appended)
+    }
+
+    /// Adds a stored message to its queues, which then may have something to deliver.
+    pub(in crate::broker) fn push_to_queues(
+        &mut self,
+        queues: &[QueueKey],
+        appended: &Appended,
+        priority: u8,
+        body_bytes: u64,
+    ) {
+        let entry = appended.entry;
+        self.work.spend(2 * queues.len());
+        let expires = self.store.record(entry.at).expiry_ms() != 0;
+        for &key in queues {
+            let Some(queue) = self.queues.get_mut(key) else {
+                continue;
+            };
+            if queue.stream.is_some() {
+                self.push_to_stream(key, entry, body_bytes);
+                continue;
+            }
+            queue.ready.push(entry, priority, &mut self.scratch);
+            queue.ready_bytes += body_bytes;
+            let ruled = expires || queue.has_rules();
+            if !queue.dirty && queue.line.anyone_waits() {
+                queue.dirty = true;
+                self.dirty.push(key);
+            }
+            if ruled {
+                if queue.settings.message_deduplication {
+                    self.note_name(key, entry);
+                }
+                self.note_deadline(key, entry, priority);
+                self.expire_at_once(key, entry, priority);
+                self.limit_length(key);
+            }
+        }
+    }
+
+    /// The copies of a message that those of the queues that refuse it send to their dead-letter
+    /// exchanges (`reject-publish-dlx`).
+    pub(in crate::broker) fn letters_of_refused(
+        &mut self,
+        admitted: &Admitted,
+        message: &Message<'_>,
+        body_bytes: u64,
+        together: &mut Together,
+    ) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        for &key in &admitted.refusing {
+            let Some(queue) = self.queues.get(key) else {
+                continue;
+            };
+            let wanted = queue.settings.overflow == Overflow::RejectPublishDlx;
+            let Some(exchange) = queue.settings.dead_letter_exchange.clone().filter(|_| wanted)
+            else {
+                continue;
+            };
+            let (name, vhost) = (queue.name.clone(), queue.vhost);
+            let routing_key = queue.settings.dead_letter_routing_key.clone();
+            let list = Properties::new(message.content.properties).list().unwrap_or_default();
+            let death = Death {
+                queue: &name,
+                reason: Reason::MaxLength,
+                time_s: self.clock_ms / 1000,
+                exchange: message.content.exchange,
+                routing_key: message.content.routing_key,
+                rerouted: routing_key.is_some(),
+            };
+            let properties = death::properties_after(&list, &death);
+            let list = Properties::new(&properties).list().unwrap_or_default();
+            let (key, to) = (message.content.routing_key, routing_key.as_ref());
+            let delay = self.delay_of_dead(vhost, &exchange, &list);
+            let mut queues = Vec::new();
+            if delay.is_none() {
+                queues = self.route_dead(vhost, &exchange, to, key, &list);
+                let headers = list.headers.unwrap_or(Table::EMPTY);
+                self.drop_cycles(headers, Reason::MaxLength, &mut queues);
+                queues = self.admit(&queues, &properties, body_bytes, together).taking;
+            }
+            letters.push(Letter { exchange, routing_key, properties, queues, delay });
+        }
+        letters
+    }
+}
+
+/// The copy of a refused message that goes to a dead-letter exchange.
+#[derive(Debug)]
+pub(in crate::broker) struct Letter {
+    exchange: Name,
+    /// In place of the message's own.
+    routing_key: Option<Name>,
+    properties: Vec<u8>,
+    /// They take it.
+    pub(in crate::broker) queues: Vec<QueueKey>,
+    /// The exchange delays it first.
+    delay: Option<Delay>,
+}
+
+impl Letter {
+    /// What is stored of the refused message.
+    pub(in crate::broker) fn message<'a>(&'a self, refused: &Message<'a>) -> Message<'a> {
+        let content = Content {
+            exchange: &self.exchange,
+            routing_key: self.routing_key.as_deref().unwrap_or(refused.content.routing_key),
+            properties: &self.properties,
+            body: refused.content.body,
+        };
+        Message { content, ttl_ms: None, delay: self.delay, name: None, ..*refused }
+    }
+}
+
+/// The record that a message becomes.
+pub(in crate::broker) fn publication<'a>(
+    message: &Message<'a>,
+    queues: &'a [QueueId],
+    durable: bool,
+    now_ms: u64,
+) -> Publication<'a> {
+    let Content { exchange, routing_key, properties, body } = message.content;
+    Publication {
+        durable,
+        exchange,
+        routing_key,
+        properties,
+        body,
+        published_ms: now_ms,
+        expiry_ms: message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1)),
+        deliveries: 0,
+        queues,
+        replaces: None,
+        defines: None,
+    }
+}

@@ -1,0 +1,330 @@
+//! What becomes of a delivered message: acknowledged, put back, or dropped?
+
+use std::collections::VecDeque;
+
+use crate::broker::Broker;
+use crate::broker::flow::compaction::Relocations;
+use crate::broker::flow::death::Reason;
+use crate::broker::flow::delivery::slot_in;
+use crate::broker::flow::expiry::priority_of;
+use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
+use crate::broker::queue::ready::Ready;
+use crate::storage::{Entry, QueueId, SlotRef, Store};
+
+/// A delivered message that its consumer has not settled yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Unsettled {
+    /// The queue that it was taken from; may be gone.
+    pub queue: QueueKey,
+    /// The message.
+    pub entry: Entry,
+    /// Its delivery state in that queue.
+    pub slot: SlotRef,
+    /// The queue as the store knows it, also when it is gone. Compaction may move the message: see
+    /// `broker::compaction`.
+    pub queue_id: QueueId,
+    /// The channel that it was delivered on.
+    pub channel: ChannelKey,
+    /// The consumer that got it; `None` for `basic.get`.
+    pub consumer: Option<ConsumerKey>,
+    /// When it has to be acknowledged, in ms since 1970; 0 = never.
+    pub due_ms: u64,
+    /// Its queue keeps it whatever becomes of the delivery: it is a stream.
+    pub kept: bool,
+}
+
+/// What an acknowledgement does to its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The message was processed.
+    Ack,
+    /// The message goes back to its queue.
+    Requeue,
+    /// The message was refused.
+    Reject,
+}
+
+impl Broker {
+    /// Whether this step may carry out one settlement of this kind more.
+    #[inline]
+    pub fn may_settle(&self, settlement: Settlement) -> bool {
+        match settlement {
+            Settlement::Ack | Settlement::Requeue => !self.work.is_done(),
+            Settlement::Reject => self.may_kill(),
+        }
+    }
+
+    /// Deliveries of a channel that ended go back to their queues: at once what this step allows,
+    /// and the rest by and by.
+    pub fn give_back(&mut self, deliveries: VecDeque<(u64, Unsettled)>) {
+        if !deliveries.is_empty() {
+            self.returning.push_back(deliveries);
+            self.go_on_returning();
+        }
+    }
+
+    /// Puts back a bounded number of the deliveries of channels that ended.
+    pub fn go_on_returning(&mut self) {
+        while let Some(deliveries) = self.returning.front_mut() {
+            let Some((_, held)) = deliveries.pop_front() else {
+                self.returning.pop_front();
+                continue;
+            };
+            self.requeue(&held);
+            if self.work.is_done() {
+                return;
+            }
+        }
+    }
+
+    /// Carries a settlement out.
+    pub fn settle(&mut self, held: &Unsettled, settlement: Settlement) {
+        match settlement {
+            Settlement::Ack => self.ack(held),
+            Settlement::Requeue => self.requeue(held),
+            Settlement::Reject => self.reject(held),
+        }
+    }
+
+    /// Whether the settlement does nothing but settle the message, so that a transaction's
+    /// record can do it.
+    pub fn is_settled_by(&self, held: &Unsettled, settlement: Settlement) -> bool {
+        let dead_lettered = || {
+            let queue = self.queues.get(held.queue);
+            queue.is_some_and(|queue| queue.settings.dead_letter_exchange.is_some())
+        };
+        match settlement {
+            Settlement::Ack => true,
+            Settlement::Requeue => false,
+            Settlement::Reject => !dead_lettered(),
+        }
+    }
+
+    /// The consumer is done with the message.
+    pub fn ack(&mut self, held: &Unsettled) {
+        self.work.spend(1);
+        if !held.kept {
+            let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+            self.forget_name(held.queue, entry);
+            self.store.settle(entry.at, slot);
+        }
+        self.give_credit_back(held);
+    }
+
+    /// The consumer does not want the message and nobody else shall have it.
+    pub fn reject(&mut self, held: &Unsettled) {
+        if held.kept {
+            return self.give_credit_back(held);
+        }
+        let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+        self.die_unaccounted(held.queue, entry, slot, Reason::Rejected);
+        self.give_credit_back(held);
+    }
+
+    /// The message goes back to where it was, marked as redelivered; one that was delivered
+    /// too often dies.
+    pub fn requeue(&mut self, held: &Unsettled) {
+        self.work.spend(2);
+        if held.kept {
+            return self.give_credit_back(held);
+        }
+        self.put_back(held);
+        self.give_credit_back(held);
+        self.mark_dirty(held.queue);
+    }
+
+    fn put_back(&mut self, held: &Unsettled) {
+        let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+        let Some(queue) = self.queues.get_mut(held.queue) else {
+            return self.store.settle(entry.at, slot);
+        };
+        let deliveries = u64::from(self.store.deliveries(slot));
+        if queue.settings.delivery_limit.is_some_and(|limit| deliveries > limit) {
+            let reason = Reason::DeliveryLimit;
+            return self.die_unaccounted(held.queue, entry, slot, reason);
+        }
+        self.store.log_deliveries(slot);
+        let priority = match queue.ready.priority_max() {
+            0 => 0,
+            _ => priority_of(&self.store, entry),
+        };
+        queue.ready_bytes += self.store.record(entry.at).body_bytes();
+        queue.ready.put_back(entry, priority);
+        self.note_deadline(held.queue, entry, priority);
+        self.limit_length(held.queue);
+    }
+
+    /// A transaction settled the message in the log; what is left is the credit and the name
+    /// under which its queue held it.
+    pub(in crate::broker) fn settled_by_transaction(
+        &mut self,
+        held: &Unsettled,
+        name: Option<Box<[u8]>>,
+    ) {
+        if let Some(name) = name {
+            self.free_name(held.queue, held.entry.id, &name);
+        }
+        self.moved.forget(held.queue_id, held.entry.id);
+        self.give_credit_back(held);
+    }
+
+    fn give_credit_back(&mut self, held: &Unsettled) {
+        if let Some(queue) = self.queues.get_mut(held.queue) {
+            queue.unacked -= 1;
+        }
+        if held.consumer.is_none() {
+            return;
+        }
+        let Some(channel) = self.channels.get_mut(held.channel) else {
+            return;
+        };
+        channel.unacked -= 1;
+        let is_shared = channel.prefetch > 0;
+        if let Some(key) = held.consumer
+            && let Some(consumer) = self.consumers.get_mut(key)
+        {
+            consumer.unacked -= 1;
+            if consumer.parked && !is_shared {
+                self.unpark(key);
+            }
+        }
+        if is_shared {
+            self.unpark_channel(held.channel);
+        }
+    }
+
+    /// Something changed for all consumers of a channel: those that can take messages again
+    /// join their lines.
+    pub(in crate::broker) fn unpark_channel(&mut self, channel: ChannelKey) {
+        let count = self.channels.get(channel).map_or(0, |channel| channel.consumers.len());
+        for index in 0..count {
+            let consumer = self.channels.get(channel).map(|channel| channel.consumers[index]);
+            if let Some(key) = consumer {
+                self.unpark(key);
+            }
+        }
+    }
+
+    fn unpark(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else {
+            return;
+        };
+        let Some(channel) = self.channels.get(consumer.channel) else {
+            return;
+        };
+        if !consumer.parked || !consumer.may_take(channel) {
+            return;
+        }
+        consumer.parked = false;
+        let queue_key = consumer.queue;
+        if let Some(queue) = self.queues.get_mut(queue_key) {
+            queue.line.wait(key, consumer.priority);
+        }
+        self.mark_dirty(queue_key);
+    }
+
+    /// Gives a line of messages up: they are settled by and by. `awaited`: somebody asks when that
+    /// is durable. Says which line of all it is.
+    pub(in crate::broker) fn discard(
+        &mut self,
+        queue: QueueId,
+        ready: Ready,
+        awaited: bool,
+    ) -> u64 {
+        self.discarding.lines.push_back((queue, ready, awaited));
+        self.discarding.done + self.discarding.lines.len() as u64
+    }
+
+    /// Whether there are messages to settle that purges and deletes left behind.
+    pub(in crate::broker) fn is_discarding(&self) -> bool {
+        !self.discarding.lines.is_empty() || self.delayed.has_dropped()
+    }
+
+    /// Settles a bounded number of the messages that purges and deletes left behind.
+    pub fn settle_discarded(&mut self) {
+        let changes = &mut self.discarding.changes;
+        while changes.front().is_some_and(|&(_, change)| self.store.is_kept(change)) {
+            changes.pop_front();
+        }
+        // What ends a queue, or moves the front of a stream, comes first.
+        if self.store.has_deferred() {
+            return;
+        }
+        self.settle_dropped();
+        while let Some((queue, ready, awaited)) = self.discarding.lines.front_mut() {
+            while !self.work.is_done()
+                && let Some(entry) = ready.pop(&mut self.scratch)
+            {
+                self.work.spend(2);
+                settle_for(&mut self.store, &mut self.moved, *queue, entry);
+            }
+            if !ready.is_empty() {
+                return;
+            }
+            let awaited = *awaited;
+            self.discarding.lines.pop_front();
+            self.discarding.done += 1;
+            if awaited {
+                let change = self.store.note_change();
+                self.discarding.changes.push_back((self.discarding.done, change));
+            }
+        }
+    }
+
+    /// Whether all messages of an awaited line are settled, and stay so after a power cut.
+    pub fn is_discarded(&self, line: u64) -> bool {
+        let change = self.discarding.changes.iter().find(|(done, _)| *done == line);
+        line <= self.discarding.done && change.is_none_or(|&(_, change)| self.store.is_kept(change))
+    }
+}
+
+/// Lines of messages that purges, deletes and streams left behind.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Discarding {
+    /// With each, whether somebody asks when its messages are settled for good.
+    pub(in crate::broker) lines: VecDeque<(QueueId, Ready, bool)>,
+    /// Of how many lines every message is settled.
+    done: u64,
+    /// Awaited lines that are done, each with the change of the log after which that is durable;
+    /// those that are durable by now leave.
+    changes: VecDeque<(u64, u64)>,
+}
+
+fn settle_for(store: &mut Store, moved: &mut Relocations, queue: QueueId, entry: Entry) {
+    let (at, slot) = match moved.forget(queue, entry.id) {
+        Some(place) => place,
+        None => (entry.at, slot_in(store, entry, queue).0),
+    };
+    store.settle(at, slot);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::amqp::Table;
+    use crate::broker::testing::{declare, open, publish, subject};
+
+    /// The answer to a declare waits for every change there was so far.
+    #[test]
+    fn what_is_discarded_is_a_change_where_somebody_asks_for_it_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let client = subject(&broker);
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        publish(&mut broker, queue, 10);
+        let (_, line) = broker.purge_queue(&client, b"q").unwrap();
+        let before = broker.store.changes();
+        broker.settle_discarded();
+        assert_eq!(broker.store.changes(), before + 1);
+        let line = line.expect("a durable queue");
+        assert!(!broker.is_discarded(line));
+        broker.store.sync_now().unwrap();
+        assert!(broker.is_discarded(line));
+
+        publish(&mut broker, queue, 10);
+        broker.delete_queue(&client, b"q", false, false).unwrap();
+        let before = broker.store.changes();
+        broker.settle_discarded();
+        assert!(broker.discarding.lines.is_empty());
+        assert_eq!(broker.store.changes(), before);
+    }
+}

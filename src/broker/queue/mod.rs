@@ -1,0 +1,178 @@
+//! What is a queue?
+//!
+//! Its declaration, what holds for it now, its line of ready messages and its line of
+//! consumers. A queue pushes and pops; it does not deliver, and it does not know the store.
+
+pub mod consumer;
+pub mod ready;
+pub mod stream;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::amqp::{Name, Table};
+use crate::broker::arguments::QueueKind;
+use crate::broker::arguments::effective::{EffectiveArguments, Overflow};
+use crate::broker::flow::deduplication::Names;
+use crate::broker::key::{ConnectionKey, VhostKey};
+use crate::broker::queue::consumer::Line;
+use crate::broker::queue::ready::Ready;
+use crate::broker::queue::stream::Stream;
+use crate::storage::{Entry, MessageId, QueueId, ScratchPool};
+
+/// One queue of a vhost.
+#[derive(Debug)]
+pub struct Queue {
+    /// Its name, unique in the vhost.
+    pub name: Name,
+    /// The vhost that it belongs to.
+    pub vhost: VhostKey,
+    /// Its number in the records of the store; never used again for another queue.
+    pub id: QueueId,
+    /// What `queue.declare` asked for.
+    pub declaration: Declaration,
+    /// What arguments and policies come to.
+    pub settings: EffectiveArguments,
+    /// Messages that wait for a consumer; of a stream, none ever.
+    pub ready: Ready,
+    /// A stream's messages, which stay whoever reads them.
+    pub(in crate::broker) stream: Option<Box<Stream>>,
+    /// The bodies' bytes of the ready messages.
+    pub ready_bytes: u64,
+    /// Messages that were delivered and are not settled.
+    pub unacked: usize,
+    /// Its consumers.
+    pub line: Line,
+    /// A consumer has it for itself.
+    pub exclusively_consumed: bool,
+    /// Takes the answers of direct reply-to and is no queue to anyone else.
+    pub is_reply_queue: bool,
+    /// When it was last consumed from, declared or asked for a message, in ms since 1970.
+    pub used_at_ms: u64,
+    /// Messages with a time to live of their own: when it ends, and the lane that they are in.
+    pub(in crate::broker) timed: BinaryHeap<Reverse<(u64, MessageId, u8)>>,
+    /// The names of its messages, where it takes each only once.
+    pub(in crate::broker) names: Names,
+    /// When the broker will look at its deadlines.
+    pub(in crate::broker) wake_at_ms: Option<u64>,
+    /// It is on the broker's list of queues to deliver from.
+    pub(in crate::broker) dirty: bool,
+    /// It is on the broker's list of queues that may be too long.
+    pub(in crate::broker) overfull: bool,
+}
+
+/// The properties of a `queue.declare`, compared when the queue is declared again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// Survives a restart; an exclusive queue never does.
+    pub durable: bool,
+    /// The connection that alone may use it and whose end deletes it.
+    pub owner: Option<ConnectionKey>,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// The arguments' table as it came, without its length.
+    pub arguments: Box<[u8]>,
+}
+
+impl Declaration {
+    /// The arguments, readable.
+    pub fn table(&self) -> Table<'_> {
+        Table::new(&self.arguments).unwrap_or(Table::EMPTY)
+    }
+}
+
+impl Queue {
+    /// An empty queue under no policy.
+    pub fn new(name: Name, vhost: VhostKey, id: QueueId, declaration: Declaration) -> Self {
+        let settings = EffectiveArguments::of_queue(declaration.table(), Table::EMPTY);
+        Self {
+            name,
+            vhost,
+            id,
+            ready: Ready::new(settings.max_priority.unwrap_or(0)),
+            stream: (settings.kind == QueueKind::Stream).then(Box::default),
+            declaration,
+            line: Line::new(settings.single_active_consumer),
+            settings,
+            ready_bytes: 0,
+            unacked: 0,
+            exclusively_consumed: false,
+            is_reply_queue: false,
+            used_at_ms: 0,
+            timed: BinaryHeap::new(),
+            names: Names::new(),
+            wake_at_ms: None,
+            dirty: false,
+            overfull: false,
+        }
+    }
+
+    /// Whether records for it belong in the durable log.
+    pub fn is_durable(&self) -> bool {
+        self.declaration.durable
+    }
+
+    /// Whether a delivery may be possible: a message and somebody who waits. The readers of a
+    /// stream that have read everything do not wait.
+    #[inline]
+    pub fn can_deliver(&self) -> bool {
+        (!self.ready.is_empty() || self.stream.is_some()) && self.line.anyone_waits()
+    }
+
+    /// How many messages it holds for its consumers: those that are ready, or the whole stream.
+    pub fn message_count(&self) -> usize {
+        let in_stream = self.stream.as_ref().map_or(0, |stream| stream.len());
+        self.ready.len() + in_stream
+    }
+
+    /// The record of a message lies elsewhere now; `false` when the message is not here.
+    pub(in crate::broker) fn relocate(&mut self, entry: Entry, scratch: &mut ScratchPool) -> bool {
+        match &mut self.stream {
+            Some(stream) => stream.relocate(entry, scratch),
+            None => self.ready.relocate(entry, scratch),
+        }
+    }
+
+    /// Whether a message that joins may have to go because of it, make another one go, or has
+    /// a name to remember.
+    #[inline]
+    pub fn has_rules(&self) -> bool {
+        self.settings.message_deduplication
+            || self.settings.message_ttl_ms.is_some()
+            || self.settings.max_length.is_some()
+            || self.settings.max_length_bytes.is_some()
+    }
+
+    /// Whether messages that it holds make room for new ones, and not new ones are refused.
+    pub fn drops_heads(&self) -> bool {
+        match self.settings.overflow {
+            Overflow::DropHead => true,
+            Overflow::RejectPublish | Overflow::RejectPublishDlx => false,
+        }
+    }
+
+    /// Whether it holds more than it may.
+    pub fn is_too_long(&self) -> bool {
+        self.would_be_too_long(0, 0)
+    }
+
+    /// Whether it would hold more than it may with this much more in it.
+    #[inline]
+    pub fn would_be_too_long(&self, messages: u64, bytes: u64) -> bool {
+        let length = self.ready.len() as u64 + messages;
+        self.settings.max_length.is_some_and(|most| length > most)
+            || self.settings.max_length_bytes.is_some_and(|most| self.ready_bytes + bytes > most)
+    }
+
+    /// When a message that was published then and expires by itself then leaves this queue, in
+    /// ms since 1970; `None` = never.
+    #[inline]
+    pub fn deadline_ms(&self, published_ms: u64, expiry_ms: u64) -> Option<u64> {
+        let own = (expiry_ms != 0).then_some(expiry_ms);
+        let queues = self.settings.message_ttl_ms.map(|ttl| published_ms.saturating_add(ttl));
+        match (own, queues) {
+            (Some(own), Some(queues)) => Some(own.min(queues)),
+            (deadline, None) | (None, deadline) => deadline,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What may clients ask for: declare, delete, bind, consume, purge?
+
+pub mod bindings;
+pub mod consume;
+pub mod exchanges;
+pub mod queues;
+pub mod reply;

@@ -1,0 +1,261 @@
+//! What may clients do with queues: declare, delete, purge.
+
+use crate::amqp::{AmqpError, Name, ReplyCode, Table};
+use crate::broker::Broker;
+use crate::broker::arguments::{self, QueueTraits};
+use crate::broker::exchange::binding::Destination;
+use crate::broker::key::{ConnectionKey, QueueKey};
+use crate::broker::queue::ready::Ready;
+use crate::broker::queue::{Declaration, Queue};
+use crate::broker::requests::exchanges::refuse_reserved;
+use crate::broker::resource::Resource;
+use crate::broker::users::access::Subject;
+use crate::broker::users::user::Access;
+
+/// The numbers of a `queue.declare-ok`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Ready messages.
+    pub messages: u32,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+impl Broker {
+    /// Looks at a queue for a passive `queue.declare`.
+    pub fn passive_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+    ) -> Result<QueueCounts, AmqpError> {
+        let key = self.usable_queue(subject, name)?;
+        self.touch_queue(key);
+        Ok(self.queue_counts(key))
+    }
+
+    /// Declares a queue, or checks that it exists as asked for (AMQP 0-9-1 section 1.7.2.1). Only a
+    /// name that the broker made may begin with `amq.`.
+    pub fn declare_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+        server_named: bool,
+        traits: &QueueTraits<'_>,
+    ) -> Result<QueueCounts, AmqpError> {
+        // An exclusive queue ends with its connection: durable says nothing.
+        let traits = QueueTraits { durable: traits.durable && !traits.exclusive, ..*traits };
+        if !server_named {
+            refuse_reserved("queue", name)?;
+        }
+        self.check_queue_access(subject, Access::Configure, name)?;
+        if let Some(key) = self.queue_named(subject.vhost, name) {
+            self.check_queue_equivalence(subject, key, &traits)?;
+            self.touch_queue(key);
+            return Ok(self.queue_counts(key));
+        }
+        self.check_dead_letter_access(subject, name, traits.arguments)?;
+        let vhost_name = self.vhost_name(subject.vhost);
+        arguments::check_queue(Resource::queue(&vhost_name, name), &traits)?;
+        let id = self.store.new_queue_id();
+        let declaration = Declaration {
+            durable: traits.durable,
+            owner: traits.exclusive.then_some(subject.connection),
+            auto_delete: traits.auto_delete,
+            arguments: traits.arguments.as_bytes().into(),
+        };
+        let queue = Queue::new(Name::from(name), subject.vhost, id, declaration);
+        let durable = queue.is_durable();
+        let key = self.create_queue(queue);
+        if durable {
+            self.keep_queue(key);
+        }
+        Ok(self.queue_counts(key))
+    }
+
+    /// Deletes a queue; the number of ready messages that went with it.
+    pub fn delete_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u32, AmqpError> {
+        self.check_queue_access(subject, Access::Configure, name)?;
+        let Some(key) = self.queue_named(subject.vhost, name) else {
+            return Ok(0);
+        };
+        self.check_exclusive_access(subject, key)?;
+        let counts = self.queue_counts(key);
+        let refuse = |why: &str| {
+            let vhost = self.vhost_name(subject.vhost);
+            let text = format!("{} {why}", Resource::queue(&vhost, name));
+            Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
+        };
+        if if_unused && counts.consumers > 0 {
+            return refuse("in use");
+        }
+        if if_empty && counts.messages > 0 {
+            return refuse("not empty");
+        }
+        self.remove_queue(key);
+        Ok(counts.messages)
+    }
+
+    /// Drops the ready messages of a queue; how many they were, and which line of discarded ones
+    /// they are: see [`Broker::is_discarded`].
+    pub fn purge_queue(
+        &mut self,
+        subject: &Subject,
+        name: &[u8],
+    ) -> Result<(u32, Option<u64>), AmqpError> {
+        self.check_queue_access(subject, Access::Read, name)?;
+        let key = self.usable_queue(subject, name)?;
+        self.refuse_on_stream(key, "queue.purge")?;
+        let messages = self.queue_counts(key).messages;
+        if let Some(queue) = self.queues.get_mut(key) {
+            let empty = Ready::new(queue.ready.priority_max());
+            let ready = std::mem::replace(&mut queue.ready, empty);
+            queue.ready_bytes = 0;
+            queue.timed.clear();
+            queue.names.clear();
+            let (id, durable) = (queue.id, queue.is_durable());
+            let line = self.discard(id, ready, durable);
+            return Ok((messages, durable.then_some(line)));
+        }
+        Ok((messages, None))
+    }
+
+    /// A queue that must be there (404) and open to this connection (405).
+    pub fn usable_queue(&self, subject: &Subject, name: &[u8]) -> Result<QueueKey, AmqpError> {
+        let key = self.queue_named(subject.vhost, name).ok_or_else(|| {
+            let vhost = self.vhost_name(subject.vhost);
+            let text = format!("no {}", Resource::queue(&vhost, name));
+            AmqpError::channel(ReplyCode::NotFound, text)
+        })?;
+        self.check_exclusive_access(subject, key)?;
+        Ok(key)
+    }
+
+    /// A connection ended: the queues that belonged to it go.
+    pub fn delete_exclusive_queues(&mut self, connection: ConnectionKey) {
+        for key in self.owned_queues.remove(&connection).unwrap_or_default() {
+            self.remove_queue(key);
+        }
+    }
+
+    pub(in crate::broker) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
+        queue.settings = self.settings_of(&queue);
+        let (name, vhost) = (queue.name.clone(), queue.vhost);
+        let owner = queue.declaration.owner;
+        self.streams += usize::from(queue.stream.is_some());
+        let key = self.queues.insert(queue);
+        if let Some(owner) = owner {
+            self.owned_queues.entry(owner).or_default().push(key);
+        }
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.queues.insert(name, key);
+        }
+        self.touch_queue(key);
+        self.topology_changed();
+        key
+    }
+
+    /// Removes a queue, its bindings and consumers; its ready messages are settled by and by.
+    pub(in crate::broker) fn remove_queue(&mut self, key: QueueKey) {
+        self.cancel_consumers_of(key);
+        let Some(queue) = self.queues.get(key) else {
+            return;
+        };
+        let vhost = queue.vhost;
+        self.remove_bindings_of_destination(vhost, Destination::Queue(key));
+        let Some(queue) = self.queues.remove(key) else {
+            return;
+        };
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.queues.remove(&queue.name);
+        }
+        if let Some(owner) = queue.declaration.owner
+            && let Some(owned) = self.owned_queues.get_mut(&owner)
+        {
+            owned.retain(|&other| other != key);
+        }
+        if queue.is_durable() {
+            self.forget_queue(vhost, &queue.name);
+        }
+        if !queue.ready.is_empty() {
+            self.discard(queue.id, queue.ready, false);
+        }
+        if let Some(stream) = queue.stream {
+            self.streams -= 1;
+            for ready in stream.into_lines() {
+                self.discard(queue.id, ready, false);
+            }
+        }
+        self.topology_changed();
+    }
+
+    fn queue_counts(&self, key: QueueKey) -> QueueCounts {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.queues.get(key).map_or(QueueCounts { messages: 0, consumers: 0 }, |queue| {
+            QueueCounts {
+                messages: count(queue.message_count()),
+                consumers: count(queue.line.members().len()),
+            }
+        })
+    }
+
+    /// What dies in a queue is read from it and written to its dead-letter exchange: its maker
+    /// has to be allowed both.
+    fn check_dead_letter_access(
+        &self,
+        subject: &Subject,
+        name: &[u8],
+        arguments: Table<'_>,
+    ) -> Result<(), AmqpError> {
+        let exchange = arguments.find(b"x-dead-letter-exchange");
+        let Some(exchange) = exchange.and_then(|value| value.text()) else {
+            return Ok(());
+        };
+        self.check_queue_access(subject, Access::Read, name)?;
+        self.check_exchange_access(subject, Access::Write, exchange)
+    }
+
+    fn check_exclusive_access(&self, subject: &Subject, key: QueueKey) -> Result<(), AmqpError> {
+        match self.queues.get(key) {
+            Some(queue) if queue.declaration.owner.is_some_and(|o| o != subject.connection) => {
+                let vhost = self.vhost_name(queue.vhost);
+                Err(arguments::resource_locked(Resource::queue(&vhost, &queue.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_queue_equivalence(
+        &self,
+        subject: &Subject,
+        key: QueueKey,
+        received: &QueueTraits<'_>,
+    ) -> Result<(), AmqpError> {
+        let Some(queue) = self.queues.get(key) else {
+            return Ok(());
+        };
+        let vhost = self.vhost_name(queue.vhost);
+        let resource = Resource::queue(&vhost, &queue.name);
+        if queue.declaration.owner != received.exclusive.then_some(subject.connection) {
+            return Err(arguments::resource_locked(resource));
+        }
+        arguments::check_queue_equivalence(resource, &queue.declaration.traits(), received)
+    }
+}
+
+impl Declaration {
+    /// What a declaration is compared with.
+    fn traits(&self) -> QueueTraits<'_> {
+        QueueTraits {
+            durable: self.durable,
+            exclusive: self.owner.is_some(),
+            auto_delete: self.auto_delete,
+            arguments: self.table(),
+        }
+    }
+}
