@@ -44,8 +44,7 @@ pub use opening::Found;
 pub use queue::consumer::{ChannelCredit, Consumer};
 pub use queue::{Declaration, Queue};
 pub use topology::vhost::Vhost;
-pub use users::access::Subject;
-pub use users::user::{Access, User, Users};
+pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
 use key::Arena;
@@ -63,10 +62,6 @@ pub struct Broker {
     queues: Arena<QueueKey, Queue>,
     consumers: Arena<ConsumerKey, Consumer>,
     channels: Arena<ChannelKey, ChannelCredit>,
-    /// Whose each open connection is.
-    logins: HashMap<ConnectionKey, Name>,
-    /// The most connections at a time.
-    connections_max: Option<u32>,
     /// Memory or disk is low: publishers are blocked.
     alarms: BlockReasons,
     /// The exclusive queues of each connection.
@@ -216,6 +211,22 @@ impl Broker {
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()
+    }
+
+    /// Who may log in, and what they may do.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// The same, to note logins and limits; users themselves change by [`Broker::put_user`], which
+    /// makes it last.
+    pub fn users_mut(&mut self) -> &mut Users {
+        &mut self.users
+    }
+
+    /// An exchange, if it is still there.
+    pub fn exchange(&self, key: ExchangeKey) -> Option<&Exchange> {
+        self.exchanges.get(key)
     }
 
     /// A queue, if it is still there.

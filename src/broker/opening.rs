@@ -5,7 +5,7 @@ use std::path::Path;
 
 use log::warn;
 
-use crate::amqp::{Name, Properties};
+use crate::amqp::Properties;
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::name_in;
 use crate::broker::flow::delayed::Delayed;
@@ -45,8 +45,6 @@ impl Broker {
             queues: Arena::new(),
             consumers: Arena::new(),
             channels: Arena::new(),
-            logins: HashMap::new(),
-            connections_max: None,
             alarms: BlockReasons::default(),
             owned_queues: HashMap::new(),
             users: Users::new(),
@@ -78,11 +76,6 @@ impl Broker {
         let messages = broker.restore_messages();
         let queues = broker.queues.len();
         Ok((broker, Found { queues, messages, empty }))
-    }
-
-    /// Users that may only log in from a loopback address.
-    pub fn restrict_to_loopback(&mut self, users: impl IntoIterator<Item = Name>) {
-        self.users.set_loopback_only(users.into_iter().collect());
     }
 
     /// Hands the messages of the log to their queues; how many there are.

@@ -60,6 +60,7 @@ pub fn subject(broker: &Broker) -> Subject {
     Subject {
         user: Name::from("guest"),
         vhost: broker.vhost_named(b"/").unwrap(),
+        vhost_name: Name::from("/"),
         connection: ConnectionKey::new(0, 1),
     }
 }

@@ -244,7 +244,8 @@ fn open_broker(
         warn!("unclean shutdown of the last run: every message is marked as redelivered");
         debug!("the log was durable up to {}", report.durable);
     }
-    broker.restrict_to_loopback(config.loopback_users.iter().map(|user| Name::from(user.as_str())));
+    let loopback_only = config.loopback_users.iter().map(|user| Name::from(user.as_str()));
+    broker.users_mut().set_loopback_only(loopback_only.collect());
     broker.set_consumer_timeout(config.consumer_timeout_ms);
     if found.empty {
         make_defaults(&mut broker, config)?;

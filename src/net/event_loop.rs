@@ -195,7 +195,7 @@ impl EventLoop {
     /// Allows this many connections at a time. A few more sockets are accepted, so that their
     /// clients can be told.
     pub fn limit_connections(&mut self, connections_max: u32) {
-        self.node.broker.limit_connections(Some(connections_max));
+        self.node.broker.users_mut().limit_connections(Some(connections_max));
         let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
         self.sockets_max = Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX));
     }

@@ -46,7 +46,7 @@ impl Session {
             }
         }
         broker.delete_exclusive_queues(self.key);
-        broker.forget_connection(self.key);
+        broker.users_mut().forget_connection(self.key);
     }
 
     /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer

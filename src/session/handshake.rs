@@ -143,8 +143,9 @@ impl Session {
         self.capabilities = Capabilities::read(start_ok.client_properties);
         let (user, password) = credentials(start_ok)?;
         let loopback = self.is_local();
-        match broker.authenticate(user, password, loopback) {
+        match broker.users().log_in(user, password, loopback) {
             Ok(user) => {
+                let user = user.name.clone();
                 let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);
                 let frame_max = self.limits.frame_bytes_max;
                 let tune = connection::Tune { channel_max, frame_max, heartbeat };
@@ -207,15 +208,15 @@ impl Session {
         let Some(vhost) = broker.vhost_named(open.virtual_host) else {
             return refuse(format!("vhost {name} not found"));
         };
-        broker.check_connection_limits(&user).map_err(|error| error.at(10, 40))?;
-        if !broker.may_enter(&user, vhost) {
+        broker.users().check_connection_limits(&user).map_err(|error| error.at(10, 40))?;
+        if !broker.users().may_enter(&user, &name) {
             return refuse(format!("access to vhost '{name}' refused for user '{user}'"));
         }
-        broker.note_connection(self.key, &user);
+        broker.users_mut().note_connection(self.key, &user);
         self.heartbeat.negotiated(self.limits.heartbeat_s, now);
         self.send(0, &Method::ConnectionOpenOk(connection::OpenOk {}));
         info!("{}: user '{user}' is connected to vhost '{name}'", self.peer);
-        self.phase = Phase::Open(Subject { user, vhost, connection: self.key });
+        self.phase = Phase::Open(Subject { user, vhost, vhost_name: name, connection: self.key });
         Ok(())
     }
 

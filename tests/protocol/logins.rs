@@ -92,7 +92,7 @@ fn other_users_log_in_from_anywhere() {
 fn loopback_users_are_those_of_the_configuration() {
     let mut memory = Memory::new();
     memory.node.broker.put_user(user("ann", "", "", ""));
-    memory.node.broker.restrict_to_loopback([Name::from("ann")]);
+    memory.node.broker.users_mut().set_loopback_only([Name::from("ann")].into());
     let (ann, guest) = (Options::of("ann", "/"), Options::default());
     assert_eq!(log_in(&mut memory, "192.0.2.1", &guest, now()).1, Told::Tune);
     let told = log_in(&mut memory, "192.0.2.1", &ann, now()).1;

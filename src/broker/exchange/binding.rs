@@ -2,8 +2,7 @@
 //! destination.
 //!
 //! The table is the truth about bindings (declaring, listing, deleting); the matchers
-//! ([`crate::broker::exchange::matcher`]) hold the same bindings in the shape that routing needs. Imports
-//! `amqp`.
+//! ([`crate::broker::exchange::matcher`]) hold the same bindings in the shape that routing needs.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;

@@ -86,7 +86,8 @@ pub struct Bound<'a> {
     /// The name of the queue or exchange there, which stays the same over a restart; empty where
     /// [`Matcher::goes_by_name`] does not ask for it.
     pub destination_name: &'a [u8],
-    /// The binding's arguments, in the order of [`crate::broker::exchange::binding::sorted_arguments`].
+    /// The binding's arguments, in the order of
+    /// [`crate::broker::exchange::binding::sorted_arguments`].
     pub arguments: Table<'a>,
 }
 

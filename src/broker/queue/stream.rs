@@ -348,6 +348,7 @@ mod tests {
             Subject {
                 user: Name::from("guest"),
                 vhost: self.broker.vhost_named(b"/").unwrap(),
+                vhost_name: Name::from("/"),
                 connection: ConnectionKey::new(0, 1),
             }
         }

@@ -161,17 +161,20 @@ impl Broker {
                 return Err(AmqpError::channel(ReplyCode::AccessRefused, text));
             }
             DestinationName::Queue(name) => {
-                self.check_queue_access(subject, Access::Write, name)?;
+                self.users.check_queue_access(subject, Access::Write, name)?;
             }
             DestinationName::Exchange(name) => {
-                self.check_exchange_access(subject, Access::Write, name)?;
+                self.users.check_exchange_access(subject, Access::Write, name)?;
                 self.refuse_default_exchange(name)?;
             }
         }
         self.refuse_default_exchange(request.source)?;
-        self.check_exchange_access(subject, Access::Read, request.source)?;
+        self.users.check_exchange_access(subject, Access::Read, request.source)?;
         let source = self.existing_exchange(subject.vhost, request.source)?;
-        self.check_topic_access(subject, Access::Read, source, request.routing_key)?;
+        if let Some(exchange) = self.exchanges.get(source) {
+            let key = request.routing_key;
+            self.users.check_topic_access(subject, Access::Read, exchange, key)?;
+        }
         let destination = match request.destination {
             DestinationName::Queue(name) => Destination::Queue(self.usable_queue(subject, name)?),
             DestinationName::Exchange(name) => {

@@ -28,6 +28,12 @@ pub struct Consume<'a> {
 }
 
 impl Broker {
+    /// 530 when the user has as many channels as it may, over all of its connections.
+    pub fn check_channel_limit(&self, user: &Name) -> Result<(), AmqpError> {
+        let channels = self.channels.iter().map(|(_, channel)| channel.connection);
+        self.users.check_channel_limit(user, channels)
+    }
+
     /// A channel opens.
     pub fn open_channel(&mut self, connection: ConnectionKey, number: u16) -> ChannelKey {
         self.channels.insert(ChannelCredit {
@@ -89,7 +95,7 @@ impl Broker {
         channel: ChannelKey,
         request: Consume<'_>,
     ) -> Result<ConsumerKey, AmqpError> {
-        self.check_queue_access(subject, Access::Read, request.queue)?;
+        self.users.check_queue_access(subject, Access::Read, request.queue)?;
         let key = self.usable_queue(subject, request.queue)?;
         let vhost = self.vhost_name(subject.vhost);
         let resource = Resource::queue(&vhost, request.queue);

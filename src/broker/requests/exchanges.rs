@@ -55,7 +55,7 @@ impl Broker {
         }
         let kind = ExchangeKind::parse(request.kind)?;
         self.refuse_default_exchange(request.name)?;
-        self.check_exchange_access(subject, Access::Configure, request.name)?;
+        self.users.check_exchange_access(subject, Access::Configure, request.name)?;
         if let Some(key) = self.exchange_named(subject.vhost, request.name) {
             return self.check_exchange_equivalence(key, request);
         }
@@ -65,8 +65,8 @@ impl Broker {
         let alternate = request.arguments.find(b"alternate-exchange");
         let alternate = alternate.and_then(|value| value.text()).map(Name::from);
         if let Some(alternate) = &alternate {
-            self.check_exchange_access(subject, Access::Read, request.name)?;
-            self.check_exchange_access(subject, Access::Write, alternate)?;
+            self.users.check_exchange_access(subject, Access::Read, request.name)?;
+            self.users.check_exchange_access(subject, Access::Write, alternate)?;
         }
         let matcher = Matcher::new(kind, request.arguments, self.clock_ms)?;
         let name = Name::from(request.name);
@@ -109,7 +109,7 @@ impl Broker {
             let text = format!("deletion of system {resource} not allowed");
             return Err(AmqpError::channel(ReplyCode::AccessRefused, text));
         }
-        self.check_exchange_access(subject, Access::Configure, name)?;
+        self.users.check_exchange_access(subject, Access::Configure, name)?;
         let Some(key) = self.exchange_named(subject.vhost, name) else {
             return Ok(());
         };

@@ -47,7 +47,7 @@ impl Broker {
         if !server_named {
             refuse_reserved("queue", name)?;
         }
-        self.check_queue_access(subject, Access::Configure, name)?;
+        self.users.check_queue_access(subject, Access::Configure, name)?;
         if let Some(key) = self.queue_named(subject.vhost, name) {
             self.check_queue_equivalence(subject, key, &traits)?;
             self.touch_queue(key);
@@ -80,7 +80,7 @@ impl Broker {
         if_unused: bool,
         if_empty: bool,
     ) -> Result<u32, AmqpError> {
-        self.check_queue_access(subject, Access::Configure, name)?;
+        self.users.check_queue_access(subject, Access::Configure, name)?;
         let Some(key) = self.queue_named(subject.vhost, name) else {
             return Ok(0);
         };
@@ -108,7 +108,7 @@ impl Broker {
         subject: &Subject,
         name: &[u8],
     ) -> Result<(u32, Option<u64>), AmqpError> {
-        self.check_queue_access(subject, Access::Read, name)?;
+        self.users.check_queue_access(subject, Access::Read, name)?;
         let key = self.usable_queue(subject, name)?;
         self.refuse_on_stream(key, "queue.purge")?;
         let messages = self.queue_counts(key).messages;
@@ -216,8 +216,8 @@ impl Broker {
         let Some(exchange) = exchange.and_then(|value| value.text()) else {
             return Ok(());
         };
-        self.check_queue_access(subject, Access::Read, name)?;
-        self.check_exchange_access(subject, Access::Write, exchange)
+        self.users.check_queue_access(subject, Access::Read, name)?;
+        self.users.check_exchange_access(subject, Access::Write, exchange)
     }
 
     fn check_exclusive_access(&self, subject: &Subject, key: QueueKey) -> Result<(), AmqpError> {

@@ -3,12 +3,13 @@
 use log::warn;
 
 use crate::amqp::{AmqpError, Name, ReplyCode};
-use crate::broker::Broker;
+use crate::broker::exchange::Exchange;
 use crate::broker::exchange::matcher::ExchangeKind;
-use crate::broker::key::{ConnectionKey, ExchangeKey, VhostKey};
+use crate::broker::key::{ConnectionKey, VhostKey};
 use crate::broker::resource::Resource;
+use crate::broker::users::Users;
 use crate::broker::users::user::{
-    Access, LoginRefusal, access_refused, exchange_permission_name, topic_access_refused,
+    Access, access_refused, exchange_permission_name, topic_access_refused,
 };
 
 /// On whose behalf something is done.
@@ -18,33 +19,16 @@ pub struct Subject {
     pub user: Name,
     /// The vhost that its connection is in.
     pub vhost: VhostKey,
+    /// That vhost's name.
+    pub vhost_name: Name,
     /// Its connection.
     pub connection: ConnectionKey,
 }
 
-impl Broker {
-    /// The user with this name and password.
-    ///
-    /// # Errors
-    /// Why the login is refused, for the log; the client is told less.
-    pub fn authenticate(
-        &self,
-        name: &[u8],
-        password: &[u8],
-        from_loopback: bool,
-    ) -> Result<Name, LoginRefusal> {
-        self.users.log_in(name, password, from_loopback).map(|user| user.name.clone())
-    }
-
+impl Users {
     /// Whether the user has any permission in the vhost.
-    pub fn may_enter(&self, user: &Name, vhost: VhostKey) -> bool {
-        let vhost = self.vhost_name(vhost);
-        self.users.find(user).is_some_and(|user| user.may_enter(&vhost))
-    }
-
-    /// Whether the user may publish in the name of others.
-    pub fn may_impersonate(&self, user: &Name) -> bool {
-        self.users.find(user).is_some_and(|user| user.has_tag("impersonator"))
+    pub fn may_enter(&self, user: &Name, vhost_name: &[u8]) -> bool {
+        self.find(user).is_some_and(|user| user.may_enter(vhost_name))
     }
 
     /// 403 unless the subject may do this to the queue.
@@ -54,12 +38,12 @@ impl Broker {
         access: Access,
         name: &[u8],
     ) -> Result<(), AmqpError> {
-        let vhost = self.vhost_name(subject.vhost);
-        let user = self.users.find(&subject.user);
-        if user.is_some_and(|user| user.may(&vhost, access, name)) {
+        let vhost = &subject.vhost_name;
+        let user = self.find(&subject.user);
+        if user.is_some_and(|user| user.may(vhost, access, name)) {
             return Ok(());
         }
-        Err(access_refused(access, Resource::queue(&vhost, name), &subject.user))
+        Err(access_refused(access, Resource::queue(vhost, name), &subject.user))
     }
 
     /// 403 unless the subject may do this to the exchange.
@@ -69,13 +53,13 @@ impl Broker {
         access: Access,
         name: &[u8],
     ) -> Result<(), AmqpError> {
-        let vhost = self.vhost_name(subject.vhost);
+        let vhost = &subject.vhost_name;
         let name = exchange_permission_name(name);
-        let user = self.users.find(&subject.user);
-        if user.is_some_and(|user| user.may(&vhost, access, name)) {
+        let user = self.find(&subject.user);
+        if user.is_some_and(|user| user.may(vhost, access, name)) {
             return Ok(());
         }
-        Err(access_refused(access, Resource::exchange(&vhost, name), &subject.user))
+        Err(access_refused(access, Resource::exchange(vhost, name), &subject.user))
     }
 
     /// 403 unless the subject may use this routing key; only topic exchanges ask.
@@ -83,35 +67,35 @@ impl Broker {
         &self,
         subject: &Subject,
         access: Access,
-        exchange: ExchangeKey,
+        exchange: &Exchange,
         routing_key: &[u8],
     ) -> Result<(), AmqpError> {
-        let Some(exchange) = self.exchanges.get(exchange) else {
-            return Ok(());
-        };
         if exchange.kind != ExchangeKind::Topic {
             return Ok(());
         }
-        let vhost = self.vhost_name(subject.vhost);
-        let allowed = self
-            .users
-            .find(&subject.user)
-            .is_some_and(|user| user.may_route(&vhost, &exchange.name, access, routing_key));
-        if allowed {
+        let vhost = &subject.vhost_name;
+        let user = self.find(&subject.user);
+        if user.is_some_and(|user| user.may_route(vhost, &exchange.name, access, routing_key)) {
             return Ok(());
         }
-        let resource = Resource::exchange(&vhost, &exchange.name);
+        let resource = Resource::exchange(vhost, &exchange.name);
         Err(topic_access_refused(access, routing_key, resource, &subject.user))
     }
 
-    /// The reply to a client whose `user-id` property is not its login; for the log as well.
-    pub fn wrong_user_id(&self, subject: &Subject, claimed: &[u8]) -> AmqpError {
+    /// 406 for a message whose `user-id` property is not its publisher's login, unless that user
+    /// may publish in the name of others (tag `impersonator`).
+    pub fn check_user_id(&self, subject: &Subject, claimed: &[u8]) -> Result<(), AmqpError> {
+        let may_impersonate =
+            || self.find(&subject.user).is_some_and(|user| user.has_tag("impersonator"));
+        if claimed == subject.user.as_bytes() || may_impersonate() {
+            return Ok(());
+        }
         let claimed = Name::from(claimed);
         warn!("user '{}' published with user-id '{claimed}'", subject.user);
         let text = format!(
             "user_id property set to '{claimed}' but authenticated user was '{}'",
             subject.user
         );
-        AmqpError::channel(ReplyCode::PreconditionFailed, text)
+        Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
     }
 }

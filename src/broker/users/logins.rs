@@ -4,10 +4,10 @@
 //! limit are counted, when they open something: no number has to be kept right.
 
 use crate::amqp::{AmqpError, Name, ReplyCode};
-use crate::broker::Broker;
 use crate::broker::key::ConnectionKey;
+use crate::broker::users::Users;
 
-impl Broker {
+impl Users {
     /// The most connections at a time (`connection_max`); `None` = no limit.
     pub fn limit_connections(&mut self, connections_max: Option<u32>) {
         self.connections_max = connections_max;
@@ -20,7 +20,7 @@ impl Broker {
             let text = format!("connection refused: node connection limit ({max}) is reached");
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
         }
-        let max = self.users.find(user).and_then(|user| user.connections_max);
+        let max = self.find(user).and_then(|user| user.connections_max);
         let of_user = || self.logins.values().filter(|&other| other == user).count();
         if let Some(max) = max.filter(|&max| is_reached(max, of_user())) {
             let text = format!(
@@ -31,12 +31,16 @@ impl Broker {
         Ok(())
     }
 
-    /// 530 when the user has as many channels as it may, over all of its connections.
-    pub fn check_channel_limit(&self, user: &Name) -> Result<(), AmqpError> {
-        let Some(max) = self.users.find(user).and_then(|user| user.channels_max) else {
+    /// 530 when the user has as many channels as it may, over all of its connections; these are
+    /// the connections of all channels that are open.
+    pub fn check_channel_limit(
+        &self,
+        user: &Name,
+        channels: impl Iterator<Item = ConnectionKey>,
+    ) -> Result<(), AmqpError> {
+        let Some(max) = self.find(user).and_then(|user| user.channels_max) else {
             return Ok(());
         };
-        let channels = self.channels.iter().map(|(_, channel)| channel.connection);
         let open = channels.filter(|connection| self.logins.get(connection) == Some(user)).count();
         if is_reached(max, open) {
             let text = format!(

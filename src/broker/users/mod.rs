@@ -5,3 +5,116 @@ pub mod logins;
 pub mod password;
 pub mod pattern;
 pub mod user;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::amqp::Name;
+use crate::broker::key::ConnectionKey;
+
+pub use access::Subject;
+pub use user::{Access, User};
+
+use password::{HashError, PasswordHash};
+use user::{LoginRefusal, Permissions};
+
+/// The user of a new node.
+const DEFAULT_USER: &str = "guest";
+
+/// All users, who of them may log in from this host only, and whose connections are open.
+#[derive(Debug, Default)]
+pub struct Users {
+    users: BTreeMap<Name, User>,
+    loopback_only: BTreeSet<Name>,
+    /// Whose each open connection is.
+    logins: HashMap<ConnectionKey, Name>,
+    /// The most connections at a time.
+    connections_max: Option<u32>,
+}
+
+impl Users {
+    /// No users; `guest`, should it come, may log in from this host only.
+    pub fn new() -> Self {
+        let loopback_only = BTreeSet::from([Name::from(DEFAULT_USER)]);
+        Self { loopback_only, ..Self::default() }
+    }
+
+    /// The user of a new node: an administrator with all permissions in `vhost`.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes for the salt.
+    pub fn first_user(name: &str, password: &str, vhost: &str) -> Result<User, HashError> {
+        let hash = PasswordHash::create(password.as_bytes())?;
+        let mut user = User::new(Name::from(name), Some(hash), vec!["administrator".to_owned()]);
+        user.set_permissions(Name::from(vhost), Permissions::new(".*", ".*", ".*"));
+        Ok(user)
+    }
+
+    /// Adds a user or replaces the one of that name; `true` when there was none.
+    pub fn put(&mut self, user: User) -> bool {
+        match self.users.entry(user.name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(user);
+                true
+            }
+            Entry::Occupied(mut entry) => {
+                entry.insert(user);
+                false
+            }
+        }
+    }
+
+    /// Sets who may log in from this host only (`loopback_users`).
+    pub fn set_loopback_only(&mut self, names: BTreeSet<Name>) {
+        self.loopback_only = names;
+    }
+
+    /// Checks a login.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn log_in(
+        &self,
+        name: &[u8],
+        password: &[u8],
+        from_loopback: bool,
+    ) -> Result<&User, LoginRefusal> {
+        let user = self.users.get(name).ok_or(LoginRefusal::UnknownUser)?;
+        if !user.password.as_ref().is_some_and(|hash| hash.verify(password)) {
+            return Err(LoginRefusal::WrongPassword);
+        }
+        if self.loopback_only.contains(name) && !from_loopback {
+            return Err(LoginRefusal::LoopbackOnly);
+        }
+        Ok(user)
+    }
+
+    /// The user of that name.
+    pub fn find(&self, name: &[u8]) -> Option<&User> {
+        self.users.get(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guest_logs_in_from_this_host_only() {
+        let mut users = Users::new();
+        let guest = Users::first_user("guest", "guest", "/").unwrap();
+        assert!(guest.may(b"/", Access::Configure, b"q") && guest.has_tag("administrator"));
+        assert!(users.put(guest));
+        assert!(users.log_in(b"guest", b"guest", true).is_ok());
+        let refusal = |users: &Users, name: &[u8], password: &[u8], loopback| {
+            users.log_in(name, password, loopback).unwrap_err()
+        };
+        assert_eq!(refusal(&users, b"guest", b"guest", false), LoginRefusal::LoopbackOnly);
+        assert_eq!(refusal(&users, b"guest", b"", true), LoginRefusal::WrongPassword);
+        assert_eq!(refusal(&users, b"ghost", b"", true), LoginRefusal::UnknownUser);
+        users.set_loopback_only(BTreeSet::new());
+        assert!(users.log_in(b"guest", b"guest", false).is_ok());
+        assert!(users.put(User::new(Name::from("nopass"), None, Vec::new())));
+        assert_eq!(refusal(&users, b"nopass", b"", true), LoginRefusal::WrongPassword);
+    }
+}

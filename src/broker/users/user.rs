@@ -3,14 +3,13 @@
 //! Permissions are patterns per vhost, topic permissions are patterns on routing keys per vhost and
 //! exchange. Imports `amqp`.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::amqp::{AmqpError, ArrayBuf, Name, ReplyCode, Table, TableBuf, Value};
 use crate::broker::payload::{self, Unreadable};
 use crate::broker::resource::Resource;
-use crate::broker::users::password::{HashAlgorithm, HashError, PasswordHash};
+use crate::broker::users::password::{HashAlgorithm, PasswordHash};
 use crate::broker::users::pattern::Pattern;
 
 /// What a permission is about.
@@ -354,107 +353,6 @@ impl fmt::Display for LoginRefusal {
     }
 }
 
-/// All users, and who of them may log in from this host only.
-#[derive(Debug, Default)]
-pub struct Users {
-    users: BTreeMap<Name, User>,
-    loopback_only: BTreeSet<Name>,
-}
-
-impl Users {
-    /// No users; `guest`, should it come, may log in from this host only.
-    pub fn new() -> Self {
-        let loopback_only = BTreeSet::from([Name::from(DEFAULT_USER)]);
-        Self { users: BTreeMap::new(), loopback_only }
-    }
-
-    /// The user of a new node: an administrator with all permissions in `vhost`.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes for the salt.
-    pub fn first_user(name: &str, password: &str, vhost: &str) -> Result<User, HashError> {
-        let hash = PasswordHash::create(password.as_bytes())?;
-        let mut user = User::new(Name::from(name), Some(hash), vec!["administrator".to_owned()]);
-        user.set_permissions(Name::from(vhost), Permissions::new(".*", ".*", ".*"));
-        Ok(user)
-    }
-
-    /// Adds a user or replaces the one of that name; `true` when there was none.
-    pub fn put(&mut self, user: User) -> bool {
-        match self.users.entry(user.name.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(user);
-                true
-            }
-            Entry::Occupied(mut entry) => {
-                entry.insert(user);
-                false
-            }
-        }
-    }
-
-    /// Removes a user.
-    pub fn remove(&mut self, name: &[u8]) -> Option<User> {
-        self.users.remove(name)
-    }
-
-    /// The user, to be changed in anything but the name.
-    pub fn change(&mut self, name: &[u8]) -> Option<&mut User> {
-        self.users.get_mut(name)
-    }
-
-    /// Sets who may log in from this host only (`loopback_users`).
-    pub fn set_loopback_only(&mut self, names: BTreeSet<Name>) {
-        self.loopback_only = names;
-    }
-
-    /// Checks a login.
-    ///
-    /// # Errors
-    /// Why it is refused.
-    pub fn log_in(
-        &self,
-        name: &[u8],
-        password: &[u8],
-        from_loopback: bool,
-    ) -> Result<&User, LoginRefusal> {
-        let user = self.users.get(name).ok_or(LoginRefusal::UnknownUser)?;
-        if !user.password.as_ref().is_some_and(|hash| hash.verify(password)) {
-            return Err(LoginRefusal::WrongPassword);
-        }
-        if self.loopback_only.contains(name) && !from_loopback {
-            return Err(LoginRefusal::LoopbackOnly);
-        }
-        Ok(user)
-    }
-
-    /// The user of that name.
-    pub fn find(&self, name: &[u8]) -> Option<&User> {
-        self.users.get(name)
-    }
-
-    /// All users by name.
-    pub fn iter(&self) -> impl Iterator<Item = &User> {
-        self.users.values()
-    }
-
-    /// The number of users.
-    pub fn len(&self) -> usize {
-        self.users.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
-    }
-}
-
-/// The user of a new node.
-pub const DEFAULT_USER: &str = "guest";
-
-/// Its password.
-pub const DEFAULT_PASSWORD: &str = "guest";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -507,25 +405,6 @@ mod tests {
         user.set_topic_permissions(vhost.clone(), topic.clone(), "", "");
         assert!(user.forget_vhost(b"v"));
         assert!(!user.forget_vhost(b"v"));
-    }
-
-    #[test]
-    fn guest_logs_in_from_this_host_only() {
-        let mut users = Users::new();
-        let guest = Users::first_user(DEFAULT_USER, DEFAULT_PASSWORD, "/").unwrap();
-        assert!(guest.may(b"/", Access::Configure, b"q") && guest.has_tag("administrator"));
-        assert!(users.put(guest));
-        assert!(users.log_in(b"guest", b"guest", true).is_ok());
-        let refusal = |users: &Users, name: &[u8], password: &[u8], loopback| {
-            users.log_in(name, password, loopback).unwrap_err()
-        };
-        assert_eq!(refusal(&users, b"guest", b"guest", false), LoginRefusal::LoopbackOnly);
-        assert_eq!(refusal(&users, b"guest", b"", true), LoginRefusal::WrongPassword);
-        assert_eq!(refusal(&users, b"ghost", b"", true), LoginRefusal::UnknownUser);
-        users.set_loopback_only(BTreeSet::new());
-        assert!(users.log_in(b"guest", b"guest", false).is_ok());
-        assert!(users.put(user("nopass")));
-        assert_eq!(refusal(&users, b"nopass", b"", true), LoginRefusal::WrongPassword);
     }
 
     #[test]

@@ -42,14 +42,19 @@ pub fn check<'a, B>(
     properties: &PropertyList<'_>,
     own_reply_to: Option<&'a Name>,
 ) -> Result<Checked<'a>, AmqpError> {
-    broker.check_exchange_access(subject, Access::Write, content.exchange)?;
+    let users = broker.users();
+    users.check_exchange_access(subject, Access::Write, content.exchange)?;
     let exchange = broker.existing_exchange(subject.vhost, content.exchange)?;
     broker.check_not_internal(exchange)?;
     let reply_to = check_reply_to(properties, own_reply_to)?;
     let ttl_ms = properties.expiration.map(check_expiration).transpose()?;
     let copies = check_copies(properties)?;
-    check_topic_access(broker, subject, exchange, content.routing_key, properties)?;
-    check_user_id(broker, subject, properties)?;
+    if let Some(exchange) = broker.exchange(exchange) {
+        for key in sender_keys(content.routing_key, properties.headers) {
+            users.check_topic_access(subject, Access::Write, exchange, key)?;
+        }
+    }
+    properties.user_id.map(|claimed| users.check_user_id(subject, claimed)).transpose()?;
     Ok(Checked { exchange, reply_to, ttl_ms, copies })
 }
 
@@ -136,34 +141,4 @@ fn check_copies(properties: &PropertyList<'_>) -> Result<Copies, AmqpError> {
         }
     }
     Ok(copies)
-}
-
-/// 403 unless the user may publish with each of the message's routing keys.
-fn check_topic_access(
-    broker: &Broker,
-    subject: &Subject,
-    exchange: ExchangeKey,
-    routing_key: &[u8],
-    properties: &PropertyList<'_>,
-) -> Result<(), AmqpError> {
-    for key in sender_keys(routing_key, properties.headers) {
-        broker.check_topic_access(subject, Access::Write, exchange, key)?;
-    }
-    Ok(())
-}
-
-/// 406 for the name of another user.
-fn check_user_id(
-    broker: &Broker,
-    subject: &Subject,
-    properties: &PropertyList<'_>,
-) -> Result<(), AmqpError> {
-    match properties.user_id {
-        Some(claimed)
-            if claimed != subject.user.as_bytes() && !broker.may_impersonate(&subject.user) =>
-        {
-            Err(broker.wrong_user_id(subject, claimed))
-        }
-        Some(_) | None => Ok(()),
-    }
 }

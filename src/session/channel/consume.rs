@@ -98,7 +98,7 @@ impl Channel {
     ) -> Result<(), AmqpError> {
         let name = self.queue_name(get.queue)?;
         let Scope { broker, subject, out, .. } = scope;
-        broker.check_queue_access(subject, Access::Read, name.as_bytes())?;
+        broker.users().check_queue_access(subject, Access::Read, name.as_bytes())?;
         let queue = broker.usable_queue(subject, name.as_bytes())?;
         broker.refuse_on_stream(queue, "basic.get")?;
         let Some(got) = broker.get(queue, self.key, get.no_ack) else {
