@@ -41,8 +41,8 @@ fn bound(exchange: &str, pattern: impl Fn(usize) -> String) -> Memory {
 }
 
 fn route(bencher: Bencher<'_, '_>, memory: &mut Memory, exchange: &str, keys: &[String]) {
-    let vhost = memory.node.broker.vhost_named(b"/").expect("it was made");
-    let exchange = memory.node.broker.exchange_named(vhost, exchange.as_bytes());
+    let vhost = memory.node.broker.topology().vhost_named(b"/").expect("it was made");
+    let exchange = memory.node.broker.topology().exchange_named(vhost, exchange.as_bytes());
     let exchange = exchange.expect("it is predeclared");
     let properties = PropertyList::default();
     let mut queues: Vec<QueueKey> = Vec::new();

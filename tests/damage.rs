@@ -226,10 +226,10 @@ fn has_definitions(path: &Path) -> bool {
     let Ok((broker, _)) = Broker::open(&copy, options) else {
         return false;
     };
-    let vhost = broker.vhost_named(b"/");
+    let vhost = broker.topology().vhost_named(b"/");
     let has_queues = vhost.is_some_and(|vhost| {
         let mut queues = topology::queues(Parts::default());
-        queues.all(|queue| broker.queue_named(vhost, queue.name.as_bytes()).is_some())
+        queues.all(|queue| broker.topology().queue_named(vhost, queue.name.as_bytes()).is_some())
     });
     has_queues && broker.users().log_in(b"guest", b"guest", true).is_ok()
 }

@@ -48,8 +48,8 @@ fn deliveries_come_before_expiry_a_consumer_gets_what_expires_at_once() {
     let publisher = waiting_consumer(&mut memory, b"x-message-ttl", 0, 3);
     assert_eq!(publish_five(&mut memory, publisher), 3);
     let broker = &memory.node.broker;
-    let vhost = broker.vhost_named(b"/").expect("it was made");
-    let queue = broker.queue_named(vhost, b"q").and_then(|key| broker.queue(key));
+    let vhost = broker.topology().vhost_named(b"/").expect("it was made");
+    let queue = broker.topology().queue_named(vhost, b"q").and_then(|key| broker.queues().get(key));
     assert_eq!(queue.map(|queue| queue.ready.len()), Some(0), "the other two are gone");
 }
 

@@ -1,6 +1,6 @@
 //! How does a broker come up: what is read, what is made in an empty directory?
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 
 use log::warn;
@@ -11,9 +11,8 @@ use crate::broker::flow::deduplication::name_in;
 use crate::broker::flow::delayed::Delayed;
 use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::settle::Discarding;
-use crate::broker::key::{Arena, ExchangeKey, QueueKey};
-use crate::broker::{BlockReasons, Work};
-use crate::broker::{Broker, Users};
+use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::broker::{BlockReasons, Broker, Queues, Topology, Users, Work};
 use crate::storage::{QueueId, ScratchPool, StorageError, Store, StoreOptions};
 
 /// What was found at start.
@@ -39,37 +38,22 @@ impl Broker {
         let scratch = ScratchPool::open(directory).map_err(wrap)?;
         let mut broker = Self {
             store,
-            vhosts: Arena::new(),
-            vhost_names: HashMap::new(),
-            exchanges: Arena::new(),
-            queues: Arena::new(),
-            consumers: Arena::new(),
-            channels: Arena::new(),
-            alarms: BlockReasons::default(),
-            owned_queues: HashMap::new(),
+            topology: Topology::default(),
+            queues: Queues::new(scratch),
             users: Users::new(),
-            scratch,
-            topology_version: 0,
             clock_ms: 0,
             work: Work::default(),
-            dirty: Vec::new(),
+            alarms: BlockReasons::default(),
             effects: Vec::new(),
-            wakeups: BinaryHeap::new(),
             delayed: Delayed::default(),
             dying: VecDeque::new(),
-            overfull: Vec::new(),
-            consumer_timeout_ms: None,
-            compactor: Compactor::default(),
-            moved: Relocations::default(),
-            discarding: Discarding::default(),
             returning: VecDeque::new(),
+            discarding: Discarding::default(),
+            compactor: Compactor::default(),
+            relocations: Relocations::default(),
             waits_for_room: false,
             warned_of_waiting: false,
-            streams: 0,
             queue_ids: Vec::new(),
-            destinations: Vec::new(),
-            visited: Vec::new(),
-            visit: 0,
         };
         let empty = definitions.is_empty();
         broker.restore_definitions(&definitions);
@@ -83,8 +67,8 @@ impl Broker {
         let by_id: HashMap<QueueId, QueueKey> =
             self.queues.iter().map(|(key, queue)| (queue.id, key)).collect();
         let delaying: HashMap<QueueId, ExchangeKey> = self
-            .exchanges
-            .iter()
+            .topology
+            .exchanges()
             .filter_map(|(key, exchange)| Some((exchange.delay_id?, key)))
             .collect();
         let mut messages = 0;
@@ -94,7 +78,7 @@ impl Broker {
         // the log is damaged: then their messages wait for somebody to look.
         let keeps_homeless = self.store.report().may_lack_some;
         let mut homeless = 0u64;
-        let (queues, scratch) = (&mut self.queues, &mut self.scratch);
+        let queues = &mut self.queues;
         self.store.replay(&mut |found| {
             if let Some(&exchange) = delaying.get(&found.queue) {
                 let due_ms = found.record.expiry_ms();
@@ -103,8 +87,8 @@ impl Broker {
                 return true;
             }
             let key = by_id.get(&found.queue);
-            let queue = key.and_then(|&key| Some((key, queues.get_mut(key)?)));
-            let Some((key, queue)) = queue else {
+            let queue = key.and_then(|&key| Some((key, queues.get_with_scratch(key)?)));
+            let Some((key, (queue, scratch))) = queue else {
                 homeless += u64::from(keeps_homeless);
                 return keeps_homeless;
             };
@@ -122,7 +106,7 @@ impl Broker {
             queue.ready_bytes += record.body_bytes();
             if queue.settings.message_deduplication {
                 let list = Properties::new(record.properties()).list().unwrap_or_default();
-                queue.names.extend(name_in(&list).map(|name| (name, found.entry.id)));
+                queue.dedup_keys.extend(name_in(&list).map(|name| (name, found.entry.id)));
             }
             if queue.deadline_ms(record.published_ms(), record.expiry_ms()).is_some() {
                 with_deadline.push((key, found.entry, priority));
@@ -139,7 +123,7 @@ impl Broker {
         for (key, entry, priority) in with_deadline {
             self.note_deadline(key, entry, priority);
         }
-        self.look_at_streams();
+        self.queues.wake_streams(self.clock_ms);
         messages
     }
 

@@ -8,7 +8,7 @@ use crate::broker::arguments::QueueTraits;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::flow::publish::{Content, Message, Published};
 use crate::broker::hashing::mix;
-use crate::broker::key::{ArenaKey, ConnectionKey, ExchangeKey, QueueKey};
+use crate::broker::key::{ArenaKey, ChannelKey, ConnectionKey, ExchangeKey, QueueKey};
 use crate::broker::{Broker, Subject, Users};
 use crate::storage::{Body, HelperMode, StoreOptions};
 
@@ -59,10 +59,16 @@ pub fn open(directory: &Path) -> Broker {
 pub fn subject(broker: &Broker) -> Subject {
     Subject {
         user: Name::from("guest"),
-        vhost: broker.vhost_named(b"/").unwrap(),
+        vhost: broker.topology().vhost_named(b"/").unwrap(),
         vhost_name: Name::from("/"),
         connection: ConnectionKey::new(0, 1),
     }
+}
+
+/// A channel of guest's connection.
+pub fn open_channel(broker: &mut Broker) -> ChannelKey {
+    let connection = subject(broker).connection;
+    broker.queues_mut().open_channel(connection, 1)
 }
 
 /// A durable queue.
@@ -70,7 +76,7 @@ pub fn declare(broker: &mut Broker, name: &str, arguments: Table<'_>) -> QueueKe
     let subject = subject(broker);
     let traits = QueueTraits { durable: true, exclusive: false, auto_delete: false, arguments };
     broker.declare_queue(&subject, name.as_bytes(), false, &traits).unwrap();
-    broker.queue_named(subject.vhost, name.as_bytes()).unwrap()
+    broker.topology().queue_named(subject.vhost, name.as_bytes()).unwrap()
 }
 
 /// A persistent message with these headers, for this queue.

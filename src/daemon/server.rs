@@ -246,7 +246,7 @@ fn open_broker(
     }
     let loopback_only = config.loopback_users.iter().map(|user| Name::from(user.as_str()));
     broker.users_mut().set_loopback_only(loopback_only.collect());
-    broker.set_consumer_timeout(config.consumer_timeout_ms);
+    broker.queues_mut().set_consumer_timeout(config.consumer_timeout_ms);
     if found.empty {
         make_defaults(&mut broker, config)?;
     }

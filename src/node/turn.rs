@@ -142,12 +142,12 @@ impl Node {
     /// Hands messages to consumers that have credit and room.
     fn deliver<W: Watch>(&mut self, watch: &mut W) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        self.broker.take_dirty(&mut dirty);
+        self.broker.queues_mut().take_dirty(&mut dirty);
         for &queue in &dirty {
             if !self.broker.work.is_done() {
                 self.deliver_from(queue, watch);
             }
-            self.broker.mark_dirty(queue);
+            self.broker.queues_mut().mark_dirty(queue);
         }
         self.dirty = dirty;
     }

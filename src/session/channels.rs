@@ -90,8 +90,8 @@ impl Session {
         if self.channels.len() <= slot {
             self.channels.resize_with(slot + 1, || None);
         }
-        let key = broker.open_channel(self.key, number);
-        broker.set_room(key, !self.full);
+        let key = broker.queues_mut().open_channel(self.key, number);
+        broker.queues_mut().set_room(key, !self.full);
         self.channels[slot] = Some(ChannelState::Open(Box::new(Channel::new(key, number))));
         self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
         Ok(())

@@ -103,7 +103,7 @@ impl Session {
             transaction.release_bodies(broker);
         }
         broker.give_back(channel.unacked.into_deliveries());
-        broker.close_channel(channel.key);
+        broker.queues_mut().close_channel(channel.key);
     }
 
     /// Ends all consumers and gives what was delivered back, as far as this step allows; whether

@@ -205,7 +205,7 @@ impl Session {
         let name = Name::from(open.virtual_host);
         let refuse =
             |text: String| Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 40));
-        let Some(vhost) = broker.vhost_named(open.virtual_host) else {
+        let Some(vhost) = broker.topology().vhost_named(open.virtual_host) else {
             return refuse(format!("vhost {name} not found"));
         };
         broker.users().check_connection_limits(&user).map_err(|error| error.at(10, 40))?;

@@ -44,7 +44,7 @@ impl Session {
         let (before, from_first) = self.channels.split_at(first);
         for state in from_first.iter().chain(before).flatten() {
             if let ChannelState::Open(channel) = state {
-                broker.set_room(channel.key, !full);
+                broker.queues_mut().set_room(channel.key, !full);
             }
         }
     }

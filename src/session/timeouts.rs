@@ -63,7 +63,7 @@ impl Session {
                 continue;
             };
             if first.due_ms <= now_ms {
-                late.push((channel.number, broker.consumer_timeout_of(first.queue)));
+                late.push((channel.number, broker.queues().consumer_timeout_of(first.queue)));
             } else {
                 next_ms = Some(next_ms.map_or(first.due_ms, |next| next.min(first.due_ms)));
             }

@@ -115,7 +115,7 @@ fn look_at_stream(
     };
     ask(world, inspector, Op::Consume(consume));
     let mut dirty = Vec::new();
-    world.broker().take_dirty(&mut dirty);
+    world.broker().queues_mut().take_dirty(&mut dirty);
     let mut next = None;
     for key in dirty {
         while let Some(delivery) = world.broker().next_delivery(key) {

@@ -168,7 +168,7 @@ impl World {
         options.witness = Some(self.disk.clone());
         let (broker, _) = Broker::open(directory, options)?;
         assert_eq!(broker.store.report().damaged, [], "nothing was damaged");
-        self.vhost = broker.vhost_named(b"/").unwrap_or(self.vhost);
+        self.vhost = broker.topology().vhost_named(b"/").unwrap_or(self.vhost);
         let limits = Limits {
             frame_bytes_max: FRAME_BYTES_MAX,
             channel_max: 100,
@@ -212,7 +212,7 @@ impl World {
     /// A queue of the broker under test.
     pub fn queue(&self, name: &str) -> Option<&leveret::broker::Queue> {
         let broker = &self.node.as_ref().unwrap().broker;
-        broker.queue(broker.queue_named(self.vhost, name.as_bytes())?)
+        broker.queues().get(broker.topology().queue_named(self.vhost, name.as_bytes())?)
     }
 
     /// A client that has logged in.
@@ -579,8 +579,8 @@ impl World {
 
     fn delivered(&mut self, node: &Node, conn: ConnId, delivery: &Delivery) {
         let broker = &node.broker;
-        let name = broker.queue(delivery.held.queue).unwrap().name.to_string();
-        let tag = broker.consumer(delivery.consumer).unwrap().tag.to_string();
+        let name = broker.queues().get(delivery.held.queue).unwrap().name.to_string();
+        let tag = broker.queues().consumer(delivery.consumer).unwrap().tag.to_string();
         let at = At { conn, channel: delivery.channel };
         self.events.note(format!("queue {name} delivers to {at:?} {tag}"));
         let queue = self.twin.queue_of(at, &tag);
@@ -628,7 +628,7 @@ impl Watch for World {
     }
 
     fn served(&mut self, node: &mut Node, queue: QueueKey) {
-        let name = node.broker.queue(queue).map(|queue| queue.name.to_string());
+        let name = node.broker.queues().get(queue).map(|queue| queue.name.to_string());
         if let Some(id) = name.and_then(|name| self.twin.queue_named(&name)) {
             self.twin.expire_for_consumers_of(id);
         }

@@ -9,9 +9,10 @@ pub mod definition;
 pub mod effective;
 pub mod equivalence;
 pub mod policy;
+pub mod start_at;
 
 use crate::amqp::{AmqpError, ReplyCode, Table, Value};
-use crate::broker::flow::stream_reader::StartAt;
+use crate::broker::arguments::start_at::StartAt;
 use crate::broker::resource::Resource;
 use crate::broker::term::term;
 

@@ -1,6 +1,7 @@
 //! What is an exchange? Its declaration and the matcher that finds destinations.
 
 pub mod binding;
+pub mod cache;
 pub mod consistent_hash;
 pub mod destination_set;
 pub mod headers;
@@ -9,8 +10,8 @@ pub mod random;
 pub mod topic;
 
 use crate::amqp::Name;
+use crate::broker::exchange::cache::Cache;
 use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
-use crate::broker::flow::deduplication::Cache;
 use crate::broker::key::VhostKey;
 use crate::storage::QueueId;
 

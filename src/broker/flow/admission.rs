@@ -35,9 +35,9 @@ impl Broker {
     /// always so, and found out without any memory.
     #[inline]
     pub(in crate::broker) fn all_take(&self, queues: &[QueueKey], body_bytes: u64) -> bool {
-        queues
-            .iter()
-            .all(|&key| !self.takes_names_once(key) && !self.refuses_more(key, 1, body_bytes))
+        queues.iter().all(|&key| {
+            !self.takes_names_once(key) && !self.queues.refuses_more(key, 1, body_bytes)
+        })
     }
 
     /// Asks each queue. What takes the message is noted in `together` for those after it.
@@ -55,7 +55,7 @@ impl Broker {
         let mut admitted = Admitted::default();
         for &key in queues {
             let (messages, bytes) = together.added.get(&key).copied().unwrap_or_default();
-            if self.refuses_more(key, messages + 1, bytes + body_bytes) {
+            if self.queues.refuses_more(key, messages + 1, bytes + body_bytes) {
                 admitted.refusing.push(key);
                 continue;
             }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use crate::broker::Broker;
 use crate::broker::flow::admission::{Admitted, Together};
 use crate::broker::flow::publish::{Message, publication};
-use crate::broker::flow::settle::Unsettled;
 use crate::broker::key::QueueKey;
+use crate::broker::serving::Unsettled;
 use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId};
 
 /// A message of a transaction and the queues that it was routed to.
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::amqp::TableBuf;
     use crate::broker::flow::publish::Content;
-    use crate::broker::testing::{declare, open, publish_with, subject};
+    use crate::broker::testing::{declare, open, open_channel, publish_with};
     use crate::storage::Body;
 
     fn transient(exchange: &[u8]) -> Message<'_> {
@@ -275,7 +275,7 @@ mod tests {
         let mut headers = TableBuf::new();
         headers.put_str(b"x-deduplication-header", "name");
         publish_with(&mut broker, queue, headers.table());
-        let channel = broker.open_channel(subject(&broker).connection, 1);
+        let channel = open_channel(&mut broker);
         let held = broker.get(queue, channel, false).unwrap().held;
 
         let good = TransactionMessage { queues: &[other], message: transient(b"x") };
@@ -283,15 +283,19 @@ mod tests {
         let bad = TransactionMessage { queues: &[other], message: transient(&[b'x'; 256]) };
         assert_eq!(broker.commit(&[good, bad], &[held]), Err(AppendError::TooLarge));
 
-        assert_eq!(broker.queue(other).unwrap().ready.len(), 0);
-        assert_eq!(broker.queue(queue).unwrap().unacked, 1);
+        assert_eq!(broker.queues().get(other).unwrap().ready.len(), 0);
+        assert_eq!(broker.queues().get(queue).unwrap().unacked, 1);
         publish_with(&mut broker, queue, headers.table());
-        assert_eq!(broker.queue(queue).unwrap().ready.len(), 0, "the name is still in the queue");
+        assert_eq!(
+            broker.queues().get(queue).unwrap().ready.len(),
+            0,
+            "the name is still in the queue"
+        );
         broker.requeue(&held);
         let again = broker.get(queue, channel, false).unwrap();
         assert_eq!(again.before, 1, "the message is there and can be settled");
         broker.ack(&again.held);
         publish_with(&mut broker, queue, headers.table());
-        assert_eq!(broker.queue(queue).unwrap().ready.len(), 1, "and its name came free");
+        assert_eq!(broker.queues().get(queue).unwrap().ready.len(), 1, "and its name came free");
     }
 }

@@ -10,8 +10,8 @@
 use std::collections::HashMap;
 
 use crate::broker::Broker;
-use crate::broker::flow::settle::Unsettled;
 use crate::broker::key::QueueKey;
+use crate::broker::serving::Unsettled;
 use crate::storage::{Compaction, Entry, MessageId, QueueId, RecordRef, Relocated, SlotRef};
 
 /// What one turn copies, in bytes.
@@ -101,18 +101,19 @@ impl Broker {
         }
         let every_ms = if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
         self.compactor.look_at_ms = self.clock_ms + every_ms;
-        if self.compactor.queues_version != Some(self.topology_version) {
+        if self.compactor.queues_version != Some(self.topology.version()) {
             // Also those that are not durable: a message is one record, whoever else gets it.
             let queues = self.queues.iter().map(|(key, queue)| (queue.id, key));
             self.compactor.queues = queues.collect();
-            self.compactor.queues_version = Some(self.topology_version);
+            self.compactor.queues_version = Some(self.topology.version());
         }
         let was_idle = self.compactor.state == Compaction::Idle;
-        let Self { store, queues, scratch, compactor, moved: elsewhere, .. } = self;
+        let Self { store, queues, compactor, relocations, .. } = self;
         compactor.state = store.compact(COMPACTED_PER_TURN_MAX, &mut |moved| {
-            let queue = compactor.queues.get(&moved.queue).and_then(|&key| queues.get_mut(key));
-            if !queue.is_some_and(|queue| queue.relocate(moved.entry, scratch)) {
-                elsewhere.note(&moved);
+            let key = compactor.queues.get(&moved.queue);
+            let queue = key.and_then(|&key| queues.get_with_scratch(key));
+            if !queue.is_some_and(|(queue, scratch)| queue.relocate(moved.entry, scratch)) {
+                relocations.note(&moved);
             }
         });
         let is_idle = compactor.state == Compaction::Idle;
@@ -146,7 +147,7 @@ impl Broker {
     /// These deliveries, with the places where their messages lie now.
     pub(in crate::broker) fn where_they_are(&self, held: &[Unsettled]) -> Vec<Unsettled> {
         let moved = |held: &Unsettled| {
-            let (entry, slot) = self.moved.find(held.queue_id, held.entry, held.slot);
+            let (entry, slot) = self.relocations.find(held.queue_id, held.entry, held.slot);
             Unsettled { entry, slot, ..*held }
         };
         held.iter().map(moved).collect()
@@ -162,7 +163,7 @@ mod tests {
     use crate::broker::key::ChannelKey;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
     use crate::broker::requests::exchanges::ExchangeDeclare;
-    use crate::broker::testing::{NOW_MS, declare, open, subject};
+    use crate::broker::testing::{NOW_MS, declare, open, open_channel, subject};
     use crate::storage::Body;
     use tempfile::TempDir;
 
@@ -181,7 +182,7 @@ mod tests {
             let mut broker = open(directory.path());
             let filler = declare(&mut broker, "filler", Table::EMPTY);
             let anchors = declare(&mut broker, "anchors", Table::EMPTY);
-            let channel = broker.open_channel(subject(&broker).connection, 1);
+            let channel = open_channel(&mut broker);
             Node { broker, directory, filler, anchors, channel }
         }
 
@@ -201,7 +202,7 @@ mod tests {
                 arguments: Table::EMPTY,
             };
             self.broker.declare_queue(&guest, name.as_bytes(), false, &traits).unwrap();
-            self.broker.queue_named(guest.vhost, name.as_bytes()).unwrap()
+            self.broker.topology().queue_named(guest.vhost, name.as_bytes()).unwrap()
         }
 
         fn publish(&mut self, queues: &[QueueKey], body: &str, priority: u8, ttl_ms: Option<u64>) {
@@ -307,12 +308,15 @@ mod tests {
             let Node { broker, directory, .. } = self;
             broker.close().unwrap();
             let mut broker = open(directory.path());
-            let vhost = broker.vhost_named(b"/").unwrap();
+            let vhost = broker.topology().vhost_named(b"/").unwrap();
             let queues = [&b"q"[..], b"other", b"dead"];
-            let queues = queues.iter().filter_map(|name| broker.queue_named(vhost, name)).collect();
-            let filler = broker.queue_named(vhost, b"filler").unwrap();
-            let anchors = broker.queue_named(vhost, b"anchors").unwrap();
-            let channel = broker.open_channel(subject(&broker).connection, 1);
+            let queues = queues
+                .iter()
+                .filter_map(|name| broker.topology().queue_named(vhost, name))
+                .collect();
+            let filler = broker.topology().queue_named(vhost, b"filler").unwrap();
+            let anchors = broker.topology().queue_named(vhost, b"anchors").unwrap();
+            let channel = open_channel(&mut broker);
             (Node { broker, directory, filler, anchors, channel }, queues)
         }
     }
@@ -337,7 +341,7 @@ mod tests {
         node.broker.ack(&held);
         let before = node.broker.store.counters().segments_used;
         assert!(node.compact() >= 4 + 3);
-        assert!(node.broker.moved.places.is_empty(), "the queues know it");
+        assert!(node.broker.relocations.places.is_empty(), "the queues know it");
         (0..3).for_each(|_| node.turn());
         let after = node.broker.store.counters().segments_used;
         assert!(after < before, "{before} segments became {after}");
@@ -390,7 +394,7 @@ mod tests {
             node.fill();
         }
         assert!(node.compact() >= 6);
-        assert!(node.broker.moved.places.is_empty());
+        assert!(node.broker.relocations.places.is_empty());
         let all = known(&[("a", 0), ("b", 0), ("c", 0)]);
         assert_eq!((node.drain(passing), node.drain(queue)), (all.clone(), all));
     }
@@ -415,7 +419,7 @@ mod tests {
         let guest = subject(&node.broker);
         node.broker.delete_queue(&guest, b"gone", false, false).unwrap();
         assert!(node.compact() > 6);
-        assert_eq!(node.broker.moved.places.len(), 6 + 1);
+        assert_eq!(node.broker.relocations.places.len(), 6 + 1);
         node.broker.ack(&held[0]);
         node.broker.requeue(&held[1]);
         node.broker.reject(&held[2]);
@@ -429,7 +433,7 @@ mod tests {
         }
         assert!(node.compact() > 0);
         node.broker.requeue(&held[4]);
-        assert_eq!(node.broker.moved.places.len(), 1, "the one that is still held");
+        assert_eq!(node.broker.relocations.places.len(), 1, "the one that is still held");
         assert_eq!(node.drain(dead), known(&[("rejected", 0)]));
         let (mut node, queues) = node.restart();
         assert_eq!(node.drain(queues[0]), known(&[("back", 1), ("again", 1), ("kept", 1)]));
@@ -455,13 +459,13 @@ mod tests {
             node.broker.dying.extend(dying);
         }
         node.broker.set_clock(NOW_MS + LOOK_EVERY_MS);
-        while node.broker.moved.places.len() < 3 {
+        while node.broker.relocations.places.len() < 3 {
             node.rest_of_turn();
             assert_ne!(node.broker.compactor.state, Compaction::Idle);
         }
         node.turn();
         assert_eq!(node.drain(dead), known(&[("a", 0), ("b", 0), ("c", 0)]));
-        assert!(node.broker.moved.places.is_empty());
+        assert!(node.broker.relocations.places.is_empty());
     }
 
     #[test]
@@ -477,7 +481,7 @@ mod tests {
         assert!(node.compact() >= 2);
         node.broker.set_clock(NOW_MS + 49_999);
         node.turn();
-        assert_eq!(node.broker.queue(queue).unwrap().ready.len(), 2);
+        assert_eq!(node.broker.queues().get(queue).unwrap().ready.len(), 2);
         node.broker.set_clock(NOW_MS + 50_000);
         node.turn();
         assert_eq!(node.drain(queue), known(&[("long", 0)]));
@@ -507,7 +511,7 @@ mod tests {
             arguments: Table::EMPTY,
         };
         node.broker.bind(&guest, &bind).unwrap();
-        let exchange = node.broker.exchange_named(guest.vhost, b"later").unwrap();
+        let exchange = node.broker.topology().exchange_named(guest.vhost, b"later").unwrap();
         let mut headers = TableBuf::new();
         headers.put(b"x-delay", Value::I32(60_000));
         let list = PropertyList {
@@ -533,11 +537,11 @@ mod tests {
         node.broker.enqueue(&[], &message).unwrap();
         (0..4).for_each(|_| node.fill());
         assert!(node.compact() >= 1);
-        assert_eq!(node.broker.moved.places.len(), 1);
+        assert_eq!(node.broker.relocations.places.len(), 1);
         node.broker.set_clock(NOW_MS + 60_000);
         node.turn();
         assert_eq!(node.drain(queue), known(&[("delayed", 0)]));
-        assert!(node.broker.moved.places.is_empty());
+        assert!(node.broker.relocations.places.is_empty());
     }
 
     #[test]
@@ -556,12 +560,12 @@ mod tests {
         }
         assert!(node.compact() >= 3);
         let bodies = |node: &Node| {
-            let queue = node.broker.queue(stream).unwrap();
+            let queue = node.broker.queues().get(stream).unwrap();
             let log = queue.stream.as_deref().unwrap();
             let range = log.first_offset()..log.next_offset();
             range
                 .map(|offset| {
-                    let entry = log.at(offset, &node.broker.scratch).unwrap();
+                    let entry = log.at(offset, node.broker.queues.scratch()).unwrap();
                     node.body(entry.at)
                 })
                 .collect::<Vec<_>>()
@@ -570,10 +574,10 @@ mod tests {
         let now_ms = node.broker.clock_ms() + 2000;
         node.broker.set_clock(now_ms);
         (0..5).for_each(|_| node.turn());
-        assert!(node.broker.moved.places.is_empty());
+        assert!(node.broker.relocations.places.is_empty());
         let (node, _) = node.restart();
         assert_eq!(bodies(&node), ["one", "two"]);
-        let anchors = node.broker.queue(node.anchors).unwrap().ready.len() as u64;
+        let anchors = node.broker.queues().get(node.anchors).unwrap().ready.len() as u64;
         assert_eq!(node.broker.store.report().messages, 2 + anchors, "the first one is settled");
     }
 

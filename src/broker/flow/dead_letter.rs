@@ -83,7 +83,7 @@ impl Broker {
             && let Some(mut dying) = self.dying.pop_front()
         {
             let Dying { queue_id, entry, slot, .. } = dying;
-            (dying.entry, dying.slot) = self.moved.take(queue_id, entry, slot);
+            (dying.entry, dying.slot) = self.relocations.take(queue_id, entry, slot);
             match self.bury_one(&dying) {
                 Ok(()) => {}
                 Err(AppendError::TooLarge) => {
@@ -144,7 +144,7 @@ impl Broker {
         exchange: &Name,
         properties: &PropertyList<'_>,
     ) -> Option<Delay> {
-        self.delay_of(self.exchange_named(vhost, exchange)?, properties)
+        self.delay_of(self.topology.exchange_named(vhost, exchange)?, properties)
     }
 
     /// The queues behind a dead-letter exchange; none when it is missing.
@@ -157,14 +157,20 @@ impl Broker {
         properties: &PropertyList<'_>,
     ) -> Vec<QueueKey> {
         let mut queues = Vec::new();
-        let Some(exchange) = self.exchange_named(vhost, exchange) else {
+        let Some(exchange) = self.topology.exchange_named(vhost, exchange) else {
             return queues;
         };
         match dead_letter_key {
             Some(key) => {
                 self.route(exchange, key, properties, &mut queues);
             }
-            None => self.route_all(exchange, original_key, properties, &mut queues),
+            None => self.topology.route_all(
+                &mut self.work,
+                exchange,
+                original_key,
+                properties,
+                &mut queues,
+            ),
         }
         queues
     }

@@ -7,115 +7,11 @@
 //! durable exchange remembers is a definition that is stored in the record of the message that
 //! took the name; what a queue holds tells its own names.
 
-use std::collections::{HashMap, VecDeque};
-
-use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, Table, TableBuf, Value};
+use crate::amqp::{Properties, PropertyList, TableBuf};
 use crate::broker::Broker;
+use crate::broker::exchange::cache::natural;
 use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
 use crate::storage::{Entry, MessageId};
-
-/// The names that an exchange remembers.
-///
-/// Invariant: `order` holds every name of `until` once, the oldest first.
-#[derive(Debug)]
-pub struct Cache {
-    size: usize,
-    ttl_ms: Option<u64>,
-    /// Until when a name is remembered, in ms since 1970; `u64::MAX` = for good.
-    until: HashMap<Box<[u8]>, Seen>,
-    /// Names in the order in which they were seen, with the numbers of these sightings; one that
-    /// was seen again stands here twice, and the last one counts.
-    order: VecDeque<(u64, Box<[u8]>)>,
-    last_number: u64,
-}
-
-/// When a name was seen last.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    /// In ms since 1970.
-    until_ms: u64,
-    number: u64,
-}
-
-/// How many sightings that do not count any more are kept, beside as many as there are names.
-const STALE_MAX: usize = 64;
-
-/// The names of the messages in one queue, and who has them.
-pub type Names = HashMap<Box<[u8]>, MessageId>;
-
-impl Cache {
-    /// The cache that an exchange's arguments ask for; 406 without a sensible `x-cache-size`.
-    pub fn of(arguments: Table<'_>) -> Result<Self, AmqpError> {
-        let refuse = |name: &str| {
-            let text = format!("invalid argument '{name}': expected a positive integer");
-            AmqpError::channel(ReplyCode::PreconditionFailed, text)
-        };
-        let positive = |name: &str| match arguments.find(name.as_bytes()) {
-            None => Ok(None),
-            Some(value) => match natural(value) {
-                Some(number) if number > 0 => Ok(Some(number)),
-                Some(_) | None => Err(refuse(name)),
-            },
-        };
-        let size = positive("x-cache-size")?.ok_or_else(|| refuse("x-cache-size"))?;
-        Ok(Self {
-            size: usize::try_from(size).unwrap_or(usize::MAX),
-            ttl_ms: positive("x-cache-ttl")?,
-            until: HashMap::new(),
-            order: VecDeque::new(),
-            last_number: 0,
-        })
-    }
-
-    /// All names that are remembered.
-    pub(in crate::broker) fn names(&self) -> impl Iterator<Item = &Box<[u8]>> {
-        self.until.keys()
-    }
-
-    /// Whether a name is remembered.
-    fn has(&self, name: &[u8], now_ms: u64) -> bool {
-        self.until.get(name).is_some_and(|seen| now_ms < seen.until_ms)
-    }
-
-    /// When a name that is remembered now is forgotten.
-    fn until_ms(&self, ttl_ms: Option<u64>, now_ms: u64) -> u64 {
-        ttl_ms.or(self.ttl_ms).map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl))
-    }
-
-    /// Remembers a name as the newest; says which had to go for it.
-    fn remember(&mut self, name: &[u8], until_ms: u64) -> Vec<Box<[u8]>> {
-        let mut gone = Vec::new();
-        self.until.remove(name);
-        while self.until.len() >= self.size
-            && let Some((number, oldest)) = self.order.pop_front()
-        {
-            if self.is_newest(number, &oldest) {
-                self.until.remove(&oldest);
-                gone.push(oldest);
-            }
-        }
-        self.restore(name, until_ms);
-        gone
-    }
-
-    /// Remembers a name, as the newest, whether or not there are too many.
-    pub(in crate::broker) fn restore(&mut self, name: &[u8], until_ms: u64) {
-        self.last_number += 1;
-        let seen = Seen { until_ms, number: self.last_number };
-        self.until.insert(name.into(), seen);
-        self.order.push_back((self.last_number, name.into()));
-        if self.order.len() > 2 * self.until.len() + STALE_MAX {
-            let mut order = std::mem::take(&mut self.order);
-            order.retain(|(number, name)| self.is_newest(*number, name));
-            self.order = order;
-        }
-    }
-
-    /// Whether the name was not seen again since.
-    fn is_newest(&self, number: u64, name: &[u8]) -> bool {
-        self.until.get(name).is_some_and(|seen| seen.number == number)
-    }
-}
 
 /// What an exchange has to say of a message's name.
 #[derive(Debug)]
@@ -162,10 +58,10 @@ impl Broker {
         exchange: &[u8],
         properties: &PropertyList<'_>,
     ) -> Sighting {
-        let Some(key) = self.exchange_named(vhost, exchange) else {
+        let Some(key) = self.topology.exchange_named(vhost, exchange) else {
             return Sighting::Nameless;
         };
-        let cache = self.exchanges.get(key).and_then(|exchange| exchange.cache.as_ref());
+        let cache = self.topology.exchange(key).and_then(|exchange| exchange.cache.as_ref());
         let Some((cache, name)) = cache.and_then(|cache| Some((cache, name_in(properties)?)))
         else {
             return Sighting::Nameless;
@@ -180,7 +76,8 @@ impl Broker {
 
     /// Whether a name was remembered since it was found to be new.
     pub(in crate::broker) fn is_known(&self, new: &NewName) -> bool {
-        let cache = self.exchanges.get(new.exchange).and_then(|exchange| exchange.cache.as_ref());
+        let cache =
+            self.topology.exchange(new.exchange).and_then(|exchange| exchange.cache.as_ref());
         cache.is_some_and(|cache| cache.has(&new.name, self.clock_ms))
     }
 
@@ -189,15 +86,17 @@ impl Broker {
         &self,
         new: &NewName,
     ) -> Option<(Vec<u8>, TableBuf)> {
-        let exchange = self.exchanges.get(new.exchange)?;
-        exchange.durable.then(|| self.seen_definition(new.exchange, &new.name, new.until_ms))?
+        let exchange = self.topology.exchange(new.exchange)?;
+        exchange
+            .durable
+            .then(|| self.topology.dedup_key_definition(new.exchange, &new.name, new.until_ms))?
     }
 
     /// The message of a new name was stored, or it needed not be: the exchange remembers the name
     /// from now on. `is_defined`: its definition, if it needs one, went with the message.
     pub(in crate::broker) fn remember_name(&mut self, new: &NewName, is_defined: bool) {
         let definition = if is_defined { None } else { self.definition_of_name(new) };
-        let Some(exchange) = self.exchanges.get_mut(new.exchange) else {
+        let Some(exchange) = self.topology.exchange_mut(new.exchange) else {
             return;
         };
         let Some(cache) = &mut exchange.cache else {
@@ -211,7 +110,7 @@ impl Broker {
             self.store.define(&key, payload.table().as_bytes());
         }
         for name in gone.iter().filter(|_| durable) {
-            self.forget_one_seen(new.exchange, name);
+            self.topology.erase_dedup_key(&mut self.store, new.exchange, name);
         }
     }
 
@@ -223,7 +122,7 @@ impl Broker {
 
     /// Whether a message of this name is in the queue.
     pub(in crate::broker) fn holds_name(&self, key: QueueKey, name: &[u8]) -> bool {
-        self.queues.get(key).is_some_and(|queue| queue.names.contains_key(name))
+        self.queues.get(key).is_some_and(|queue| queue.dedup_keys.contains_key(name))
     }
 
     /// A message joined a queue that takes each name once.
@@ -231,7 +130,7 @@ impl Broker {
         if let Some(name) = self.name_of(entry)
             && let Some(queue) = self.queues.get_mut(key)
         {
-            queue.names.insert(name, entry.id);
+            queue.dedup_keys.insert(name, entry.id);
         }
     }
 
@@ -246,9 +145,9 @@ impl Broker {
     /// The same where the name is known. After a purge somebody else may have it.
     pub(in crate::broker) fn free_name(&mut self, key: QueueKey, id: MessageId, name: &[u8]) {
         if let Some(queue) = self.queues.get_mut(key)
-            && queue.names.get(name) == Some(&id)
+            && queue.dedup_keys.get(name) == Some(&id)
         {
-            queue.names.remove(name);
+            queue.dedup_keys.remove(name);
         }
     }
 
@@ -270,38 +169,14 @@ pub(in crate::broker) fn name_in(properties: &PropertyList<'_>) -> Option<Box<[u
     Some(format!("{}:{value}", value.type_name()).into_bytes().into())
 }
 
-fn natural(value: Value<'_>) -> Option<u64> {
-    u64::try_from(value.integer()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::broker::requests::exchanges::ExchangeDeclare;
-    use crate::broker::testing::{NOW_MS, declare, open, publish_with, subject};
-
-    fn cache(size: i64, ttl_ms: Option<i64>) -> Cache {
-        let mut arguments = TableBuf::new();
-        arguments.put_i64(b"x-cache-size", size);
-        if let Some(ttl_ms) = ttl_ms {
-            arguments.put_i64(b"x-cache-ttl", ttl_ms);
-        }
-        Cache::of(arguments.table()).unwrap()
-    }
-
-    /// What had to go for a name that is new; `None`: it is not.
-    fn see(
-        cache: &mut Cache,
-        name: &[u8],
-        ttl_ms: Option<u64>,
-        now_ms: u64,
-    ) -> Option<Vec<Box<[u8]>>> {
-        let until_ms = cache.until_ms(ttl_ms, now_ms);
-        (!cache.has(name, now_ms)).then(|| cache.remember(name, until_ms))
-    }
+    use crate::broker::testing::{NOW_MS, declare, open, open_channel, publish_with, subject};
 
     fn is_repeated(broker: &mut Broker, properties: &PropertyList<'_>) -> bool {
-        let vhost = broker.vhost_named(b"/").unwrap();
+        let vhost = broker.topology().vhost_named(b"/").unwrap();
         match broker.look_for_name(vhost, b"once", properties) {
             Sighting::Nameless => panic!("it has a name"),
             Sighting::Repeated => true,
@@ -312,35 +187,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_is_new_once_and_the_oldest_goes_when_there_is_no_room() {
-        let mut cache = cache(2, None);
-        assert_eq!(see(&mut cache, b"a", None, 0), Some(vec![]));
-        assert_eq!(see(&mut cache, b"a", None, 1), None);
-        assert_eq!(see(&mut cache, b"b", None, 2), Some(vec![]));
-        assert_eq!(see(&mut cache, b"c", None, 3), Some(vec![b"a"[..].into()]));
-        assert_eq!(see(&mut cache, b"b", None, 4), None);
-        assert_eq!(see(&mut cache, b"a", None, 5), Some(vec![b"b"[..].into()]));
-    }
-
-    #[test]
-    fn a_name_is_forgotten_when_its_time_is_over_and_a_message_may_say_when() {
-        let mut cache = cache(9, Some(100));
-        assert_eq!(see(&mut cache, b"a", None, 0), Some(vec![]));
-        assert_eq!(see(&mut cache, b"a", None, 99), None);
-        assert_eq!(see(&mut cache, b"a", None, 100), Some(vec![]));
-        assert_eq!(see(&mut cache, b"b", Some(5), 100), Some(vec![]));
-        assert_eq!(see(&mut cache, b"b", None, 105), Some(vec![]));
-    }
-
-    #[test]
-    fn a_cache_needs_a_size() {
-        assert!(Cache::of(Table::EMPTY).is_err());
-        let mut arguments = TableBuf::new();
-        arguments.put_i64(b"x-cache-size", 0);
-        assert!(Cache::of(arguments.table()).is_err());
-    }
-
     fn named(name: &str) -> TableBuf {
         let mut headers = TableBuf::new();
         headers.put_str(b"x-deduplication-header", name);
@@ -348,7 +194,7 @@ mod tests {
     }
 
     fn ready(broker: &Broker, queue: QueueKey) -> usize {
-        broker.queue(queue).unwrap().ready.len()
+        broker.queues().get(queue).unwrap().ready.len()
     }
 
     #[test]
@@ -364,11 +210,11 @@ mod tests {
         assert_eq!(ready(&broker, queue), 2);
         broker.close().unwrap();
         let mut broker = open(directory.path());
-        let vhost = broker.vhost_named(b"/").unwrap();
-        let queue = broker.queue_named(vhost, b"q").unwrap();
+        let vhost = broker.topology().vhost_named(b"/").unwrap();
+        let queue = broker.topology().queue_named(vhost, b"q").unwrap();
         publish_with(&mut broker, queue, named("a").table());
         assert_eq!(ready(&broker, queue), 2, "the name is known after a restart");
-        let channel = broker.open_channel(subject(&broker).connection, 1);
+        let channel = open_channel(&mut broker);
         let first = broker.get(queue, channel, false).unwrap();
         broker.ack(&first.held);
         publish_with(&mut broker, queue, named("a").table());

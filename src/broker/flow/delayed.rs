@@ -84,7 +84,7 @@ impl Delayed {
 impl Broker {
     /// Whether the exchange delays a message with these properties.
     pub fn delay_of(&self, key: ExchangeKey, properties: &PropertyList<'_>) -> Option<Delay> {
-        let exchange = self.exchanges.get(key)?;
+        let exchange = self.topology.exchange(key)?;
         if exchange.kind != ExchangeKind::Delayed {
             return None;
         }
@@ -127,9 +127,9 @@ impl Broker {
         let mut ids = Vec::new();
         match delay {
             Some(Delay { exchange, .. }) => {
-                ids.extend(self.exchanges.get(exchange).and_then(|exchange| exchange.delay_id));
+                ids.extend(self.topology.exchange(exchange).and_then(|exchange| exchange.delay_id));
             }
-            None => self.live_queue_ids(queues, &mut ids),
+            None => self.queues.live_ids(queues, &mut ids),
         }
         ids
     }
@@ -141,7 +141,7 @@ impl Broker {
 
     /// Notes a message that was just stored.
     pub(in crate::broker) fn delay_stored(&mut self, delay: Delay, appended: &Appended) {
-        let id = self.exchanges.get(delay.exchange).and_then(|exchange| exchange.delay_id);
+        let id = self.topology.exchange(delay.exchange).and_then(|exchange| exchange.delay_id);
         let from = (delay.exchange, id.expect("it was stored under this number"));
         self.delay_until(from, appended.entry, appended.slot(0), self.due_ms(delay));
     }
@@ -182,7 +182,7 @@ impl Broker {
         while !self.work.is_done()
             && let Some(mut held) = self.delayed.pop_due(exchange, self.clock_ms)
         {
-            held.follow(&mut self.moved);
+            held.follow(&mut self.relocations);
             match self.release_one(&held) {
                 Ok(()) => {}
                 Err(AppendError::TooLarge) => {
@@ -198,10 +198,11 @@ impl Broker {
         }
     }
 
-    /// The exchange goes: what it delayed goes with it.
-    pub(in crate::broker) fn drop_delayed(&mut self, exchange: ExchangeKey) {
-        if let Some(line) = self.delayed.held.remove(&exchange) {
-            self.delayed.dropped.push(line.into_vec());
+    /// The exchanges are gone: what they delayed goes with them.
+    pub(in crate::broker) fn drop_delayed(&mut self, exchanges: &[ExchangeKey]) {
+        for exchange in exchanges {
+            let line = self.delayed.held.remove(exchange);
+            self.delayed.dropped.extend(line.map(BinaryHeap::into_vec));
         }
     }
 
@@ -212,7 +213,7 @@ impl Broker {
                 && let Some(Reverse(mut held)) = line.pop()
             {
                 self.work.spend(1);
-                held.follow(&mut self.moved);
+                held.follow(&mut self.relocations);
                 self.store.settle(held.at, held.slot);
             }
             if !line.is_empty() {
@@ -284,8 +285,8 @@ mod tests {
         };
         let mut properties = Vec::new();
         list.encode(&mut properties);
-        let vhost = broker.vhost_named(b"/").unwrap();
-        let exchange = broker.exchange_named(vhost, b"later").unwrap();
+        let vhost = broker.topology().vhost_named(b"/").unwrap();
+        let exchange = broker.topology().exchange_named(vhost, b"later").unwrap();
         let message = Message {
             content: Content {
                 exchange: b"later",
@@ -333,12 +334,12 @@ mod tests {
         delay(&mut broker, u64::MAX);
         broker.close().unwrap();
         let mut broker = open(directory.path());
-        let vhost = broker.vhost_named(b"/").unwrap();
-        let queue = broker.queue_named(vhost, &Name::from("q")).unwrap();
+        let vhost = broker.topology().vhost_named(b"/").unwrap();
+        let queue = broker.topology().queue_named(vhost, &Name::from("q")).unwrap();
         let mut ready_at = |now_ms| {
             broker.set_clock(now_ms);
             broker.release_delayed();
-            broker.queue(queue).unwrap().ready.len()
+            broker.queues().get(queue).unwrap().ready.len()
         };
         assert_eq!(ready_at(NOW_MS + 999), 0);
         assert_eq!(ready_at(NOW_MS + 1_000), 1);

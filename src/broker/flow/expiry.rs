@@ -5,37 +5,27 @@
 //! the times at which queues have to be looked at.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use crate::amqp::Properties;
 use crate::broker::flow::death::Reason;
 use crate::broker::key::QueueKey;
 use crate::broker::{Broker, Queue};
-use crate::storage::{Entry, ScratchPool, Store};
-
-/// How many deadlines of messages that were delivered long ago a queue keeps, beside as many as
-/// it has messages.
-const STALE_DEADLINES_MAX: usize = 256;
+use crate::storage::{Entry, Store};
 
 impl Broker {
     /// When a turn has something to do that only the time brings about, in ms since 1970.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        let queues = self.wakeups.peek().map(|Reverse((at, _))| *at);
         let others = [self.next_delayed_ms(), self.next_compaction_ms()];
-        queues.into_iter().chain(others.into_iter().flatten()).min()
+        self.queues.next_wakeup_ms().into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Ends what has reached its time.
     pub fn expire(&mut self) {
-        while let Some(&Reverse((at, key))) = self.wakeups.peek() {
-            if at > self.clock_ms || !self.may_kill() {
-                return;
-            }
+        while self.may_kill()
+            && let Some(due) = self.queues.pop_due(self.clock_ms)
+        {
             self.work.spend(1);
-            self.wakeups.pop();
-            let due = |queue: &&mut Queue| queue.wake_at_ms == Some(at);
-            if let Some(queue) = self.queues.get_mut(key).filter(due) {
-                queue.wake_at_ms = None;
+            if let Some(key) = due {
                 self.expire_messages(key);
                 self.retain_stream(key);
                 self.expire_queue(key);
@@ -43,34 +33,17 @@ impl Broker {
         }
     }
 
-    /// The queue has to be looked at by then.
-    pub(in crate::broker) fn wake_queue(&mut self, key: QueueKey, at_ms: u64) {
-        if let Some(queue) = self.queues.get_mut(key)
-            && queue.wake_at_ms.is_none_or(|at| at_ms < at)
-        {
-            queue.wake_at_ms = Some(at_ms);
-            self.wakeups.push(Reverse((at_ms, key)));
-        }
+    /// The node starts at this time, in ms since 1970.
+    pub fn start_clock(&mut self, unix_ms: u64) {
+        self.set_clock(unix_ms);
+        self.queues.touch_all(self.clock_ms);
     }
 
     /// Notes when a message that joined a queue has to leave it.
     pub(in crate::broker) fn note_deadline(&mut self, key: QueueKey, entry: Entry, priority: u8) {
-        let Some(queue) = self.queues.get_mut(key) else {
-            return;
-        };
         let record = self.store.record(entry.at);
-        let (published_ms, expiry_ms) = (record.published_ms(), record.expiry_ms());
-        let Some(deadline) = queue.deadline_ms(published_ms, expiry_ms) else {
-            return;
-        };
-        if expiry_ms != 0 {
-            let lane = priority.min(queue.ready.priority_max());
-            queue.timed.push(Reverse((expiry_ms, entry.id, lane)));
-            if queue.timed.len() > 2 * queue.ready.len() + STALE_DEADLINES_MAX {
-                queue.forget_stale_deadlines(&self.scratch);
-            }
-        }
-        self.wake_queue(key, deadline);
+        let times = (record.published_ms(), record.expiry_ms());
+        self.queues.note_deadline(key, entry, priority, times);
     }
 
     /// A message without any time to live that no consumer takes at once is gone at once.
@@ -80,35 +53,14 @@ impl Broker {
         };
         let record = self.store.record(entry.at);
         let deadline = queue.deadline_ms(record.published_ms(), record.expiry_ms());
-        if deadline.is_none_or(|at| at > self.clock_ms) || self.consumers_take_all(key, 0) {
+        if deadline.is_none_or(|at| at > self.clock_ms) || self.queues.consumers_take_all(key, 0) {
             return;
         }
-        let Some(queue) = self.queues.get_mut(key) else {
+        let Some((queue, scratch)) = self.queues.get_with_scratch(key) else {
             return;
         };
-        if queue.ready.remove(entry.id, priority, &mut self.scratch).is_some() {
+        if queue.ready.remove(entry.id, priority, scratch).is_some() {
             self.die(key, entry, Reason::Expired);
-        }
-    }
-
-    /// The node starts at this time, in ms since 1970: the time that queues may stay unused
-    /// begins now, since nobody could use them while it was down.
-    pub fn start_clock(&mut self, unix_ms: u64) {
-        self.set_clock(unix_ms);
-        let queues: Vec<QueueKey> = self.queues.iter().map(|(key, _)| key).collect();
-        for key in queues {
-            self.touch_queue(key);
-        }
-    }
-
-    /// Somebody used the queue: its time begins again.
-    pub(in crate::broker) fn touch_queue(&mut self, key: QueueKey) {
-        let Some(queue) = self.queues.get_mut(key) else {
-            return;
-        };
-        queue.used_at_ms = self.clock_ms;
-        if let Some(expires) = queue.settings.expires_ms {
-            self.wake_queue(key, self.clock_ms.saturating_add(expires));
         }
     }
 
@@ -140,15 +92,15 @@ impl Broker {
                     sooner(deadline);
                     break;
                 }
-                if let Some(queue) = self.queues.get_mut(key) {
-                    queue.ready.remove(entry.id, lane, &mut self.scratch);
+                if let Some((queue, scratch)) = self.queues.get_with_scratch(key) {
+                    queue.ready.remove(entry.id, lane, scratch);
                 }
                 self.die(key, entry, Reason::Expired);
             }
         }
         loop {
             let may_kill = self.may_kill();
-            let Some(queue) = self.queues.get_mut(key) else {
+            let Some((queue, scratch)) = self.queues.get_with_scratch(key) else {
                 return;
             };
             let Some(&Reverse((deadline, id, lane))) = queue.timed.peek() else {
@@ -160,12 +112,12 @@ impl Broker {
             }
             queue.timed.pop();
             self.work.spend(1);
-            if let Some(entry) = queue.ready.remove(id, lane, &mut self.scratch) {
+            if let Some(entry) = queue.ready.remove(id, lane, scratch) {
                 self.die(key, entry, Reason::Expired);
             }
         }
         if let Some(at) = next {
-            self.wake_queue(key, at);
+            self.queues.wake(key, at);
         }
     }
 
@@ -189,24 +141,10 @@ impl Broker {
         }
         let at = queue.used_at_ms.saturating_add(expires);
         if at > self.clock_ms {
-            return self.wake_queue(key, at);
+            return self.queues.wake(key, at);
         }
         log::info!("queue '{}' goes: nobody used it for {expires} ms", queue.name);
         self.remove_queue(key);
-    }
-}
-
-impl Queue {
-    /// Drops the deadlines of messages that are not ready any more; one that comes back brings
-    /// its own again. Without this a queue whose messages live long and are taken at once would
-    /// remember every one of them until its time is over.
-    fn forget_stale_deadlines(&mut self, scratch: &ScratchPool) {
-        let mut deadlines = std::mem::take(&mut self.timed).into_vec();
-        deadlines.sort_unstable();
-        deadlines.dedup();
-        let ready = &self.ready;
-        deadlines.retain(|&Reverse((_, id, lane))| ready.contains(id, lane, scratch));
-        self.timed = BinaryHeap::from(deadlines);
     }
 }
 
@@ -226,6 +164,7 @@ mod tests {
     use crate::amqp::Table;
     use crate::broker::flow::publish::{Content, Message};
     use crate::broker::key::{ArenaKey, ChannelKey};
+    use crate::broker::queue::STALE_DEADLINES_MAX;
     use crate::broker::testing::{NOW_MS, declare, open};
     use crate::storage::Body;
 
@@ -262,18 +201,18 @@ mod tests {
         broker.requeue(&returned);
         for _ in 0..3 * STALE_DEADLINES_MAX {
             publish_for(&mut broker, queue, DAY_MS);
-            let last = broker.queue(queue).unwrap().ready.len() - 1;
+            let last = broker.queues().get(queue).unwrap().ready.len() - 1;
             // The newest is taken each time; the older ones go back.
             let mut taken: Vec<_> =
                 (0..=last).map(|_| broker.get(queue, channel, false).unwrap().held).collect();
             broker.ack(&taken.pop().unwrap());
             taken.iter().for_each(|held| broker.requeue(held));
         }
-        let timed = broker.queue(queue).unwrap().timed.len();
+        let timed = broker.queues().get(queue).unwrap().timed.len();
         assert!(timed <= 2 * 9 + STALE_DEADLINES_MAX + 1, "{timed}");
         broker.requeue(&kept);
         broker.set_clock(NOW_MS + 100);
         broker.expire();
-        assert_eq!(broker.queue(queue).unwrap().ready.len(), 0);
+        assert_eq!(broker.queues().get(queue).unwrap().ready.len(), 0);
     }
 }

@@ -71,9 +71,9 @@ impl Broker {
         if keeps {
             return None;
         }
-        let consumer_key = self.first_able(key)?;
-        let consumer = self.consumers.get(consumer_key)?;
-        let channel = self.channels.get(consumer.channel)?;
+        let consumer_key = self.queues.first_able(key)?;
+        let consumer = self.queues.consumer(consumer_key)?;
+        let channel = self.queues.channel(consumer.channel)?;
         consumer.no_ack.then_some(Taker {
             connection: channel.connection,
             channel: channel.number,

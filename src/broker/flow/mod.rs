@@ -13,6 +13,8 @@ pub mod expiry;
 pub mod hand_over;
 pub mod lengths;
 pub mod publish;
+pub mod removal;
 pub mod republish;
+pub mod retention;
 pub mod settle;
 pub mod stream_reader;

@@ -1,13 +1,14 @@
 //! How does a message get into its queues?
 
-use crate::amqp::{Name, Properties, Table};
+use crate::amqp::{Name, Properties, PropertyList, Table};
 use crate::broker::Broker;
 use crate::broker::arguments::effective::Overflow;
 use crate::broker::flow::admission::{Admitted, Together};
 use crate::broker::flow::death::{self, Death, Reason};
 use crate::broker::flow::deduplication::NewName;
 use crate::broker::flow::delayed::Delay;
-use crate::broker::key::QueueKey;
+use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::broker::topology::routing::Reuse;
 use crate::storage::{AppendError, Appended, Body, LogPos, Publication, QueueId};
 
 /// What a client published: where it goes, and what it is. Its body is at hand, in the log, or has
@@ -75,22 +76,32 @@ pub enum Published {
 pub const PERSISTENT: u8 = 2;
 
 impl Broker {
-    /// Whether a message to these queues belongs in the durable log.
-    pub fn needs_durability(&self, queues: &[QueueKey], persistent: bool) -> bool {
-        if !persistent && self.streams == 0 {
-            return false;
-        }
-        // A stream stores everything.
-        let durable = |&key: &QueueKey| {
-            let queue = self.queues.get(key);
-            queue.is_some_and(|q| q.is_durable() && (persistent || q.stream.is_some()))
-        };
-        queues.iter().any(durable)
+    /// See [`Topology::route`](crate::broker::Topology::route).
+    #[inline]
+    pub fn route(
+        &mut self,
+        exchange: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) -> Reuse {
+        self.topology.route(&mut self.work, exchange, routing_key, properties, queues)
+    }
+
+    /// See [`Topology::route_all`](crate::broker::Topology::route_all).
+    pub fn route_all(
+        &mut self,
+        exchange: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) {
+        self.topology.route_all(&mut self.work, exchange, routing_key, properties, queues);
     }
 
     /// The same of one that its exchange may delay first.
     pub fn is_logged(&self, queues: &[QueueKey], persistent: bool, delay: Option<Delay>) -> bool {
-        delay.is_some() && persistent || self.needs_durability(queues, persistent)
+        delay.is_some() && persistent || self.queues.need_durability(queues, persistent)
     }
 
     /// Stores a message once and adds it to all of `queues`; those that are gone by now are
@@ -148,14 +159,6 @@ impl Broker {
         Published::DurableAt(self.store.end())
     }
 
-    /// The ids of those of `queues` that still exist.
-    pub(in crate::broker) fn live_queue_ids(&self, queues: &[QueueKey], ids: &mut Vec<QueueId>) {
-        ids.clear();
-        ids.extend(queues.iter().filter_map(|&key| self.queues.get(key)).map(|queue| queue.id));
-        // Where one of many stands is found faster so.
-        ids.sort_unstable();
-    }
-
     pub(in crate::broker) fn body_bytes(&self, body: &Body<'_>) -> u64 {
         match *body {
             Body::Inline(body) => body.len() as u64,
@@ -171,7 +174,7 @@ impl Broker {
         body_bytes: u64,
     ) -> Result<Published, AppendError> {
         let mut ids = std::mem::take(&mut self.queue_ids);
-        self.live_queue_ids(queues, &mut ids);
+        self.queues.live_ids(queues, &mut ids);
         if ids.is_empty() {
             self.queue_ids = ids;
             if let Some(name) = message.name {
@@ -179,7 +182,7 @@ impl Broker {
             }
             return Ok(Published::Done);
         }
-        let durable = self.needs_durability(queues, message.persistent);
+        let durable = self.queues.need_durability(queues, message.persistent);
         let publication = publication(message, &ids, durable, self.clock_ms);
         let appended = self.append_named(&publication, message.name);
         self.queue_ids = ids;
@@ -217,22 +220,12 @@ impl Broker {
         self.work.spend(2 * queues.len());
         let expires = self.store.record(entry.at).expiry_ms() != 0;
         for &key in queues {
-            let Some(queue) = self.queues.get_mut(key) else {
+            let now_ms = self.clock_ms;
+            let Some(has_rules) = self.queues.push(key, entry, priority, body_bytes, now_ms) else {
                 continue;
             };
-            if queue.stream.is_some() {
-                self.push_to_stream(key, entry, body_bytes);
-                continue;
-            }
-            queue.ready.push(entry, priority, &mut self.scratch);
-            queue.ready_bytes += body_bytes;
-            let ruled = expires || queue.has_rules();
-            if !queue.dirty && queue.line.anyone_waits() {
-                queue.dirty = true;
-                self.dirty.push(key);
-            }
-            if ruled {
-                if queue.settings.message_deduplication {
+            if expires || has_rules {
+                if self.takes_names_once(key) {
                     self.note_name(key, entry);
                 }
                 self.note_deadline(key, entry, priority);

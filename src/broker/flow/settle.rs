@@ -7,31 +7,9 @@ use crate::broker::flow::compaction::Relocations;
 use crate::broker::flow::death::Reason;
 use crate::broker::flow::delivery::slot_in;
 use crate::broker::flow::expiry::priority_of;
-use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
 use crate::broker::queue::ready::Ready;
-use crate::storage::{Entry, QueueId, SlotRef, Store};
-
-/// A delivered message that its consumer has not settled yet.
-#[derive(Debug, Clone, Copy)]
-pub struct Unsettled {
-    /// The queue that it was taken from; may be gone.
-    pub queue: QueueKey,
-    /// The message.
-    pub entry: Entry,
-    /// Its delivery state in that queue.
-    pub slot: SlotRef,
-    /// The queue as the store knows it, also when it is gone. Compaction may move the message: see
-    /// `broker::compaction`.
-    pub queue_id: QueueId,
-    /// The channel that it was delivered on.
-    pub channel: ChannelKey,
-    /// The consumer that got it; `None` for `basic.get`.
-    pub consumer: Option<ConsumerKey>,
-    /// When it has to be acknowledged, in ms since 1970; 0 = never.
-    pub due_ms: u64,
-    /// Its queue keeps it whatever becomes of the delivery: it is a stream.
-    pub kept: bool,
-}
+use crate::broker::serving::Unsettled;
+use crate::storage::{Entry, QueueId, Store};
 
 /// What an acknowledgement does to its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,21 +82,21 @@ impl Broker {
     pub fn ack(&mut self, held: &Unsettled) {
         self.work.spend(1);
         if !held.kept {
-            let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+            let (entry, slot) = self.relocations.take(held.queue_id, held.entry, held.slot);
             self.forget_name(held.queue, entry);
             self.store.settle(entry.at, slot);
         }
-        self.give_credit_back(held);
+        self.queues.give_credit_back(held);
     }
 
     /// The consumer does not want the message and nobody else shall have it.
     pub fn reject(&mut self, held: &Unsettled) {
         if held.kept {
-            return self.give_credit_back(held);
+            return self.queues.give_credit_back(held);
         }
-        let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+        let (entry, slot) = self.relocations.take(held.queue_id, held.entry, held.slot);
         self.die_unaccounted(held.queue, entry, slot, Reason::Rejected);
-        self.give_credit_back(held);
+        self.queues.give_credit_back(held);
     }
 
     /// The message goes back to where it was, marked as redelivered; one that was delivered
@@ -126,15 +104,15 @@ impl Broker {
     pub fn requeue(&mut self, held: &Unsettled) {
         self.work.spend(2);
         if held.kept {
-            return self.give_credit_back(held);
+            return self.queues.give_credit_back(held);
         }
         self.put_back(held);
-        self.give_credit_back(held);
-        self.mark_dirty(held.queue);
+        self.queues.give_credit_back(held);
+        self.queues.mark_dirty(held.queue);
     }
 
     fn put_back(&mut self, held: &Unsettled) {
-        let (entry, slot) = self.moved.take(held.queue_id, held.entry, held.slot);
+        let (entry, slot) = self.relocations.take(held.queue_id, held.entry, held.slot);
         let Some(queue) = self.queues.get_mut(held.queue) else {
             return self.store.settle(entry.at, slot);
         };
@@ -164,63 +142,8 @@ impl Broker {
         if let Some(name) = name {
             self.free_name(held.queue, held.entry.id, &name);
         }
-        self.moved.forget(held.queue_id, held.entry.id);
-        self.give_credit_back(held);
-    }
-
-    fn give_credit_back(&mut self, held: &Unsettled) {
-        if let Some(queue) = self.queues.get_mut(held.queue) {
-            queue.unacked -= 1;
-        }
-        if held.consumer.is_none() {
-            return;
-        }
-        let Some(channel) = self.channels.get_mut(held.channel) else {
-            return;
-        };
-        channel.unacked -= 1;
-        let is_shared = channel.prefetch > 0;
-        if let Some(key) = held.consumer
-            && let Some(consumer) = self.consumers.get_mut(key)
-        {
-            consumer.unacked -= 1;
-            if consumer.parked && !is_shared {
-                self.unpark(key);
-            }
-        }
-        if is_shared {
-            self.unpark_channel(held.channel);
-        }
-    }
-
-    /// Something changed for all consumers of a channel: those that can take messages again
-    /// join their lines.
-    pub(in crate::broker) fn unpark_channel(&mut self, channel: ChannelKey) {
-        let count = self.channels.get(channel).map_or(0, |channel| channel.consumers.len());
-        for index in 0..count {
-            let consumer = self.channels.get(channel).map(|channel| channel.consumers[index]);
-            if let Some(key) = consumer {
-                self.unpark(key);
-            }
-        }
-    }
-
-    fn unpark(&mut self, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get_mut(key) else {
-            return;
-        };
-        let Some(channel) = self.channels.get(consumer.channel) else {
-            return;
-        };
-        if !consumer.parked || !consumer.may_take(channel) {
-            return;
-        }
-        consumer.parked = false;
-        let queue_key = consumer.queue;
-        if let Some(queue) = self.queues.get_mut(queue_key) {
-            queue.line.wait(key, consumer.priority);
-        }
-        self.mark_dirty(queue_key);
+        self.relocations.forget(held.queue_id, held.entry.id);
+        self.queues.give_credit_back(held);
     }
 
     /// Gives a line of messages up: they are settled by and by. `awaited`: somebody asks when that
@@ -253,10 +176,10 @@ impl Broker {
         self.settle_dropped();
         while let Some((queue, ready, awaited)) = self.discarding.lines.front_mut() {
             while !self.work.is_done()
-                && let Some(entry) = ready.pop(&mut self.scratch)
+                && let Some(entry) = ready.pop(self.queues.scratch_mut())
             {
                 self.work.spend(2);
-                settle_for(&mut self.store, &mut self.moved, *queue, entry);
+                settle_for(&mut self.store, &mut self.relocations, *queue, entry);
             }
             if !ready.is_empty() {
                 return;

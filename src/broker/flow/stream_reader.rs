@@ -4,54 +4,15 @@
 //! delivery and never back; an acknowledgement of any kind only gives credit. Readers that have
 //! read everything leave the queue's line until the next message comes.
 
-use crate::amqp::{AmqpError, ReplyCode, Value};
+use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::Broker;
-use crate::broker::arguments::age_seconds;
-use crate::broker::flow::delivery::{Delivery, due_ms, slot_in};
-use crate::broker::flow::settle::Unsettled;
-use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
+use crate::broker::arguments::start_at::StartAt;
+use crate::broker::flow::delivery::{Delivery, slot_in};
+use crate::broker::key::{ChannelKey, QueueKey};
 use crate::broker::queue::stream::Stream;
 use crate::broker::requests::consume::Consume;
 use crate::broker::resource::Resource;
-use crate::storage::Entry;
-
-/// Where a reader begins (`x-stream-offset`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartAt {
-    /// With the oldest message.
-    First,
-    /// With the newest message.
-    Last,
-    /// With the next message that comes.
-    Next,
-    /// With the message of this offset, or the first one after it.
-    Offset(u64),
-    /// With the first message that was published then or later, in seconds since 1970.
-    Time(u64),
-    /// With the first message that is no older than this, in seconds.
-    Age(u64),
-}
-
-impl StartAt {
-    /// Reads the value of `x-stream-offset`; `None` when it is none.
-    pub fn parse(value: Value<'_>) -> Option<Self> {
-        if let Value::Timestamp(seconds) = value {
-            return Some(Self::Time(seconds));
-        }
-        if let Value::U64(offset) = value {
-            return Some(Self::Offset(offset));
-        }
-        if let Some(offset) = value.integer() {
-            return u64::try_from(offset).ok().map(Self::Offset);
-        }
-        match value.text()? {
-            b"first" => Some(Self::First),
-            b"last" => Some(Self::Last),
-            b"next" => Some(Self::Next),
-            age => age_seconds(age).map(Self::Age),
-        }
-    }
-}
+use crate::broker::serving::Unsettled;
 
 impl Broker {
     /// The offset with which a new consumer begins; `None` when its queue is no stream.
@@ -78,7 +39,7 @@ impl Broker {
             let text = format!("automatic acknowledgement not supported by stream {resource}");
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
         }
-        let channel = self.channels.get(channel);
+        let channel = self.queues.channel(channel);
         if channel.is_some_and(|channel| channel.prefetch > 0) {
             let text = format!("{resource} does not support global qos");
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
@@ -94,29 +55,23 @@ impl Broker {
 
     /// The next message for the next reader that has credit and has not read everything.
     pub(in crate::broker) fn next_stream_delivery(&mut self, key: QueueKey) -> Option<Delivery> {
-        let (reader, offset, entry) = self.next_reader(key)?;
-        let queue = self.queues.get_mut(key)?;
-        let consumer = self.consumers.get_mut(reader)?;
-        let channel = self.channels.get_mut(consumer.channel)?;
-        let queue_id = queue.id;
+        let (reader, offset, entry) = self.queues.next_reader(key)?;
+        let queue_id = self.queues.get(key)?.id;
         let (slot, _) = slot_in(&self.store, entry, queue_id);
-        consumer.unacked += 1;
-        channel.unacked += 1;
-        queue.unacked += 1;
-        channel.had_its_turn(reader);
+        let turn = self.queues.take_turn(reader, self.clock_ms)?;
         let held = Unsettled {
             queue: key,
             entry,
             slot,
             queue_id,
-            channel: consumer.channel,
+            channel: turn.channel,
             consumer: Some(reader),
-            due_ms: due_ms(queue, false, self.clock_ms, self.consumer_timeout_ms),
+            due_ms: turn.due_ms,
             kept: true,
         };
         Some(Delivery {
-            connection: channel.connection,
-            channel: channel.number,
+            connection: turn.connection,
+            channel: turn.number,
             consumer: reader,
             no_ack: false,
             before: 0,
@@ -124,31 +79,6 @@ impl Broker {
             stream_offset: Some(offset),
             held,
         })
-    }
-
-    /// Chooses the reader whose turn it is and moves its cursor; those before it that can take
-    /// nothing, or have read everything, leave the line.
-    fn next_reader(&mut self, key: QueueKey) -> Option<(ConsumerKey, u64, Entry)> {
-        let queue = self.queues.get_mut(key)?;
-        let stream = queue.stream.as_deref_mut()?;
-        loop {
-            let first = queue.line.first()?;
-            let consumer = self.consumers.get_mut(first)?;
-            let channel = self.channels.get(consumer.channel)?;
-            if !consumer.may_take(channel) {
-                consumer.parked = true;
-                queue.line.park_first();
-                continue;
-            }
-            let offset = consumer.cursor.max(stream.first_offset());
-            if let Some(entry) = stream.at(offset, &self.scratch) {
-                consumer.cursor = offset + 1;
-                queue.line.rotate();
-                return Some((first, offset, entry));
-            }
-            queue.line.park_first();
-            stream.note_caught_up(first);
-        }
     }
 
     fn offset_of(&self, stream: &Stream, start: StartAt) -> u64 {
@@ -173,7 +103,7 @@ impl Broker {
         let (mut low, mut high) = (stream.first_offset(), stream.next_offset());
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = stream.at(middle, &self.scratch);
+            let entry = stream.at(middle, self.queues.scratch());
             let is_before =
                 entry.is_some_and(|entry| self.store.record(entry.at).published_ms() < time_ms);
             if is_before {
@@ -183,34 +113,5 @@ impl Broker {
             }
         }
         low
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_an_offset_is_read() {
-        for (value, expected) in [
-            (Value::LongString(b"first"), Some(StartAt::First)),
-            (Value::LongString(b"last"), Some(StartAt::Last)),
-            (Value::LongString(b"next"), Some(StartAt::Next)),
-            (Value::LongString(b"1h"), Some(StartAt::Age(3600))),
-            (Value::LongString(b"2D"), Some(StartAt::Age(172_800))),
-            (Value::LongString(b"5"), None),
-            (Value::LongString(b"h"), None),
-            (Value::LongString(b""), None),
-            (Value::I32(7), Some(StartAt::Offset(7))),
-            (Value::U8(7), Some(StartAt::Offset(7))),
-            (Value::U64(u64::MAX), Some(StartAt::Offset(u64::MAX))),
-            (Value::I64(-1), None),
-            (Value::Timestamp(5), Some(StartAt::Time(5))),
-            (Value::Bool(true), None),
-            (Value::F64(1.0), None),
-            (Value::Void, None),
-        ] {
-            assert_eq!(StartAt::parse(value), expected, "{value:?}");
-        }
     }
 }

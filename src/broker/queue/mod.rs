@@ -8,17 +8,23 @@ pub mod ready;
 pub mod stream;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::effective::{EffectiveArguments, Overflow};
-use crate::broker::flow::deduplication::Names;
 use crate::broker::key::{ConnectionKey, VhostKey};
 use crate::broker::queue::consumer::Line;
 use crate::broker::queue::ready::Ready;
 use crate::broker::queue::stream::Stream;
 use crate::storage::{Entry, MessageId, QueueId, ScratchPool};
+
+/// How many deadlines of messages that were delivered long ago a queue keeps, beside as many as
+/// it has messages.
+pub(in crate::broker) const STALE_DEADLINES_MAX: usize = 256;
+
+/// The deduplication keys of the messages in one queue, and who has them.
+pub type DedupKeys = HashMap<Box<[u8]>, MessageId>;
 
 /// One queue of a vhost.
 #[derive(Debug)]
@@ -51,8 +57,8 @@ pub struct Queue {
     pub used_at_ms: u64,
     /// Messages with a time to live of their own: when it ends, and the lane that they are in.
     pub(in crate::broker) timed: BinaryHeap<Reverse<(u64, MessageId, u8)>>,
-    /// The names of its messages, where it takes each only once.
-    pub(in crate::broker) names: Names,
+    /// The deduplication keys of its messages, where it takes each only once.
+    pub(in crate::broker) dedup_keys: DedupKeys,
     /// When the broker will look at its deadlines.
     pub(in crate::broker) wake_at_ms: Option<u64>,
     /// It is on the broker's list of queues to deliver from.
@@ -100,7 +106,7 @@ impl Queue {
             is_reply_queue: false,
             used_at_ms: 0,
             timed: BinaryHeap::new(),
-            names: Names::new(),
+            dedup_keys: DedupKeys::new(),
             wake_at_ms: None,
             dirty: false,
             overfull: false,
@@ -174,5 +180,31 @@ impl Queue {
             (Some(own), Some(queues)) => Some(own.min(queues)),
             (deadline, None) | (None, deadline) => deadline,
         }
+    }
+
+    /// Notes when a message with a time to live of its own has to leave.
+    pub(in crate::broker) fn note_deadline(
+        &mut self,
+        expiry_ms: u64,
+        id: MessageId,
+        lane: u8,
+        scratch: &ScratchPool,
+    ) {
+        self.timed.push(Reverse((expiry_ms, id, lane)));
+        if self.timed.len() > 2 * self.ready.len() + STALE_DEADLINES_MAX {
+            self.forget_stale_deadlines(scratch);
+        }
+    }
+
+    /// Drops the deadlines of messages that are not ready any more; one that comes back brings
+    /// its own again. Without this a queue whose messages live long and are taken at once would
+    /// remember every one of them until its time is over.
+    fn forget_stale_deadlines(&mut self, scratch: &ScratchPool) {
+        let mut deadlines = std::mem::take(&mut self.timed).into_vec();
+        deadlines.sort_unstable();
+        deadlines.dedup();
+        let ready = &self.ready;
+        deadlines.retain(|&Reverse((_, id, lane))| ready.contains(id, lane, scratch));
+        self.timed = BinaryHeap::from(deadlines);
     }
 }

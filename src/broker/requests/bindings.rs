@@ -3,8 +3,8 @@
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
 use crate::broker::Broker;
 use crate::broker::exchange::binding::{Binding, Destination};
-use crate::broker::exchange::matcher::Bound;
-use crate::broker::key::{ExchangeKey, VhostKey};
+use crate::broker::key::ExchangeKey;
+use crate::broker::requests::exchanges::refuse_default_exchange;
 use crate::broker::requests::reply::REPLY_TO;
 use crate::broker::users::access::Subject;
 use crate::broker::users::user::Access;
@@ -35,13 +35,15 @@ impl Broker {
     /// Binds; a binding that is there already is fine.
     pub fn bind(&mut self, subject: &Subject, request: &BindRequest<'_>) -> Result<(), AmqpError> {
         let (source, destination) = self.binding_ends(subject, request)?;
-        if let Some(exchange) = self.exchanges.get(source) {
+        if let Some(exchange) = self.topology.exchange(source) {
             exchange.matcher.check(request.routing_key, request.arguments)?;
         }
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
-        if self.add_binding(subject.vhost, binding.clone()) && self.is_durable_binding(&binding) {
-            self.keep_binding(subject.vhost, &binding);
+        let Self { topology, queues, store, .. } = self;
+        let is_new = topology.add_binding(subject.vhost, binding.clone(), queues);
+        if is_new && topology.is_durable_binding(&binding, queues) {
+            topology.persist_binding(store, queues, subject.vhost, &binding);
         }
         Ok(())
     }
@@ -55,99 +57,11 @@ impl Broker {
         let (source, destination) = self.binding_ends(subject, request)?;
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
-        let removed =
-            self.vhosts.get_mut(subject.vhost).is_some_and(|v| v.bindings.remove(&binding));
-        if removed {
-            self.binding_removed(subject.vhost, &binding);
-            self.delete_if_unbound(subject.vhost, source);
-        }
+        let mut gone = Vec::new();
+        let Self { topology, queues, store, .. } = self;
+        topology.remove_binding(subject.vhost, &binding, queues, store, &mut gone);
+        self.drop_delayed(&gone);
         Ok(())
-    }
-
-    /// Adds a binding to the table and the source's matcher; `false` when it was there.
-    pub(in crate::broker) fn add_binding(&mut self, vhost: VhostKey, binding: Binding) -> bool {
-        let Some(vhost) = self.vhosts.get_mut(vhost) else {
-            return false;
-        };
-        let Some(binding) = vhost.bindings.insert(binding) else {
-            return false;
-        };
-        let by_name = self.exchanges.get(binding.source).is_some_and(|e| e.matcher.goes_by_name());
-        let name = match binding.destination {
-            Destination::Queue(key) if by_name => self.queues.get(key).map(|q| q.name.clone()),
-            Destination::Exchange(key) if by_name => {
-                self.exchanges.get(key).map(|e| e.name.clone())
-            }
-            Destination::Queue(_) | Destination::Exchange(_) => None,
-        };
-        if let Some(exchange) = self.exchanges.get_mut(binding.source) {
-            exchange.matcher.add(bound(binding, name.as_deref().unwrap_or_default()));
-        }
-        self.topology_changed();
-        true
-    }
-
-    /// The destination goes: so do all bindings to it, and auto-delete exchanges that lose
-    /// their last one.
-    pub(in crate::broker) fn remove_bindings_of_destination(
-        &mut self,
-        vhost: VhostKey,
-        destination: Destination,
-    ) {
-        let Some(table) = self.vhosts.get_mut(vhost) else {
-            return;
-        };
-        let removed = table.bindings.remove_destination(destination);
-        for binding in &removed {
-            self.binding_removed(vhost, binding);
-        }
-        for binding in &removed {
-            self.delete_if_unbound(vhost, binding.source);
-        }
-    }
-
-    /// The source goes: so do all bindings from it.
-    pub(in crate::broker) fn remove_bindings_of_source(
-        &mut self,
-        vhost: VhostKey,
-        source: ExchangeKey,
-    ) {
-        let Some(table) = self.vhosts.get_mut(vhost) else {
-            return;
-        };
-        for binding in table.bindings.remove_source(source) {
-            self.binding_removed(vhost, &binding);
-        }
-    }
-
-    /// Takes a binding that left the table out of the matcher and the definitions.
-    fn binding_removed(&mut self, vhost: VhostKey, binding: &Binding) {
-        if self.is_durable_binding(binding) {
-            self.forget_binding(vhost, binding);
-        }
-        if let Some(exchange) = self.exchanges.get_mut(binding.source) {
-            exchange.matcher.remove(bound(binding, &[]));
-        }
-        self.topology_changed();
-    }
-
-    /// An auto-delete exchange goes when a binding was removed and none is left.
-    fn delete_if_unbound(&mut self, vhost: VhostKey, source: ExchangeKey) {
-        let auto_delete = self.exchanges.get(source).is_some_and(|e| e.auto_delete);
-        let bound = self.vhosts.get(vhost).is_some_and(|v| v.bindings.count_from(source) > 0);
-        if auto_delete && !bound {
-            self.remove_exchange(source);
-        }
-    }
-
-    /// A binding lasts when both of its ends do.
-    fn is_durable_binding(&self, binding: &Binding) -> bool {
-        let source = self.exchanges.get(binding.source).is_some_and(|e| e.durable);
-        source
-            && match binding.destination {
-                Destination::Queue(key) => self.queues.get(key).is_some_and(|q| q.is_durable()),
-                Destination::Exchange(key) => self.exchanges.get(key).is_some_and(|e| e.durable),
-            }
     }
 
     fn binding_ends(
@@ -165,32 +79,22 @@ impl Broker {
             }
             DestinationName::Exchange(name) => {
                 self.users.check_exchange_access(subject, Access::Write, name)?;
-                self.refuse_default_exchange(name)?;
+                refuse_default_exchange(name)?;
             }
         }
-        self.refuse_default_exchange(request.source)?;
+        refuse_default_exchange(request.source)?;
         self.users.check_exchange_access(subject, Access::Read, request.source)?;
-        let source = self.existing_exchange(subject.vhost, request.source)?;
-        if let Some(exchange) = self.exchanges.get(source) {
+        let source = self.topology.existing_exchange(subject.vhost, request.source)?;
+        if let Some(exchange) = self.topology.exchange(source) {
             let key = request.routing_key;
             self.users.check_topic_access(subject, Access::Read, exchange, key)?;
         }
         let destination = match request.destination {
             DestinationName::Queue(name) => Destination::Queue(self.usable_queue(subject, name)?),
             DestinationName::Exchange(name) => {
-                Destination::Exchange(self.existing_exchange(subject.vhost, name)?)
+                Destination::Exchange(self.topology.existing_exchange(subject.vhost, name)?)
             }
         };
         Ok((source, destination))
-    }
-}
-
-/// A binding as the matchers see it.
-fn bound<'a>(binding: &'a Binding, destination_name: &'a [u8]) -> Bound<'a> {
-    Bound {
-        key: &binding.key,
-        destination: binding.destination,
-        destination_name,
-        arguments: binding.table(),
     }
 }

@@ -1,5 +1,6 @@
 //! What may clients ask for: declare, delete, bind, consume, purge?
 
+pub mod administration;
 pub mod bindings;
 pub mod consume;
 pub mod exchanges;

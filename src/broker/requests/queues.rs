@@ -3,8 +3,7 @@
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
 use crate::broker::Broker;
 use crate::broker::arguments::{self, QueueTraits};
-use crate::broker::exchange::binding::Destination;
-use crate::broker::key::{ConnectionKey, QueueKey};
+use crate::broker::key::QueueKey;
 use crate::broker::queue::ready::Ready;
 use crate::broker::queue::{Declaration, Queue};
 use crate::broker::requests::exchanges::refuse_reserved;
@@ -29,7 +28,7 @@ impl Broker {
         name: &[u8],
     ) -> Result<QueueCounts, AmqpError> {
         let key = self.usable_queue(subject, name)?;
-        self.touch_queue(key);
+        self.queues.touch(key, self.clock_ms);
         Ok(self.queue_counts(key))
     }
 
@@ -48,13 +47,13 @@ impl Broker {
             refuse_reserved("queue", name)?;
         }
         self.users.check_queue_access(subject, Access::Configure, name)?;
-        if let Some(key) = self.queue_named(subject.vhost, name) {
+        if let Some(key) = self.topology.queue_named(subject.vhost, name) {
             self.check_queue_equivalence(subject, key, &traits)?;
-            self.touch_queue(key);
+            self.queues.touch(key, self.clock_ms);
             return Ok(self.queue_counts(key));
         }
         self.check_dead_letter_access(subject, name, traits.arguments)?;
-        let vhost_name = self.vhost_name(subject.vhost);
+        let vhost_name = self.topology.vhost_name(subject.vhost);
         arguments::check_queue(Resource::queue(&vhost_name, name), &traits)?;
         let id = self.store.new_queue_id();
         let declaration = Declaration {
@@ -64,10 +63,9 @@ impl Broker {
             arguments: traits.arguments.as_bytes().into(),
         };
         let queue = Queue::new(Name::from(name), subject.vhost, id, declaration);
-        let durable = queue.is_durable();
         let key = self.create_queue(queue);
-        if durable {
-            self.keep_queue(key);
+        if traits.durable {
+            self.persist_queue(key);
         }
         Ok(self.queue_counts(key))
     }
@@ -81,13 +79,13 @@ impl Broker {
         if_empty: bool,
     ) -> Result<u32, AmqpError> {
         self.users.check_queue_access(subject, Access::Configure, name)?;
-        let Some(key) = self.queue_named(subject.vhost, name) else {
+        let Some(key) = self.topology.queue_named(subject.vhost, name) else {
             return Ok(0);
         };
         self.check_exclusive_access(subject, key)?;
         let counts = self.queue_counts(key);
         let refuse = |why: &str| {
-            let vhost = self.vhost_name(subject.vhost);
+            let vhost = self.topology.vhost_name(subject.vhost);
             let text = format!("{} {why}", Resource::queue(&vhost, name));
             Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
         };
@@ -117,7 +115,7 @@ impl Broker {
             let ready = std::mem::replace(&mut queue.ready, empty);
             queue.ready_bytes = 0;
             queue.timed.clear();
-            queue.names.clear();
+            queue.dedup_keys.clear();
             let (id, durable) = (queue.id, queue.is_durable());
             let line = self.discard(id, ready, durable);
             return Ok((messages, durable.then_some(line)));
@@ -127,8 +125,8 @@ impl Broker {
 
     /// A queue that must be there (404) and open to this connection (405).
     pub fn usable_queue(&self, subject: &Subject, name: &[u8]) -> Result<QueueKey, AmqpError> {
-        let key = self.queue_named(subject.vhost, name).ok_or_else(|| {
-            let vhost = self.vhost_name(subject.vhost);
+        let key = self.topology.queue_named(subject.vhost, name).ok_or_else(|| {
+            let vhost = self.topology.vhost_name(subject.vhost);
             let text = format!("no {}", Resource::queue(&vhost, name));
             AmqpError::channel(ReplyCode::NotFound, text)
         })?;
@@ -136,62 +134,22 @@ impl Broker {
         Ok(key)
     }
 
-    /// A connection ended: the queues that belonged to it go.
-    pub fn delete_exclusive_queues(&mut self, connection: ConnectionKey) {
-        for key in self.owned_queues.remove(&connection).unwrap_or_default() {
-            self.remove_queue(key);
-        }
+    /// 540 for a method that streams do not know, in RabbitMQ's words.
+    pub fn refuse_on_stream(&self, key: QueueKey, method: &str) -> Result<(), AmqpError> {
+        let Some(queue) = self.queues.get(key).filter(|queue| queue.stream.is_some()) else {
+            return Ok(());
+        };
+        let vhost = self.topology.vhost_name(queue.vhost);
+        let resource = Resource::queue(&vhost, &queue.name);
+        let text = format!("{method} not supported by stream queues {resource}");
+        Err(AmqpError::connection(ReplyCode::NotImplemented, text))
     }
 
-    pub(in crate::broker) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
-        queue.settings = self.settings_of(&queue);
-        let (name, vhost) = (queue.name.clone(), queue.vhost);
-        let owner = queue.declaration.owner;
-        self.streams += usize::from(queue.stream.is_some());
-        let key = self.queues.insert(queue);
-        if let Some(owner) = owner {
-            self.owned_queues.entry(owner).or_default().push(key);
+    /// A queue goes to the log, or where its stream begins now.
+    pub(in crate::broker) fn persist_queue(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get(key) {
+            self.topology.persist_queue(&mut self.store, queue);
         }
-        if let Some(vhost) = self.vhosts.get_mut(vhost) {
-            vhost.queues.insert(name, key);
-        }
-        self.touch_queue(key);
-        self.topology_changed();
-        key
-    }
-
-    /// Removes a queue, its bindings and consumers; its ready messages are settled by and by.
-    pub(in crate::broker) fn remove_queue(&mut self, key: QueueKey) {
-        self.cancel_consumers_of(key);
-        let Some(queue) = self.queues.get(key) else {
-            return;
-        };
-        let vhost = queue.vhost;
-        self.remove_bindings_of_destination(vhost, Destination::Queue(key));
-        let Some(queue) = self.queues.remove(key) else {
-            return;
-        };
-        if let Some(vhost) = self.vhosts.get_mut(vhost) {
-            vhost.queues.remove(&queue.name);
-        }
-        if let Some(owner) = queue.declaration.owner
-            && let Some(owned) = self.owned_queues.get_mut(&owner)
-        {
-            owned.retain(|&other| other != key);
-        }
-        if queue.is_durable() {
-            self.forget_queue(vhost, &queue.name);
-        }
-        if !queue.ready.is_empty() {
-            self.discard(queue.id, queue.ready, false);
-        }
-        if let Some(stream) = queue.stream {
-            self.streams -= 1;
-            for ready in stream.into_lines() {
-                self.discard(queue.id, ready, false);
-            }
-        }
-        self.topology_changed();
     }
 
     fn queue_counts(&self, key: QueueKey) -> QueueCounts {
@@ -223,7 +181,7 @@ impl Broker {
     fn check_exclusive_access(&self, subject: &Subject, key: QueueKey) -> Result<(), AmqpError> {
         match self.queues.get(key) {
             Some(queue) if queue.declaration.owner.is_some_and(|o| o != subject.connection) => {
-                let vhost = self.vhost_name(queue.vhost);
+                let vhost = self.topology.vhost_name(queue.vhost);
                 Err(arguments::resource_locked(Resource::queue(&vhost, &queue.name)))
             }
             _ => Ok(()),
@@ -239,7 +197,7 @@ impl Broker {
         let Some(queue) = self.queues.get(key) else {
             return Ok(());
         };
-        let vhost = self.vhost_name(queue.vhost);
+        let vhost = self.topology.vhost_name(queue.vhost);
         let resource = Resource::queue(&vhost, &queue.name);
         if queue.declaration.owner != received.exclusive.then_some(subject.connection) {
             return Err(arguments::resource_locked(resource));

@@ -6,7 +6,7 @@
 
 use crate::amqp::{AmqpError, Name, ReplyCode};
 use crate::broker::Broker;
-use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
+use crate::broker::key::{ChannelKey, ConsumerKey};
 use crate::broker::queue::consumer::Consumer;
 use crate::broker::queue::{Declaration, Queue};
 use crate::broker::resource::Resource;
@@ -34,7 +34,7 @@ impl Broker {
         let mut queue = Queue::new(name.clone(), subject.vhost, id, declaration);
         queue.is_reply_queue = true;
         let key = self.create_queue(queue);
-        self.start_consumer(Consumer {
+        self.queues.start(Consumer {
             queue: key,
             channel,
             tag,
@@ -52,19 +52,15 @@ impl Broker {
     /// Checks that somebody waits for answers at an address, which is what a declaration of it
     /// asks; 404 when they left. The pseudo-queue is always there.
     pub fn check_reply_address(&self, subject: &Subject, name: &[u8]) -> Result<(), AmqpError> {
-        let vhost = self.vhosts.get(subject.vhost);
-        let key = vhost.and_then(|vhost| vhost.queues.get(name).copied());
-        if name == REPLY_TO || key.is_some() {
+        let queue = || {
+            let reply_queue = self.topology.reply_queue_named(subject.vhost, name);
+            reply_queue.or_else(|| self.topology.queue_named(subject.vhost, name))
+        };
+        if name == REPLY_TO || queue().is_some() {
             return Ok(());
         }
-        let vhost = self.vhost_name(subject.vhost);
+        let vhost = self.topology.vhost_name(subject.vhost);
         let text = format!("no {}", Resource::queue(&vhost, name));
         Err(AmqpError::channel(ReplyCode::NotFound, text))
-    }
-
-    /// Whether a message for these queues counts as not routed: there is none, but for those
-    /// of direct replies.
-    pub fn is_unroutable(&self, queues: &[QueueKey]) -> bool {
-        queues.iter().all(|&key| self.queues.get(key).is_none_or(|queue| queue.is_reply_queue))
     }
 }

@@ -1,6 +1,125 @@
-//! What is there to route through: vhosts with their exchanges, bindings and policies?
+//! What is there to route through, and where does it lead?
+//!
+//! Vhosts with their exchanges, bindings, policies and the names of their queues. What lasts is
+//! written to the log where it changes; no message comes here but to be routed.
 
+mod bindings;
 pub mod definitions;
-pub mod policies;
+mod exchanges;
+mod policies;
 pub mod routing;
 pub mod vhost;
+
+use std::collections::HashMap;
+
+use crate::amqp::Name;
+use crate::broker::exchange::Exchange;
+use crate::broker::exchange::binding::Destination;
+use crate::broker::key::{Arena, ExchangeKey, QueueKey, VhostKey};
+use crate::broker::topology::vhost::Vhost;
+
+/// All vhosts and exchanges.
+#[derive(Debug, Default)]
+pub struct Topology {
+    vhosts: Arena<VhostKey, Vhost>,
+    vhost_names: HashMap<Name, VhostKey>,
+    exchanges: Arena<ExchangeKey, Exchange>,
+    /// Grows with every change that may change a route or a permission.
+    version: u64,
+    /// Scratch lists, kept for their memory.
+    destinations: Vec<Destination>,
+    visited: Vec<ExchangeKey>,
+    /// Which exchanges the present message has been to: those with this number.
+    visit: u64,
+}
+
+impl Topology {
+    /// Changes whenever a remembered route or permission may be wrong.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A remembered route or permission may be wrong from now on.
+    pub(in crate::broker) fn changed(&mut self) {
+        self.version += 1;
+    }
+
+    /// A vhost by its name.
+    pub fn vhost_named(&self, name: &[u8]) -> Option<VhostKey> {
+        self.vhost_names.get(name).copied()
+    }
+
+    /// A vhost, if it is still there.
+    pub fn vhost(&self, key: VhostKey) -> Option<&Vhost> {
+        self.vhosts.get(key)
+    }
+
+    /// A vhost's name; empty when it is gone.
+    pub fn vhost_name(&self, key: VhostKey) -> Name {
+        self.vhosts.get(key).map_or_else(|| Name::from(""), |vhost| vhost.name.clone())
+    }
+
+    /// An exchange, if it is still there.
+    #[inline]
+    pub fn exchange(&self, key: ExchangeKey) -> Option<&Exchange> {
+        self.exchanges.get(key)
+    }
+
+    /// The same, to change what it remembers.
+    #[inline]
+    pub(in crate::broker) fn exchange_mut(&mut self, key: ExchangeKey) -> Option<&mut Exchange> {
+        self.exchanges.get_mut(key)
+    }
+
+    /// All exchanges, in no order that means anything.
+    pub fn exchanges(&self) -> impl Iterator<Item = (ExchangeKey, &Exchange)> {
+        self.exchanges.iter()
+    }
+
+    /// An exchange of a vhost by its name.
+    #[inline]
+    pub fn exchange_named(&self, vhost: VhostKey, name: &[u8]) -> Option<ExchangeKey> {
+        self.vhosts.get(vhost)?.exchanges.get(name).copied()
+    }
+
+    /// A queue of a vhost by its name. Those of direct replies, which only messages reach, are
+    /// none.
+    pub fn queue_named(&self, vhost: VhostKey, name: &[u8]) -> Option<QueueKey> {
+        self.vhosts.get(vhost)?.queues.get(name).copied()
+    }
+
+    /// A queue of direct replies by the name that answers are sent to.
+    pub fn reply_queue_named(&self, vhost: VhostKey, name: &[u8]) -> Option<QueueKey> {
+        self.vhosts.get(vhost)?.reply_queues.get(name).copied()
+    }
+
+    /// Takes the name of a new queue in.
+    pub(in crate::broker) fn add_queue(
+        &mut self,
+        vhost: VhostKey,
+        name: Name,
+        queue: QueueKey,
+        is_reply_queue: bool,
+    ) {
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            let names = if is_reply_queue { &mut vhost.reply_queues } else { &mut vhost.queues };
+            names.insert(name, queue);
+        }
+        self.changed();
+    }
+
+    /// A queue is gone: its name is free.
+    pub(in crate::broker) fn remove_queue(
+        &mut self,
+        vhost: VhostKey,
+        name: &[u8],
+        is_reply_queue: bool,
+    ) {
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            let names = if is_reply_queue { &mut vhost.reply_queues } else { &mut vhost.queues };
+            names.remove(name);
+        }
+        self.changed();
+    }
+}

@@ -4,10 +4,11 @@
 //! and names each queue once.
 
 use crate::amqp::{Name, PropertyList};
-use crate::broker::Broker;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::flow::death::sender_keys;
 use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
+use crate::broker::topology::Topology;
+use crate::broker::work::Work;
 
 /// What routing found besides the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,46 +19,37 @@ pub enum Reuse {
     Never,
 }
 
-impl Broker {
-    /// An exchange of a vhost by its name.
-    pub fn exchange_named(&self, vhost: VhostKey, name: &[u8]) -> Option<ExchangeKey> {
-        self.vhosts.get(vhost)?.exchanges.get(name).copied()
-    }
-
-    /// A queue of a vhost by its name. Those of direct replies, which only messages reach, are
-    /// none.
-    pub fn queue_named(&self, vhost: VhostKey, name: &[u8]) -> Option<QueueKey> {
-        let key = self.vhosts.get(vhost)?.queues.get(name).copied()?;
-        self.queues.get(key).is_some_and(|queue| !queue.is_reply_queue).then_some(key)
-    }
-
+impl Topology {
     /// Fills `queues` with the queues that a message published to `exchange` with this key
     /// reaches, each once, in no particular order.
     pub fn route(
         &mut self,
+        work: &mut Work,
         exchange: ExchangeKey,
         routing_key: &[u8],
         properties: &PropertyList<'_>,
         queues: &mut Vec<QueueKey>,
     ) -> Reuse {
-        self.route_keys(exchange, &[routing_key], properties, queues)
+        self.route_keys(work, exchange, &[routing_key], properties, queues)
     }
 
-    /// As [`Broker::route`] for the routing key and every key of the headers CC and BCC. An
+    /// As [`Topology::route`] for the routing key and every key of the headers CC and BCC. An
     /// exchange looks at all of them before it turns to its alternate.
     pub fn route_all(
         &mut self,
+        work: &mut Work,
         exchange: ExchangeKey,
         routing_key: &[u8],
         properties: &PropertyList<'_>,
         queues: &mut Vec<QueueKey>,
     ) {
         let keys: Vec<&[u8]> = sender_keys(routing_key, properties.headers).collect();
-        self.route_keys(exchange, &keys, properties, queues);
+        self.route_keys(work, exchange, &keys, properties, queues);
     }
 
     fn route_keys(
         &mut self,
+        work: &mut Work,
         exchange: ExchangeKey,
         keys: &[&[u8]],
         properties: &PropertyList<'_>,
@@ -71,9 +63,11 @@ impl Broker {
         let mut next = 0;
         while let Some(&exchange) = visited.get(next) {
             next += 1;
-            reuse = self.route_one(exchange, keys, properties, queues, &mut visited, reuse);
+            if !self.route_one(work, exchange, keys, properties, queues, &mut visited) {
+                reuse = Reuse::Never;
+            }
         }
-        self.work.spend(visited.len() + queues.len());
+        work.spend(visited.len() + queues.len());
         visited.clear();
         self.visited = visited;
         if queues.len() > 1 {
@@ -83,23 +77,24 @@ impl Broker {
         reuse
     }
 
+    /// Routes at one exchange; whether the keys alone decided.
     fn route_one(
         &mut self,
+        work: &mut Work,
         key: ExchangeKey,
         keys: &[&[u8]],
         properties: &PropertyList<'_>,
         queues: &mut Vec<QueueKey>,
         visited: &mut Vec<ExchangeKey>,
-        reuse: Reuse,
-    ) -> Reuse {
+    ) -> bool {
         let Some(exchange) = self.exchanges.get(key) else {
-            return reuse;
+            return true;
         };
         let before = self.destinations.len();
         if exchange.name.is_empty() {
             let vhost = self.vhosts.get(exchange.vhost);
-            let queues = keys.iter().filter_map(|&key| vhost?.queues.get(key));
-            self.destinations.extend(queues.map(|&queue| Destination::Queue(queue)));
+            let queues = keys.iter().filter_map(|&key| vhost?.destination_named(key));
+            self.destinations.extend(queues.map(Destination::Queue));
         } else {
             let looked_at = if exchange.matcher.looks_at_every_key() { keys } else { &keys[..1] };
             for key in looked_at {
@@ -112,7 +107,7 @@ impl Broker {
             self.destinations.push(Destination::Exchange(alternate));
         }
         let by_key_alone = exchange.matcher.is_decided_by_key();
-        self.work.spend(keys.len() + exchange.matcher.looked_through());
+        work.spend(keys.len() + exchange.matcher.looked_through());
         let mut found = std::mem::take(&mut self.destinations);
         for destination in found.drain(before..) {
             match destination {
@@ -121,7 +116,7 @@ impl Broker {
             }
         }
         self.destinations = found;
-        if by_key_alone { reuse } else { Reuse::Never }
+        by_key_alone
     }
 
     /// Puts an exchange on the list of those that the message comes to, once.

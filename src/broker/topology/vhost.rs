@@ -16,6 +16,8 @@ pub struct Vhost {
     pub exchanges: HashMap<Name, ExchangeKey>,
     /// Its queues by name.
     pub queues: HashMap<Name, QueueKey>,
+    /// Those of direct replies by the names that answers are sent to: no queues to anyone else.
+    pub reply_queues: HashMap<Name, QueueKey>,
     /// Every binding but the implicit ones of the default exchange.
     pub bindings: BindingTable,
     /// Its policies and operator policies.
@@ -29,8 +31,15 @@ impl Vhost {
             name,
             exchanges: HashMap::new(),
             queues: HashMap::new(),
+            reply_queues: HashMap::new(),
             bindings: BindingTable::default(),
             policies: Policies::new(),
         }
+    }
+
+    /// The queue that a message to the default exchange goes to with this routing key.
+    #[inline]
+    pub fn destination_named(&self, name: &[u8]) -> Option<QueueKey> {
+        self.queues.get(name).or_else(|| self.reply_queues.get(name)).copied()
     }
 }

@@ -78,11 +78,12 @@ impl Channel {
     ) -> Result<(), AmqpError> {
         let broker = &mut *scope.broker;
         if let Some(consumer) = self.consumers.remove(cancel.consumer_tag) {
-            let queue = broker.consumer(consumer).and_then(|c| broker.queue(c.queue));
+            let queue =
+                broker.queues().consumer(consumer).and_then(|c| broker.queues().get(c.queue));
             if queue.is_some_and(|queue| queue.is_reply_queue) {
                 self.reply_to = None;
             }
-            broker.cancel(consumer);
+            broker.end_consumer(consumer);
         }
         if !cancel.nowait {
             let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag };

@@ -25,7 +25,7 @@ impl Channel {
             self.unacked.keep(delivery.held)
         };
         out.notes.note_ack_due(delivery.held.due_ms);
-        let Some(consumer) = broker.consumer(delivery.consumer) else {
+        let Some(consumer) = broker.queues().consumer(delivery.consumer) else {
             return;
         };
         let at = delivery.held.entry.at;
@@ -59,7 +59,7 @@ impl Channel {
         let Handed { to, message } = handed;
         // The publisher may have deleted the queue right behind the message, and its consumer with
         // it; the client does not know yet.
-        let consumer_tag = broker.consumer(to.consumer).map(|consumer| &consumer.tag);
+        let consumer_tag = broker.queues().consumer(to.consumer).map(|consumer| &consumer.tag);
         let named = || self.consumers.iter().find(|(_, key)| **key == to.consumer);
         let Some(consumer_tag) = consumer_tag.or_else(|| named().map(|(tag, _)| tag)) else {
             return;

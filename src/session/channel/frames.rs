@@ -60,7 +60,9 @@ impl Channel {
                     return self.begin_publish(scope, &publish, rest, handed);
                 }
                 let looked_at = self.queue_looked_at(scope, &method);
-                if let Some(queue) = looked_at.filter(|&queue| scope.broker.can_deliver(queue)) {
+                if let Some(queue) =
+                    looked_at.filter(|&queue| scope.broker.queues().can_deliver(queue))
+                {
                     return Ok(Progress::LooksAt(queue));
                 }
                 let (class, id) = method.id();

@@ -89,7 +89,7 @@ impl Channel {
         let broker = &*scope.broker;
         if let Method::BasicCancel(cancel) = method {
             let consumer = *self.consumers.get(cancel.consumer_tag)?;
-            return broker.consumer(consumer).map(|consumer| consumer.queue);
+            return broker.queues().consumer(consumer).map(|consumer| consumer.queue);
         }
         let name = if let Method::BasicGet(get) = method {
             get.queue
@@ -104,8 +104,8 @@ impl Channel {
         };
         let vhost = scope.subject.vhost;
         match (name, &self.last_queue) {
-            (b"", Some(last)) => broker.queue_named(vhost, last.as_bytes()),
-            (name, _) => broker.queue_named(vhost, name),
+            (b"", Some(last)) => broker.topology().queue_named(vhost, last.as_bytes()),
+            (name, _) => broker.topology().queue_named(vhost, name),
         }
     }
 
@@ -116,11 +116,11 @@ impl Channel {
         }
         let prefetch = u32::from(qos.prefetch_count);
         if qos.global {
-            scope.broker.set_shared_prefetch(self.key, prefetch);
+            scope.broker.queues_mut().set_shared_prefetch(self.key, prefetch);
         } else {
             self.prefetch = prefetch;
             // As in RabbitMQ: a limit for each consumer lifts the shared one that was set before.
-            scope.broker.set_shared_prefetch(self.key, 0);
+            scope.broker.queues_mut().set_shared_prefetch(self.key, 0);
         }
         scope.out.send(&Method::BasicQosOk(basic::QosOk {}));
         Ok(())

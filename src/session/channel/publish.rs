@@ -65,7 +65,7 @@ impl Channel {
         if let Mode::Transaction(transaction) = &mut self.mode {
             return transaction.note(&message, queues, mandatory).map(|()| true);
         }
-        let unroutable = resolved.delay.is_none() && broker.is_unroutable(queues);
+        let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
         if mandatory && unroutable {
             out.send_return(broker, &message.content);
             out.notes.returned = true;
@@ -74,7 +74,7 @@ impl Channel {
         let passing = content.in_memory().filter(|_| passes);
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
             message.may_pass()
-                && !broker.needs_durability(queues, message.persistent)
+                && !broker.queues().need_durability(queues, message.persistent)
                 && broker.hand_over(subject.connection, queues, passing, handed)
         });
         let published = if repeated && message.persistent {
@@ -101,7 +101,7 @@ impl Channel {
         properties: &PropertyList<'_>,
     ) -> Result<Resolved, AmqpError> {
         let route = &mut self.route;
-        let version = broker.topology_version();
+        let version = broker.topology().version();
         let known = route.find(version, content.exchange, content.routing_key);
         if known && is_plain(properties) {
             return Ok(Resolved::default());

@@ -124,7 +124,7 @@ impl Transaction {
             };
             let returned = publish.mandatory
                 && publish.delay.is_none()
-                && broker.is_unroutable(&publish.queues);
+                && broker.queues().are_no_destination(&publish.queues);
             messages.push((TransactionMessage { queues: &publish.queues, message }, returned));
         }
         messages

@@ -1,0 +1,165 @@
+//! Which messages has a deduplicating exchange seen?
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::amqp::{AmqpError, ReplyCode, Table, Value};
+
+/// The names that an exchange remembers.
+///
+/// Invariant: `order` holds every name of `until` once, the oldest first.
+#[derive(Debug)]
+pub struct Cache {
+    size: usize,
+    ttl_ms: Option<u64>,
+    /// Until when a name is remembered, in ms since 1970; `u64::MAX` = for good.
+    until: HashMap<Box<[u8]>, Seen>,
+    /// Names in the order in which they were seen, with the numbers of these sightings; one that
+    /// was seen again stands here twice, and the last one counts.
+    order: VecDeque<(u64, Box<[u8]>)>,
+    last_number: u64,
+}
+
+/// When a name was seen last.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// In ms since 1970.
+    until_ms: u64,
+    number: u64,
+}
+
+/// How many sightings that do not count any more are kept, beside as many as there are names.
+const STALE_MAX: usize = 64;
+
+impl Cache {
+    /// The cache that an exchange's arguments ask for; 406 without a sensible `x-cache-size`.
+    pub fn of(arguments: Table<'_>) -> Result<Self, AmqpError> {
+        let refuse = |name: &str| {
+            let text = format!("invalid argument '{name}': expected a positive integer");
+            AmqpError::channel(ReplyCode::PreconditionFailed, text)
+        };
+        let positive = |name: &str| match arguments.find(name.as_bytes()) {
+            None => Ok(None),
+            Some(value) => match natural(value) {
+                Some(number) if number > 0 => Ok(Some(number)),
+                Some(_) | None => Err(refuse(name)),
+            },
+        };
+        let size = positive("x-cache-size")?.ok_or_else(|| refuse("x-cache-size"))?;
+        Ok(Self {
+            size: usize::try_from(size).unwrap_or(usize::MAX),
+            ttl_ms: positive("x-cache-ttl")?,
+            until: HashMap::new(),
+            order: VecDeque::new(),
+            last_number: 0,
+        })
+    }
+
+    /// All names that are remembered.
+    pub(in crate::broker) fn keys(&self) -> impl Iterator<Item = &Box<[u8]>> {
+        self.until.keys()
+    }
+
+    /// Whether a name is remembered.
+    pub(in crate::broker) fn has(&self, name: &[u8], now_ms: u64) -> bool {
+        self.until.get(name).is_some_and(|seen| now_ms < seen.until_ms)
+    }
+
+    /// When a name that is remembered now is forgotten.
+    pub(in crate::broker) fn until_ms(&self, ttl_ms: Option<u64>, now_ms: u64) -> u64 {
+        ttl_ms.or(self.ttl_ms).map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl))
+    }
+
+    /// Remembers a name as the newest; says which had to go for it.
+    pub(in crate::broker) fn remember(&mut self, name: &[u8], until_ms: u64) -> Vec<Box<[u8]>> {
+        let mut gone = Vec::new();
+        self.until.remove(name);
+        while self.until.len() >= self.size
+            && let Some((number, oldest)) = self.order.pop_front()
+        {
+            if self.is_newest(number, &oldest) {
+                self.until.remove(&oldest);
+                gone.push(oldest);
+            }
+        }
+        self.restore(name, until_ms);
+        gone
+    }
+
+    /// Remembers a name, as the newest, whether or not there are too many.
+    pub(in crate::broker) fn restore(&mut self, name: &[u8], until_ms: u64) {
+        self.last_number += 1;
+        let seen = Seen { until_ms, number: self.last_number };
+        self.until.insert(name.into(), seen);
+        self.order.push_back((self.last_number, name.into()));
+        if self.order.len() > 2 * self.until.len() + STALE_MAX {
+            let mut order = std::mem::take(&mut self.order);
+            order.retain(|(number, name)| self.is_newest(*number, name));
+            self.order = order;
+        }
+    }
+
+    /// Whether the name was not seen again since.
+    fn is_newest(&self, number: u64, name: &[u8]) -> bool {
+        self.until.get(name).is_some_and(|seen| seen.number == number)
+    }
+}
+
+/// A number that is not negative.
+pub(in crate::broker) fn natural(value: Value<'_>) -> Option<u64> {
+    u64::try_from(value.integer()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::TableBuf;
+
+    fn cache(size: i64, ttl_ms: Option<i64>) -> Cache {
+        let mut arguments = TableBuf::new();
+        arguments.put_i64(b"x-cache-size", size);
+        if let Some(ttl_ms) = ttl_ms {
+            arguments.put_i64(b"x-cache-ttl", ttl_ms);
+        }
+        Cache::of(arguments.table()).unwrap()
+    }
+
+    /// What had to go for a name that is new; `None`: it is not.
+    fn see(
+        cache: &mut Cache,
+        name: &[u8],
+        ttl_ms: Option<u64>,
+        now_ms: u64,
+    ) -> Option<Vec<Box<[u8]>>> {
+        let until_ms = cache.until_ms(ttl_ms, now_ms);
+        (!cache.has(name, now_ms)).then(|| cache.remember(name, until_ms))
+    }
+
+    #[test]
+    fn a_name_is_new_once_and_the_oldest_goes_when_there_is_no_room() {
+        let mut cache = cache(2, None);
+        assert_eq!(see(&mut cache, b"a", None, 0), Some(vec![]));
+        assert_eq!(see(&mut cache, b"a", None, 1), None);
+        assert_eq!(see(&mut cache, b"b", None, 2), Some(vec![]));
+        assert_eq!(see(&mut cache, b"c", None, 3), Some(vec![b"a"[..].into()]));
+        assert_eq!(see(&mut cache, b"b", None, 4), None);
+        assert_eq!(see(&mut cache, b"a", None, 5), Some(vec![b"b"[..].into()]));
+    }
+
+    #[test]
+    fn a_name_is_forgotten_when_its_time_is_over_and_a_message_may_say_when() {
+        let mut cache = cache(9, Some(100));
+        assert_eq!(see(&mut cache, b"a", None, 0), Some(vec![]));
+        assert_eq!(see(&mut cache, b"a", None, 99), None);
+        assert_eq!(see(&mut cache, b"a", None, 100), Some(vec![]));
+        assert_eq!(see(&mut cache, b"b", Some(5), 100), Some(vec![]));
+        assert_eq!(see(&mut cache, b"b", None, 105), Some(vec![]));
+    }
+
+    #[test]
+    fn a_cache_needs_a_size() {
+        assert!(Cache::of(Table::EMPTY).is_err());
+        let mut arguments = TableBuf::new();
+        arguments.put_i64(b"x-cache-size", 0);
+        assert!(Cache::of(arguments.table()).is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! How does a consumer start and end, and how does its credit change?
+//!
+//! Credit that comes back goes to whoever has waited longest: a consumer that may take messages
+//! again joins the end of its queue's line, and the consumers of a channel take turns.
+
+use std::collections::VecDeque;
+
+use crate::broker::effect::Effect;
+use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
+use crate::broker::queue::consumer::{ChannelCredit, Consumer};
+use crate::broker::serving::{Queues, Unsettled};
+
+impl Queues {
+    /// A channel opens.
+    pub fn open_channel(&mut self, connection: ConnectionKey, number: u16) -> ChannelKey {
+        self.channels.insert(ChannelCredit {
+            connection,
+            number,
+            consumers: VecDeque::new(),
+            prefetch: 0,
+            unacked: 0,
+            room: true,
+        })
+    }
+
+    /// A channel closes: the consumers that it had. They are to be removed.
+    pub fn take_consumers(&mut self, key: ChannelKey) -> VecDeque<ConsumerKey> {
+        let channel = self.channels.get_mut(key);
+        channel.map(|channel| std::mem::take(&mut channel.consumers)).unwrap_or_default()
+    }
+
+    /// Forgets a channel whose consumers ended and whose unsettled messages went back.
+    pub fn close_channel(&mut self, key: ChannelKey) {
+        self.channels.remove(key);
+    }
+
+    /// Sets the shared prefetch of a channel (`basic.qos`, global true); 0 = unlimited.
+    pub fn set_shared_prefetch(&mut self, key: ChannelKey, prefetch: u32) {
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.prefetch = prefetch;
+        }
+        self.unpark_channel(key);
+    }
+
+    /// The connection's outbox is full (`false`) or takes more again (`true`).
+    pub fn set_room(&mut self, key: ChannelKey, room: bool) {
+        if let Some(channel) = self.channels.get_mut(key)
+            && channel.room != room
+        {
+            channel.room = room;
+            if room {
+                // The one that filled the outbox last may have been the first: it comes last now.
+                if channel.consumers.len() > 1 {
+                    channel.consumers.rotate_left(1);
+                }
+                self.unpark_channel(key);
+            }
+        }
+    }
+
+    /// Puts a consumer into its queue's line and on its channel's list.
+    pub fn start(&mut self, consumer: Consumer) -> ConsumerKey {
+        let (queue, channel, priority) = (consumer.queue, consumer.channel, consumer.priority);
+        let key = self.consumers.insert(consumer);
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.line.join(key, priority);
+        }
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.consumers.push_back(key);
+        }
+        self.mark_dirty(queue);
+        key
+    }
+
+    /// A consumer ends at its client's wish, or with its channel; what it has not settled stays
+    /// with the channel. Says which auto-delete queue lost its last consumer, and has to go.
+    #[must_use]
+    pub fn end(&mut self, key: ConsumerKey, now_ms: u64) -> Option<QueueKey> {
+        let consumer = self.consumers.remove(key)?;
+        if let Some(channel) = self.channels.get_mut(consumer.channel) {
+            channel.consumers.retain(|&other| other != key);
+        }
+        let queue = self.queues.get_mut(consumer.queue)?;
+        let next = queue.line.leave(key);
+        if let Some(stream) = &mut queue.stream {
+            stream.forget_reader(key);
+        }
+        if consumer.exclusive {
+            queue.exclusively_consumed = false;
+        }
+        if queue.line.members().is_empty() && queue.declaration.auto_delete {
+            return Some(consumer.queue);
+        }
+        if let Some(next) = next.and_then(|next| Some((next, self.consumers.get(next)?))) {
+            queue.line.wait(next.0, next.1.priority);
+        }
+        self.mark_dirty(consumer.queue);
+        self.touch(consumer.queue, now_ms);
+        None
+    }
+
+    /// A queue is going: its consumers end, and their clients are to be told.
+    pub fn cancel_all(&mut self, key: QueueKey, effects: &mut Vec<Effect>) {
+        let Some(queue) = self.queues.get(key) else {
+            return;
+        };
+        for consumer_key in queue.line.members().to_vec() {
+            let Some(consumer) = self.consumers.remove(consumer_key) else {
+                continue;
+            };
+            let Some(channel) = self.channels.get_mut(consumer.channel) else {
+                continue;
+            };
+            channel.consumers.retain(|&other| other != consumer_key);
+            effects.push(Effect::ConsumerCancelled {
+                connection: channel.connection,
+                channel: channel.number,
+                tag: consumer.tag,
+                consumer: consumer_key,
+            });
+        }
+    }
+
+    /// A delivery was settled: its consumer and its channel may take as much more.
+    pub fn give_credit_back(&mut self, unsettled: &Unsettled) {
+        if let Some(queue) = self.queues.get_mut(unsettled.queue) {
+            queue.unacked -= 1;
+        }
+        let Some(key) = unsettled.consumer else {
+            return;
+        };
+        let Some(channel) = self.channels.get_mut(unsettled.channel) else {
+            return;
+        };
+        channel.unacked -= 1;
+        let is_shared = channel.prefetch > 0;
+        if let Some(consumer) = self.consumers.get_mut(key) {
+            consumer.unacked -= 1;
+            if consumer.parked && !is_shared {
+                self.unpark(key);
+            }
+        }
+        if is_shared {
+            self.unpark_channel(unsettled.channel);
+        }
+    }
+
+    /// Something changed for all consumers of a channel: those that can take messages again
+    /// join their lines.
+    fn unpark_channel(&mut self, channel: ChannelKey) {
+        let count = self.channels.get(channel).map_or(0, |channel| channel.consumers.len());
+        for index in 0..count {
+            let consumer = self.channels.get(channel).map(|channel| channel.consumers[index]);
+            if let Some(key) = consumer {
+                self.unpark(key);
+            }
+        }
+    }
+
+    fn unpark(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else {
+            return;
+        };
+        let Some(channel) = self.channels.get(consumer.channel) else {
+            return;
+        };
+        if !consumer.parked || !consumer.may_take(channel) {
+            return;
+        }
+        consumer.parked = false;
+        let queue_key = consumer.queue;
+        if let Some(queue) = self.queues.get_mut(queue_key) {
+            queue.line.wait(key, consumer.priority);
+        }
+        self.mark_dirty(queue_key);
+    }
+}

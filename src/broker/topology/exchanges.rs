@@ -1,0 +1,118 @@
+//! How do vhosts and exchanges come and go?
+
+use crate::amqp::{AmqpError, Name, ReplyCode, Table};
+use crate::broker::exchange::Exchange;
+use crate::broker::exchange::binding::Destination;
+use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
+use crate::broker::key::{ExchangeKey, VhostKey};
+use crate::broker::resource::Resource;
+use crate::broker::serving::Queues;
+use crate::broker::topology::Topology;
+use crate::broker::topology::vhost::Vhost;
+use crate::storage::Store;
+
+/// The exchanges that every vhost has from the start.
+const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.topic", ExchangeKind::Topic, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+];
+
+impl Topology {
+    /// Takes a vhost in, with the exchanges of AMQP 0-9-1 section 3.1.3 and RabbitMQ's own.
+    pub(in crate::broker) fn add_vhost(&mut self, name: &Name, now_ms: u64) -> VhostKey {
+        let key = self.vhosts.insert(Vhost::new(name.clone()));
+        self.vhost_names.insert(name.clone(), key);
+        for (name, kind, internal) in PREDECLARED {
+            let matcher =
+                Matcher::new(kind, Table::EMPTY, now_ms).expect("no kind here needs arguments");
+            self.add_exchange(Exchange {
+                name: Name::from(name),
+                vhost: key,
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: Box::default(),
+                alternate: None,
+                delay_id: None,
+                cache: None,
+                matcher,
+                visit: 0,
+            });
+        }
+        self.changed();
+        key
+    }
+
+    /// Takes an exchange in.
+    pub(in crate::broker) fn add_exchange(&mut self, exchange: Exchange) -> ExchangeKey {
+        let (name, vhost) = (exchange.name.clone(), exchange.vhost);
+        let key = self.exchanges.insert(exchange);
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.exchanges.insert(name, key);
+        }
+        self.changed();
+        key
+    }
+
+    /// Removes an exchange, every binding that it has a part in, and the auto-delete exchanges
+    /// that lose their last binding by that; which they are is added to `gone`.
+    pub(in crate::broker) fn remove_exchange(
+        &mut self,
+        key: ExchangeKey,
+        queues: &Queues,
+        store: &mut Store,
+        gone: &mut Vec<ExchangeKey>,
+    ) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let (vhost, durable) = (exchange.vhost, exchange.durable);
+        if durable {
+            self.erase_dedup_keys(store, key);
+        }
+        self.remove_bindings_of_source(vhost, key, queues, store);
+        self.remove_bindings_of_destination(vhost, Destination::Exchange(key), queues, store, gone);
+        if durable {
+            self.erase_exchange(store, key);
+        }
+        if let Some(exchange) = self.exchanges.remove(key)
+            && let Some(vhost) = self.vhosts.get_mut(vhost)
+        {
+            vhost.exchanges.remove(&exchange.name);
+        }
+        gone.push(key);
+        self.changed();
+    }
+
+    /// An exchange that must be there, else 404.
+    pub fn existing_exchange(
+        &self,
+        vhost: VhostKey,
+        name: &[u8],
+    ) -> Result<ExchangeKey, AmqpError> {
+        self.exchange_named(vhost, name).ok_or_else(|| {
+            let vhost = self.vhost_name(vhost);
+            let text = format!("no {}", Resource::exchange(&vhost, name));
+            AmqpError::channel(ReplyCode::NotFound, text)
+        })
+    }
+
+    /// Whether clients may publish to this exchange; 403 for an internal one.
+    pub fn check_not_internal(&self, key: ExchangeKey) -> Result<(), AmqpError> {
+        match self.exchanges.get(key) {
+            Some(exchange) if exchange.internal => {
+                let vhost = self.vhost_name(exchange.vhost);
+                let resource = Resource::exchange(&vhost, &exchange.name);
+                let text = format!("cannot publish to internal {resource}");
+                Err(AmqpError::channel(ReplyCode::AccessRefused, text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
