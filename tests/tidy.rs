@@ -10,10 +10,13 @@ use std::path::Path;
 
 #[path = "tidy/modules.rs"]
 mod modules;
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/source.rs"]
 mod source;
 
 use modules::{module_of, reachable, top_level_paths};
+use rooms::{paths, room_of};
 use source::{Source, item_end};
 
 /// What each module may import besides itself. Imports point down this table only.
@@ -28,6 +31,64 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["sys", "amqp", "storage", "broker", "session", "management", "node"]),
     ("daemon", &["sys", "amqp", "storage", "broker", "session", "management", "node", "net"]),
 ];
+
+/// What each room of a module may import from it besides itself; `*`: what stands in the module's
+/// own file, which knows all rooms. A file that stands alone and has no row may import everything.
+const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
+    ("broker", "key", &[]),
+    ("broker", "hashing", &[]),
+    ("broker", "term", &[]),
+    ("broker", "resource", &[]),
+    ("broker", "payload", &[]),
+    ("broker", "work", &[]),
+    ("broker", "block_reasons", &[]),
+    ("broker", "effect", &["key"]),
+    ("broker", "exchange", &["key", "hashing", "term"]),
+    ("broker", "users", &["key", "payload", "resource", "exchange"]),
+    ("broker", "arguments", &["payload", "resource", "term", "exchange", "users"]),
+    ("broker", "queue", &["key", "arguments"]),
+    ("broker", "serving", &["key", "effect", "arguments", "queue"]),
+    (
+        "broker",
+        "topology",
+        &["key", "work", "resource", "exchange", "users", "arguments", "queue", "serving"],
+    ),
+    (
+        "broker",
+        "flow",
+        &["*", "key", "resource", "exchange", "arguments", "queue", "serving", "topology"],
+    ),
+    (
+        "broker",
+        "requests",
+        &[
+            "*",
+            "key",
+            "resource",
+            "exchange",
+            "users",
+            "arguments",
+            "queue",
+            "serving",
+            "topology",
+            "flow",
+        ],
+    ),
+    ("storage", "types", &[]),
+    ("storage", "record", &["types"]),
+    ("storage", "file", &["types", "record"]),
+    ("storage", "index", &["types"]),
+    ("storage", "helper", &["types", "file"]),
+    ("storage", "log", &["types", "record", "file", "helper", "store"]),
+    ("storage", "recovery", &["types", "record", "file", "helper", "log", "store"]),
+    ("storage", "options", &["file", "helper", "recovery"]),
+    ("session", "outbox", &[]),
+    ("session", "wait", &[]),
+    ("session", "channel", &["outbox", "wait"]),
+];
+
+/// What a module may not reach for, as tokens: methods of what lies two floors down.
+const MAY_NOT_REACH: &[(&str, &[&str])] = &[("session", &["broker", ".", "store"])];
 
 /// The islands of `unsafe`: system calls, the mapping of a segment, and the mapping of the
 /// scratch file that holds the middle of long queues' indexes (memory only, never read back
@@ -73,6 +134,45 @@ fn imports(source: &Source) -> Vec<String> {
         }
     }
     offences
+}
+
+/// Rooms import only what stands in their row of the table.
+fn rooms(source: &Source) -> Vec<String> {
+    let Some((module, room)) = room_of(&source.path) else {
+        return Vec::new();
+    };
+    let row = ROOM_MAY_IMPORT.iter().find(|(of, name, _)| (*of, *name) == (module, room));
+    let Some((_, _, allowed)) = row else {
+        let has_rooms = ROOM_MAY_IMPORT.iter().any(|(of, _, _)| *of == module);
+        let is_folder = source.path.matches('/').count() > 2;
+        let is_test = source.tokens.iter().all(|token| token.test);
+        let text = format!("{}:1: {module}/{room} has no row in the table of rooms", source.path);
+        return if has_rooms && is_folder && !is_test { vec![text] } else { Vec::new() };
+    };
+    let mut offences = Vec::new();
+    for (line, path) in paths(source) {
+        let [of, reached, ..] = &path[..] else {
+            continue;
+        };
+        // Types are named like this; those of the module's own file and what it passes on.
+        let is_type = reached.starts_with(|c: char| c.is_ascii_uppercase());
+        let reached = if is_type { "*" } else { reached.as_str() };
+        if of == module && reached != room && !allowed.contains(&reached) {
+            let path = path.join("::");
+            offences.push(format!("{}:{line}: {module}/{room} may not import {path}", source.path));
+        }
+    }
+    offences
+}
+
+/// Methods of what lies two floors down are not called.
+fn reach(source: &Source) -> Vec<String> {
+    let Some((module, _)) = module_of(&source.path) else {
+        return Vec::new();
+    };
+    let tokens = MAY_NOT_REACH.iter().filter(|(of, _)| *of == module);
+    let text = "this reaches past the floor below; ask that one";
+    tokens.flat_map(|(_, tokens)| source.at_each(tokens, |token| !token.test, text)).collect()
 }
 
 /// `unsafe` stays on its islands.
@@ -227,6 +327,16 @@ fn imports_point_down_the_table() {
 }
 
 #[test]
+fn rooms_import_what_lies_below_them() {
+    keep(&sources(), rooms);
+}
+
+#[test]
+fn nobody_reaches_past_the_floor_below() {
+    keep(&sources(), reach);
+}
+
+#[test]
 fn unsafe_is_only_on_its_islands() {
     keep(&tree(&["src", "tests", "benches"]), unsafe_islands);
 }
@@ -299,6 +409,30 @@ fn an_import_by_super_is_caught_where_it_reaches_the_root() {
                 use super::super::session;\n";
     assert_eq!(lines_found(imports, "src/amqp/table.rs", text), [2, 3, 6, 8]);
     assert_eq!(lines_found(imports, "src/amqp/mod.rs", text), [1, 5]);
+}
+
+#[test]
+fn an_import_from_a_room_that_lies_above_is_caught() {
+    let text = "use crate::broker::key::QueueKey;\nuse crate::broker::flow::publish::Content;\n\
+                use crate::broker::{Broker, arguments::effective, serving};\n\
+                use crate::{amqp::Name, broker::{topology::{vhost, routing as r}, queue}};\n\
+                fn f() { super::flow::g(); super::super::broker::Queues::new(); }\n\
+                #[cfg(test)]\nmod tests { use crate::broker::Broker; }\n";
+    assert_eq!(lines_found(rooms, "src/broker/queue/mod.rs", text), [2, 3, 3, 4, 4, 5, 5]);
+    assert_eq!(lines_found(rooms, "src/broker/queue/ready.rs", "use super::super::flow;"), [1]);
+    assert_eq!(lines_found(rooms, "src/broker/requests/a.rs", text), [5]);
+    assert_eq!(lines_found(rooms, "src/broker/mod.rs", text), []);
+    assert_eq!(lines_found(rooms, "src/session/queue.rs", text), []);
+    assert_eq!(lines_found(rooms, "src/broker/attic/queue.rs", text), [1]);
+    assert_eq!(lines_found(rooms, "src/daemon/attic/queue.rs", text), []);
+}
+
+#[test]
+fn a_call_past_the_floor_below_is_caught() {
+    let text = "fn f() { broker.store.x(); }\nfn g() { self.broker.store.y(); broker.stored(); }\n\
+                #[cfg(test)]\nmod tests { fn f() { broker.store.x(); } }\n";
+    assert_eq!(lines_found(reach, "src/session/closing.rs", text), [1, 2]);
+    assert_eq!(lines_found(reach, "src/node/turn.rs", text), []);
 }
 
 #[test]

@@ -165,6 +165,13 @@ impl fmt::Display for Octets<'_> {
     }
 }
 
+/// The largest frame that is taken where this much was negotiated. Clients that count the payload
+/// alone, such as rabbitpy, send 8 bytes more; RabbitMQ takes them, so we do.
+#[must_use]
+pub fn tolerated_bytes(frame_bytes_max: u32) -> u32 {
+    frame_bytes_max + FRAME_OVERHEAD_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::Random;

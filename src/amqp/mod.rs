@@ -37,7 +37,7 @@ mod wire;
 
 pub use encoder::PROTOCOL_HEADER;
 pub use error::{AmqpError, Level, ReplyCode, TEXT_BYTES_MAX};
-pub use frame::{FRAME_END, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Parsed};
+pub use frame::{FRAME_END, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Parsed, tolerated_bytes};
 pub use method::Method;
 pub use name::Name;
 pub use properties::{BASIC_CLASS_ID, ContentHeader, Properties, PropertyList};

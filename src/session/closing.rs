@@ -96,7 +96,7 @@ impl Session {
         if let Arriving::Body(growing) = std::mem::take(&mut channel.content) {
             drop_body(broker, growing.body);
         }
-        if let Some(ack) = channel.due_confirm(broker.store.durable()) {
+        if let Some(ack) = channel.due_confirm(broker.durable()) {
             self.send(channel.number, &ack);
         }
         if let Mode::Transaction(transaction) = &mut channel.mode {

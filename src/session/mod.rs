@@ -12,13 +12,14 @@ mod heartbeat;
 mod outbox;
 mod output;
 mod timeouts;
+mod wait;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::amqp::method::connection;
-use crate::amqp::{AmqpError, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Method, Parsed, ReplyCode};
-use crate::broker::{Broker, ConnectionKey, Handed, LogPos, QueueKey, Subject};
+use crate::amqp::{AmqpError, Frame, FrameKind, Method, Parsed, ReplyCode, tolerated_bytes};
+use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
 
 use channel::{ChannelState, Notes};
 use handshake::Handshake;
@@ -26,6 +27,7 @@ use heartbeat::Heartbeat;
 
 pub use handshake::Limits;
 pub use outbox::{Outbox, SLICES_MAX};
+pub use wait::{Wait, WaitUntil};
 
 /// One client's connection.
 #[derive(Debug)]
@@ -74,28 +76,6 @@ enum Phase {
     /// Nothing more is read; the socket closes when the outbox is empty and, where a time is
     /// given, not before it.
     Closed(Option<Instant>),
-}
-
-/// What a session waits for before it reads on, and what it says then.
-#[derive(Debug)]
-pub struct Wait {
-    /// What has to be on disk.
-    pub until: WaitUntil,
-    /// The channel of the answer.
-    channel: u16,
-    /// Frames that may only leave then; none when the channel has been closed.
-    reply: Vec<u8>,
-}
-
-/// What has to be on disk before a session goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitUntil {
-    /// The change of definitions of this number.
-    Changed(u64),
-    /// The end of all messages of a discarded line: see [`Broker::is_discarded`].
-    Discarded(u64),
-    /// The message log up to this position.
-    Messages(LogPos),
 }
 
 /// What a step made of the input.
@@ -201,7 +181,7 @@ impl Session {
         if matches!(self.phase, Phase::Handshake(Handshake::Header)) {
             return Ok(self.take_protocol_header(now, input));
         }
-        let (frame, bytes) = match Frame::parse(input, tolerated(self.frame_bytes_max))? {
+        let (frame, bytes) = match Frame::parse(input, tolerated_bytes(self.frame_bytes_max))? {
             Parsed::Complete(frame, bytes) => (frame, bytes),
             Parsed::Incomplete => return Ok(Step::NeedsMore),
         };
@@ -286,10 +266,4 @@ fn unexpected_method(method: &Method<'_>, state: &str) -> AmqpError {
     let (class, id) = method.id();
     let text = format!("unexpected method in connection state {state}");
     AmqpError::connection(ReplyCode::ChannelError, text).at(class, id)
-}
-
-/// The largest frame that is taken. Clients that count the payload alone, such as rabbitpy,
-/// send 8 bytes more than was negotiated; RabbitMQ takes them, so we do.
-fn tolerated(frame_bytes_max: u32) -> u32 {
-    frame_bytes_max + FRAME_OVERHEAD_BYTES
 }

@@ -121,22 +121,26 @@ mod file;
 mod helper;
 mod index;
 mod log;
+mod options;
 mod record;
 mod recovery;
 mod store;
 mod types;
 
 pub use file::witness::Witness;
-pub use helper::Gate;
+pub use helper::{Gate, HelperMode};
 pub use index::blocks::ScratchPool;
 pub use index::entries::{Entries, EntryQueue};
+pub use log::compact::{Compaction, Relocated};
+pub use log::publication::{Appended, Body, LargeBody, Publication};
 pub use log::view::{BodyParts, Record, SharedBody};
+pub use options::StoreOptions;
 pub use recovery::Definitions;
+pub use recovery::report::{Recovered, RecoveryProgress, RecoveryReport};
 pub use store::Store;
 pub use types::{
-    Answers, AppendError, Appended, Body, Compaction, Damage, Entry, HelperMode, LargeBody, LogPos,
-    MessageId, Publication, QueueId, RecordRef, Recovered, RecoveryProgress, RecoveryReport,
-    Relocated, SegmentKey, SlotRef, StorageError, StoreCounters, StoreOptions,
+    Answers, AppendError, Damage, Entry, LogPos, MessageId, QueueId, RecordRef, SegmentKey,
+    SlotRef, StorageError, StoreCounters,
 };
 
 #[cfg(test)]

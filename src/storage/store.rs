@@ -7,13 +7,15 @@ use super::helper::Helper;
 use super::helper::jobs::{Answer, Job, SyncJob};
 use super::log::compact::Compacting;
 use super::log::define::DefinitionIndex;
+use super::log::publication::{Appended, LargeBody, Publication};
 use super::log::ring::{Ids, Pace, Rank, Ring};
 use super::log::view::{Record, SharedBody};
+use super::options::StoreOptions;
 use super::record::{CLEAN_BYTES, Kind, MARK_BYTES, padded};
+use super::recovery::report::{Recovered, RecoveryReport};
 use super::recovery::{self, Definitions, Replay};
 use super::types::{
-    Answers, AppendError, Appended, LargeBody, LogPos, Publication, QueueId, RecordRef, Recovered,
-    RecoveryReport, SlotRef, StorageError, StoreCounters, StoreOptions,
+    Answers, AppendError, LogPos, QueueId, RecordRef, SlotRef, StorageError, StoreCounters,
 };
 
 /// How often the store looks at what it could give back, in milliseconds.

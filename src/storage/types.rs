@@ -1,15 +1,9 @@
-//! What are the words of the message log? The ids, positions, requests and answers that the rest
-//! of the broker uses to talk to it. Plain values; imports nothing.
+//! What are the words of the message log? The ids, positions and errors that all of it uses, and
+//! the rest of the broker to talk to it. Plain values; imports nothing.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use super::file::witness::Witness;
-use super::helper::Gate;
-use super::log::view::Record;
-use super::record::message::Piece;
 
 /// Grows with every publish; what queues are sorted by. Never repeats, also after a restart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -88,163 +82,6 @@ pub struct Entry {
     pub id: MessageId,
     /// Where its record lies.
     pub at: RecordRef,
-}
-
-/// How to open a [`Store`](super::Store).
-pub struct StoreOptions {
-    /// Where the segments lie; created when it is missing. The store does not lock it.
-    pub directory: PathBuf,
-    /// Size of a new segment file in bytes: a multiple of 4096, at least 64 KiB.
-    pub segment_bytes: u32,
-    /// Who does what waits for the disk.
-    pub helper: HelperMode,
-    /// Whether a log with messages and without any definition is refused, before anything in it is
-    /// changed: files are missing.
-    pub needs_definitions: bool,
-    /// What a test sees of every write and sync, and may refuse.
-    pub witness: Option<Arc<dyn Witness>>,
-    /// Is told while the log is read at start.
-    pub progress: Option<Box<dyn FnMut(RecoveryProgress)>>,
-}
-
-/// How much of the log was read at start.
-#[derive(Clone, Copy, Debug)]
-pub struct RecoveryProgress {
-    /// Bytes of segment files.
-    pub done_bytes: u64,
-    /// All of them.
-    pub total_bytes: u64,
-}
-
-impl StoreOptions {
-    /// The default size of a segment in bytes.
-    pub const SEGMENT_BYTES: u32 = 16 << 20;
-
-    /// Options with which nobody looks on.
-    pub fn new(directory: &Path, segment_bytes: u32, helper: HelperMode) -> StoreOptions {
-        StoreOptions {
-            directory: directory.to_path_buf(),
-            segment_bytes,
-            helper,
-            needs_definitions: false,
-            witness: None,
-            progress: None,
-        }
-    }
-}
-
-/// Who does what would make the loop wait for the disk.
-pub enum HelperMode {
-    /// A thread; `wake` is called from it after each answer.
-    Thread {
-        /// Wakes the loop so that it takes the answers.
-        wake: Box<dyn Fn() + Send>,
-    },
-    /// A thread that a test can hold back.
-    ThreadGated {
-        /// Wakes the loop so that it takes the answers.
-        wake: Box<dyn Fn() + Send>,
-        /// What holds it back.
-        gate: Gate,
-    },
-    /// Nobody: the owner calls [`Store::run_helper`](super::Store::run_helper).
-    Manual,
-}
-
-/// What is published.
-#[derive(Clone, Copy, Debug)]
-pub struct Publication<'a> {
-    /// Which ring.
-    pub durable: bool,
-    /// At most 255 bytes.
-    pub exchange: &'a [u8],
-    /// At most 255 bytes.
-    pub routing_key: &'a [u8],
-    /// Property flags and list as they came.
-    pub properties: &'a [u8],
-    /// The body.
-    pub body: Body<'a>,
-    /// Time of publishing, milliseconds since 1970.
-    pub published_ms: u64,
-    /// When it expires, milliseconds since 1970; 0 is never.
-    pub expiry_ms: u64,
-    /// What the slots start with: how often a moved message was delivered already.
-    pub deliveries: u8,
-    /// Each gets a slot, in this order.
-    pub queues: &'a [QueueId],
-    /// The slot that is settled in the same step: a move. Such a publication may take the last
-    /// spare segment.
-    pub replaces: Option<SlotRef>,
-    /// Key and payload of a definition that lasts exactly if the message does; see
-    /// [`Store::define`](super::Store::define). Durable publications only.
-    pub defines: Option<(&'a [u8], &'a [u8])>,
-}
-
-/// The body of a publication.
-#[derive(Clone, Copy, Debug)]
-pub enum Body<'a> {
-    /// Bytes that are copied into the log.
-    Inline(&'a [u8]),
-    /// What was written before, complete. The record keeps it alive by itself from then on; the
-    /// caller still gives its own hold back with [`Store::abandon`](super::Store::abandon),
-    /// whether the append succeeded or not.
-    Large(&'a LargeBody),
-    /// The body of a record that is alive: copied, or shared when it lies in pieces.
-    Of(RecordRef),
-}
-
-/// A large body that is written to the log piece by piece, as it arrives. Nothing is reserved for
-/// what is still to come. Not `Clone`: whoever has it owes the store one
-/// [`Store::abandon`](super::Store::abandon).
-#[derive(Debug)]
-#[must_use = "its pieces stay alive until Store::abandon"]
-pub struct LargeBody {
-    pub(super) durable: bool,
-    pub(super) bytes: u64,
-    pub(super) arrived: u64,
-    /// What arrived in portions too small for a piece, or found no room.
-    pub(super) waiting: Vec<u8>,
-    pub(super) pieces: Vec<Piece>,
-}
-
-impl LargeBody {
-    /// Whether its pieces lie in the durable ring.
-    pub fn is_durable(&self) -> bool {
-        self.durable
-    }
-
-    /// Announced size in bytes.
-    pub fn body_bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// How many bytes are still to come.
-    pub fn missing_bytes(&self) -> u64 {
-        self.bytes - self.arrived
-    }
-
-    /// Whether everything has arrived.
-    pub fn is_complete(&self) -> bool {
-        self.arrived == self.bytes
-    }
-}
-
-/// What became of a publication.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Appended {
-    /// For the queues.
-    pub entry: Entry,
-    /// Slot of `queues[0]`; that of `queues[i]` is `i` further.
-    pub first_slot: SlotRef,
-    /// What a confirm waits for; [`LogPos::START`] in the transient ring.
-    pub position: LogPos,
-}
-
-impl Appended {
-    /// The slot of `queues[index]`.
-    pub fn slot(&self, index: u32) -> SlotRef {
-        SlotRef { segment: self.first_slot.segment, slot: self.first_slot.slot + index }
-    }
 }
 
 /// Why a publication was not taken. Nothing was changed.
@@ -369,65 +206,31 @@ pub struct Answers {
     pub space_changed: bool,
 }
 
-/// A live (record, queue) pair that was found at start.
-#[derive(Clone, Copy, Debug)]
-pub struct Recovered<'a> {
-    /// For the queue.
-    pub entry: Entry,
-    /// Its slot.
-    pub slot: SlotRef,
-    /// The queue.
-    pub queue: QueueId,
-    /// How often it was delivered; at least 1 after an unclean stop.
-    pub deliveries: u8,
-    /// The record.
-    pub record: Record<'a>,
-}
-
-/// What a call of [`Store::compact`](super::Store::compact) came to.
+/// Figures for the operator; they only grow, except where it says so.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Compaction {
-    /// Nothing is worth the effort.
-    #[default]
-    Idle,
-    /// There may be more to do at once.
-    Busy,
-    /// It goes on once a sync has returned or a segment is ready.
-    Waiting,
-}
-
-/// A (record, queue) pair that compaction copied to the end of the log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Relocated {
-    /// The queue.
-    pub queue: QueueId,
-    /// The message as before, and where its record lies now.
-    pub entry: Entry,
-    /// The slot as it was: not valid any more.
-    pub old: SlotRef,
-    /// The slot as it is.
-    pub slot: SlotRef,
-}
-
-/// What was found at start.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveryReport {
-    /// Segment files of the durable ring.
-    pub segments: usize,
-    /// Live (record, queue) pairs.
+pub struct StoreCounters {
+    /// Bytes written to both rings by the loop.
+    pub bytes_written: u64,
+    /// Write calls of the loop.
+    pub writes: u64,
+    /// Syncs that returned.
+    pub syncs: u64,
+    /// How long the last sync took in nanoseconds.
+    pub sync_nanos_last: u64,
+    /// How long all syncs took in nanoseconds.
+    pub sync_nanos_total: u64,
+    /// Messages appended.
     pub messages: u64,
-    /// Bytes of records that were read and checked.
-    pub bytes: u64,
-    /// What should have been there and is not, in the order of the log.
-    pub damaged: Vec<Damage>,
-    /// Something may be missing that was durable once: damage was found, now or at an earlier start
-    /// whose evidence (`*.damaged`) is still there.
-    pub may_lack_some: bool,
-    /// Whether the last run ended in an orderly way.
-    pub clean: bool,
-    /// The last durable mark that was found: what lies before it was durable, what lies past it may
-    /// be torn.
-    pub durable: LogPos,
+    /// (Record, queue) pairs that compaction copied.
+    pub relocated: u64,
+    /// Segments of the durable ring that hold records; goes up and down.
+    pub segments_used: usize,
+    /// Segments of the durable ring that are ready to be written; goes up and down.
+    pub segments_spare: usize,
+    /// Segments of the durable ring that wait for reuse; goes up and down.
+    pub segments_free: usize,
+    /// Segments of the transient ring; goes up and down.
+    pub segments_transient: usize,
 }
 
 /// A part of a file that holds what was durable once and cannot be read any more.
@@ -460,31 +263,4 @@ impl fmt::Display for Damage {
         write!(out, "{path} is damaged at byte {offset}; {skipped_bytes} bytes were skipped, ")?;
         out.write_str("the file is kept as it is")
     }
-}
-
-/// Figures for the operator; they only grow, except where it says so.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct StoreCounters {
-    /// Bytes written to both rings by the loop.
-    pub bytes_written: u64,
-    /// Write calls of the loop.
-    pub writes: u64,
-    /// Syncs that returned.
-    pub syncs: u64,
-    /// How long the last sync took in nanoseconds.
-    pub sync_nanos_last: u64,
-    /// How long all syncs took in nanoseconds.
-    pub sync_nanos_total: u64,
-    /// Messages appended.
-    pub messages: u64,
-    /// (Record, queue) pairs that compaction copied.
-    pub relocated: u64,
-    /// Segments of the durable ring that hold records; goes up and down.
-    pub segments_used: usize,
-    /// Segments of the durable ring that are ready to be written; goes up and down.
-    pub segments_spare: usize,
-    /// Segments of the durable ring that wait for reuse; goes up and down.
-    pub segments_free: usize,
-    /// Segments of the transient ring; goes up and down.
-    pub segments_transient: usize,
 }

@@ -6,9 +6,7 @@
 //! all others by looking at one byte; the bit and the header never leave the broker.
 
 use crate::amqp::{Properties, PropertyList, TableBuf};
-
-/// The header whose keys are hidden.
-pub(in crate::broker) const BCC: &[u8] = b"BCC";
+use crate::broker::topology::sender_keys::BCC;
 
 /// The mark, in the second byte of the flags. A client that sets it hides nothing.
 const MARK: u8 = 0b10;

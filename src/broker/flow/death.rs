@@ -4,10 +4,8 @@
 //! (<https://www.rabbitmq.com/docs/dlx>), and what they tell about cycles. Imports `amqp`.
 
 use crate::amqp::{Array, ArrayBuf, PropertyList, Table, TableBuf, Value};
-use crate::broker::flow::blind::{self, BCC};
-
-/// The header with further routing keys that everybody may see.
-const CC: &[u8] = b"CC";
+use crate::broker::flow::blind;
+use crate::broker::topology::sender_keys::{BCC, CC, open_keys};
 
 /// Why a message left its queue without being acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,30 +92,6 @@ pub fn is_cycle(headers: Table<'_>, reason: Reason, queue: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// All routing keys that the sender chose: the key, then those of the headers CC and BCC.
-pub fn sender_keys<'a>(
-    routing_key: &'a [u8],
-    headers: Option<Table<'a>>,
-) -> impl Iterator<Item = &'a [u8]> {
-    open_keys(routing_key, headers).chain(keys_in(headers, BCC))
-}
-
-/// Those of them that consumers may see.
-fn open_keys<'a>(
-    routing_key: &'a [u8],
-    headers: Option<Table<'a>>,
-) -> impl Iterator<Item = &'a [u8]> {
-    std::iter::once(routing_key).chain(keys_in(headers, CC))
-}
-
-fn keys_in<'a>(headers: Option<Table<'a>>, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    let keys = match headers.and_then(|headers| headers.find(name)) {
-        Some(Value::Array(keys)) => keys,
-        _ => Array::EMPTY,
-    };
-    keys.iter().filter_map(|key| key.text())
 }
 
 /// The `x-death` array with this death at its head; an earlier one in the same queue for the

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod blind;
+pub mod bodies;
 pub mod commit;
 pub mod compaction;
 pub mod dead_letter;

@@ -6,3 +6,4 @@ pub mod consume;
 pub mod exchanges;
 pub mod queues;
 pub mod reply;
+pub mod stream_start;

@@ -8,6 +8,7 @@ pub mod definitions;
 mod exchanges;
 mod policies;
 pub mod routing;
+pub mod sender_keys;
 pub mod vhost;
 
 use std::collections::HashMap;

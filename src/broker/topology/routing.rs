@@ -5,9 +5,9 @@
 
 use crate::amqp::{Name, PropertyList};
 use crate::broker::exchange::binding::Destination;
-use crate::broker::flow::death::sender_keys;
 use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
 use crate::broker::topology::Topology;
+use crate::broker::topology::sender_keys::sender_keys;
 use crate::broker::work::Work;
 
 /// What routing found besides the queues.

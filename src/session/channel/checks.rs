@@ -2,9 +2,9 @@
 //! (`rabbit_channel`): the first that fails is the answer.
 
 use crate::amqp::{AmqpError, Name, PropertyList, ReplyCode, Value};
-use crate::broker::flow::death::sender_keys;
 use crate::broker::key::ExchangeKey;
 use crate::broker::requests::reply::REPLY_TO;
+use crate::broker::topology::sender_keys::sender_keys;
 use crate::broker::{Access, Broker, Content, Subject};
 
 /// What is known of a message that may be published.

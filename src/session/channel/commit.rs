@@ -3,7 +3,7 @@
 use crate::amqp::method::tx;
 use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::{Broker, Settlement, Unsettled};
-use crate::session::WaitUntil;
+use crate::session::wait::WaitUntil;
 
 use super::publish::no_room;
 use super::scope::{Notes, Scope};

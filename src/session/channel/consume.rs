@@ -110,7 +110,7 @@ impl Channel {
             if get.no_ack { self.unacked.tag_settled() } else { self.unacked.keep(got.held) };
         out.notes.note_ack_due(got.held.due_ms);
         let at = got.held.entry.at;
-        let record = broker.store.record(at);
+        let record = broker.record(at);
         let added = got.counted.then_some(Added::Deliveries(got.before));
         let get_ok = basic::GetOk {
             delivery_tag,

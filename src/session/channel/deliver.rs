@@ -29,7 +29,7 @@ impl Channel {
             return;
         };
         let at = delivery.held.entry.at;
-        let record = broker.store.record(at);
+        let record = broker.record(at);
         let deliver = basic::Deliver {
             consumer_tag: consumer.tag.as_bytes(),
             delivery_tag: tag,
@@ -93,7 +93,7 @@ impl Out<'_> {
         let changed = added.map(|added| added.with(properties));
         let properties = changed.as_deref().unwrap_or(properties);
         let shared = match record.body_bytes() {
-            SHARED_BYTES_MIN.. => broker.store.shared_body(at),
+            SHARED_BYTES_MIN.. => broker.shared_body(at),
             _ => None,
         };
         let buffer = self.outbox.buffer();
@@ -141,12 +141,8 @@ impl Out<'_> {
         let copied: Vec<u8>;
         let body = match content.body {
             Body::Inline(body) => body,
-            Body::Large(body) => {
-                copied = broker.store.large_body(body).flatten().copied().collect();
-                &copied
-            }
-            Body::Of(at) => {
-                copied = broker.store.record(at).body_to_vec();
+            Body::Large(_) | Body::Of(_) => {
+                copied = broker.body_to_vec(&content.body);
                 &copied
             }
         };

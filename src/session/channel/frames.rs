@@ -4,10 +4,9 @@
 //! that is cut is put together frame by frame.
 
 use crate::amqp::method::basic;
-use crate::amqp::{AmqpError, Frame, FrameKind, Method, Properties, ReplyCode};
+use crate::amqp::{AmqpError, Frame, FrameKind, Method, Properties, ReplyCode, tolerated_bytes};
 use crate::broker::flow::publish::PERSISTENT;
 use crate::broker::{Body, Broker, Content, Handed, QueueKey};
-use crate::session::tolerated;
 
 use super::Channel;
 use super::arriving::{self, Arriving, Growing, GrowingBody, LARGE_BYTES_MIN, Started};
@@ -107,7 +106,7 @@ impl Channel {
             let text = "immediate=true";
             return Err(at_publish(AmqpError::connection(ReplyCode::NotImplemented, text)));
         }
-        let frame_bytes_max = tolerated(scope.out.frame_bytes_max);
+        let frame_bytes_max = tolerated_bytes(scope.out.frame_bytes_max);
         let Some(whole) = arriving::take_whole(rest, scope.out.number, frame_bytes_max)? else {
             self.content = Arriving::Header(Box::new(Started::new(publish)));
             return Ok(Progress::Took(0));
@@ -155,7 +154,7 @@ impl Channel {
             GrowingBody::Inline(Vec::with_capacity(bytes))
         } else {
             let durable = self.belongs_on_disk(scope, &started.content(properties, ()))?;
-            GrowingBody::Large(scope.broker.store.begin_body(durable, header.body_bytes))
+            GrowingBody::Large(scope.broker.begin_body(durable, header.body_bytes))
         };
         self.content = Arriving::Body(Box::new(Growing {
             started: *started,
@@ -190,7 +189,7 @@ impl Channel {
         }
         match &mut growing.body {
             GrowingBody::Inline(body) => body.extend_from_slice(part),
-            GrowingBody::Large(body) => scope.broker.store.add_to_body(body, part),
+            GrowingBody::Large(body) => scope.broker.add_to_body(body, part),
         }
         if growing.body.len() < growing.body_bytes {
             self.content = Arriving::Body(growing);
@@ -234,6 +233,6 @@ impl Channel {
 /// Nobody wants the body of an unfinished content any more.
 pub fn drop_body(broker: &mut Broker, body: GrowingBody) {
     if let GrowingBody::Large(body) = body {
-        broker.store.abandon(body);
+        broker.abandon_body(body);
     }
 }

@@ -148,7 +148,7 @@ impl Channel {
     pub(super) fn give_up_large(&mut self, broker: &mut Broker, body: LargeBody) {
         match &mut self.mode {
             Mode::Transaction(transaction) => transaction.large.push(body),
-            Mode::Plain | Mode::Confirm(_) => broker.store.abandon(body),
+            Mode::Plain | Mode::Confirm(_) => broker.abandon_body(body),
         }
     }
 }

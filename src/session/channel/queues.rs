@@ -5,7 +5,7 @@ use crate::amqp::{AmqpError, Name, ReplyCode};
 use crate::broker::arguments::QueueTraits;
 use crate::broker::requests::bindings::{BindRequest, DestinationName};
 use crate::broker::requests::reply::REPLY_TO;
-use crate::session::WaitUntil;
+use crate::session::wait::WaitUntil;
 
 use super::scope::Scope;
 use super::{Channel, generated_name};

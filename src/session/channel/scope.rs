@@ -3,7 +3,7 @@
 use crate::amqp::{Method, encoder};
 use crate::broker::{Broker, Subject};
 use crate::session::outbox::Outbox;
-use crate::session::{Wait, WaitUntil};
+use crate::session::wait::{Wait, WaitUntil};
 
 /// What a method works with besides its channel.
 pub struct Scope<'a> {
@@ -58,9 +58,7 @@ impl Scope<'_> {
     /// Sends the -ok, unless the client does not want it; at once, or when the definition that
     /// the method made is on disk.
     pub fn answer(&mut self, nowait: bool, ok: Method<'_>) {
-        let change = self.broker.store.changes();
-        let is_kept = self.broker.store.is_kept(change);
-        let until = (!is_kept).then_some(WaitUntil::Changed(change));
+        let until = self.broker.undurable_change().map(WaitUntil::Changed);
         self.out.answer_when(nowait, until, ok);
     }
 }

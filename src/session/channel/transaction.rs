@@ -133,7 +133,7 @@ impl Transaction {
     /// Gives the large bodies back; what was stored keeps its own hold on them.
     pub fn release_bodies(&mut self, broker: &mut Broker) {
         for body in self.large.drain(..) {
-            broker.store.abandon(body);
+            broker.abandon_body(body);
         }
     }
 }
@@ -150,9 +150,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut broker = testing::open(directory.path());
         let mut transaction = Transaction::default();
-        transaction.large.push(broker.store.begin_body(true, 80_000));
+        transaction.large.push(broker.begin_body(true, 80_000));
         assert_eq!(transaction.log_bytes(), 0, "it stays where it is");
-        transaction.large.push(broker.store.begin_body(false, 80_000));
+        transaction.large.push(broker.begin_body(false, 80_000));
         assert_eq!(transaction.log_bytes(), 80_000);
     }
 }

@@ -14,8 +14,26 @@ use std::thread::JoinHandle;
 
 pub use gate::Gate;
 
-use super::types::{HelperMode, StorageError};
+use super::types::StorageError;
 use jobs::{Answer, Job, failed_sync, found_no_space, run};
+
+/// Who does what would make the loop wait for the disk.
+pub enum HelperMode {
+    /// A thread; `wake` is called from it after each answer.
+    Thread {
+        /// Wakes the loop so that it takes the answers.
+        wake: Box<dyn Fn() + Send>,
+    },
+    /// A thread that a test can hold back.
+    ThreadGated {
+        /// Wakes the loop so that it takes the answers.
+        wake: Box<dyn Fn() + Send>,
+        /// What holds it back.
+        gate: Gate,
+    },
+    /// Nobody: the owner calls [`Store::run_helper`](crate::storage::Store::run_helper).
+    Manual,
+}
 
 /// The way to the helper.
 pub(super) struct Helper {

@@ -7,14 +7,13 @@
 
 use super::ring::{Ids, Rank, Ring, capacity};
 use super::segment::LargeRecord;
+use crate::storage::log::publication::{Appended, Body, Publication};
 use crate::storage::record::draft::{self, Draft, DraftBody};
 use crate::storage::record::message::Piece;
 use crate::storage::record::statement::{self, Range, SETTLED};
 use crate::storage::record::{OldSlot, Part, TRANSACTION_BYTES, in_file, padded};
 use crate::storage::store::Store;
-use crate::storage::types::{
-    AppendError, Appended, Body, Entry, LogPos, MessageId, Publication, RecordRef, SlotRef,
-};
+use crate::storage::types::{AppendError, Entry, LogPos, MessageId, RecordRef, SlotRef};
 
 /// A transaction of more than this is several records, if segments are not even smaller.
 const TRANSACTION_RECORD_BYTES_MAX: usize = 4 << 20;

@@ -4,9 +4,10 @@
 //! record that tells of it is settled.
 
 use super::ring::{Ids, Rank, Ring};
+use crate::storage::log::publication::LargeBody;
 use crate::storage::record::message::Piece;
 use crate::storage::record::{self, HEAD_BYTES, Kind, MARK_BYTES, in_file, padded};
-use crate::storage::types::{AppendError, LargeBody};
+use crate::storage::types::AppendError;
 
 /// Portions smaller than this wait for more, so that a body has no more pieces than it needs.
 const PIECE_BYTES_MIN: usize = 32 * 1024;

@@ -16,9 +16,32 @@ use crate::storage::record::message::{Message, Piece};
 use crate::storage::record::statement::SETTLED;
 use crate::storage::record::{self, Frame, HEAD_BYTES, in_file};
 use crate::storage::store::Store;
-use crate::storage::types::{
-    AppendError, Compaction, Entry, MessageId, QueueId, RecordRef, Relocated, SlotRef,
-};
+use crate::storage::types::{AppendError, Entry, MessageId, QueueId, RecordRef, SlotRef};
+
+/// What a call of [`Store::compact`](crate::storage::Store::compact) came to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Compaction {
+    /// Nothing is worth the effort.
+    #[default]
+    Idle,
+    /// There may be more to do at once.
+    Busy,
+    /// It goes on once a sync has returned or a segment is ready.
+    Waiting,
+}
+
+/// A (record, queue) pair that compaction copied to the end of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Relocated {
+    /// The queue.
+    pub queue: QueueId,
+    /// The message as before, and where its record lies now.
+    pub entry: Entry,
+    /// The slot as it was: not valid any more.
+    pub old: SlotRef,
+    /// The slot as it is.
+    pub slot: SlotRef,
+}
 
 /// With fewer used segments than this, only what is nearly empty is emptied.
 const SEGMENTS_MIN: usize = 4;

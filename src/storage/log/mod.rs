@@ -8,6 +8,7 @@ pub(super) mod body;
 pub(super) mod compact;
 pub(super) mod define;
 pub(super) mod free;
+pub(super) mod publication;
 pub(super) mod ring;
 pub(super) mod segment;
 pub(super) mod settle;

@@ -14,6 +14,7 @@
 
 mod files;
 mod replay;
+pub(super) mod report;
 mod scan;
 
 use std::os::unix::fs::FileExt;
@@ -28,8 +29,9 @@ use super::helper::jobs::{MakeError, MakeStage, make_now};
 use super::log::ring::{Before, Ids, Ring};
 use super::log::segment::{Segment, State};
 use super::record::{self, draft};
+use super::recovery::report::{RecoveryProgress, RecoveryReport};
 use super::store::Store;
-use super::types::{Damage, LogPos, RecoveryProgress, RecoveryReport, StorageError};
+use super::types::{Damage, LogPos, StorageError};
 use files::Files;
 use scan::{Loaded, Scan};
 

@@ -12,8 +12,9 @@ use crate::storage::log::view::Record;
 use crate::storage::record::message::{Message, Piece};
 use crate::storage::record::statement::SETTLED;
 use crate::storage::record::{self, HEAD_BYTES, Kind, in_file};
+use crate::storage::recovery::report::Recovered;
 use crate::storage::store::Store;
-use crate::storage::types::{Entry, MessageId, RecordRef, Recovered, SlotRef};
+use crate::storage::types::{Entry, MessageId, RecordRef, SlotRef};
 
 /// What is to be handed over after recovery.
 #[derive(Default)]

@@ -17,7 +17,8 @@ use crate::storage::log::segment::{Counted, LargeRecord};
 use crate::storage::record::message::Message;
 use crate::storage::record::statement::{Inventory, Range, SETTLED, State};
 use crate::storage::record::{self, ALIGN, Chain, END_BYTES, Frame, Kind, OldSlot, in_file};
-use crate::storage::types::{Damage, LogPos, MessageId, RecoveryProgress, StorageError};
+use crate::storage::recovery::report::RecoveryProgress;
+use crate::storage::types::{Damage, LogPos, MessageId, StorageError};
 
 /// After anything but an orderly stop, ids go on this much further: what was lost, transient or not
 /// durable yet, had ids of which nobody knows.
