@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -29,16 +28,6 @@ pub fn allocate_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_zeros(file, offset, bytes),
         result => Ok(result?),
     }
-}
-
-/// Like [`allocate_blocks`], but the length of the file does not change: blocks for appends to
-/// come.
-///
-/// # Errors
-/// `StorageFull` when there is no space, `Unsupported` where the file system cannot do it.
-pub fn reserve_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
-    let flags = FallocateFlags::KEEP_SIZE;
-    Ok(retry(|| rustix::fs::fallocate(file, flags, offset, bytes))?)
 }
 
 /// Gives the blocks of `offset..offset + bytes` back to the file system; the bytes read as zero
@@ -107,16 +96,6 @@ pub fn open_files_limit() -> u64 {
     rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many files this process has open.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub fn open_files_count() -> io::Result<u64> {
-    let entries = fs::read_dir("/proc/self/fd").map_err(|e| naming("/proc/self/fd", &e))?.count();
-    // One of them is the directory that was being read.
-    Ok(u64::try_from(entries).unwrap_or(u64::MAX).saturating_sub(1))
-}
-
 /// Takes the exclusive lock of `file` without waiting. `false`: another open file holds it. The
 /// lock lasts until the file and every clone of it is closed.
 ///
@@ -138,19 +117,6 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The user at the other end of a Unix socket, as it was when the socket was connected.
-///
-/// # Errors
-/// When `socket` is not a Unix socket.
-pub fn peer_user_id(socket: impl AsFd) -> io::Result<u32> {
-    Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
-}
-
-/// The user whose rights this process has.
-pub fn own_user_id() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// Anonymous resident memory of this process in bytes: what only swapping could take away, so
 /// without mapped files.
 ///
@@ -158,14 +124,6 @@ pub fn own_user_id() -> u32 {
 /// When `/proc/self/status` cannot be read or lacks the line.
 pub fn anonymous_memory_bytes() -> io::Result<u64> {
     status_bytes("RssAnon:")
-}
-
-/// All resident memory of this process in bytes, mapped files included.
-///
-/// # Errors
-/// When `/proc/self/status` cannot be read or lacks the line.
-pub fn resident_memory_bytes() -> io::Result<u64> {
-    status_bytes("VmRSS:")
 }
 
 /// How much memory this process may use, in bytes: the lowest limit of its cgroup and the groups
@@ -315,7 +273,6 @@ mod tests {
         assert_eq!(limit, open_files_limit());
         let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
         assert_eq!(limit, hard.unwrap_or(u64::MAX));
-        assert!(open_files_count().unwrap() >= 3);
     }
 
     #[test]
@@ -331,16 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn the_peer_of_a_unix_socket_pair_is_this_user() {
-        let (left, _right) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert_eq!(peer_user_id(&left).unwrap(), own_user_id());
-    }
-
-    #[test]
-    fn anonymous_memory_is_part_of_resident_memory() {
+    fn anonymous_memory_is_known_and_limited() {
         let anonymous = anonymous_memory_bytes().unwrap();
         assert!(anonymous > 0);
-        assert!(resident_memory_bytes().unwrap() > 0);
         assert!(memory_limit_bytes() <= machine_memory_bytes());
         assert_eq!(
             parse_status_bytes("VmRSS:\t  12 kB\nRssAnon:\t 7 kB\n", "RssAnon:"),

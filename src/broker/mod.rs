@@ -1,8 +1,22 @@
 //! Who gets which message?
 //!
-//! Vhosts, exchanges, queues, bindings, consumers, users and policies. No sockets and no
-//! clock: what time it is comes as an argument, what happens to a session leaves as a return
-//! value or an [`Effect`]. May import `amqp` and `storage`.
+//! No sockets and no clock: what time it is comes as an argument, what happens to a session leaves
+//! as a return value or an [`Effect`]. May import `amqp` and `storage`.
+//!
+//! [`Topology`] knows what there is to route through, [`Queues`] what waits and who waits for it,
+//! [`Users`] who may do what. They do not know each other but downwards, and [`Broker`] leads
+//! messages between them and the log. Rooms, of which each imports only those above it:
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`exchange`] | one exchange: its type's matcher, its bindings, what it remembers |
+//! | [`users`] | users, passwords, patterns, permissions, logins, limits |
+//! | [`arguments`] | arguments of declarations: checks, equivalence, policies, what they come to |
+//! | [`queue`] | one queue: ready line, consumers in line, stream |
+//! | [`serving`] | all queues, consumers and channels: credit, turns, deadlines, lengths |
+//! | [`topology`] | vhosts, exchanges, bindings, policies; routes; definitions to the log |
+//! | [`flow`] | the ways of a message: in, on, out, away |
+//! | [`requests`] | what clients and operators ask for, with all that is checked first |
 
 pub mod arguments;
 mod block_reasons;

@@ -7,7 +7,7 @@ use log::warn;
 
 use crate::amqp::Properties;
 use crate::broker::flow::compaction::{Compactor, Relocations};
-use crate::broker::flow::deduplication::name_in;
+use crate::broker::flow::deduplication::dedup_key_in;
 use crate::broker::flow::delayed::Delayed;
 use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::settle::Discarding;
@@ -72,7 +72,7 @@ impl Broker {
             .filter_map(|(key, exchange)| Some((exchange.delay_id?, key)))
             .collect();
         let mut messages = 0;
-        let mut held_back = Vec::new();
+        let mut delayed = Vec::new();
         let mut with_deadline = Vec::new();
         // Queues that are not there are those that were deleted or not durable, unless a part of
         // the log is damaged: then their messages wait for somebody to look.
@@ -82,7 +82,7 @@ impl Broker {
         self.store.replay(&mut |found| {
             if let Some(&exchange) = delaying.get(&found.queue) {
                 let due_ms = found.record.expiry_ms();
-                held_back.push(((exchange, found.queue), found.entry, found.slot, due_ms));
+                delayed.push(((exchange, found.queue), found.entry, found.slot, due_ms));
                 messages += 1;
                 return true;
             }
@@ -106,7 +106,7 @@ impl Broker {
             queue.ready_bytes += record.body_bytes();
             if queue.settings.message_deduplication {
                 let list = Properties::new(record.properties()).list().unwrap_or_default();
-                queue.dedup_keys.extend(name_in(&list).map(|name| (name, found.entry.id)));
+                queue.dedup_keys.extend(dedup_key_in(&list).map(|name| (name, found.entry.id)));
             }
             if queue.deadline_ms(record.published_ms(), record.expiry_ms()).is_some() {
                 with_deadline.push((key, found.entry, priority));
@@ -114,7 +114,7 @@ impl Broker {
             messages += 1;
             true
         });
-        for (exchange, entry, slot, due_ms) in held_back {
+        for (exchange, entry, slot, due_ms) in delayed {
             self.delay_until(exchange, entry, slot, due_ms);
         }
         warn_of_homeless(homeless);

@@ -96,7 +96,7 @@ pub fn publish_with(broker: &mut Broker, queue: QueueKey, headers: Table<'_>) ->
         priority: 0,
         ttl_ms: None,
         delay: None,
-        name: None,
+        dedup_key: None,
     };
     broker.enqueue(&[queue], &message).unwrap()
 }

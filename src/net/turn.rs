@@ -100,7 +100,7 @@ impl EventLoop {
             }
         }
         if stop && self.stopping.is_none() {
-            info!("stopping: {} connections are told", self.node.connection_count());
+            info!("stopping: {} connections are closed", self.node.connection_count());
             self.stopping = Some(self.clock.now() + STOP_WITHIN);
             self.node.stop();
         }

@@ -123,7 +123,7 @@ fn stop(broker: &mut Broker, channel: &mut Channel) {
     broker.end_consumers(channel.key);
     if let Mode::Transaction(transaction) = &mut channel.mode {
         let settled = transaction.settlements.drain(..);
-        channel.unacked.put_back(settled.map(|(tag, held, _)| (tag, held)));
+        channel.unacked.put_back(settled.map(|(tag, unsettled, _)| (tag, unsettled)));
     }
 }
 
@@ -132,9 +132,9 @@ fn stop(broker: &mut Broker, channel: &mut Channel) {
 fn give_back(broker: &mut Broker, channel: &mut Channel) -> bool {
     stop(broker, channel);
     while !broker.work.is_done()
-        && let Some((_, held)) = channel.unacked.take_first()
+        && let Some((_, unsettled)) = channel.unacked.take_first()
     {
-        broker.requeue(&held);
+        broker.requeue(&unsettled);
     }
     channel.unacked.is_empty()
 }

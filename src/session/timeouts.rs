@@ -58,8 +58,8 @@ impl Session {
         let mut late = Vec::new();
         let mut next_ms: Option<u64> = None;
         for channel in self.open_channels() {
-            let waiting = channel.unacked.iter().filter(|held| held.due_ms != 0);
-            let Some(first) = waiting.min_by_key(|held| held.due_ms) else {
+            let waiting = channel.unacked.iter().filter(|unsettled| unsettled.due_ms != 0);
+            let Some(first) = waiting.min_by_key(|unsettled| unsettled.due_ms) else {
                 continue;
             };
             if first.due_ms <= now_ms {

@@ -579,7 +579,7 @@ impl World {
 
     fn delivered(&mut self, node: &Node, conn: ConnId, delivery: &Delivery) {
         let broker = &node.broker;
-        let name = broker.queues().get(delivery.held.queue).unwrap().name.to_string();
+        let name = broker.queues().get(delivery.unsettled.queue).unwrap().name.to_string();
         let tag = broker.queues().consumer(delivery.consumer).unwrap().tag.to_string();
         let at = At { conn, channel: delivery.channel };
         self.events.note(format!("queue {name} delivers to {at:?} {tag}"));

@@ -4,22 +4,22 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::amqp::{AmqpError, ReplyCode, Table, Value};
 
-/// The names that an exchange remembers.
+/// The keys that an exchange remembers.
 ///
-/// Invariant: `order` holds every name of `until` once, the oldest first.
+/// Invariant: `order` holds every key of `until` once, the oldest first.
 #[derive(Debug)]
 pub struct Cache {
     size: usize,
     ttl_ms: Option<u64>,
-    /// Until when a name is remembered, in ms since 1970; `u64::MAX` = for good.
+    /// Until when a key is remembered, in ms since 1970; `u64::MAX` = for good.
     until: HashMap<Box<[u8]>, Seen>,
-    /// Names in the order in which they were seen, with the numbers of these sightings; one that
+    /// Keys in the order in which they were seen, with the numbers of these sightings; one that
     /// was seen again stands here twice, and the last one counts.
     order: VecDeque<(u64, Box<[u8]>)>,
     last_number: u64,
 }
 
-/// When a name was seen last.
+/// When a key was seen last.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     /// In ms since 1970.
@@ -27,7 +27,7 @@ struct Seen {
     number: u64,
 }
 
-/// How many sightings that do not count any more are kept, beside as many as there are names.
+/// How many sightings that do not count any more are kept, beside as many as there are keys.
 const STALE_MAX: usize = 64;
 
 impl Cache {
@@ -54,25 +54,29 @@ impl Cache {
         })
     }
 
-    /// All names that are remembered.
+    /// All keys that are remembered.
     pub(in crate::broker) fn keys(&self) -> impl Iterator<Item = &Box<[u8]>> {
         self.until.keys()
     }
 
-    /// Whether a name is remembered.
-    pub(in crate::broker) fn has(&self, name: &[u8], now_ms: u64) -> bool {
-        self.until.get(name).is_some_and(|seen| now_ms < seen.until_ms)
+    /// Whether a key is remembered.
+    pub(in crate::broker) fn has(&self, dedup_key: &[u8], now_ms: u64) -> bool {
+        self.until.get(dedup_key).is_some_and(|seen| now_ms < seen.until_ms)
     }
 
-    /// When a name that is remembered now is forgotten.
+    /// When a key that is remembered now is forgotten.
     pub(in crate::broker) fn until_ms(&self, ttl_ms: Option<u64>, now_ms: u64) -> u64 {
         ttl_ms.or(self.ttl_ms).map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl))
     }
 
-    /// Remembers a name as the newest; says which had to go for it.
-    pub(in crate::broker) fn remember(&mut self, name: &[u8], until_ms: u64) -> Vec<Box<[u8]>> {
+    /// Remembers a key as the newest; says which had to go for it.
+    pub(in crate::broker) fn remember(
+        &mut self,
+        dedup_key: &[u8],
+        until_ms: u64,
+    ) -> Vec<Box<[u8]>> {
         let mut gone = Vec::new();
-        self.until.remove(name);
+        self.until.remove(dedup_key);
         while self.until.len() >= self.size
             && let Some((number, oldest)) = self.order.pop_front()
         {
@@ -81,26 +85,26 @@ impl Cache {
                 gone.push(oldest);
             }
         }
-        self.restore(name, until_ms);
+        self.restore(dedup_key, until_ms);
         gone
     }
 
-    /// Remembers a name, as the newest, whether or not there are too many.
-    pub(in crate::broker) fn restore(&mut self, name: &[u8], until_ms: u64) {
+    /// Remembers a key, as the newest, whether or not there are too many.
+    pub(in crate::broker) fn restore(&mut self, dedup_key: &[u8], until_ms: u64) {
         self.last_number += 1;
         let seen = Seen { until_ms, number: self.last_number };
-        self.until.insert(name.into(), seen);
-        self.order.push_back((self.last_number, name.into()));
+        self.until.insert(dedup_key.into(), seen);
+        self.order.push_back((self.last_number, dedup_key.into()));
         if self.order.len() > 2 * self.until.len() + STALE_MAX {
             let mut order = std::mem::take(&mut self.order);
-            order.retain(|(number, name)| self.is_newest(*number, name));
+            order.retain(|(number, dedup_key)| self.is_newest(*number, dedup_key));
             self.order = order;
         }
     }
 
-    /// Whether the name was not seen again since.
-    fn is_newest(&self, number: u64, name: &[u8]) -> bool {
-        self.until.get(name).is_some_and(|seen| seen.number == number)
+    /// Whether the key was not seen again since.
+    fn is_newest(&self, number: u64, dedup_key: &[u8]) -> bool {
+        self.until.get(dedup_key).is_some_and(|seen| seen.number == number)
     }
 }
 
@@ -123,15 +127,15 @@ mod tests {
         Cache::of(arguments.table()).unwrap()
     }
 
-    /// What had to go for a name that is new; `None`: it is not.
+    /// What had to go for a key that is new; `None`: it is not.
     fn see(
         cache: &mut Cache,
-        name: &[u8],
+        dedup_key: &[u8],
         ttl_ms: Option<u64>,
         now_ms: u64,
     ) -> Option<Vec<Box<[u8]>>> {
         let until_ms = cache.until_ms(ttl_ms, now_ms);
-        (!cache.has(name, now_ms)).then(|| cache.remember(name, until_ms))
+        (!cache.has(dedup_key, now_ms)).then(|| cache.remember(dedup_key, until_ms))
     }
 
     #[test]

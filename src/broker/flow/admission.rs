@@ -2,14 +2,14 @@
 //!
 //! Every message on its way into queues passes here, whether it was just published, commits with
 //! others, was delayed by its exchange, or died: a full queue may refuse it, and one that
-//! takes each name once may have it already. Nothing is changed; [`Broker::push_to_queues`] does
+//! takes each deduplication key once may have it already. Nothing is changed; [`Broker::push_to_queues`] does
 //! that once the message is stored.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::amqp::Properties;
 use crate::broker::Broker;
-use crate::broker::flow::deduplication::name_in;
+use crate::broker::flow::deduplication::dedup_key_in;
 use crate::broker::key::QueueKey;
 
 /// The queues of a message by what they say to it; those that have it already are in neither
@@ -27,16 +27,16 @@ pub(in crate::broker) struct Admitted {
 pub(in crate::broker) struct Together {
     /// Messages and the bytes of their bodies.
     added: HashMap<QueueKey, (u64, u64)>,
-    names: HashSet<(QueueKey, Box<[u8]>)>,
+    dedup_keys: HashSet<(QueueKey, Box<[u8]>)>,
 }
 
 impl Broker {
-    /// Whether a message of this size may join all of `queues`, whatever its name: nearly
+    /// Whether a message of this size may join all of `queues`, whatever its deduplication key: nearly
     /// always so, and found out without any memory.
     #[inline]
     pub(in crate::broker) fn all_take(&self, queues: &[QueueKey], body_bytes: u64) -> bool {
         queues.iter().all(|&key| {
-            !self.takes_names_once(key) && !self.queues.refuses_more(key, 1, body_bytes)
+            !self.takes_dedup_keys_once(key) && !self.queues.refuses_more(key, 1, body_bytes)
         })
     }
 
@@ -48,8 +48,8 @@ impl Broker {
         body_bytes: u64,
         together: &mut Together,
     ) -> Admitted {
-        let name = match queues.iter().any(|&key| self.takes_names_once(key)) {
-            true => name_in(&Properties::new(properties).list().unwrap_or_default()),
+        let dedup_key = match queues.iter().any(|&key| self.takes_dedup_keys_once(key)) {
+            true => dedup_key_in(&Properties::new(properties).list().unwrap_or_default()),
             false => None,
         };
         let mut admitted = Admitted::default();
@@ -59,9 +59,10 @@ impl Broker {
                 admitted.refusing.push(key);
                 continue;
             }
-            if let Some(name) = &name
-                && self.takes_names_once(key)
-                && (self.holds_name(key, name) || !together.names.insert((key, name.clone())))
+            if let Some(dedup_key) = &dedup_key
+                && self.takes_dedup_keys_once(key)
+                && (self.holds_dedup_key(key, dedup_key)
+                    || !together.dedup_keys.insert((key, dedup_key.clone())))
             {
                 continue;
             }

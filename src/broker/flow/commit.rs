@@ -54,12 +54,14 @@ impl Broker {
     ) -> Result<Committed, AppendError> {
         let mut together = Together::default();
         let mut admitted = Vec::with_capacity(messages.len());
-        // Somebody else, or an earlier message, may have brought its name in the meantime.
-        let mut names = HashSet::new();
+        // Somebody else, or an earlier message, may have brought its deduplication key in the meantime.
+        let mut dedup_keys = HashSet::new();
         let (mut new, mut any_known) = (Vec::with_capacity(messages.len()), false);
         for one in messages {
-            let name = one.message.name;
-            if name.is_none_or(|name| !self.is_known(name) && names.insert(name.identity())) {
+            let dedup_key = one.message.dedup_key;
+            if dedup_key.is_none_or(|dedup_key| {
+                !self.is_known(dedup_key) && dedup_keys.insert(dedup_key.identity())
+            }) {
                 new.push(one);
             } else {
                 any_known |= one.message.persistent;
@@ -77,14 +79,14 @@ impl Broker {
         for (TransactionMessage { message, .. }, (one, letters)) in messages.iter().zip(&admitted) {
             let copies = letters.iter().map(|copy| (copy.message(message), &copy.queues));
             // One that is refused may be sent again.
-            let name = message.name.filter(|_| one.refusing.is_empty());
-            let own = Message { name, ..*message };
+            let dedup_key = message.dedup_key.filter(|_| one.refusing.is_empty());
+            let own = Message { dedup_key, ..*message };
             for (message, queues) in copies.chain([(own, &one.taking)]) {
                 let ids = self.ids_of(message.delay, queues);
                 if !ids.is_empty() {
                     planned.push(Planned { message, queues, ids });
-                } else if let Some(name) = message.name {
-                    unstored.push(name);
+                } else if let Some(dedup_key) = message.dedup_key {
+                    unstored.push(dedup_key);
                 }
             }
         }
@@ -95,7 +97,7 @@ impl Broker {
         };
         let repeats = any_known || messages.iter().zip(&admitted).any(is_repeat);
         let position = self.commit_planned(&planned, settled)?;
-        unstored.into_iter().for_each(|name| self.remember_name(name, false));
+        unstored.into_iter().for_each(|dedup_key| self.remember_dedup_key(dedup_key, false));
         let position = position.or_else(|| repeats.then(|| self.store.end()));
         let refused = admitted.iter().any(|(one, _)| !one.refusing.is_empty());
         Ok(Committed { position, refused })
@@ -110,13 +112,16 @@ impl Broker {
         let durable = planned.iter().any(|Planned { message, queues, .. }| {
             self.is_logged(queues, message.persistent, message.delay)
         });
-        let (logged, volatile): (Vec<&Unsettled>, Vec<&Unsettled>) =
-            settled.iter().partition(|held| held.slot.segment.is_durable() && !held.kept);
-        let names: Vec<_> =
-            logged.iter().map(|held| self.name_held(held.queue, held.entry)).collect();
+        let (logged, volatile): (Vec<&Unsettled>, Vec<&Unsettled>) = settled
+            .iter()
+            .partition(|unsettled| unsettled.slot.segment.is_durable() && !unsettled.kept);
+        let dedup_keys: Vec<_> = logged
+            .iter()
+            .map(|unsettled| self.dedup_key_of(unsettled.queue, unsettled.entry))
+            .collect();
         let (appended, position) = self.append_planned(planned, durable, &logged)?;
-        for name in planned.iter().filter_map(|planned| planned.message.name) {
-            self.remember_name(name, durable);
+        for dedup_key in planned.iter().filter_map(|planned| planned.message.dedup_key) {
+            self.remember_dedup_key(dedup_key, durable);
         }
         for (Planned { message, queues, .. }, appended) in planned.iter().zip(&appended) {
             match message.delay {
@@ -127,11 +132,11 @@ impl Broker {
                 }
             }
         }
-        for held in volatile {
-            self.ack(held);
+        for unsettled in volatile {
+            self.ack(unsettled);
         }
-        for (held, name) in logged.into_iter().zip(names) {
-            self.settled_by_transaction(held, name);
+        for (unsettled, dedup_key) in logged.into_iter().zip(dedup_keys) {
+            self.settled_by_transaction(unsettled, dedup_key);
         }
         Ok(position)
     }
@@ -145,7 +150,9 @@ impl Broker {
     ) -> Result<(Vec<Appended>, Option<LogPos>), AppendError> {
         let definitions: Vec<_> = planned
             .iter()
-            .map(|planned| self.definition_of_name(planned.message.name.filter(|_| durable)?))
+            .map(|planned| {
+                self.definition_of_dedup_key(planned.message.dedup_key.filter(|_| durable)?)
+            })
             .collect();
         let publications: Vec<_> = planned
             .iter()
@@ -160,7 +167,7 @@ impl Broker {
                 publication
             })
             .collect();
-        let slots: Vec<_> = logged.iter().map(|held| held.slot).collect();
+        let slots: Vec<_> = logged.iter().map(|unsettled| unsettled.slot).collect();
         if durable {
             let (appended, end) = self.store.append_transaction(&publications, &slots)?;
             return Ok((appended, Some(end)));
@@ -226,7 +233,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             delay: None,
-            name: None,
+            dedup_key: None,
         }
     }
 
@@ -273,15 +280,15 @@ mod tests {
         let queue = declare(&mut broker, "q", arguments.table());
         let other = declare(&mut broker, "other", TableBuf::new().table());
         let mut headers = TableBuf::new();
-        headers.put_str(b"x-deduplication-header", "name");
+        headers.put_str(b"x-deduplication-header", "key");
         publish_with(&mut broker, queue, headers.table());
         let channel = open_channel(&mut broker);
-        let held = broker.get(queue, channel, false).unwrap().held;
+        let unsettled = broker.get(queue, channel, false).unwrap().unsettled;
 
         let good = TransactionMessage { queues: &[other], message: transient(b"x") };
         // What the log refuses for its length fails where what it has no room for fails.
         let bad = TransactionMessage { queues: &[other], message: transient(&[b'x'; 256]) };
-        assert_eq!(broker.commit(&[good, bad], &[held]), Err(AppendError::TooLarge));
+        assert_eq!(broker.commit(&[good, bad], &[unsettled]), Err(AppendError::TooLarge));
 
         assert_eq!(broker.queues().get(other).unwrap().ready.len(), 0);
         assert_eq!(broker.queues().get(queue).unwrap().unacked, 1);
@@ -289,13 +296,13 @@ mod tests {
         assert_eq!(
             broker.queues().get(queue).unwrap().ready.len(),
             0,
-            "the name is still in the queue"
+            "the key is still in the queue"
         );
-        broker.requeue(&held);
+        broker.requeue(&unsettled);
         let again = broker.get(queue, channel, false).unwrap();
         assert_eq!(again.before, 1, "the message is there and can be settled");
-        broker.ack(&again.held);
+        broker.ack(&again.unsettled);
         publish_with(&mut broker, queue, headers.table());
-        assert_eq!(broker.queues().get(queue).unwrap().ready.len(), 1, "and its name came free");
+        assert_eq!(broker.queues().get(queue).unwrap().ready.len(), 1, "and its key came free");
     }
 }

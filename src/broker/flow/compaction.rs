@@ -82,8 +82,9 @@ impl Relocations {
         place
     }
 
-    fn note(&mut self, moved: &Relocated) {
-        self.places.insert((moved.entry.id, moved.queue), (moved.entry.at, moved.slot));
+    fn note(&mut self, relocated: &Relocated) {
+        let Relocated { entry, queue, slot, .. } = *relocated;
+        self.places.insert((entry.id, queue), (entry.at, slot));
     }
 }
 
@@ -109,20 +110,20 @@ impl Broker {
         }
         let was_idle = self.compactor.state == Compaction::Idle;
         let Self { store, queues, compactor, relocations, .. } = self;
-        compactor.state = store.compact(COMPACTED_PER_TURN_MAX, &mut |moved| {
-            let key = compactor.queues.get(&moved.queue);
+        compactor.state = store.compact(COMPACTED_PER_TURN_MAX, &mut |relocated| {
+            let key = compactor.queues.get(&relocated.queue);
             let queue = key.and_then(|&key| queues.get_with_scratch(key));
-            if !queue.is_some_and(|(queue, scratch)| queue.relocate(moved.entry, scratch)) {
-                relocations.note(&moved);
+            if !queue.is_some_and(|(queue, scratch)| queue.relocate(relocated.entry, scratch)) {
+                relocations.note(&relocated);
             }
         });
         let is_idle = compactor.state == Compaction::Idle;
         if was_idle && !is_idle {
-            log::debug!("most of the message log is dead: what is alive moves");
+            log::debug!("most of the message log is dead: what is alive is relocated");
         }
         if !was_idle && is_idle {
-            let moved = store.counters().relocated;
-            log::debug!("the message log is compact again; {moved} messages moved since the start");
+            let count = store.counters().relocated;
+            log::debug!("the message log is compact again; {count} relocations since the start");
         }
         if is_idle {
             compactor.queues = HashMap::new();
@@ -145,12 +146,13 @@ impl Broker {
     }
 
     /// These deliveries, with the places where their messages lie now.
-    pub(in crate::broker) fn where_they_are(&self, held: &[Unsettled]) -> Vec<Unsettled> {
-        let moved = |held: &Unsettled| {
-            let (entry, slot) = self.relocations.find(held.queue_id, held.entry, held.slot);
-            Unsettled { entry, slot, ..*held }
+    pub(in crate::broker) fn where_they_are(&self, unsettled: &[Unsettled]) -> Vec<Unsettled> {
+        let found = |unsettled: &Unsettled| {
+            let (entry, slot) =
+                self.relocations.find(unsettled.queue_id, unsettled.entry, unsettled.slot);
+            Unsettled { entry, slot, ..*unsettled }
         };
-        held.iter().map(moved).collect()
+        unsettled.iter().map(found).collect()
     }
 }
 
@@ -224,7 +226,7 @@ mod tests {
                 priority,
                 ttl_ms,
                 delay: None,
-                name: None,
+                dedup_key: None,
             };
             self.broker.enqueue(queues, &message).unwrap();
         }
@@ -242,13 +244,13 @@ mod tests {
                 }
                 self.publish(&[self.filler], &body, 0, None);
                 let got = self.broker.get(self.filler, self.channel, true).unwrap();
-                self.broker.settle_sent(&got.held);
+                self.broker.settle_sent(&got.unsettled);
             }
             self.turn();
         }
 
         fn get(&mut self, queue: QueueKey) -> Unsettled {
-            self.broker.get(queue, self.channel, false).expect("a ready message").held
+            self.broker.get(queue, self.channel, false).expect("a ready message").unsettled
         }
 
         fn turn(&mut self) {
@@ -298,8 +300,8 @@ mod tests {
         fn drain(&mut self, queue: QueueKey) -> Vec<(String, u8)> {
             let mut bodies = Vec::new();
             while let Some(got) = self.broker.get(queue, self.channel, true) {
-                bodies.push((self.body(got.held.entry.at), got.before));
-                self.broker.settle_sent(&got.held);
+                bodies.push((self.body(got.unsettled.entry.at), got.before));
+                self.broker.settle_sent(&got.unsettled);
             }
             bodies
         }
@@ -335,10 +337,10 @@ mod tests {
             node.fill();
         }
         // One comes back, and one is settled in one of its queues.
-        let held = node.get(queue);
-        node.broker.requeue(&held);
-        let held = node.get(other);
-        node.broker.ack(&held);
+        let unsettled = node.get(queue);
+        node.broker.requeue(&unsettled);
+        let unsettled = node.get(other);
+        node.broker.ack(&unsettled);
         let before = node.broker.store.counters().segments_used;
         assert!(node.compact() >= 4 + 3);
         assert!(node.broker.relocations.places.is_empty(), "the queues know it");
@@ -409,10 +411,10 @@ mod tests {
         ];
         let queue = node.declare("q", &to_dead);
         let gone = node.declare("gone", &[]);
-        let mut held = Vec::new();
+        let mut unsettled = Vec::new();
         for body in ["acked", "back", "rejected", "in tx", "again", "kept"] {
             node.publish(&[queue, gone], body, 0, None);
-            held.push(node.get(queue));
+            unsettled.push(node.get(queue));
             node.fill();
         }
         let of_gone = node.get(gone);
@@ -420,10 +422,10 @@ mod tests {
         node.broker.delete_queue(&guest, b"gone", false, false).unwrap();
         assert!(node.compact() > 6);
         assert_eq!(node.broker.relocations.places.len(), 6 + 1);
-        node.broker.ack(&held[0]);
-        node.broker.requeue(&held[1]);
-        node.broker.reject(&held[2]);
-        node.broker.commit(&[], &held[3..4]).unwrap();
+        node.broker.ack(&unsettled[0]);
+        node.broker.requeue(&unsettled[1]);
+        node.broker.reject(&unsettled[2]);
+        node.broker.commit(&[], &unsettled[3..4]).unwrap();
         node.broker.requeue(&of_gone);
         node.fill();
         // What was moved once can be moved again.
@@ -432,7 +434,7 @@ mod tests {
             node.fill();
         }
         assert!(node.compact() > 0);
-        node.broker.requeue(&held[4]);
+        node.broker.requeue(&unsettled[4]);
         assert_eq!(node.broker.relocations.places.len(), 1, "the one that is still held");
         assert_eq!(node.drain(dead), known(&[("rejected", 0)]));
         let (mut node, queues) = node.restart();
@@ -451,8 +453,8 @@ mod tests {
         let queue = node.declare("q", &to_dead);
         for body in ["a", "b", "c"] {
             node.publish(&[queue], body, 0, None);
-            let held = node.get(queue);
-            node.broker.reject(&held);
+            let unsettled = node.get(queue);
+            node.broker.reject(&unsettled);
             // As when there is no room for it.
             let dying = std::mem::take(&mut node.broker.dying);
             node.fill();
@@ -532,7 +534,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             delay: node.broker.delay_of(exchange, &list),
-            name: None,
+            dedup_key: None,
         };
         node.broker.enqueue(&[], &message).unwrap();
         (0..4).for_each(|_| node.fill());

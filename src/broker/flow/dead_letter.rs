@@ -57,7 +57,7 @@ impl Broker {
         reason: Reason,
     ) {
         self.work.spend(1);
-        self.forget_name(key, entry);
+        self.drop_dedup_key(key, entry);
         let queue = self.queues.get(key);
         match queue.and_then(|queue| Some((queue, queue.settings.dead_letter_exchange.clone()?))) {
             None => self.store.settle(entry.at, slot),
@@ -87,7 +87,10 @@ impl Broker {
             match self.bury_one(&dying) {
                 Ok(()) => {}
                 Err(AppendError::TooLarge) => {
-                    log::warn!("queue '{}': a dead letter is too large, it goes", dying.queue);
+                    log::warn!(
+                        "queue '{}': a dead letter is too large for the log and is dropped",
+                        dying.queue
+                    );
                     self.store.settle(dying.entry.at, dying.slot);
                 }
                 Err(error @ AppendError::Full) => {

@@ -42,7 +42,7 @@ pub(in crate::broker) struct DelayedMessage {
 /// The messages of all delayed exchanges.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Delayed {
-    held: HashMap<ExchangeKey, BinaryHeap<Reverse<DelayedMessage>>>,
+    lines: HashMap<ExchangeKey, BinaryHeap<Reverse<DelayedMessage>>>,
     /// When which exchange has to be looked at; some of these come too early.
     wakeups: BinaryHeap<Reverse<(u64, ExchangeKey)>>,
     /// Those of exchanges that are gone.
@@ -50,27 +50,27 @@ pub(in crate::broker) struct Delayed {
 }
 
 impl Delayed {
-    fn push(&mut self, held: DelayedMessage) {
-        let line = self.held.entry(held.exchange).or_default();
+    fn push(&mut self, delayed: DelayedMessage) {
+        let line = self.lines.entry(delayed.exchange).or_default();
         let first = line.peek().map(|Reverse(first)| first.due_ms);
-        if first.is_none_or(|first| held.due_ms < first) {
-            self.wakeups.push(Reverse((held.due_ms, held.exchange)));
+        if first.is_none_or(|first| delayed.due_ms < first) {
+            self.wakeups.push(Reverse((delayed.due_ms, delayed.exchange)));
         }
-        line.push(Reverse(held));
+        line.push(Reverse(delayed));
     }
 
     /// The first message of an exchange, if it is due.
     fn pop_due(&mut self, exchange: ExchangeKey, now_ms: u64) -> Option<DelayedMessage> {
-        let line = self.held.get_mut(&exchange)?;
+        let line = self.lines.get_mut(&exchange)?;
         let is_due = line.peek().is_some_and(|Reverse(first)| first.due_ms <= now_ms);
-        is_due.then(|| line.pop()).flatten().map(|Reverse(held)| held)
+        is_due.then(|| line.pop()).flatten().map(|Reverse(delayed)| delayed)
     }
 
     /// The exchange was looked at: when it has to be again.
     fn sleep(&mut self, exchange: ExchangeKey) {
-        match self.held.get(&exchange).map(|line| line.peek()) {
+        match self.lines.get(&exchange).map(|line| line.peek()) {
             Some(Some(Reverse(first))) => self.wakeups.push(Reverse((first.due_ms, exchange))),
-            Some(None) => drop(self.held.remove(&exchange)),
+            Some(None) => drop(self.lines.remove(&exchange)),
             None => {}
         }
     }
@@ -102,14 +102,14 @@ impl Broker {
     ) -> Result<Published, AppendError> {
         let ids = self.ids_of(Some(delay), &[]);
         if ids.is_empty() {
-            if let Some(name) = message.name {
-                self.remember_name(name, false);
+            if let Some(dedup_key) = message.dedup_key {
+                self.remember_dedup_key(dedup_key, false);
             }
             return Ok(Published::Done);
         }
-        let mut held = publication(message, &ids, message.persistent, self.clock_ms);
-        held.expiry_ms = self.due_ms(delay);
-        let appended = self.append_named(&held, message.name)?;
+        let mut delayed = publication(message, &ids, message.persistent, self.clock_ms);
+        delayed.expiry_ms = self.due_ms(delay);
+        let appended = self.append_with_dedup_key(&delayed, message.dedup_key)?;
         self.delay_stored(delay, &appended);
         Ok(match message.persistent {
             true => Published::DurableAt(appended.position),
@@ -180,18 +180,18 @@ impl Broker {
     fn release_from(&mut self, exchange: ExchangeKey) {
         self.work.spend(1);
         while !self.work.is_done()
-            && let Some(mut held) = self.delayed.pop_due(exchange, self.clock_ms)
+            && let Some(mut delayed) = self.delayed.pop_due(exchange, self.clock_ms)
         {
-            held.follow(&mut self.relocations);
-            match self.release_one(&held) {
+            delayed.follow(&mut self.relocations);
+            match self.release_one(&delayed) {
                 Ok(()) => {}
                 Err(AppendError::TooLarge) => {
-                    log::warn!("a delayed message is too large, it goes");
-                    self.store.settle(held.at, held.slot);
+                    log::warn!("a delayed message is too large for the log and is dropped");
+                    self.store.settle(delayed.at, delayed.slot);
                 }
                 Err(error @ AppendError::Full) => {
                     self.wait_for_room("delayed messages wait", error);
-                    self.delayed.push(held);
+                    self.delayed.push(delayed);
                     return;
                 }
             }
@@ -201,7 +201,7 @@ impl Broker {
     /// The exchanges are gone: what they delayed goes with them.
     pub(in crate::broker) fn drop_delayed(&mut self, exchanges: &[ExchangeKey]) {
         for exchange in exchanges {
-            let line = self.delayed.held.remove(exchange);
+            let line = self.delayed.lines.remove(exchange);
             self.delayed.dropped.extend(line.map(BinaryHeap::into_vec));
         }
     }
@@ -210,11 +210,11 @@ impl Broker {
     pub(in crate::broker) fn settle_dropped(&mut self) {
         while let Some(line) = self.delayed.dropped.last_mut() {
             while !self.work.is_done()
-                && let Some(Reverse(mut held)) = line.pop()
+                && let Some(Reverse(mut delayed)) = line.pop()
             {
                 self.work.spend(1);
-                held.follow(&mut self.relocations);
-                self.store.settle(held.at, held.slot);
+                delayed.follow(&mut self.relocations);
+                self.store.settle(delayed.at, delayed.slot);
             }
             if !line.is_empty() {
                 return;
@@ -223,18 +223,18 @@ impl Broker {
         }
     }
 
-    fn release_one(&mut self, held: &DelayedMessage) -> Result<(), AppendError> {
-        let record = self.store.record(held.at);
+    fn release_one(&mut self, delayed: &DelayedMessage) -> Result<(), AppendError> {
+        let record = self.store.record(delayed.at);
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
         let list = Properties::new(&old).list().unwrap_or_default();
         let properties = with_delay_spent(&list);
         let mut queues = Vec::new();
-        self.route_all(held.exchange, &key, &list, &mut queues);
+        self.route_all(delayed.exchange, &key, &list, &mut queues);
         let expiration = list.expiration.and_then(|text| std::str::from_utf8(text).ok());
-        let moved = Republish {
-            entry: Entry { id: held.id, at: held.at },
-            slot: held.slot,
+        let republish = Republish {
+            entry: Entry { id: delayed.id, at: delayed.at },
+            slot: delayed.slot,
             exchange: &exchange,
             routing_key: &key,
             properties: &properties,
@@ -242,15 +242,15 @@ impl Broker {
             ttl_ms: expiration.and_then(|text| text.parse().ok()),
             delay: None,
         };
-        self.republish(&moved, &queues)
+        self.republish(&republish, &queues)
     }
 }
 
 impl DelayedMessage {
     /// Finds the message where compaction may have moved it.
-    fn follow(&mut self, moved: &mut Relocations) {
+    fn follow(&mut self, relocations: &mut Relocations) {
         let entry = Entry { id: self.id, at: self.at };
-        let (entry, slot) = moved.take(self.queue, entry, self.slot);
+        let (entry, slot) = relocations.take(self.queue, entry, self.slot);
         (self.at, self.slot) = (entry.at, slot);
     }
 }
@@ -298,7 +298,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             delay: broker.delay_of(exchange, &list),
-            name: None,
+            dedup_key: None,
         };
         let published = broker.enqueue(&[], &message).unwrap();
         assert!(matches!(published, Published::DurableAt(_)), "a confirm waits for the disk");

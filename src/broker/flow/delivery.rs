@@ -26,7 +26,7 @@ pub struct Delivery {
     /// Its offset in a stream, which is told in a header (`x-stream-offset`).
     pub stream_offset: Option<u64>,
     /// What to settle later.
-    pub held: Unsettled,
+    pub unsettled: Unsettled,
 }
 
 /// The answer to a `basic.get`.
@@ -39,7 +39,7 @@ pub struct Got {
     /// Ready messages left behind.
     pub left: u32,
     /// What to settle later, or at once when the get needs no acknowledgement.
-    pub held: Unsettled,
+    pub unsettled: Unsettled,
 }
 
 impl Broker {
@@ -63,7 +63,7 @@ impl Broker {
             self.store.note_delivery(slot);
         }
         let (channel, due_ms, kept) = (turn.channel, turn.due_ms, false);
-        let held = Unsettled {
+        let unsettled = Unsettled {
             queue: key,
             entry,
             slot,
@@ -81,7 +81,7 @@ impl Broker {
             before,
             counted,
             stream_offset: None,
-            held,
+            unsettled,
         })
     }
 
@@ -100,15 +100,16 @@ impl Broker {
         }
         let due_ms = self.queues.take_by_get(key, no_ack, self.clock_ms);
         let (consumer, kept) = (None, false);
-        let held = Unsettled { queue: key, entry, slot, queue_id, channel, consumer, due_ms, kept };
-        Some(Got { before, counted, left, held })
+        let unsettled =
+            Unsettled { queue: key, entry, slot, queue_id, channel, consumer, due_ms, kept };
+        Some(Got { before, counted, left, unsettled })
     }
 
     /// Settles a message whose consumer needs no acknowledgement, once it is in the outbox.
     #[inline]
-    pub fn settle_sent(&mut self, held: &Unsettled) {
-        self.forget_name(held.queue, held.entry);
-        self.store.settle(held.entry.at, held.slot);
+    pub fn settle_sent(&mut self, unsettled: &Unsettled) {
+        self.drop_dedup_key(unsettled.queue, unsettled.entry);
+        self.store.settle(unsettled.entry.at, unsettled.slot);
     }
 
     /// Takes the first ready message that is not past its time; those before it die.

@@ -143,7 +143,7 @@ impl Broker {
         if at > self.clock_ms {
             return self.queues.wake(key, at);
         }
-        log::info!("queue '{}' goes: nobody used it for {expires} ms", queue.name);
+        log::info!("queue '{}' expired: it was not used for {expires} ms", queue.name);
         self.remove_queue(key);
     }
 }
@@ -182,7 +182,7 @@ mod tests {
             priority: 0,
             ttl_ms: Some(ttl_ms),
             delay: None,
-            name: None,
+            dedup_key: None,
         };
         broker.enqueue(&[queue], &message).unwrap();
     }
@@ -196,17 +196,17 @@ mod tests {
         for _ in 0..10 {
             publish_for(&mut broker, queue, 100);
         }
-        let returned = broker.get(queue, channel, false).unwrap().held;
-        let kept = broker.get(queue, channel, false).unwrap().held;
+        let returned = broker.get(queue, channel, false).unwrap().unsettled;
+        let kept = broker.get(queue, channel, false).unwrap().unsettled;
         broker.requeue(&returned);
         for _ in 0..3 * STALE_DEADLINES_MAX {
             publish_for(&mut broker, queue, DAY_MS);
             let last = broker.queues().get(queue).unwrap().ready.len() - 1;
             // The newest is taken each time; the older ones go back.
             let mut taken: Vec<_> =
-                (0..=last).map(|_| broker.get(queue, channel, false).unwrap().held).collect();
+                (0..=last).map(|_| broker.get(queue, channel, false).unwrap().unsettled).collect();
             broker.ack(&taken.pop().unwrap());
-            taken.iter().for_each(|held| broker.requeue(held));
+            taken.iter().for_each(|unsettled| broker.requeue(unsettled));
         }
         let timed = broker.queues().get(queue).unwrap().timed.len();
         assert!(timed <= 2 * 9 + STALE_DEADLINES_MAX + 1, "{timed}");

@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::broker::arguments::effective::Overflow;
 use crate::broker::flow::admission::{Admitted, Together};
 use crate::broker::flow::death::{self, Death, Reason};
-use crate::broker::flow::deduplication::NewName;
+use crate::broker::flow::deduplication::NewDedupKey;
 use crate::broker::flow::delayed::Delay;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::topology::routing::Reuse;
@@ -50,14 +50,14 @@ pub struct Message<'a> {
     pub ttl_ms: Option<u64>,
     /// Its exchange delays it first.
     pub delay: Option<Delay>,
-    /// Its exchange remembers this name once it is stored.
-    pub name: Option<&'a NewName>,
+    /// Its exchange remembers this deduplication key once it is stored.
+    pub dedup_key: Option<&'a NewDedupKey>,
 }
 
 impl Message<'_> {
     /// Whether a queue that it finds empty has no use for it but to pass it on.
     pub fn may_pass(&self) -> bool {
-        self.ttl_ms.is_none() && self.delay.is_none() && self.name.is_none()
+        self.ttl_ms.is_none() && self.delay.is_none() && self.dedup_key.is_none()
     }
 }
 
@@ -138,9 +138,9 @@ impl Broker {
         together: &mut Together,
     ) -> Result<Published, AppendError> {
         let letters = self.letters_of_refused(admitted, message, body_bytes, together);
-        let nameless = Message { name: None, ..*message };
+        let keyless = Message { dedup_key: None, ..*message };
         let copies = letters.iter().map(|letter| (letter.message(message), &letter.queues));
-        for (n, (copy, queues)) in copies.chain([(nameless, &admitted.taking)]).enumerate() {
+        for (n, (copy, queues)) in copies.chain([(keyless, &admitted.taking)]).enumerate() {
             let stored = match copy.delay {
                 Some(delay) => self.delay_message(&copy, delay),
                 None => self.store_message(queues, &copy, body_bytes),
@@ -177,34 +177,35 @@ impl Broker {
         self.queues.live_ids(queues, &mut ids);
         if ids.is_empty() {
             self.queue_ids = ids;
-            if let Some(name) = message.name {
-                self.remember_name(name, false);
+            if let Some(dedup_key) = message.dedup_key {
+                self.remember_dedup_key(dedup_key, false);
             }
             return Ok(Published::Done);
         }
         let durable = self.queues.need_durability(queues, message.persistent);
         let publication = publication(message, &ids, durable, self.clock_ms);
-        let appended = self.append_named(&publication, message.name);
+        let appended = self.append_with_dedup_key(&publication, message.dedup_key);
         self.queue_ids = ids;
         let appended = appended?;
         self.push_to_queues(queues, &appended, message.priority, body_bytes);
         Ok(if durable { Published::DurableAt(appended.position) } else { Published::Done })
     }
 
-    /// Stores a message, and with it the name under which its exchange remembers it.
+    /// Stores a message, and with it the deduplication key that its exchange remembers.
     #[inline]
-    pub(in crate::broker) fn append_named(
+    pub(in crate::broker) fn append_with_dedup_key(
         &mut self,
         publication: &Publication<'_>,
-        name: Option<&NewName>,
+        dedup_key: Option<&NewDedupKey>,
     ) -> Result<Appended, AppendError> {
-        let Some(name) = name else {
+        let Some(dedup_key) = dedup_key else {
             return self.store.append(publication);
         };
-        let definition = if publication.durable { self.definition_of_name(name) } else { None };
+        let definition =
+            if publication.durable { self.definition_of_dedup_key(dedup_key) } else { None };
         let defines = definition.as_ref().map(|(key, table)| (&key[..], table.table().as_bytes()));
         let appended = self.store.append(&Publication { defines, ..*publication })?;
-        self.remember_name(name, publication.durable);
+        self.remember_dedup_key(dedup_key, publication.durable);
         Ok(appended)
     }
 
@@ -225,8 +226,8 @@ impl Broker {
                 continue;
             };
             if expires || has_rules {
-                if self.takes_names_once(key) {
-                    self.note_name(key, entry);
+                if self.takes_dedup_keys_once(key) {
+                    self.add_dedup_key(key, entry);
                 }
                 self.note_deadline(key, entry, priority);
                 self.expire_at_once(key, entry, priority);
@@ -304,7 +305,7 @@ impl Letter {
             properties: &self.properties,
             body: refused.content.body,
         };
-        Message { content, ttl_ms: None, delay: self.delay, name: None, ..*refused }
+        Message { content, ttl_ms: None, delay: self.delay, dedup_key: None, ..*refused }
     }
 }
 

@@ -112,7 +112,7 @@ mod tests {
                     priority: 0,
                     ttl_ms: Some(1),
                     delay: None,
-                    name: None,
+                    dedup_key: None,
                 };
                 let published = self.broker.enqueue(&[queue], &message).unwrap();
                 assert!(matches!(published, Published::DurableAt(_)));
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(offsets(&deliveries, slow), [0, 1]);
         node.turn();
         for delivery in deliveries {
-            node.broker.settle(&delivery.held, Settlement::Ack);
+            node.broker.settle(&delivery.unsettled, Settlement::Ack);
         }
         let deliveries = node.deliveries(queue);
         assert_eq!(offsets(&deliveries, slow), [8], "the slow one goes on at the front");
@@ -383,8 +383,8 @@ mod tests {
         node.broker.queues_mut().set_room(channels[0], true);
         assert_eq!(offsets(&node.deliveries(queue), full), [0, 1, 2, 3]);
         for settlement in [Settlement::Reject, Settlement::Requeue] {
-            let held = deliveries.iter().find(|d| d.consumer == narrow).unwrap().held;
-            node.broker.settle(&held, settlement);
+            let unsettled = deliveries.iter().find(|d| d.consumer == narrow).unwrap().unsettled;
+            node.broker.settle(&unsettled, settlement);
             assert_eq!(node.deliveries(queue).len(), 1);
         }
         assert_eq!(node.alive(), 4);

@@ -44,11 +44,11 @@ impl Broker {
     /// Puts back a bounded number of the deliveries of channels that ended.
     pub fn go_on_returning(&mut self) {
         while let Some(deliveries) = self.returning.front_mut() {
-            let Some((_, held)) = deliveries.pop_front() else {
+            let Some((_, unsettled)) = deliveries.pop_front() else {
                 self.returning.pop_front();
                 continue;
             };
-            self.requeue(&held);
+            self.requeue(&unsettled);
             if self.work.is_done() {
                 return;
             }
@@ -56,19 +56,19 @@ impl Broker {
     }
 
     /// Carries a settlement out.
-    pub fn settle(&mut self, held: &Unsettled, settlement: Settlement) {
+    pub fn settle(&mut self, unsettled: &Unsettled, settlement: Settlement) {
         match settlement {
-            Settlement::Ack => self.ack(held),
-            Settlement::Requeue => self.requeue(held),
-            Settlement::Reject => self.reject(held),
+            Settlement::Ack => self.ack(unsettled),
+            Settlement::Requeue => self.requeue(unsettled),
+            Settlement::Reject => self.reject(unsettled),
         }
     }
 
     /// Whether the settlement does nothing but settle the message, so that a transaction's
     /// record can do it.
-    pub fn is_settled_by(&self, held: &Unsettled, settlement: Settlement) -> bool {
+    pub fn is_settled_by(&self, unsettled: &Unsettled, settlement: Settlement) -> bool {
         let dead_lettered = || {
-            let queue = self.queues.get(held.queue);
+            let queue = self.queues.get(unsettled.queue);
             queue.is_some_and(|queue| queue.settings.dead_letter_exchange.is_some())
         };
         match settlement {
@@ -79,47 +79,50 @@ impl Broker {
     }
 
     /// The consumer is done with the message.
-    pub fn ack(&mut self, held: &Unsettled) {
+    pub fn ack(&mut self, unsettled: &Unsettled) {
         self.work.spend(1);
-        if !held.kept {
-            let (entry, slot) = self.relocations.take(held.queue_id, held.entry, held.slot);
-            self.forget_name(held.queue, entry);
+        if !unsettled.kept {
+            let (entry, slot) =
+                self.relocations.take(unsettled.queue_id, unsettled.entry, unsettled.slot);
+            self.drop_dedup_key(unsettled.queue, entry);
             self.store.settle(entry.at, slot);
         }
-        self.queues.give_credit_back(held);
+        self.queues.give_credit_back(unsettled);
     }
 
     /// The consumer does not want the message and nobody else shall have it.
-    pub fn reject(&mut self, held: &Unsettled) {
-        if held.kept {
-            return self.queues.give_credit_back(held);
+    pub fn reject(&mut self, unsettled: &Unsettled) {
+        if unsettled.kept {
+            return self.queues.give_credit_back(unsettled);
         }
-        let (entry, slot) = self.relocations.take(held.queue_id, held.entry, held.slot);
-        self.die_unaccounted(held.queue, entry, slot, Reason::Rejected);
-        self.queues.give_credit_back(held);
+        let (entry, slot) =
+            self.relocations.take(unsettled.queue_id, unsettled.entry, unsettled.slot);
+        self.die_unaccounted(unsettled.queue, entry, slot, Reason::Rejected);
+        self.queues.give_credit_back(unsettled);
     }
 
     /// The message goes back to where it was, marked as redelivered; one that was delivered
     /// too often dies.
-    pub fn requeue(&mut self, held: &Unsettled) {
+    pub fn requeue(&mut self, unsettled: &Unsettled) {
         self.work.spend(2);
-        if held.kept {
-            return self.queues.give_credit_back(held);
+        if unsettled.kept {
+            return self.queues.give_credit_back(unsettled);
         }
-        self.put_back(held);
-        self.queues.give_credit_back(held);
-        self.queues.mark_dirty(held.queue);
+        self.put_back(unsettled);
+        self.queues.give_credit_back(unsettled);
+        self.queues.mark_dirty(unsettled.queue);
     }
 
-    fn put_back(&mut self, held: &Unsettled) {
-        let (entry, slot) = self.relocations.take(held.queue_id, held.entry, held.slot);
-        let Some(queue) = self.queues.get_mut(held.queue) else {
+    fn put_back(&mut self, unsettled: &Unsettled) {
+        let (entry, slot) =
+            self.relocations.take(unsettled.queue_id, unsettled.entry, unsettled.slot);
+        let Some(queue) = self.queues.get_mut(unsettled.queue) else {
             return self.store.settle(entry.at, slot);
         };
         let deliveries = u64::from(self.store.deliveries(slot));
         if queue.settings.delivery_limit.is_some_and(|limit| deliveries > limit) {
             let reason = Reason::DeliveryLimit;
-            return self.die_unaccounted(held.queue, entry, slot, reason);
+            return self.die_unaccounted(unsettled.queue, entry, slot, reason);
         }
         self.store.log_deliveries(slot);
         let priority = match queue.ready.priority_max() {
@@ -128,22 +131,22 @@ impl Broker {
         };
         queue.ready_bytes += self.store.record(entry.at).body_bytes();
         queue.ready.put_back(entry, priority);
-        self.note_deadline(held.queue, entry, priority);
-        self.limit_length(held.queue);
+        self.note_deadline(unsettled.queue, entry, priority);
+        self.limit_length(unsettled.queue);
     }
 
-    /// A transaction settled the message in the log; what is left is the credit and the name
-    /// under which its queue held it.
+    /// A transaction settled the message in the log; what is left is the credit and the
+    /// deduplication key under which its queue knew it.
     pub(in crate::broker) fn settled_by_transaction(
         &mut self,
-        held: &Unsettled,
-        name: Option<Box<[u8]>>,
+        unsettled: &Unsettled,
+        dedup_key: Option<Box<[u8]>>,
     ) {
-        if let Some(name) = name {
-            self.free_name(held.queue, held.entry.id, &name);
+        if let Some(dedup_key) = dedup_key {
+            self.free_dedup_key(unsettled.queue, unsettled.entry.id, &dedup_key);
         }
-        self.relocations.forget(held.queue_id, held.entry.id);
-        self.queues.give_credit_back(held);
+        self.relocations.forget(unsettled.queue_id, unsettled.entry.id);
+        self.queues.give_credit_back(unsettled);
     }
 
     /// Gives a line of messages up: they are settled by and by. `awaited`: somebody asks when that
@@ -213,8 +216,8 @@ pub(in crate::broker) struct Discarding {
     changes: VecDeque<(u64, u64)>,
 }
 
-fn settle_for(store: &mut Store, moved: &mut Relocations, queue: QueueId, entry: Entry) {
-    let (at, slot) = match moved.forget(queue, entry.id) {
+fn settle_for(store: &mut Store, relocations: &mut Relocations, queue: QueueId, entry: Entry) {
+    let (at, slot) = match relocations.forget(queue, entry.id) {
         Some(place) => place,
         None => (entry.at, slot_in(store, entry, queue).0),
     };

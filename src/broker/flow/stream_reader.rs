@@ -16,7 +16,7 @@ impl Broker {
         let queue_id = self.queues.get(key)?.id;
         let (slot, _) = slot_in(&self.store, entry, queue_id);
         let turn = self.queues.take_turn(reader, self.clock_ms)?;
-        let held = Unsettled {
+        let unsettled = Unsettled {
             queue: key,
             entry,
             slot,
@@ -34,7 +34,7 @@ impl Broker {
             before: 0,
             counted: false,
             stream_offset: Some(offset),
-            held,
+            unsettled,
         })
     }
 }

@@ -39,8 +39,8 @@ impl Channel {
         let settled: Vec<_> = transaction
             .settlements
             .iter()
-            .filter(|(_, held, settlement)| broker.is_settled_by(held, *settlement))
-            .map(|(_, held, _)| *held)
+            .filter(|(_, unsettled, settlement)| broker.is_settled_by(unsettled, *settlement))
+            .map(|(_, unsettled, _)| *unsettled)
             .collect();
         let outcome = broker.commit(&messages, &settled).map_err(no_room);
         transaction.release_bodies(broker);
@@ -51,9 +51,9 @@ impl Channel {
                 return Err(error);
             }
         };
-        for (_, held, settlement) in transaction.settlements {
-            if !broker.is_settled_by(&held, settlement) {
-                broker.settle(&held, settlement);
+        for (_, unsettled, settlement) in transaction.settlements {
+            if !broker.is_settled_by(&unsettled, settlement) {
+                broker.settle(&unsettled, settlement);
             }
         }
         if committed.refused {
@@ -87,10 +87,10 @@ impl Channel {
 
     /// Deliveries that the transaction does not settle after all have to be acknowledged in time.
     fn make_outstanding(&mut self, notes: &mut Notes, settled: Vec<(u64, Unsettled, Settlement)>) {
-        for (_, held, _) in &settled {
-            notes.note_ack_due(held.due_ms);
+        for (_, unsettled, _) in &settled {
+            notes.note_ack_due(unsettled.due_ms);
         }
-        self.unacked.put_back(settled.into_iter().map(|(tag, held, _)| (tag, held)));
+        self.unacked.put_back(settled.into_iter().map(|(tag, unsettled, _)| (tag, unsettled)));
     }
 
     fn take_transaction(&mut self) -> Result<Transaction, AmqpError> {

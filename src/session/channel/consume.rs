@@ -107,9 +107,9 @@ impl Channel {
             return Ok(());
         };
         let delivery_tag =
-            if get.no_ack { self.unacked.tag_settled() } else { self.unacked.keep(got.held) };
-        out.notes.note_ack_due(got.held.due_ms);
-        let at = got.held.entry.at;
+            if get.no_ack { self.unacked.tag_settled() } else { self.unacked.keep(got.unsettled) };
+        out.notes.note_ack_due(got.unsettled.due_ms);
+        let at = got.unsettled.entry.at;
         let record = broker.record(at);
         let added = got.counted.then_some(Added::Deliveries(got.before));
         let get_ok = basic::GetOk {
@@ -122,7 +122,7 @@ impl Channel {
         out.send(&Method::BasicGetOk(get_ok));
         out.send_content(broker, at, &record, added);
         if get.no_ack {
-            broker.settle_sent(&got.held);
+            broker.settle_sent(&got.unsettled);
         }
         Ok(())
     }

@@ -22,13 +22,13 @@ impl Channel {
         let tag = if delivery.no_ack {
             self.unacked.tag_settled()
         } else {
-            self.unacked.keep(delivery.held)
+            self.unacked.keep(delivery.unsettled)
         };
-        out.notes.note_ack_due(delivery.held.due_ms);
+        out.notes.note_ack_due(delivery.unsettled.due_ms);
         let Some(consumer) = broker.queues().consumer(delivery.consumer) else {
             return;
         };
-        let at = delivery.held.entry.at;
+        let at = delivery.unsettled.entry.at;
         let record = broker.record(at);
         let deliver = basic::Deliver {
             consumer_tag: consumer.tag.as_bytes(),
@@ -49,7 +49,7 @@ impl Channel {
             out.send_content(broker, at, &record, added);
         }
         if delivery.no_ack {
-            broker.settle_sent(&delivery.held);
+            broker.settle_sent(&delivery.unsettled);
         }
     }
 

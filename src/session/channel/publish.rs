@@ -43,8 +43,8 @@ impl Channel {
         let list = Properties::new(content.properties).list()?;
         let resolved = self.resolve(broker, subject, &content, &list)?;
         let sighting = match list.headers {
-            Some(_) => broker.look_for_name(subject.vhost, content.exchange, &list),
-            None => Sighting::Nameless,
+            Some(_) => broker.look_for_dedup_key(subject.vhost, content.exchange, &list),
+            None => Sighting::Keyless,
         };
         let repeated = matches!(sighting, Sighting::Repeated);
         if repeated {
@@ -59,7 +59,7 @@ impl Channel {
             priority: list.priority.unwrap_or(0),
             ttl_ms: resolved.ttl_ms,
             delay: resolved.delay,
-            name: sighting.new_name(),
+            dedup_key: sighting.new_key(),
         };
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {

@@ -22,8 +22,8 @@ impl Channel {
             AmqpError::channel(ReplyCode::PreconditionFailed, text)
         };
         if !multiple {
-            let held = self.unacked.take(tag).ok_or_else(unknown)?;
-            self.settle_one(scope.broker, tag, held, settlement);
+            let unsettled = self.unacked.take(tag).ok_or_else(unknown)?;
+            self.settle_one(scope.broker, tag, unsettled, settlement);
             return Ok(Progress::Took(0));
         }
         if self.goes_on_to.is_none() && !self.unacked.knows(tag) {
@@ -42,8 +42,8 @@ impl Channel {
                 self.goes_on_to = Some(last);
                 return Progress::ComesAgain;
             }
-            if let Some((tag, held)) = self.unacked.take_first() {
-                self.settle_one(broker, tag, held, settlement);
+            if let Some((tag, unsettled)) = self.unacked.take_first() {
+                self.settle_one(broker, tag, unsettled, settlement);
             }
         }
         Progress::Took(0)
@@ -54,15 +54,15 @@ impl Channel {
         &mut self,
         broker: &mut Broker,
         tag: u64,
-        held: Unsettled,
+        unsettled: Unsettled,
         settlement: Settlement,
     ) {
         match &mut self.mode {
             Mode::Transaction(transaction) => {
                 broker.work.spend(1);
-                transaction.settlements.push((tag, held, settlement));
+                transaction.settlements.push((tag, unsettled, settlement));
             }
-            Mode::Plain | Mode::Confirm(_) => broker.settle(&held, settlement),
+            Mode::Plain | Mode::Confirm(_) => broker.settle(&unsettled, settlement),
         }
     }
 

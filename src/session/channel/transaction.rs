@@ -1,7 +1,7 @@
 //! What will a channel's transaction do when it commits?
 
 use crate::amqp::{AmqpError, ReplyCode};
-use crate::broker::flow::deduplication::NewName;
+use crate::broker::flow::deduplication::NewDedupKey;
 use crate::broker::flow::delayed::Delay;
 use crate::broker::{
     Body, Broker, Content, LargeBody, Message, QueueKey, Settlement, TransactionMessage, Unsettled,
@@ -38,7 +38,7 @@ struct PendingPublish {
     priority: u8,
     ttl_ms: Option<u64>,
     delay: Option<Delay>,
-    name: Option<NewName>,
+    dedup_key: Option<NewDedupKey>,
 }
 
 /// What a message of a transaction takes in the log beside its properties and body, about.
@@ -94,7 +94,7 @@ impl Transaction {
             priority: message.priority,
             ttl_ms: message.ttl_ms,
             delay: message.delay,
-            name: message.name.cloned(),
+            dedup_key: message.dedup_key.cloned(),
         });
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Transaction {
                 priority: publish.priority,
                 ttl_ms: publish.ttl_ms,
                 delay: publish.delay,
-                name: publish.name.as_ref(),
+                dedup_key: publish.dedup_key.as_ref(),
             };
             let returned = publish.mandatory
                 && publish.delay.is_none()

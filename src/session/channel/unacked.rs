@@ -8,7 +8,7 @@ use crate::broker::Unsettled;
 #[derive(Debug, Default)]
 pub struct Unacked {
     last_tag: u64,
-    held: VecDeque<(u64, Unsettled)>,
+    unsettled: VecDeque<(u64, Unsettled)>,
 }
 
 impl Unacked {
@@ -21,37 +21,37 @@ impl Unacked {
 
     /// Keeps a delivery; its tag.
     #[inline]
-    pub fn keep(&mut self, held: Unsettled) -> u64 {
+    pub fn keep(&mut self, unsettled: Unsettled) -> u64 {
         self.last_tag += 1;
-        self.held.push_back((self.last_tag, held));
+        self.unsettled.push_back((self.last_tag, unsettled));
         self.last_tag
     }
 
     /// Takes the delivery with this tag; `None` when it is unknown or settled.
     #[inline]
     pub fn take(&mut self, tag: u64) -> Option<Unsettled> {
-        if self.held.front().is_some_and(|&(first, _)| first == tag) {
-            return self.held.pop_front().map(|(_, held)| held);
+        if self.unsettled.front().is_some_and(|&(first, _)| first == tag) {
+            return self.unsettled.pop_front().map(|(_, unsettled)| unsettled);
         }
-        let place = self.held.binary_search_by_key(&tag, |&(tag, _)| tag).ok()?;
-        self.held.remove(place).map(|(_, held)| held)
+        let place = self.unsettled.binary_search_by_key(&tag, |&(tag, _)| tag).ok()?;
+        self.unsettled.remove(place).map(|(_, unsettled)| unsettled)
     }
 
     /// Whether `tag` with `multiple` means something: it is that of a delivery, or 0, which means
     /// all so far.
     pub fn knows(&self, tag: u64) -> bool {
-        tag == 0 || self.held.binary_search_by_key(&tag, |&(tag, _)| tag).is_ok()
+        tag == 0 || self.unsettled.binary_search_by_key(&tag, |&(tag, _)| tag).is_ok()
     }
 
     /// Takes the oldest delivery with its tag.
     #[inline]
     pub fn take_first(&mut self) -> Option<(u64, Unsettled)> {
-        self.held.pop_front()
+        self.unsettled.pop_front()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.unsettled.is_empty()
     }
 
     /// The newest tag so far.
@@ -61,22 +61,22 @@ impl Unacked {
 
     /// The tag of the oldest delivery.
     pub fn first_tag(&self) -> Option<u64> {
-        self.held.front().map(|&(tag, _)| tag)
+        self.unsettled.front().map(|&(tag, _)| tag)
     }
 
     /// All deliveries, the oldest first.
     pub fn into_deliveries(self) -> VecDeque<(u64, Unsettled)> {
-        self.held
+        self.unsettled
     }
 
     /// Puts deliveries back that a rolled-back transaction had settled.
     pub fn put_back(&mut self, deliveries: impl IntoIterator<Item = (u64, Unsettled)>) {
-        self.held.extend(deliveries);
-        self.held.make_contiguous().sort_unstable_by_key(|&(tag, _)| tag);
+        self.unsettled.extend(deliveries);
+        self.unsettled.make_contiguous().sort_unstable_by_key(|&(tag, _)| tag);
     }
 
     /// The deliveries that wait to be settled, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Unsettled> {
-        self.held.iter().map(|(_, held)| held)
+        self.unsettled.iter().map(|(_, unsettled)| unsettled)
     }
 }
