@@ -24,12 +24,12 @@
 //! # The way of a publish
 //!
 //! [`net`] reads a socket into its one buffer and lends it, by way of the [`node::Node`], to the
-//! [`session::Session`]. The session finds `basic.publish`, header and body where they lie, resolves exchange and key to
-//! queues (or remembers that it did, see `session::channel`), and calls
-//! [`broker::Broker::enqueue`]. The broker appends one record to the log, however many queues
-//! get it, and pushes a 16-byte entry to each queue. At the end of the turn the records are
-//! written with one call; the helper syncs; the durable position moves; the session's
-//! `Confirms` releases what lies before it as one `basic.ack`.
+//! [`session::Session`]. The session finds `basic.publish`, header and body where they lie,
+//! resolves exchange and key to queues (or remembers that it did, see `session::channel`), and
+//! calls [`broker::Broker::enqueue`]. The broker appends one record to the log, however many queues
+//! get it, and pushes a 16-byte entry to each queue. At the end of the turn the records are written
+//! with one call; the helper syncs; the durable position moves; the session's `Confirms` releases
+//! what lies before it as one `basic.ack`.
 //!
 //! A transient message whose queues are empty and have consumers without acks at hand is not
 //! stored at all: it goes from the read buffer to their outboxes ([`broker::flow::hand_over`]).
@@ -66,8 +66,8 @@
 //!   messages and the slots that it settles: atomic by its make. When one of its messages has to be
 //!   durable, all of them are stored in it, so that ids grow in publish order.
 //! - *The keys of BCC are stored with their message* and left out when it is sent: they route it
-//!   again when it dies or its delay is over (`broker::flow::blind`). All other properties are stored
-//!   and sent as they came.
+//!   again when it dies or its delay is over (`broker::flow::blind`). All other properties are
+//!   stored and sent as they came.
 //! - *Deliveries come before the transient ring is written.* What was consumed at once is never
 //!   written at all. The durable log is written, and its sync begun, before the deliveries.
 //! - *What has no room in the log is not taken from the socket*: it comes again when there is some.

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 const ROUNDS: usize = 7;
 /// What the broker says when it begins to move messages out of mostly dead segments.
-const MOVES: &str = "what is alive moves";
+const MOVES: &str = "what is alive is relocated";
 
 /// A directory for the broker, which makes it itself.
 fn directory() -> (TempDir, PathBuf) {
@@ -83,7 +83,7 @@ fn size_of_this_start(model: &Model, segment_bytes: &[u32], random: &mut Random)
 
 /// Whether compaction had begun and not ended.
 fn is_moving(log: &[String]) -> bool {
-    let last = log.iter().rfind(|line| line.contains("broker::compaction"));
+    let last = log.iter().rfind(|line| line.contains("broker::flow::compaction"));
     last.is_some_and(|line| line.contains(MOVES))
 }
 

@@ -297,3 +297,67 @@ fn very_many_unacked_messages_are_settled_and_given_back() {
     case.client.expect_delivery(1);
     case.end("close a connection with as many unacked");
 }
+
+/// Starts so many consumers of one queue on one channel.
+fn consume_many(client: &mut Client, queue: &str, count: usize) {
+    for n in 0..count {
+        let tag = n.to_string();
+        let (queue, consumer_tag) = (queue.as_bytes(), tag.as_bytes());
+        let consume = basic::Consume { queue, consumer_tag, nowait: true, ..Default::default() };
+        client.send(1, consume);
+    }
+    client.round_trip(1);
+}
+
+#[test]
+fn very_many_consumers_of_one_queue_end() {
+    let Some(mut case) = Case::new() else { return };
+    let count = many(100_000);
+    let queue = case.client.durable_queue(1);
+    let mut owner = Client::connect(case.server.address());
+    consume_many(&mut owner, &queue, count);
+    case.begin();
+    for n in 0..count / 10 {
+        let tag = n.to_string();
+        owner.send(1, basic::Cancel { consumer_tag: tag.as_bytes(), nowait: true });
+    }
+    owner.round_trip(1);
+    case.look("cancel 10,000 of 100,000 consumers of one queue");
+    owner.close();
+    case.look("close their connection");
+    let mut owner = Client::connect(case.server.address());
+    consume_many(&mut owner, &queue, count);
+    case.begin();
+    case.client.delete_queue(1, &queue);
+    case.end("delete a queue with 100,000 consumers on one channel");
+}
+
+#[test]
+fn very_many_exclusive_queues_go_with_their_connection() {
+    let Some(mut case) = Case::new() else { return };
+    let mut owner = Client::connect(case.server.address());
+    for _ in 0..many(100_000) {
+        owner.send(1, queue::Declare { exclusive: true, nowait: true, ..Default::default() });
+    }
+    owner.round_trip(1);
+    case.begin();
+    owner.close();
+    (0..200).for_each(|_| case.client.round_trip(1));
+    case.end("close a connection with 100,000 exclusive queues");
+}
+
+#[test]
+fn very_many_acks_are_committed_at_once() {
+    let Some(mut case) = Case::new() else { return };
+    let count = many(100_000);
+    let queue = case.client.queue(1);
+    case.fill(&queue, count, 10);
+    let mut consumer = Client::connect(case.server.address());
+    consumer.call::<TxSelectOk>(1, tx::Select {});
+    consumer.consume(1, &queue);
+    consumer.expect_bodies(1, count);
+    consumer.send(1, basic::Ack { delivery_tag: 0, multiple: true });
+    case.begin();
+    consumer.call::<TxCommitOk>(1, tx::Commit {});
+    case.end("commit 100,000 acks");
+}

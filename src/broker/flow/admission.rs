@@ -1,9 +1,9 @@
 //! Which of its queues take a message?
 //!
 //! Every message on its way into queues passes here, whether it was just published, commits with
-//! others, was delayed by its exchange, or died: a full queue may refuse it, and one that
-//! takes each deduplication key once may have it already. Nothing is changed; [`Broker::push_to_queues`] does
-//! that once the message is stored.
+//! others, was delayed by its exchange, or died: a full queue may refuse it, and one that takes
+//! each deduplication key once may have it already. Nothing is changed; [`Broker::push_to_queues`]
+//! does that once the message is stored.
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,8 +31,8 @@ pub(in crate::broker) struct Together {
 }
 
 impl Broker {
-    /// Whether a message of this size may join all of `queues`, whatever its deduplication key: nearly
-    /// always so, and found out without any memory.
+    /// Whether a message of this size may join all of `queues`, whatever its deduplication key:
+    /// nearly always so, and found out without any memory.
     #[inline]
     pub(in crate::broker) fn all_take(&self, queues: &[QueueKey], body_bytes: u64) -> bool {
         queues.iter().all(|&key| {

@@ -54,7 +54,7 @@ impl Broker {
     ) -> Result<Committed, AppendError> {
         let mut together = Together::default();
         let mut admitted = Vec::with_capacity(messages.len());
-        // Somebody else, or an earlier message, may have brought its deduplication key in the meantime.
+        // Somebody else, or an earlier message, may have brought its deduplication key by now.
         let mut dedup_keys = HashSet::new();
         let (mut new, mut any_known) = (Vec::with_capacity(messages.len()), false);
         for one in messages {

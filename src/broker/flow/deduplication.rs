@@ -1,11 +1,11 @@
 //! Which messages are duplicates?
 //!
-//! A message has a deduplication key in the header `x-deduplication-header`. An exchange of the type
-//! `x-message-deduplication` remembers the keys of the last messages (`x-cache-size`, for
+//! A message has a deduplication key in the header `x-deduplication-header`. An exchange of the
+//! type `x-message-deduplication` remembers the keys of the last messages (`x-cache-size`, for
 //! `x-cache-ttl` milliseconds) and routes each once; a queue with the argument
 //! `x-message-deduplication` takes a message only while no other of its key is in it. What a
-//! durable exchange remembers is a definition that is stored in the record of the message that
-//! took the key; what a queue holds tells its own keys.
+//! durable exchange remembers is a definition that is stored in the record of the message that took
+//! the key; what a queue holds tells its own keys.
 
 use crate::amqp::{Properties, PropertyList, TableBuf};
 use crate::broker::Broker;
