@@ -350,7 +350,7 @@ fn very_many_exclusive_queues_go_with_their_connection() {
 fn very_many_acks_are_committed_at_once() {
     let Some(mut case) = Case::new() else { return };
     let count = many(100_000);
-    let queue = case.client.queue(1);
+    let queue = case.client.shared_queue(1);
     case.fill(&queue, count, 10);
     let mut consumer = Client::connect(case.server.address());
     consumer.call::<TxSelectOk>(1, tx::Select {});

@@ -91,6 +91,8 @@ pub struct Broker {
     dying: VecDeque<Dying>,
     /// Deliveries of channels that ended, which go back to their queues by and by.
     returning: VecDeque<VecDeque<(u64, Unsettled)>>,
+    /// Exclusive queues of connections that ended.
+    leaving: VecDeque<QueueKey>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -177,6 +179,7 @@ impl Broker {
             || (self.is_discarding() && !self.store.has_deferred())
             || (!self.dying.is_empty() && !self.waits_for_room)
             || !self.returning.is_empty()
+            || !self.leaving.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()

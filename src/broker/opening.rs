@@ -48,6 +48,7 @@ impl Broker {
             delayed: Delayed::default(),
             dying: VecDeque::new(),
             returning: VecDeque::new(),
+            leaving: VecDeque::new(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),
             relocations: Relocations::default(),

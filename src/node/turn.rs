@@ -49,6 +49,7 @@ impl Node {
         // Before what gathered is written: what moves by itself goes out with the same call.
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_returning();
+        self.broker.go_on_removing();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
         self.broker.work.begin(WORK_PER_STEP);

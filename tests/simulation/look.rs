@@ -15,8 +15,7 @@ impl World {
             let Some(found) = self.queue(name) else {
                 panic!("queue '{name}' is gone");
             };
-            let counts =
-                (found.ready.len(), found.ready_bytes, found.unacked, found.line.members().len());
+            let counts = (found.ready.len(), found.ready_bytes, found.unacked, found.line.len());
             let (ready, unacked) = (queue.ready.len(), queue.unacked);
             let expected = (ready, queue.bytes(), unacked, queue.consumers.len());
             if let Some(stream) = &queue.stream {

@@ -97,7 +97,7 @@ fn a_consumer_does_not_end_in_the_place_of_an_older_one() {
     assert_eq!(world.twin.tally["delivered"], 1);
     world.send(conn, 1, Op::Cancel { tag: "tag".into() });
     settle_down(&mut world).unwrap();
-    assert!(world.queue("new").unwrap().line.members().is_empty());
+    assert!(world.queue("new").unwrap().line.is_empty());
 }
 
 /// What the default exchange had no queue for went to the alternate exchange of a policy that

@@ -4,6 +4,7 @@
 
 use crate::broker::Broker;
 use crate::broker::flow::death::Reason;
+use crate::broker::flow::settle::CONSUMERS_PER_WORK;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
 use crate::broker::serving::Unsettled;
 use crate::storage::{Entry, SlotRef};
@@ -55,9 +56,9 @@ impl Broker {
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
         let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
         queue.ready_bytes -= body_bytes;
-        self.work.spend(3);
-        self.work.spend_bytes(body_bytes);
         let turn = self.queues.take_turn(consumer, self.clock_ms)?;
+        self.work.spend(3 + turn.looked_at / CONSUMERS_PER_WORK);
+        self.work.spend_bytes(body_bytes);
         let before = self.store.deliveries(slot);
         if !turn.no_ack {
             self.store.note_delivery(slot);

@@ -136,7 +136,7 @@ impl Broker {
         let Some(expires) = queue.settings.expires_ms else {
             return;
         };
-        if !queue.line.members().is_empty() {
+        if !queue.line.is_empty() {
             return;
         }
         let at = queue.used_at_ms.saturating_add(expires);

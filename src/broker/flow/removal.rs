@@ -5,6 +5,9 @@ use crate::broker::exchange::binding::Destination;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey};
 use crate::broker::queue::Queue;
 
+/// What it costs to remove a queue, beside what is in it.
+const WORK_PER_REMOVAL: usize = 10;
+
 impl Broker {
     /// Takes a queue in, under the policies that match it.
     pub(in crate::broker) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
@@ -49,9 +52,19 @@ impl Broker {
         self.drop_delayed(&gone);
     }
 
-    /// A connection ended: the queues that belonged to it go.
+    /// A connection ended: the queues that belonged to it go, at once what this step allows and the
+    /// rest by and by. Nobody finds those any more.
     pub fn delete_exclusive_queues(&mut self, connection: ConnectionKey) {
-        for key in self.queues.take_owned(connection) {
+        self.leaving.extend(self.queues.take_owned(connection));
+        self.go_on_removing();
+    }
+
+    /// Removes a bounded number of the exclusive queues of connections that ended.
+    pub fn go_on_removing(&mut self) {
+        while !self.work.is_done()
+            && let Some(key) = self.leaving.pop_front()
+        {
+            self.work.spend(WORK_PER_REMOVAL);
             self.remove_queue(key);
         }
     }

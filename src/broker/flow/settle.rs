@@ -22,6 +22,9 @@ pub enum Settlement {
     Reject,
 }
 
+/// How many consumers that share a prefetch are looked at for one unit of work.
+pub(in crate::broker) const CONSUMERS_PER_WORK: usize = 8;
+
 impl Broker {
     /// Whether this step may carry out one settlement of this kind more.
     #[inline]
@@ -87,18 +90,18 @@ impl Broker {
             self.drop_dedup_key(unsettled.queue, entry);
             self.store.settle(entry.at, slot);
         }
-        self.queues.give_credit_back(unsettled);
+        self.give_credit_back(unsettled);
     }
 
     /// The consumer does not want the message and nobody else shall have it.
     pub fn reject(&mut self, unsettled: &Unsettled) {
         if unsettled.kept {
-            return self.queues.give_credit_back(unsettled);
+            return self.give_credit_back(unsettled);
         }
         let (entry, slot) =
             self.relocations.take(unsettled.queue_id, unsettled.entry, unsettled.slot);
         self.die_unaccounted(unsettled.queue, entry, slot, Reason::Rejected);
-        self.queues.give_credit_back(unsettled);
+        self.give_credit_back(unsettled);
     }
 
     /// The message goes back to where it was, marked as redelivered; one that was delivered
@@ -106,10 +109,10 @@ impl Broker {
     pub fn requeue(&mut self, unsettled: &Unsettled) {
         self.work.spend(2);
         if unsettled.kept {
-            return self.queues.give_credit_back(unsettled);
+            return self.give_credit_back(unsettled);
         }
         self.put_back(unsettled);
-        self.queues.give_credit_back(unsettled);
+        self.give_credit_back(unsettled);
         self.queues.mark_dirty(unsettled.queue);
     }
 
@@ -146,7 +149,14 @@ impl Broker {
             self.free_dedup_key(unsettled.queue, unsettled.entry.id, &dedup_key);
         }
         self.relocations.forget(unsettled.queue_id, unsettled.entry.id);
-        self.queues.give_credit_back(unsettled);
+        self.give_credit_back(unsettled);
+    }
+
+    /// A delivery was settled: whoever had it may take as much more.
+    #[inline]
+    fn give_credit_back(&mut self, unsettled: &Unsettled) {
+        let looked_at = self.queues.give_credit_back(unsettled);
+        self.work.spend(looked_at / CONSUMERS_PER_WORK);
     }
 
     /// Gives a line of messages up: they are settled by and by. `awaited`: somebody asks when that

@@ -6,6 +6,7 @@
 
 use crate::broker::Broker;
 use crate::broker::flow::delivery::{Delivery, slot_in};
+use crate::broker::flow::settle::CONSUMERS_PER_WORK;
 use crate::broker::key::QueueKey;
 use crate::broker::serving::Unsettled;
 
@@ -16,6 +17,7 @@ impl Broker {
         let queue_id = self.queues.get(key)?.id;
         let (slot, _) = slot_in(&self.store, entry, queue_id);
         let turn = self.queues.take_turn(reader, self.clock_ms)?;
+        self.work.spend(3 + turn.looked_at / CONSUMERS_PER_WORK);
         let unsettled = Unsettled {
             queue: key,
             entry,

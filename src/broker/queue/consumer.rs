@@ -1,12 +1,8 @@
-//! Who consumes from a queue, and whose turn is it?
-//!
-//! Owns consumers, the credit of their channels, and each queue's line of consumers. It
-//! hands out turns; it does not deliver.
-
-use std::collections::VecDeque;
+//! What is a consumer, and how much may it take?
 
 use crate::amqp::Name;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
+use crate::broker::queue::roll::Roll;
 
 /// One `basic.consume`.
 #[derive(Debug)]
@@ -44,7 +40,7 @@ pub struct ChannelCredit {
     pub number: u16,
     /// The consumers on this channel. Those of a shared prefetch take turns: whoever got something
     /// goes to the end.
-    pub consumers: VecDeque<ConsumerKey>,
+    pub consumers: Roll,
     /// `basic.qos` with global true: unacked deliveries on the whole channel; 0 = unlimited.
     pub prefetch: u32,
     /// Unacked deliveries on the channel, those of `basic.get` not counted.
@@ -54,16 +50,15 @@ pub struct ChannelCredit {
 }
 
 impl ChannelCredit {
-    /// A consumer got something: where credit is shared, the others come before it now.
+    /// A consumer got something: where credit is shared, the others come before it now. Says among
+    /// how many it was looked for.
     #[inline]
-    pub(in crate::broker) fn had_its_turn(&mut self, consumer: ConsumerKey) {
-        if self.prefetch > 0
-            && self.consumers.len() > 1
-            && let Some(place) = self.consumers.iter().position(|&other| other == consumer)
-        {
-            self.consumers.remove(place);
-            self.consumers.push_back(consumer);
+    pub(in crate::broker) fn had_its_turn(&mut self, consumer: ConsumerKey) -> usize {
+        if self.prefetch == 0 {
+            return 0;
         }
+        self.consumers.move_to_end(consumer);
+        self.consumers.places()
     }
 }
 
@@ -91,105 +86,5 @@ impl Consumer {
             (Some(own), Some(shared)) => Some(own.min(shared)),
             (credit, None) | (None, credit) => credit,
         }
-    }
-}
-
-/// A queue's consumers that wait for their turn: highest priority first, round robin within
-/// one priority. Parked consumers are not in it.
-#[derive(Debug, Default)]
-pub struct Line {
-    /// Sorted by falling priority; a level stays when it runs empty, its members come back.
-    levels: Vec<Level>,
-    /// All consumers of the queue in the order in which they came, parked ones included.
-    members: Vec<ConsumerKey>,
-    /// `x-single-active-consumer`: only the first member ever waits.
-    single_active: bool,
-}
-
-#[derive(Debug)]
-struct Level {
-    priority: i64,
-    waiting: VecDeque<ConsumerKey>,
-}
-
-impl Line {
-    /// A line without consumers.
-    pub fn new(single_active: bool) -> Self {
-        Self { single_active, ..Self::default() }
-    }
-
-    /// A new consumer joins behind those of its priority.
-    pub fn join(&mut self, consumer: ConsumerKey, priority: i64) {
-        self.members.push(consumer);
-        if !self.single_active || self.members.len() == 1 {
-            self.wait(consumer, priority);
-        }
-    }
-
-    /// A consumer goes for good. Where only one is active and this was it, the next one, which
-    /// now has to be told to [`Line::wait`].
-    pub fn leave(&mut self, consumer: ConsumerKey) -> Option<ConsumerKey> {
-        let place = self.members.iter().position(|&member| member == consumer)?;
-        self.members.remove(place);
-        for level in &mut self.levels {
-            level.waiting.retain(|&waiting| waiting != consumer);
-        }
-        self.levels.retain(|level| !level.waiting.is_empty());
-        let was_active = self.single_active && place == 0;
-        self.members.first().copied().filter(|_| was_active)
-    }
-
-    /// The one consumer that gets messages, where there is only one.
-    pub fn active(&self) -> Option<ConsumerKey> {
-        self.members.first().copied().filter(|_| self.single_active)
-    }
-
-    /// Those that wait for a turn, the next one first.
-    pub fn waiting(&self) -> impl Iterator<Item = &ConsumerKey> {
-        self.levels.iter().flat_map(|level| &level.waiting)
-    }
-
-    /// The consumer whose turn it is.
-    #[inline]
-    pub fn first(&self) -> Option<ConsumerKey> {
-        self.levels.iter().find_map(|level| level.waiting.front().copied())
-    }
-
-    /// The first one had its turn and goes behind the others of its priority.
-    #[inline]
-    pub fn rotate(&mut self) {
-        if let Some(level) = self.first_level()
-            && level.waiting.len() > 1
-        {
-            level.waiting.rotate_left(1);
-        }
-    }
-
-    /// The first one cannot take anything; it leaves the line until [`Line::wait`].
-    pub fn park_first(&mut self) -> Option<ConsumerKey> {
-        self.first_level()?.waiting.pop_front()
-    }
-
-    /// A parked (or new) consumer waits for its turn again.
-    pub fn wait(&mut self, consumer: ConsumerKey, priority: i64) {
-        let place = self.levels.partition_point(|level| level.priority > priority);
-        if self.levels.get(place).is_none_or(|level| level.priority != priority) {
-            self.levels.insert(place, Level { priority, waiting: VecDeque::with_capacity(1) });
-        }
-        self.levels[place].waiting.push_back(consumer);
-    }
-
-    /// All consumers in the order in which they came.
-    pub fn members(&self) -> &[ConsumerKey] {
-        &self.members
-    }
-
-    /// Whether somebody waits for a turn.
-    pub fn anyone_waits(&self) -> bool {
-        self.first().is_some()
-    }
-
-    fn first_level(&mut self) -> Option<&mut Level> {
-        self.levels.iter_mut().find(|level| !level.waiting.is_empty())
     }
 }

@@ -4,7 +4,9 @@
 //! consumers. A queue pushes and pops; it does not deliver, and it does not know the store.
 
 pub mod consumer;
+pub mod line;
 pub mod ready;
+pub mod roll;
 pub mod stream;
 
 use std::cmp::Reverse;
@@ -14,7 +16,7 @@ use crate::amqp::{Name, Table};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::effective::{EffectiveArguments, Overflow};
 use crate::broker::key::{ConnectionKey, VhostKey};
-use crate::broker::queue::consumer::Line;
+use crate::broker::queue::line::Line;
 use crate::broker::queue::ready::Ready;
 use crate::broker::queue::stream::Stream;
 use crate::storage::{Entry, MessageId, QueueId, ScratchPool};

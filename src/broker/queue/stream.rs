@@ -141,9 +141,9 @@ impl Stream {
         self.caught_up.push(reader);
     }
 
-    /// A reader ended.
-    pub(in crate::broker) fn forget_reader(&mut self, reader: ConsumerKey) {
-        self.caught_up.retain(|&other| other != reader);
+    /// Strikes off the readers that ended.
+    pub(in crate::broker) fn strike_readers(&mut self, is_there: impl Fn(ConsumerKey) -> bool) {
+        self.caught_up.retain(|&reader| is_there(reader));
     }
 
     /// Everything that is to be settled when the stream is deleted.

@@ -52,7 +52,7 @@ impl Broker {
         let queue = self.queues.get_mut(key).expect("found just now");
         let taken = queue.exclusively_consumed
             || (request.exclusive && queue.settings.single_active_consumer);
-        if taken || (request.exclusive && !queue.line.members().is_empty()) {
+        if taken || (request.exclusive && !queue.line.is_empty()) {
             let text = format!("{resource} in exclusive use");
             return Err(AmqpError::channel(ReplyCode::AccessRefused, text));
         }

@@ -47,7 +47,10 @@ impl Broker {
             refuse_reserved("queue", name)?;
         }
         self.users.check_queue_access(subject, Access::Configure, name)?;
-        if let Some(key) = self.topology.queue_named(subject.vhost, name) {
+        let found = self.topology.queue_named(subject.vhost, name);
+        if let Some(key) = found.filter(|&key| self.queues.is_leaving(key)) {
+            self.remove_queue(key);
+        } else if let Some(key) = found {
             self.check_queue_equivalence(subject, key, &traits)?;
             self.queues.touch(key, self.clock_ms);
             return Ok(self.queue_counts(key));
@@ -79,7 +82,8 @@ impl Broker {
         if_empty: bool,
     ) -> Result<u32, AmqpError> {
         self.users.check_queue_access(subject, Access::Configure, name)?;
-        let Some(key) = self.topology.queue_named(subject.vhost, name) else {
+        let found = self.topology.queue_named(subject.vhost, name);
+        let Some(key) = found.filter(|&key| !self.queues.is_leaving(key)) else {
             return Ok(0);
         };
         self.check_exclusive_access(subject, key)?;
@@ -125,7 +129,8 @@ impl Broker {
 
     /// A queue that must be there (404) and open to this connection (405).
     pub fn usable_queue(&self, subject: &Subject, name: &[u8]) -> Result<QueueKey, AmqpError> {
-        let key = self.topology.queue_named(subject.vhost, name).ok_or_else(|| {
+        let found = self.topology.queue_named(subject.vhost, name);
+        let key = found.filter(|&key| !self.queues.is_leaving(key)).ok_or_else(|| {
             let vhost = self.topology.vhost_name(subject.vhost);
             let text = format!("no {}", Resource::queue(&vhost, name));
             AmqpError::channel(ReplyCode::NotFound, text)
@@ -157,7 +162,7 @@ impl Broker {
         self.queues.get(key).map_or(QueueCounts { messages: 0, consumers: 0 }, |queue| {
             QueueCounts {
                 messages: count(queue.message_count()),
-                consumers: count(queue.line.members().len()),
+                consumers: count(queue.line.len()),
             }
         })
     }

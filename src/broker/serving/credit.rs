@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use crate::broker::effect::Effect;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
 use crate::broker::queue::consumer::{ChannelCredit, Consumer};
+use crate::broker::queue::roll::Roll;
 use crate::broker::serving::{Queues, Unsettled};
 
 impl Queues {
@@ -16,7 +17,7 @@ impl Queues {
         self.channels.insert(ChannelCredit {
             connection,
             number,
-            consumers: VecDeque::new(),
+            consumers: Roll::default(),
             prefetch: 0,
             unacked: 0,
             room: true,
@@ -25,8 +26,7 @@ impl Queues {
 
     /// A channel closes: the consumers that it had. They are to be removed.
     pub fn take_consumers(&mut self, key: ChannelKey) -> VecDeque<ConsumerKey> {
-        let channel = self.channels.get_mut(key);
-        channel.map(|channel| std::mem::take(&mut channel.consumers)).unwrap_or_default()
+        self.channels.get_mut(key).map(|channel| channel.consumers.take()).unwrap_or_default()
     }
 
     /// Forgets a channel whose consumers ended and whose unsettled messages went back.
@@ -50,9 +50,7 @@ impl Queues {
             channel.room = room;
             if room {
                 // The one that filled the outbox last may have been the first: it comes last now.
-                if channel.consumers.len() > 1 {
-                    channel.consumers.rotate_left(1);
-                }
+                channel.consumers.rotate();
                 self.unpark_channel(key);
             }
         }
@@ -66,7 +64,7 @@ impl Queues {
             queue.line.join(key, priority);
         }
         if let Some(channel) = self.channels.get_mut(channel) {
-            channel.consumers.push_back(key);
+            channel.consumers.push(key);
         }
         self.mark_dirty(queue);
         key
@@ -77,21 +75,24 @@ impl Queues {
     #[must_use]
     pub fn end(&mut self, key: ConsumerKey, now_ms: u64) -> Option<QueueKey> {
         let consumer = self.consumers.remove(key)?;
+        let consumers = &self.consumers;
         if let Some(channel) = self.channels.get_mut(consumer.channel) {
-            channel.consumers.retain(|&other| other != key);
+            channel.consumers.leave(|key| consumers.contains(key));
         }
         let queue = self.queues.get_mut(consumer.queue)?;
-        let next = queue.line.leave(key);
-        if let Some(stream) = &mut queue.stream {
-            stream.forget_reader(key);
+        let left = queue.line.leave(key, |key| consumers.contains(key));
+        if left.struck_off
+            && let Some(stream) = &mut queue.stream
+        {
+            stream.strike_readers(|key| consumers.contains(key));
         }
         if consumer.exclusive {
             queue.exclusively_consumed = false;
         }
-        if queue.line.members().is_empty() && queue.declaration.auto_delete {
+        if queue.line.is_empty() && queue.declaration.auto_delete {
             return Some(consumer.queue);
         }
-        if let Some(next) = next.and_then(|next| Some((next, self.consumers.get(next)?))) {
+        if let Some(next) = left.next.and_then(|next| Some((next, self.consumers.get(next)?))) {
             queue.line.wait(next.0, next.1.priority);
         }
         self.mark_dirty(consumer.queue);
@@ -101,17 +102,18 @@ impl Queues {
 
     /// A queue is going: its consumers end, and their clients are to be told.
     pub fn cancel_all(&mut self, key: QueueKey, effects: &mut Vec<Effect>) {
-        let Some(queue) = self.queues.get(key) else {
+        let Some(queue) = self.queues.get_mut(key) else {
             return;
         };
-        for consumer_key in queue.line.members().to_vec() {
+        for consumer_key in queue.line.take_members() {
             let Some(consumer) = self.consumers.remove(consumer_key) else {
                 continue;
             };
             let Some(channel) = self.channels.get_mut(consumer.channel) else {
                 continue;
             };
-            channel.consumers.retain(|&other| other != consumer_key);
+            let consumers = &self.consumers;
+            channel.consumers.leave(|key| consumers.contains(key));
             effects.push(Effect::ConsumerCancelled {
                 connection: channel.connection,
                 channel: channel.number,
@@ -121,16 +123,18 @@ impl Queues {
         }
     }
 
-    /// A delivery was settled: its consumer and its channel may take as much more.
-    pub fn give_credit_back(&mut self, unsettled: &Unsettled) {
+    /// A delivery was settled: its consumer and its channel may take as much more. Says how many
+    /// consumers were looked at.
+    #[inline]
+    pub fn give_credit_back(&mut self, unsettled: &Unsettled) -> usize {
         if let Some(queue) = self.queues.get_mut(unsettled.queue) {
             queue.unacked -= 1;
         }
         let Some(key) = unsettled.consumer else {
-            return;
+            return 0;
         };
         let Some(channel) = self.channels.get_mut(unsettled.channel) else {
-            return;
+            return 0;
         };
         channel.unacked -= 1;
         let is_shared = channel.prefetch > 0;
@@ -140,21 +144,18 @@ impl Queues {
                 self.unpark(key);
             }
         }
-        if is_shared {
-            self.unpark_channel(unsettled.channel);
-        }
+        if is_shared { self.unpark_channel(unsettled.channel) } else { 0 }
     }
 
     /// Something changed for all consumers of a channel: those that can take messages again
-    /// join their lines.
-    fn unpark_channel(&mut self, channel: ChannelKey) {
-        let count = self.channels.get(channel).map_or(0, |channel| channel.consumers.len());
-        for index in 0..count {
-            let consumer = self.channels.get(channel).map(|channel| channel.consumers[index]);
-            if let Some(key) = consumer {
-                self.unpark(key);
-            }
+    /// join their lines. Says how many were looked at.
+    fn unpark_channel(&mut self, channel: ChannelKey) -> usize {
+        let mut place = 0;
+        while let Some(consumer) = self.channels.get(channel).and_then(|c| c.consumers.at(place)) {
+            self.unpark(consumer);
+            place += 1;
         }
+        place
     }
 
     fn unpark(&mut self, key: ConsumerKey) {

@@ -12,7 +12,7 @@ mod turns;
 mod unsettled;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 
 use crate::broker::key::{Arena, ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
 use crate::broker::queue::Queue;
@@ -28,7 +28,7 @@ pub struct Queues {
     consumers: Arena<ConsumerKey, Consumer>,
     channels: Arena<ChannelKey, ChannelCredit>,
     /// The exclusive queues of each connection.
-    owned: HashMap<ConnectionKey, Vec<QueueKey>>,
+    owned: HashMap<ConnectionKey, BTreeSet<QueueKey>>,
     /// Where the middles of long lines are kept.
     scratch: ScratchPool,
     /// Those that may have something to deliver.
@@ -109,7 +109,7 @@ impl Queues {
         self.streams += usize::from(queue.stream.is_some());
         let key = self.queues.insert(queue);
         if let Some(owner) = owner {
-            self.owned.entry(owner).or_default().push(key);
+            self.owned.entry(owner).or_default().insert(key);
         }
         self.touch(key, now_ms);
         key
@@ -122,14 +122,20 @@ impl Queues {
         if let Some(owner) = queue.declaration.owner
             && let Some(owned) = self.owned.get_mut(&owner)
         {
-            owned.retain(|&other| other != key);
+            owned.remove(&key);
         }
         Some(queue)
     }
 
     /// The exclusive queues of a connection that ended; they are to be removed.
-    pub fn take_owned(&mut self, connection: ConnectionKey) -> Vec<QueueKey> {
+    pub fn take_owned(&mut self, connection: ConnectionKey) -> BTreeSet<QueueKey> {
         self.owned.remove(&connection).unwrap_or_default()
+    }
+
+    /// Whether the connection whose exclusive queue this is has ended: it is about to be removed.
+    pub fn is_leaving(&self, key: QueueKey) -> bool {
+        let owner = self.queues.get(key).and_then(|queue| queue.declaration.owner);
+        owner.is_some_and(|owner| !self.owned.contains_key(&owner))
     }
 
     /// A consumer, if it is still there.

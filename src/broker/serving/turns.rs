@@ -18,6 +18,8 @@ pub struct Turn {
     pub no_ack: bool,
     /// When it has to acknowledge, in ms since 1970; 0 = never.
     pub due_ms: u64,
+    /// How many consumers were looked at for that.
+    pub looked_at: usize,
 }
 
 impl Queues {
@@ -37,7 +39,10 @@ impl Queues {
         let queue = self.queues.get_mut(key)?;
         loop {
             let first = queue.line.first()?;
-            let consumer = self.consumers.get_mut(first)?;
+            let Some(consumer) = self.consumers.get_mut(first) else {
+                queue.line.park_first();
+                continue;
+            };
             let channel = self.channels.get(consumer.channel)?;
             if consumer.may_take(channel) {
                 return Some(first);
@@ -54,7 +59,10 @@ impl Queues {
         let stream = queue.stream.as_deref_mut()?;
         loop {
             let first = queue.line.first()?;
-            let consumer = self.consumers.get_mut(first)?;
+            let Some(consumer) = self.consumers.get_mut(first) else {
+                queue.line.park_first();
+                continue;
+            };
             let channel = self.channels.get(consumer.channel)?;
             if !consumer.may_take(channel) {
                 consumer.parked = true;
@@ -79,11 +87,12 @@ impl Queues {
         let consumer = self.consumers.get_mut(key)?;
         let channel = self.channels.get_mut(consumer.channel)?;
         let queue = self.queues.get_mut(consumer.queue)?;
+        let mut looked_at = 0;
         if !consumer.no_ack {
             consumer.unacked += 1;
             channel.unacked += 1;
             queue.unacked += 1;
-            channel.had_its_turn(key);
+            looked_at = channel.had_its_turn(key);
         }
         Some(Turn {
             connection: channel.connection,
@@ -91,6 +100,7 @@ impl Queues {
             number: channel.number,
             no_ack: consumer.no_ack,
             due_ms: due_ms(queue, consumer.no_ack, now_ms, self.consumer_timeout_ms),
+            looked_at,
         })
     }
 

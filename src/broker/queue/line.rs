@@ -1,0 +1,198 @@
+//! Whose turn is it at a queue?
+//!
+//! Consumers that wait, highest priority first, round robin within one priority. Those that cannot
+//! take anything stand outside until they can. It hands out turns; it does not deliver.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::broker::key::ConsumerKey;
+use crate::broker::queue::roll::Roll;
+
+/// How many priorities with nobody waiting are kept for those that come back.
+const EMPTY_LEVELS_MAX: usize = 8;
+
+/// A queue's consumers in the order of their turns. Some that left may still be in it: they are to
+/// be parked when their turn comes.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Those that wait, by priority.
+    levels: BTreeMap<Reverse<i64>, VecDeque<ConsumerKey>>,
+    /// All consumers of the queue, parked ones included.
+    members: Roll,
+    /// `x-single-active-consumer`: only the first member ever waits.
+    single_active: bool,
+}
+
+/// What became of a line that a consumer left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Where only one is active and it left: the next one, which has to be told to [`Line::wait`].
+    pub next: Option<ConsumerKey>,
+    /// Those that left were struck off: it is time to do so elsewhere too.
+    pub struck_off: bool,
+}
+
+impl Line {
+    /// A line without consumers.
+    pub fn new(single_active: bool) -> Self {
+        Self { single_active, ..Self::default() }
+    }
+
+    /// A new consumer joins behind those of its priority.
+    pub fn join(&mut self, consumer: ConsumerKey, priority: i64) {
+        self.members.push(consumer);
+        if !self.single_active || self.members.len() == 1 {
+            self.wait(consumer, priority);
+        }
+    }
+
+    /// A consumer left for good, so that `is_there` denies it.
+    pub fn leave(&mut self, consumer: ConsumerKey, is_there: impl Fn(ConsumerKey) -> bool) -> Left {
+        let was_active = self.single_active && self.members.at(0) == Some(consumer);
+        let struck_off = self.members.leave(&is_there);
+        if struck_off {
+            for level in self.levels.values_mut() {
+                level.retain(|&waiting| is_there(waiting));
+            }
+            self.levels.retain(|_, level| !level.is_empty());
+        }
+        // In front stands one that is there, so that the next one is known to be the active one.
+        let first = if self.single_active { self.members.first(is_there) } else { None };
+        Left { next: first.filter(|_| was_active), struck_off }
+    }
+
+    /// Those that wait for a turn, the next one first.
+    pub fn waiting(&self) -> impl Iterator<Item = &ConsumerKey> {
+        self.levels.values().flatten()
+    }
+
+    /// The consumer whose turn it is.
+    #[inline]
+    pub fn first(&self) -> Option<ConsumerKey> {
+        self.levels.values().find_map(|level| level.front().copied())
+    }
+
+    /// The first one had its turn and goes behind the others of its priority.
+    #[inline]
+    pub fn rotate(&mut self) {
+        if let Some(level) = self.levels.values_mut().find(|level| !level.is_empty())
+            && level.len() > 1
+        {
+            level.rotate_left(1);
+        }
+    }
+
+    /// The first one cannot take anything; it leaves the line until [`Line::wait`].
+    pub fn park_first(&mut self) {
+        let first = self.levels.iter_mut().find(|(_, level)| !level.is_empty());
+        let Some((&priority, level)) = first else {
+            return;
+        };
+        level.pop_front();
+        if level.is_empty() && self.levels.len() > EMPTY_LEVELS_MAX {
+            self.levels.remove(&priority);
+        }
+    }
+
+    /// A parked (or new) consumer waits for its turn again.
+    pub fn wait(&mut self, consumer: ConsumerKey, priority: i64) {
+        self.levels.entry(Reverse(priority)).or_default().push_back(consumer);
+    }
+
+    /// How many consumers the queue has.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Takes all of its consumers, in the order in which they came, and some that left.
+    pub fn take_members(&mut self) -> VecDeque<ConsumerKey> {
+        self.levels.clear();
+        self.members.take()
+    }
+
+    /// Whether somebody waits for a turn.
+    #[inline]
+    pub fn anyone_waits(&self) -> bool {
+        self.first().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::broker::key::ArenaKey;
+
+    fn key(n: u32) -> ConsumerKey {
+        ConsumerKey::new(n, 1)
+    }
+
+    /// Takes a turn as the broker does: who left is passed over.
+    fn serve(line: &mut Line, there: &BTreeSet<u32>) -> Option<u32> {
+        loop {
+            let first = line.first()?.index();
+            if there.contains(&first) {
+                line.rotate();
+                return Some(first);
+            }
+            line.park_first();
+        }
+    }
+
+    #[test]
+    fn the_highest_priority_is_served_in_turn_and_who_left_is_not() {
+        let mut line = Line::new(false);
+        let mut there: BTreeSet<u32> = (0..6).collect();
+        for n in 0..6 {
+            line.join(key(n), i64::from(n % 2));
+        }
+        let turns = |line: &mut Line, there: &BTreeSet<u32>| {
+            (0..4).filter_map(|_| serve(line, there)).collect::<Vec<_>>()
+        };
+        assert_eq!(turns(&mut line, &there), [1, 3, 5, 1]);
+        there.remove(&3);
+        line.leave(key(3), |consumer| there.contains(&consumer.index()));
+        assert_eq!(turns(&mut line, &there), [5, 1, 5, 1]);
+        line.park_first();
+        line.park_first();
+        assert_eq!(turns(&mut line, &there), [0, 2, 4, 0]);
+        line.wait(key(5), 1);
+        assert_eq!((turns(&mut line, &there), line.len()), (vec![5; 4], 5));
+    }
+
+    #[test]
+    fn one_is_active_and_the_next_one_follows_it() {
+        let mut line = Line::new(true);
+        let mut there: BTreeSet<u32> = (0..4).collect();
+        (0..4).for_each(|n| line.join(key(n), 0));
+        let mut leave = |line: &mut Line, n: u32| {
+            there.remove(&n);
+            let left = line.leave(key(n), |consumer| there.contains(&consumer.index()));
+            left.next.inspect(|&next| line.wait(next, 0)).map(ArenaKey::index)
+        };
+        assert_eq!(leave(&mut line, 1), None, "it was not active");
+        assert_eq!(leave(&mut line, 0), Some(2));
+        assert_eq!(leave(&mut line, 3), None);
+        assert_eq!((leave(&mut line, 2), line.len(), line.is_empty()), (None, 0, true));
+    }
+
+    /// A hundred thousand consumers of as many priorities leave the line in any order.
+    #[test]
+    fn priorities_with_nobody_waiting_do_not_add_up() {
+        let mut line = Line::new(false);
+        for n in 0..1000 {
+            line.join(key(n), i64::from(n));
+        }
+        for _ in 0..1000 {
+            line.park_first();
+        }
+        assert!(!line.anyone_waits() && line.levels.len() <= EMPTY_LEVELS_MAX);
+    }
+}
