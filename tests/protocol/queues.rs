@@ -172,6 +172,31 @@ fn durable_means_nothing_for_an_exclusive_queue() {
     client.call::<DeclareOk>(1, durable);
 }
 
+/// They are removed by and by, but for everybody else they are gone.
+#[test]
+fn very_many_exclusive_queues_are_gone_when_their_connection_is_closed() {
+    let server = Server::start();
+    let mut owner = Client::connect(server.address());
+    let name = |n: usize| format!("exclusive-{n}");
+    const COUNT: usize = 10_000;
+    for n in 0..COUNT {
+        let name = name(n);
+        owner.send(1, queue::Declare { exclusive: true, nowait: true, ..named(&name) });
+    }
+    owner.round_trip(1);
+    let mut other = Client::connect(server.address());
+    owner.close();
+    for n in (0..COUNT).rev().step_by(COUNT / 10) {
+        let name = name(n);
+        other.refused(1, queue::Declare { passive: true, ..named(&name) }, 404, "NOT_FOUND");
+        assert_eq!(other.delete_queue(1, &name), 0);
+        other.queue_named(1, &name, Table::EMPTY);
+        other.publish(1, "", &name, "for its new owner");
+        let got = other.get(1, &name).expect("it is there");
+        assert_eq!(text(&got.message.body), "for its new owner");
+    }
+}
+
 #[test]
 fn exclusive_queue_goes_with_a_connection_that_vanishes() {
     let (server, mut watcher) = Server::with_client();
