@@ -160,11 +160,11 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::{PropertyList, Table, TableBuf, Value};
+    use crate::broker::arguments::ExchangeTraits;
     use crate::broker::arguments::QueueTraits;
     use crate::broker::flow::publish::{Content, Message, PERSISTENT};
     use crate::broker::key::ChannelKey;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
-    use crate::broker::requests::exchanges::ExchangeDeclare;
     use crate::broker::testing::{NOW_MS, declare, open, open_channel, subject};
     use crate::storage::Body;
     use tempfile::TempDir;
@@ -495,17 +495,15 @@ mod tests {
         let queue = node.declare("q", &[]);
         let mut arguments = TableBuf::new();
         arguments.put_str(b"x-delayed-type", "fanout");
-        let request = ExchangeDeclare {
-            name: b"later",
+        let traits = ExchangeTraits {
             kind: b"x-delayed-message",
-            passive: false,
             durable: true,
             auto_delete: false,
             internal: false,
             arguments: arguments.table(),
         };
         let guest = subject(&node.broker);
-        node.broker.declare_exchange(&guest, &request).unwrap();
+        node.broker.declare_exchange(&guest, b"later", &traits).unwrap();
         let bind = BindRequest {
             source: b"later",
             destination: DestinationName::Queue(b"q"),

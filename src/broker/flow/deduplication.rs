@@ -178,7 +178,7 @@ pub(in crate::broker) fn dedup_key_in(properties: &PropertyList<'_>) -> Option<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::requests::exchanges::ExchangeDeclare;
+    use crate::broker::arguments::ExchangeTraits;
     use crate::broker::testing::{NOW_MS, declare, open, open_channel, publish_with, subject};
 
     fn is_repeated(broker: &mut Broker, properties: &PropertyList<'_>) -> bool {
@@ -233,16 +233,14 @@ mod tests {
         let mut broker = open(directory.path());
         let mut arguments = TableBuf::new();
         arguments.put_i64(b"x-cache-size", 10);
-        let request = ExchangeDeclare {
-            name: b"once",
+        let traits = ExchangeTraits {
             kind: b"x-message-deduplication",
-            passive: false,
             durable: true,
             auto_delete: false,
             internal: false,
             arguments: arguments.table(),
         };
-        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        broker.declare_exchange(&subject(&broker), b"once", &traits).unwrap();
         let headers = named("a");
         let list = PropertyList { headers: Some(headers.table()), ..PropertyList::default() };
         assert!(!is_repeated(&mut broker, &list));
@@ -251,7 +249,7 @@ mod tests {
         let mut broker = open(directory.path());
         assert!(is_repeated(&mut broker, &list));
         broker.delete_exchange(&subject(&broker), b"once", false).unwrap();
-        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        broker.declare_exchange(&subject(&broker), b"once", &traits).unwrap();
         assert!(!is_repeated(&mut broker, &list), "a new exchange remembers nothing");
     }
 
@@ -263,16 +261,14 @@ mod tests {
         let mut broker = open(directory.path());
         let mut arguments = TableBuf::new();
         arguments.put_i64(b"x-cache-size", 2);
-        let request = ExchangeDeclare {
-            name: b"once",
+        let traits = ExchangeTraits {
             kind: b"x-message-deduplication",
-            passive: false,
             durable: true,
             auto_delete: false,
             internal: false,
             arguments: arguments.table(),
         };
-        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        broker.declare_exchange(&subject(&broker), b"once", &traits).unwrap();
         let is_repeated = |broker: &mut Broker, dedup_key: &str, ttl_ms: i64| {
             let mut headers = named(dedup_key);
             headers.put_i64(b"x-cache-ttl", ttl_ms);

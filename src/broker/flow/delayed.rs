@@ -269,9 +269,9 @@ fn with_delay_spent(list: &PropertyList<'_>) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::amqp::{Name, Table};
+    use crate::broker::arguments::ExchangeTraits;
     use crate::broker::flow::publish::Content;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
-    use crate::broker::requests::exchanges::ExchangeDeclare;
     use crate::broker::testing::{NOW_MS, declare, open, subject};
     use crate::storage::Body;
 
@@ -310,17 +310,15 @@ mod tests {
         let mut broker = open(directory.path());
         let mut arguments = TableBuf::new();
         arguments.put_str(b"x-delayed-type", "direct");
-        let request = ExchangeDeclare {
-            name: b"later",
+        let traits = ExchangeTraits {
             kind: b"x-delayed-message",
-            passive: false,
             durable: true,
             auto_delete: false,
             internal: false,
             arguments: arguments.table(),
         };
         let guest = subject(&broker);
-        broker.declare_exchange(&guest, &request).unwrap();
+        broker.declare_exchange(&guest, b"later", &traits).unwrap();
         declare(&mut broker, "q", Table::EMPTY);
         let bind = BindRequest {
             source: b"later",

@@ -76,8 +76,8 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::{Table, TableBuf, Value};
+    use crate::broker::arguments::ExchangeTraits;
     use crate::broker::arguments::policy::ApplyTo;
-    use crate::broker::requests::exchanges::ExchangeDeclare;
     use crate::broker::testing::{NOW_MS, declare, open, publish, subject};
     use crate::broker::users::pattern::Pattern;
 
@@ -225,16 +225,14 @@ mod tests {
     fn an_alternate_holds_at_once_for_every_exchange_also_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let mut broker = open(directory.path());
-        let request = ExchangeDeclare {
-            name: b"own",
+        let traits = ExchangeTraits {
             kind: b"direct",
-            passive: false,
             durable: true,
             auto_delete: false,
             internal: false,
             arguments: Table::EMPTY,
         };
-        broker.declare_exchange(&subject(&broker), &request).unwrap();
+        broker.declare_exchange(&subject(&broker), b"own", &traits).unwrap();
         let before = broker.topology().version();
         let pattern = "^(own|amq.direct)$";
         broker.set_policy(text_policy(pattern, "alternate-exchange", "amq.fanout")).unwrap();

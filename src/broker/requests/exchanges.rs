@@ -11,73 +11,57 @@ use crate::broker::resource::Resource;
 use crate::broker::users::access::Subject;
 use crate::broker::users::user::Access;
 
-/// What an `exchange.declare` asks for (AMQP 0-9-1 section 1.6.2.1).
-#[derive(Debug, Clone)]
-pub struct ExchangeDeclare<'a> {
-    /// The exchange's name.
-    pub name: &'a [u8],
-    /// The type's name.
-    pub kind: &'a [u8],
-    /// Only ask whether it exists.
-    pub passive: bool,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Goes with its last binding.
-    pub auto_delete: bool,
-    /// Clients may not publish to it.
-    pub internal: bool,
-    /// Further arguments.
-    pub arguments: Table<'a>,
-}
-
 impl Broker {
-    /// Declares an exchange, or checks that it exists as asked for.
+    /// Looks for an exchange for a passive `exchange.declare`.
+    pub fn passive_exchange(&self, subject: &Subject, name: &[u8]) -> Result<(), AmqpError> {
+        refuse_default_exchange(name)?;
+        self.topology.existing_exchange(subject.vhost, name).map(|_| ())
+    }
+
+    /// Declares an exchange, or checks that it exists as asked for (AMQP 0-9-1 section 1.6.2.1).
     pub fn declare_exchange(
         &mut self,
         subject: &Subject,
-        request: &ExchangeDeclare<'_>,
+        name: &[u8],
+        traits: &ExchangeTraits<'_>,
     ) -> Result<(), AmqpError> {
-        if request.passive {
-            refuse_default_exchange(request.name)?;
-            return self.topology.existing_exchange(subject.vhost, request.name).map(|_| ());
+        let kind = ExchangeKind::parse(traits.kind)?;
+        refuse_default_exchange(name)?;
+        self.users.check_exchange_access(subject, Access::Configure, name)?;
+        if let Some(key) = self.topology.exchange_named(subject.vhost, name) {
+            return self.check_exchange_equivalence(key, traits);
         }
-        let kind = ExchangeKind::parse(request.kind)?;
-        refuse_default_exchange(request.name)?;
-        self.users.check_exchange_access(subject, Access::Configure, request.name)?;
-        if let Some(key) = self.topology.exchange_named(subject.vhost, request.name) {
-            return self.check_exchange_equivalence(key, request);
-        }
-        refuse_reserved("exchange", request.name)?;
+        refuse_reserved("exchange", name)?;
         let vhost = self.topology.vhost_name(subject.vhost);
-        arguments::check_exchange(Resource::exchange(&vhost, request.name), request.arguments)?;
-        let alternate = request.arguments.find(b"alternate-exchange");
+        arguments::check_exchange(Resource::exchange(&vhost, name), traits.arguments)?;
+        let alternate = traits.arguments.find(b"alternate-exchange");
         let alternate = alternate.and_then(|value| value.text()).map(Name::from);
         if let Some(alternate) = &alternate {
-            self.users.check_exchange_access(subject, Access::Read, request.name)?;
+            self.users.check_exchange_access(subject, Access::Read, name)?;
             self.users.check_exchange_access(subject, Access::Write, alternate)?;
         }
-        let matcher = Matcher::new(kind, request.arguments, self.clock_ms)?;
-        let name = Name::from(request.name);
+        let matcher = Matcher::new(kind, traits.arguments, self.clock_ms)?;
+        let name = Name::from(name);
         let cache = (kind == ExchangeKind::Deduplication)
-            .then(|| Cache::of(request.arguments))
+            .then(|| Cache::of(traits.arguments))
             .transpose()?;
         let delay_id = (kind == ExchangeKind::Delayed).then(|| self.store.new_queue_id());
-        let alternate = self.topology.alternate_for(subject.vhost, &name, request.arguments);
+        let alternate = self.topology.alternate_for(subject.vhost, &name, traits.arguments);
         let key = self.topology.add_exchange(Exchange {
             name: name.clone(),
             vhost: subject.vhost,
             kind,
-            durable: request.durable,
-            auto_delete: request.auto_delete,
-            internal: request.internal,
-            arguments: request.arguments.as_bytes().into(),
+            durable: traits.durable,
+            auto_delete: traits.auto_delete,
+            internal: traits.internal,
+            arguments: traits.arguments.as_bytes().into(),
             delay_id,
             cache,
             alternate,
             matcher,
             visit: 0,
         });
-        if request.durable {
+        if traits.durable {
             self.topology.persist_exchange(&mut self.store, key);
         }
         Ok(())
@@ -113,7 +97,7 @@ impl Broker {
     fn check_exchange_equivalence(
         &self,
         key: ExchangeKey,
-        request: &ExchangeDeclare<'_>,
+        received: &ExchangeTraits<'_>,
     ) -> Result<(), AmqpError> {
         let Some(current) = self.topology.exchange(key) else {
             return Ok(());
@@ -126,15 +110,8 @@ impl Broker {
             internal: current.internal,
             arguments: Table::new(&current.arguments).unwrap_or(Table::EMPTY),
         };
-        let received = ExchangeTraits {
-            kind: request.kind,
-            durable: request.durable,
-            auto_delete: request.auto_delete,
-            internal: request.internal,
-            arguments: request.arguments,
-        };
         let resource = Resource::exchange(&vhost, &current.name);
-        arguments::check_exchange_equivalence(resource, &traits, &received)
+        arguments::check_exchange_equivalence(resource, &traits, received)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::amqp::AmqpError;
 use crate::amqp::method::exchange;
+use crate::broker::arguments::ExchangeTraits;
 use crate::broker::requests::bindings::{BindRequest, DestinationName};
-use crate::broker::requests::exchanges::ExchangeDeclare;
 
 use super::scope::Scope;
 
@@ -12,19 +12,21 @@ impl Scope<'_> {
         &mut self,
         declare: &exchange::Declare<'_>,
     ) -> Result<(), AmqpError> {
-        let request = ExchangeDeclare {
-            name: declare.exchange,
+        let ok = exchange::DeclareOk {}.into();
+        if declare.passive {
+            self.broker.passive_exchange(self.subject, declare.exchange)?;
+            self.answer_declare(false, declare.nowait, ok);
+            return Ok(());
+        }
+        let traits = ExchangeTraits {
             kind: declare.kind,
-            passive: declare.passive,
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: declare.arguments,
         };
-        self.broker.declare_exchange(self.subject, &request)?;
-        let lasting = declare.durable && !declare.passive;
-        let ok = exchange::DeclareOk {}.into();
-        self.answer_declare(lasting, declare.nowait, ok);
+        self.broker.declare_exchange(self.subject, declare.exchange, &traits)?;
+        self.answer_declare(declare.durable, declare.nowait, ok);
         Ok(())
     }
 
