@@ -56,7 +56,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     (
         "broker",
         "flow",
-        &["*", "key", "resource", "exchange", "arguments", "queue", "serving", "topology"],
+        &["*", "key", "work", "resource", "exchange", "arguments", "queue", "serving", "topology"],
     ),
     (
         "broker",
@@ -413,7 +413,7 @@ fn an_import_by_super_is_caught_where_it_reaches_the_root() {
 
 #[test]
 fn an_import_from_a_room_that_lies_above_is_caught() {
-    let text = "use crate::broker::key::QueueKey;\nuse crate::broker::flow::publish::Content;\n\
+    let text = "use crate::broker::key::QueueKey;\nuse crate::broker::flow::message::Content;\n\
                 use crate::broker::{Broker, arguments::effective, serving};\n\
                 use crate::{amqp::Name, broker::{topology::{vhost, routing as r}, queue}};\n\
                 fn f() { super::flow::g(); super::super::broker::Queues::new(); }\n\

@@ -51,7 +51,7 @@ pub use exchange::matcher::ExchangeKind;
 pub use flow::commit::{Committed, TransactionMessage};
 pub use flow::delivery::{Delivery, Got};
 pub use flow::hand_over::Handed;
-pub use flow::publish::{Content, Message, Published};
+pub use flow::message::{Content, Message, Published};
 pub use flow::settle::Settlement;
 pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
 pub use opening::Found;

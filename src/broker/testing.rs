@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::amqp::{Name, PropertyList, Table};
 use crate::broker::arguments::QueueTraits;
 use crate::broker::exchange::binding::Destination;
-use crate::broker::flow::publish::{Content, Message, Published};
+use crate::broker::flow::message::{Content, Message, Published};
 use crate::broker::hashing::mix;
 use crate::broker::key::{ArenaKey, ChannelKey, ConnectionKey, ExchangeKey, QueueKey};
 use crate::broker::{Broker, Subject, Users};

@@ -5,6 +5,9 @@
 //! much that was, and stops when nothing is left. What is not done goes on in the next turn, so
 //! that nobody else waits for it.
 
+/// How many consumers that share a prefetch are looked at for one unit of work.
+pub const CONSUMERS_PER_WORK: usize = 8;
+
 /// The budget of one step.
 #[derive(Debug)]
 pub struct Work {

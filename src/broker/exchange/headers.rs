@@ -52,7 +52,7 @@ impl HeadersMatcher {
     }
 
     /// Appends the destination of every binding that matches; one with several matching bindings
-    /// comes several times. Allocates only for messages with more than [`SCAN_MAX`] headers.
+    /// comes several times. Allocates only for messages with more than `SCAN_MAX` headers.
     pub fn route(&self, headers: Option<Table<'_>>, out: &mut Vec<Destination>) {
         let headers = Headers::of(headers.unwrap_or(Table::EMPTY));
         for ((destination, _), rule) in &self.rules {

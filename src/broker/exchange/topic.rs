@@ -82,7 +82,7 @@ impl TopicMatcher {
     }
 
     /// Appends the destinations of every pattern that matches; one with several matching patterns
-    /// comes several times. Allocates only for keys of more than [`WORDS_ON_STACK`] words.
+    /// comes several times. Allocates only for keys of more than `WORDS_ON_STACK` words.
     pub fn route(&self, routing_key: &[u8], out: &mut Vec<Destination>) {
         let mut on_stack = [None; WORDS_ON_STACK];
         let mut on_heap = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Every message on its way into queues passes here, whether it was just published, commits with
 //! others, was delayed by its exchange, or died: a full queue may refuse it, and one that takes
-//! each deduplication key once may have it already. Nothing is changed; [`Broker::push_to_queues`]
+//! each deduplication key once may have it already. Nothing is changed; `Broker::push_to_queues`
 //! does that once the message is stored.
 
 use std::collections::{HashMap, HashSet};

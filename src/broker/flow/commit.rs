@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::broker::Broker;
 use crate::broker::flow::admission::{Admitted, Together};
-use crate::broker::flow::publish::{Message, publication};
+use crate::broker::flow::message::{Message, publication};
 use crate::broker::key::QueueKey;
 use crate::broker::serving::Unsettled;
 use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId};
@@ -217,7 +217,7 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::TableBuf;
-    use crate::broker::flow::publish::Content;
+    use crate::broker::flow::message::Content;
     use crate::broker::testing::{declare, open, open_channel, publish_with};
     use crate::storage::Body;
 

@@ -162,7 +162,7 @@ mod tests {
     use crate::amqp::{PropertyList, Table, TableBuf, Value};
     use crate::broker::arguments::ExchangeTraits;
     use crate::broker::arguments::QueueTraits;
-    use crate::broker::flow::publish::{Content, Message, PERSISTENT};
+    use crate::broker::flow::message::{Content, Message, PERSISTENT};
     use crate::broker::key::ChannelKey;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
     use crate::broker::testing::{NOW_MS, declare, open, open_channel, subject};

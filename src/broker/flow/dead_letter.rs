@@ -7,9 +7,8 @@
 use crate::amqp::{Name, Properties, PropertyList, Table};
 use crate::broker::Broker;
 use crate::broker::flow::death::{self, Death, Reason};
-use crate::broker::flow::delayed::Delay;
 use crate::broker::flow::delivery::slot_in;
-use crate::broker::flow::publish::PERSISTENT;
+use crate::broker::flow::message::{Delay, PERSISTENT};
 use crate::broker::flow::republish::Republish;
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::storage::{AppendError, Entry, QueueId, SlotRef};

@@ -13,19 +13,10 @@ use crate::broker::Broker;
 use crate::broker::exchange::matcher::ExchangeKind;
 use crate::broker::flow::blind;
 use crate::broker::flow::compaction::Relocations;
-use crate::broker::flow::publish::{Message, PERSISTENT, Published, publication};
+use crate::broker::flow::message::{Delay, Message, PERSISTENT, Published, publication};
 use crate::broker::flow::republish::Republish;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::storage::{AppendError, Appended, Entry, MessageId, QueueId, SlotRef};
-
-/// A message that its exchange delays.
-#[derive(Debug, Clone, Copy)]
-pub struct Delay {
-    /// The exchange.
-    pub exchange: ExchangeKey,
-    /// For how long, in milliseconds.
-    pub ms: u64,
-}
 
 /// A delayed message, ordered by when it is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -270,7 +261,7 @@ mod tests {
     use super::*;
     use crate::amqp::{Name, Table};
     use crate::broker::arguments::ExchangeTraits;
-    use crate::broker::flow::publish::Content;
+    use crate::broker::flow::message::Content;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
     use crate::broker::testing::{NOW_MS, declare, open, subject};
     use crate::storage::Body;

@@ -4,9 +4,9 @@
 
 use crate::broker::Broker;
 use crate::broker::flow::death::Reason;
-use crate::broker::flow::settle::CONSUMERS_PER_WORK;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
 use crate::broker::serving::Unsettled;
+use crate::broker::work::CONSUMERS_PER_WORK;
 use crate::storage::{Entry, SlotRef};
 
 /// One message on its way to one consumer.

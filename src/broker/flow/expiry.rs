@@ -162,7 +162,7 @@ pub(in crate::broker) fn priority_in(properties: &[u8]) -> u8 {
 mod tests {
     use super::*;
     use crate::amqp::Table;
-    use crate::broker::flow::publish::{Content, Message};
+    use crate::broker::flow::message::{Content, Message};
     use crate::broker::key::{ArenaKey, ChannelKey};
     use crate::broker::queue::STALE_DEADLINES_MAX;
     use crate::broker::testing::{NOW_MS, declare, open};

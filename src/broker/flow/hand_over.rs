@@ -5,7 +5,7 @@
 //! of it is written, not even to memory, but the delivery itself.
 
 use crate::broker::Broker;
-use crate::broker::flow::publish::Content;
+use crate::broker::flow::message::Content;
 use crate::broker::key::{ConnectionKey, ConsumerKey, QueueKey};
 
 /// A message on its way from one session to another, in the read buffer that it came in.

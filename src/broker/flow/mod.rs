@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod expiry;
 pub mod hand_over;
 pub mod lengths;
+pub mod message;
 pub mod publish;
 pub mod removal;
 pub mod republish;

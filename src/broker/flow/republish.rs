@@ -3,8 +3,8 @@
 
 use crate::broker::Broker;
 use crate::broker::flow::admission::Together;
-use crate::broker::flow::delayed::Delay;
 use crate::broker::flow::expiry::priority_in;
+use crate::broker::flow::message::Delay;
 use crate::broker::key::QueueKey;
 use crate::storage::{AppendError, Body, Entry, Publication, SlotRef};
 

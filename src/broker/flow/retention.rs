@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::amqp::{Name, TableBuf, Value};
     use crate::broker::arguments::QueueTraits;
-    use crate::broker::flow::publish::{Content, Message, Published};
+    use crate::broker::flow::message::{Content, Message, Published};
     use crate::broker::key::{ArenaKey, ConnectionKey, ConsumerKey};
     use crate::broker::queue::Queue;
     use crate::broker::queue::stream::{AGE_STEP_MS, DROPPED_FOR_MS_MAX};

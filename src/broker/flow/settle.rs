@@ -9,6 +9,7 @@ use crate::broker::flow::delivery::slot_in;
 use crate::broker::flow::expiry::priority_of;
 use crate::broker::queue::ready::Ready;
 use crate::broker::serving::Unsettled;
+use crate::broker::work::CONSUMERS_PER_WORK;
 use crate::storage::{Entry, QueueId, Store};
 
 /// What an acknowledgement does to its delivery.
@@ -21,9 +22,6 @@ pub enum Settlement {
     /// The message was refused.
     Reject,
 }
-
-/// How many consumers that share a prefetch are looked at for one unit of work.
-pub(in crate::broker) const CONSUMERS_PER_WORK: usize = 8;
 
 impl Broker {
     /// Whether this step may carry out one settlement of this kind more.

@@ -6,9 +6,9 @@
 
 use crate::broker::Broker;
 use crate::broker::flow::delivery::{Delivery, slot_in};
-use crate::broker::flow::settle::CONSUMERS_PER_WORK;
 use crate::broker::key::QueueKey;
 use crate::broker::serving::Unsettled;
+use crate::broker::work::CONSUMERS_PER_WORK;
 
 impl Broker {
     /// The next message for the next reader that has credit and has not read everything.

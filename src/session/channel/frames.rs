@@ -5,7 +5,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Properties, ReplyCode, tolerated_bytes};
-use crate::broker::flow::publish::PERSISTENT;
+use crate::broker::flow::message::PERSISTENT;
 use crate::broker::{Body, Broker, Content, Handed, QueueKey};
 
 use super::Channel;

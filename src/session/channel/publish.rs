@@ -6,8 +6,7 @@ use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, encoder};
 use crate::broker::flow::blind;
 use crate::broker::flow::deduplication::Sighting;
-use crate::broker::flow::delayed::Delay;
-use crate::broker::flow::publish::{PERSISTENT, Published};
+use crate::broker::flow::message::{Delay, PERSISTENT, Published};
 use crate::broker::topology::routing::Reuse;
 use crate::broker::{AppendError, Body, Broker, Content, Handed, LargeBody, Message, Subject};
 

@@ -2,7 +2,7 @@
 
 use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::flow::deduplication::NewDedupKey;
-use crate::broker::flow::delayed::Delay;
+use crate::broker::flow::message::Delay;
 use crate::broker::{
     Body, Broker, Content, LargeBody, Message, QueueKey, Settlement, TransactionMessage, Unsettled,
 };

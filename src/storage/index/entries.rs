@@ -28,7 +28,7 @@ use crate::storage::types::{Entry, MessageId, RecordRef};
 ///
 /// Invariants:
 /// 1. Ids grow from the front to the back; an entry that was removed keeps its id (so that a
-///    search works) with [`TOMBSTONE`] in place of its record until it is cleaned away.
+///    search works) with `TOMBSTONE` in place of its record until it is cleaned away.
 /// 2. The first entry of the head is alive, and the head is empty only if the queue is.
 /// 3. A block in the middle has an entry that is alive.
 /// 4. `live` is the number of entries that are alive.
