@@ -361,3 +361,81 @@ fn very_many_acks_are_committed_at_once() {
     consumer.call::<TxCommitOk>(1, tx::Commit {});
     case.end("commit 100,000 acks");
 }
+
+/// Binds a queue to an exchange with so many keys.
+fn bind_many(client: &mut Client, queue: &str, exchange: &str, count: usize) {
+    for n in 0..count {
+        let key = format!("key.{n}");
+        let bind = queue::Bind {
+            queue: queue.as_bytes(),
+            exchange: exchange.as_bytes(),
+            routing_key: key.as_bytes(),
+            nowait: true,
+            ..Default::default()
+        };
+        client.send(1, bind);
+    }
+    client.round_trip(1);
+}
+
+#[test]
+fn very_many_bindings_go_with_their_queue_and_their_exchange() {
+    let Some(mut case) = Case::new() else { return };
+    let count = many(100_000);
+    let exchange = unique("bound");
+    case.client.durable_exchange_with(1, &exchange, "topic", Table::EMPTY);
+    let mut other = Client::connect(case.server.address());
+    let queue = case.client.durable_queue(1);
+    bind_many(&mut other, &queue, &exchange, count);
+    case.begin();
+    other.delete_queue(1, &queue);
+    case.look("delete a queue with 100,000 bindings");
+    let queue = case.client.durable_queue(1);
+    bind_many(&mut other, &queue, &exchange, count);
+    case.begin();
+    other.delete_exchange(1, &exchange);
+    case.end("delete an exchange with 100,000 bindings");
+}
+
+/// Each goes with its last binding, which goes with the one behind it.
+#[test]
+fn a_chain_of_very_many_auto_delete_exchanges_goes_link_by_link() {
+    let Some(mut case) = Case::new() else { return };
+    let count = many(200_000);
+    let name = |n: usize| format!("link-{n}");
+    for n in 0..count {
+        let (source, destination) = (name(n), name(n + 1));
+        let declare = exchange::Declare {
+            exchange: destination.as_bytes(),
+            kind: b"fanout",
+            auto_delete: n + 1 < count,
+            nowait: true,
+            ..Default::default()
+        };
+        case.client.send(1, declare);
+        if n > 0 {
+            let bind = exchange::Bind {
+                source: source.as_bytes(),
+                destination: destination.as_bytes(),
+                nowait: true,
+                ..Default::default()
+            };
+            case.client.send(1, bind);
+        }
+    }
+    case.begin();
+    case.client.delete_exchange(1, &name(count));
+    let first = name(1);
+    let exchange = first.as_bytes();
+    let passive = exchange::Declare { exchange, passive: true, ..Default::default() };
+    loop {
+        case.client.send(1, passive);
+        let event = case.client.next(1);
+        if matches!(event.method(), Method::ChannelClose(_)) {
+            break;
+        }
+    }
+    case.client.send(1, channel::CloseOk {});
+    case.client.open(1);
+    case.end("delete the last of a chain of 200,000 auto-delete exchanges");
+}

@@ -91,8 +91,10 @@ pub struct Broker {
     dying: VecDeque<Dying>,
     /// Deliveries of channels that ended, which go back to their queues by and by.
     returning: VecDeque<VecDeque<(u64, Unsettled)>>,
-    /// Exclusive queues of connections that ended.
+    /// Queues that nobody uses, or whose connection ended: they are removed by and by.
     leaving: VecDeque<QueueKey>,
+    /// Auto-delete exchanges that lost their last binding: so are they.
+    unbound: VecDeque<ExchangeKey>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -180,6 +182,7 @@ impl Broker {
             || (!self.dying.is_empty() && !self.waits_for_room)
             || !self.returning.is_empty()
             || !self.leaving.is_empty()
+            || !self.unbound.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()

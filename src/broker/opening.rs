@@ -49,6 +49,7 @@ impl Broker {
             dying: VecDeque::new(),
             returning: VecDeque::new(),
             leaving: VecDeque::new(),
+            unbound: VecDeque::new(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),
             relocations: Relocations::default(),

@@ -116,16 +116,16 @@ impl BindingTable {
         }
     }
 
-    /// Removes every binding in which the exchange is the source, in time proportional to their
-    /// number, and returns them in order of insertion.
-    pub fn remove_source(&mut self, source: ExchangeKey) -> Vec<Binding> {
-        self.remove_list(self.by_source.get(&source).copied(), Chain::Source)
+    /// Takes the oldest binding in which the exchange is the source.
+    pub fn pop_source(&mut self, source: ExchangeKey) -> Option<Binding> {
+        let first = self.by_source.get(&source)?.first?;
+        Some(self.remove_entry(first))
     }
 
-    /// Removes every binding that leads to the queue or exchange, in time proportional to their
-    /// number, and returns them in order of insertion.
-    pub fn remove_destination(&mut self, destination: Destination) -> Vec<Binding> {
-        self.remove_list(self.by_destination.get(&destination).copied(), Chain::Destination)
+    /// Takes the oldest binding that leads to the queue or exchange.
+    pub fn pop_destination(&mut self, destination: Destination) -> Option<Binding> {
+        let first = self.by_destination.get(&destination)?.first?;
+        Some(self.remove_entry(first))
     }
 
     /// Whether the binding is there.
@@ -185,17 +185,6 @@ impl BindingTable {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    fn remove_list(&mut self, list: Option<List>, chain: Chain) -> Vec<Binding> {
-        let Some(list) = list else { return Vec::new() };
-        let mut removed = Vec::with_capacity(list.count as usize);
-        let mut next = list.first;
-        while let Some(id) = next {
-            next = self.entries[id.index()].link(chain).next;
-            removed.push(self.remove_entry(id));
-        }
-        removed
     }
 
     fn remove_entry(&mut self, id: EntryId) -> Binding {
@@ -426,11 +415,13 @@ mod tests {
                 let one = binding(from, to, ["a", "b", "c"][random.below(3)]);
                 match random.below(20) {
                     0 => {
-                        let removed = table.remove_source(one.source);
+                        let removed =
+                            std::iter::from_fn(|| table.pop_source(one.source)).collect::<Vec<_>>();
                         assert_eq!(removed, extract(&mut twin, |b| b.source == one.source));
                     }
                     1 => {
-                        let removed = table.remove_destination(one.destination);
+                        let removed = std::iter::from_fn(|| table.pop_destination(one.destination))
+                            .collect::<Vec<_>>();
                         let expected = extract(&mut twin, |b| b.destination == one.destination);
                         assert_eq!(removed, expected);
                     }
@@ -477,7 +468,7 @@ mod tests {
             assert!(table.insert(binding(n % 10, n, "key")).is_some());
         }
         for n in 0..10 {
-            assert_eq!(table.remove_source(exchange(n)).len(), 100);
+            assert_eq!(std::iter::from_fn(|| table.pop_source(exchange(n))).count(), 100);
         }
         assert!(table.is_empty());
         assert!(table.by_hash.is_empty());

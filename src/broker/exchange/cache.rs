@@ -54,9 +54,15 @@ impl Cache {
         })
     }
 
-    /// All keys that are remembered.
-    pub(in crate::broker) fn keys(&self) -> impl Iterator<Item = &Box<[u8]>> {
-        self.until.keys()
+    /// Forgets the oldest key; `None`: there is none.
+    pub(in crate::broker) fn pop(&mut self) -> Option<Box<[u8]>> {
+        while let Some((number, oldest)) = self.order.pop_front() {
+            if self.is_newest(number, &oldest) {
+                self.until.remove(&oldest);
+                return Some(oldest);
+            }
+        }
+        None
     }
 
     /// Whether a key is remembered.
@@ -78,12 +84,9 @@ impl Cache {
         let mut gone = Vec::new();
         self.until.remove(dedup_key);
         while self.until.len() >= self.size
-            && let Some((number, oldest)) = self.order.pop_front()
+            && let Some(oldest) = self.pop()
         {
-            if self.is_newest(number, &oldest) {
-                self.until.remove(&oldest);
-                gone.push(oldest);
-            }
+            gone.push(oldest);
         }
         self.restore(dedup_key, until_ms);
         gone

@@ -189,12 +189,10 @@ impl Broker {
         }
     }
 
-    /// The exchanges are gone: what they delayed goes with them.
-    pub(in crate::broker) fn drop_delayed(&mut self, exchanges: &[ExchangeKey]) {
-        for exchange in exchanges {
-            let line = self.delayed.lines.remove(exchange);
-            self.delayed.dropped.extend(line.map(BinaryHeap::into_vec));
-        }
+    /// The exchange is gone: what it delayed goes with it.
+    pub(in crate::broker) fn drop_delayed(&mut self, exchange: ExchangeKey) {
+        let line = self.delayed.lines.remove(&exchange);
+        self.delayed.dropped.extend(line.map(BinaryHeap::into_vec));
     }
 
     /// Settles a bounded number of the messages of exchanges that are gone.

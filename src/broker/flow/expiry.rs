@@ -144,7 +144,7 @@ impl Broker {
             return self.queues.wake(key, at);
         }
         log::info!("queue '{}' expired: it was not used for {expires} ms", queue.name);
-        self.remove_queue(key);
+        self.let_queue_go(key);
     }
 }
 

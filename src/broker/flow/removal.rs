@@ -1,12 +1,18 @@
 //! What comes with a queue, and what goes with a queue or an exchange?
+//!
+//! As many bindings lead to a queue as its clients like, and auto-delete exchanges go with their
+//! last binding, one behind the other: what is removed is counted, and the rest goes by and by.
 
 use crate::broker::Broker;
 use crate::broker::exchange::binding::Destination;
-use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey};
+use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
 use crate::broker::queue::Queue;
 
-/// What it costs to remove a queue, beside what is in it.
+/// What it costs to remove a queue or an exchange, beside what belongs to it.
 const WORK_PER_REMOVAL: usize = 10;
+
+/// What it costs to remove a binding, or a deduplication key.
+const WORK_PER_BINDING: usize = 10;
 
 impl Broker {
     /// Takes a queue in, under the policies that match it.
@@ -19,19 +25,20 @@ impl Broker {
     }
 
     /// Removes a queue, its bindings and consumers; its ready messages are settled by and by.
-    pub(in crate::broker) fn remove_queue(&mut self, key: QueueKey) {
-        self.queues.cancel_all(key, &mut self.effects);
+    /// `false`: it has more bindings than this step allows, and is to be removed again.
+    #[must_use]
+    pub(in crate::broker) fn remove_queue(&mut self, key: QueueKey) -> bool {
+        self.work.spend(WORK_PER_REMOVAL);
         let Some(queue) = self.queues.get(key) else {
-            return;
+            return true;
         };
         let vhost = queue.vhost;
-        let mut gone = Vec::new();
-        let destination = Destination::Queue(key);
-        let Self { topology, queues, store, .. } = self;
-        topology.remove_bindings_of_destination(vhost, destination, queues, store, &mut gone);
-        self.drop_delayed(&gone);
+        if !self.remove_bindings_to(vhost, Destination::Queue(key)) {
+            return false;
+        }
+        self.queues.cancel_all(key, &mut self.effects);
         let Some(queue) = self.queues.remove(key) else {
-            return;
+            return true;
         };
         self.topology.remove_queue(vhost, &queue.name, queue.is_reply_queue);
         if queue.is_durable() {
@@ -43,30 +50,70 @@ impl Broker {
         for ready in queue.stream.into_iter().flat_map(|stream| stream.into_lines()) {
             self.discard(queue.id, ready, false);
         }
+        true
     }
 
-    /// Removes an exchange and every binding that it has a part in.
-    pub(in crate::broker) fn remove_exchange(&mut self, key: ExchangeKey) {
-        let mut gone = Vec::new();
-        self.topology.remove_exchange(key, &self.queues, &mut self.store, &mut gone);
-        self.drop_delayed(&gone);
+    /// Nobody uses the queue any more: it is removed, at once if this step allows it, or by and by.
+    /// Nobody finds it any more.
+    pub(in crate::broker) fn let_queue_go(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.leaving = true;
+            self.leaving.push_back(key);
+            self.go_on_removing();
+        }
     }
 
-    /// A connection ended: the queues that belonged to it go, at once what this step allows and the
-    /// rest by and by. Nobody finds those any more.
-    pub fn delete_exclusive_queues(&mut self, connection: ConnectionKey) {
-        self.leaving.extend(self.queues.take_owned(connection));
-        self.go_on_removing();
+    /// Removes an exchange and every binding that it has a part in. `false`: that is more than this
+    /// step allows, and it is to be removed again.
+    #[must_use]
+    pub(in crate::broker) fn remove_exchange(&mut self, key: ExchangeKey) -> bool {
+        self.work.spend(WORK_PER_REMOVAL);
+        let Some(exchange) = self.topology.exchange(key) else {
+            return true;
+        };
+        let vhost = exchange.vhost;
+        let is_free = self.remove_dedup_keys(key)
+            && self.remove_bindings_from(vhost, key)
+            && self.remove_bindings_to(vhost, Destination::Exchange(key));
+        if is_free {
+            self.topology.remove_exchange(key, &mut self.store);
+            self.drop_delayed(key);
+        }
+        is_free
     }
 
-    /// Removes a bounded number of the exclusive queues of connections that ended.
+    /// An exchange lost a binding: if it was the last one of an auto-delete exchange, that goes.
+    pub(in crate::broker) fn lost_binding(&mut self, source: ExchangeKey) {
+        if self.topology.is_unbound(source) {
+            self.unbound.push_back(source);
+            self.go_on_removing();
+        }
+    }
+
+    /// Removes a bounded number of what is on its way out: auto-delete exchanges without bindings,
+    /// and queues that nobody uses or whose connection ended.
     pub fn go_on_removing(&mut self) {
+        while !self.work.is_done()
+            && let Some(key) = self.unbound.pop_front()
+        {
+            // It may have been bound again.
+            if self.topology.is_unbound(key) && !self.remove_exchange(key) {
+                return self.unbound.push_front(key);
+            }
+        }
         while !self.work.is_done()
             && let Some(key) = self.leaving.pop_front()
         {
-            self.work.spend(WORK_PER_REMOVAL);
-            self.remove_queue(key);
+            if !self.remove_queue(key) {
+                return self.leaving.push_front(key);
+            }
         }
+    }
+
+    /// A connection ended: the queues that belonged to it go.
+    pub fn delete_exclusive_queues(&mut self, connection: ConnectionKey) {
+        self.leaving.extend(self.queues.take_owned(connection));
+        self.go_on_removing();
     }
 
     /// A channel closes: first its consumers go, so that nothing that it gives back comes to
@@ -81,7 +128,45 @@ impl Broker {
     /// be the end of an auto-delete queue.
     pub fn end_consumer(&mut self, key: ConsumerKey) {
         if let Some(queue) = self.queues.end(key, self.clock_ms) {
-            self.remove_queue(queue);
+            self.let_queue_go(queue);
         }
+    }
+
+    /// Removes the bindings to a queue or exchange; whether none is left.
+    fn remove_bindings_to(&mut self, vhost: VhostKey, destination: Destination) -> bool {
+        let Self { topology, queues, store, .. } = self;
+        while let Some(source) = topology.remove_binding_to(vhost, destination, queues, store) {
+            if topology.is_unbound(source) {
+                self.unbound.push_back(source);
+            }
+            self.work.spend(WORK_PER_BINDING);
+            if self.work.is_done() {
+                return topology.bindings_to(vhost, destination) == 0;
+            }
+        }
+        true
+    }
+
+    /// Removes the bindings from an exchange; whether none is left.
+    fn remove_bindings_from(&mut self, vhost: VhostKey, source: ExchangeKey) -> bool {
+        let Self { topology, queues, store, .. } = self;
+        while topology.remove_binding_from(vhost, source, queues, store) {
+            self.work.spend(WORK_PER_BINDING);
+            if self.work.is_done() {
+                return topology.bindings_from(vhost, source) == 0;
+            }
+        }
+        true
+    }
+
+    /// Removes what a deduplicating exchange remembers; whether nothing is left.
+    fn remove_dedup_keys(&mut self, key: ExchangeKey) -> bool {
+        while self.topology.forget_dedup_key(key, &mut self.store) {
+            self.work.spend(WORK_PER_BINDING);
+            if self.work.is_done() {
+                return false;
+            }
+        }
+        true
     }
 }

@@ -445,7 +445,7 @@ mod tests {
         node.publish(queue, 20);
         node.turn();
         let subject = node.subject();
-        assert_eq!(node.broker.delete_queue(&subject, b"s", false, false), Ok(5));
+        assert_eq!(node.broker.delete_queue(&subject, b"s", false, false), Ok(Some(5)));
         node.turn();
         node.turn();
         assert!(!node.broker.queues.has_streams());

@@ -63,6 +63,8 @@ pub struct Queue {
     pub(in crate::broker) dedup_keys: DedupKeys,
     /// When the broker will look at its deadlines.
     pub(in crate::broker) wake_at_ms: Option<u64>,
+    /// Nobody uses it any more: it is about to be removed.
+    pub(in crate::broker) leaving: bool,
     /// It is on the broker's list of queues to deliver from.
     pub(in crate::broker) dirty: bool,
     /// It is on the broker's list of queues that may be too long.
@@ -110,6 +112,7 @@ impl Queue {
             timed: BinaryHeap::new(),
             dedup_keys: DedupKeys::new(),
             wake_at_ms: None,
+            leaving: false,
             dirty: false,
             overfull: false,
         }

@@ -57,10 +57,10 @@ impl Broker {
         let (source, destination) = self.binding_ends(subject, request)?;
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
-        let mut gone = Vec::new();
         let Self { topology, queues, store, .. } = self;
-        topology.remove_binding(subject.vhost, &binding, queues, store, &mut gone);
-        self.drop_delayed(&gone);
+        if topology.remove_binding(subject.vhost, &binding, queues, store) {
+            self.lost_binding(source);
+        }
         Ok(())
     }
 

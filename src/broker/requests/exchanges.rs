@@ -67,13 +67,14 @@ impl Broker {
         Ok(())
     }
 
-    /// Deletes an exchange with its bindings; one that is not there is fine.
+    /// Deletes an exchange with its bindings; one that is not there is fine. `false`: that is more
+    /// than this step allows; the next time it goes on.
     pub fn delete_exchange(
         &mut self,
         subject: &Subject,
         name: &[u8],
         if_unused: bool,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<bool, AmqpError> {
         refuse_default_exchange(name)?;
         if name.starts_with(b"amq.") {
             let vhost = self.topology.vhost_name(subject.vhost);
@@ -83,15 +84,14 @@ impl Broker {
         }
         self.users.check_exchange_access(subject, Access::Configure, name)?;
         let Some(key) = self.topology.exchange_named(subject.vhost, name) else {
-            return Ok(());
+            return Ok(true);
         };
         if if_unused && self.topology.bindings_from(subject.vhost, key) > 0 {
             let vhost = self.topology.vhost_name(subject.vhost);
             let text = format!("{} in use", Resource::exchange(&vhost, name));
             return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
         }
-        self.remove_exchange(key);
-        Ok(())
+        Ok(self.remove_exchange(key))
     }
 
     fn check_exchange_equivalence(

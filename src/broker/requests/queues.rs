@@ -10,6 +10,7 @@ use crate::broker::requests::exchanges::refuse_reserved;
 use crate::broker::resource::Resource;
 use crate::broker::users::access::Subject;
 use crate::broker::users::user::Access;
+use crate::broker::work::WORK_PER_STEP;
 
 /// The numbers of a `queue.declare-ok`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,10 @@ impl Broker {
         self.users.check_queue_access(subject, Access::Configure, name)?;
         let found = self.topology.queue_named(subject.vhost, name);
         if let Some(key) = found.filter(|&key| self.queues.is_leaving(key)) {
-            self.remove_queue(key);
+            // Nobody else waits for so long: nearly always it is one step.
+            while !self.remove_queue(key) {
+                self.work.begin(WORK_PER_STEP);
+            }
         } else if let Some(key) = found {
             self.check_queue_equivalence(subject, key, &traits)?;
             self.queues.touch(key, self.clock_ms);
@@ -73,18 +77,19 @@ impl Broker {
         Ok(self.queue_counts(key))
     }
 
-    /// Deletes a queue; the number of ready messages that went with it.
+    /// Deletes a queue; the number of ready messages that went with it. `None`: it has more bindings
+    /// than this step allows to remove; the next time it goes on.
     pub fn delete_queue(
         &mut self,
         subject: &Subject,
         name: &[u8],
         if_unused: bool,
         if_empty: bool,
-    ) -> Result<u32, AmqpError> {
+    ) -> Result<Option<u32>, AmqpError> {
         self.users.check_queue_access(subject, Access::Configure, name)?;
         let found = self.topology.queue_named(subject.vhost, name);
         let Some(key) = found.filter(|&key| !self.queues.is_leaving(key)) else {
-            return Ok(0);
+            return Ok(Some(0));
         };
         self.check_exclusive_access(subject, key)?;
         let counts = self.queue_counts(key);
@@ -99,8 +104,7 @@ impl Broker {
         if if_empty && counts.messages > 0 {
             return refuse("not empty");
         }
-        self.remove_queue(key);
-        Ok(counts.messages)
+        Ok(self.remove_queue(key).then_some(counts.messages))
     }
 
     /// Drops the ready messages of a queue; how many they were, and which line of discarded ones

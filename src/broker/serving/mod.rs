@@ -132,10 +132,14 @@ impl Queues {
         self.owned.remove(&connection).unwrap_or_default()
     }
 
-    /// Whether the connection whose exclusive queue this is has ended: it is about to be removed.
+    /// Whether the queue is about to be removed: it is to be found no more. So is an exclusive one
+    /// whose connection has ended.
     pub fn is_leaving(&self, key: QueueKey) -> bool {
-        let owner = self.queues.get(key).and_then(|queue| queue.declaration.owner);
-        owner.is_some_and(|owner| !self.owned.contains_key(&owner))
+        let Some(queue) = self.queues.get(key) else {
+            return true;
+        };
+        let owner = queue.declaration.owner;
+        queue.leaving || owner.is_some_and(|owner| !self.owned.contains_key(&owner))
     }
 
     /// A consumer, if it is still there.

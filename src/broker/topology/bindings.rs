@@ -36,63 +36,69 @@ impl Topology {
         true
     }
 
-    /// Removes a binding, and its source when that is an auto-delete exchange whose last one it
-    /// was: then it is added to `gone`.
+    /// Removes a binding; `false` when there was none.
     pub(in crate::broker) fn remove_binding(
         &mut self,
         vhost: VhostKey,
         binding: &Binding,
         queues: &Queues,
         store: &mut Store,
-        gone: &mut Vec<ExchangeKey>,
-    ) {
-        if self.vhosts.get_mut(vhost).is_some_and(|vhost| vhost.bindings.remove(binding)) {
+    ) -> bool {
+        let is_there = self.vhosts.get_mut(vhost).is_some_and(|v| v.bindings.remove(binding));
+        if is_there {
             self.binding_removed(vhost, binding, queues, store);
-            self.remove_if_unbound(vhost, binding.source, queues, store, gone);
         }
+        is_there
     }
 
-    /// The destination goes: so do all bindings to it, and auto-delete exchanges that lose
-    /// their last one, which are added to `gone`.
-    pub(in crate::broker) fn remove_bindings_of_destination(
+    /// Removes one of the bindings to a queue or exchange; from which exchange it led. `None`: there
+    /// is none any more.
+    pub(in crate::broker) fn remove_binding_to(
         &mut self,
         vhost: VhostKey,
         destination: Destination,
         queues: &Queues,
         store: &mut Store,
-        gone: &mut Vec<ExchangeKey>,
-    ) {
-        let Some(table) = self.vhosts.get_mut(vhost) else {
-            return;
-        };
-        let removed = table.bindings.remove_destination(destination);
-        for binding in &removed {
-            self.binding_removed(vhost, binding, queues, store);
-        }
-        for binding in &removed {
-            self.remove_if_unbound(vhost, binding.source, queues, store, gone);
-        }
+    ) -> Option<ExchangeKey> {
+        let binding = self.vhosts.get_mut(vhost)?.bindings.pop_destination(destination)?;
+        self.binding_removed(vhost, &binding, queues, store);
+        Some(binding.source)
     }
 
-    /// The source goes: so do all bindings from it.
-    pub(super) fn remove_bindings_of_source(
+    /// Removes one of the bindings from an exchange; `false`: there is none any more.
+    pub(in crate::broker) fn remove_binding_from(
         &mut self,
         vhost: VhostKey,
         source: ExchangeKey,
         queues: &Queues,
         store: &mut Store,
-    ) {
-        let Some(table) = self.vhosts.get_mut(vhost) else {
-            return;
+    ) -> bool {
+        let table = self.vhosts.get_mut(vhost).map(|vhost| &mut vhost.bindings);
+        let Some(binding) = table.and_then(|table| table.pop_source(source)) else {
+            return false;
         };
-        for binding in table.bindings.remove_source(source) {
-            self.binding_removed(vhost, &binding, queues, store);
-        }
+        self.binding_removed(vhost, &binding, queues, store);
+        true
+    }
+
+    /// Whether an exchange goes with its last binding, and has none.
+    pub(in crate::broker) fn is_unbound(&self, key: ExchangeKey) -> bool {
+        let exchange = self.exchanges.get(key);
+        exchange.is_some_and(|e| e.auto_delete && self.bindings_from(e.vhost, key) == 0)
     }
 
     /// How many bindings an exchange is the source of.
     pub(in crate::broker) fn bindings_from(&self, vhost: VhostKey, source: ExchangeKey) -> usize {
         self.vhosts.get(vhost).map_or(0, |vhost| vhost.bindings.count_from(source))
+    }
+
+    /// How many bindings lead to a queue or exchange.
+    pub(in crate::broker) fn bindings_to(
+        &self,
+        vhost: VhostKey,
+        destination: Destination,
+    ) -> usize {
+        self.vhosts.get(vhost).map_or(0, |vhost| vhost.bindings.count_to(destination))
     }
 
     /// A binding lasts when both of its ends do.
@@ -120,21 +126,6 @@ impl Topology {
             exchange.matcher.remove(bound(binding, &[]));
         }
         self.changed();
-    }
-
-    /// An auto-delete exchange goes when a binding was removed and none is left.
-    fn remove_if_unbound(
-        &mut self,
-        vhost: VhostKey,
-        source: ExchangeKey,
-        queues: &Queues,
-        store: &mut Store,
-        gone: &mut Vec<ExchangeKey>,
-    ) {
-        let auto_delete = self.exchanges.get(source).is_some_and(|e| e.auto_delete);
-        if auto_delete && self.bindings_from(vhost, source) == 0 {
-            self.remove_exchange(source, queues, store, gone);
-        }
     }
 }
 

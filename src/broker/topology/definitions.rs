@@ -7,7 +7,6 @@
 use crate::amqp::{Name, Table, TableBuf, Value};
 use crate::broker::arguments::policy::Policy;
 use crate::broker::exchange::binding::{Binding, Destination};
-use crate::broker::exchange::cache::Cache;
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::broker::serving::Queues;
@@ -165,14 +164,6 @@ impl Topology {
     ) {
         if let Some(key) = self.key_of_dedup_key(exchange, dedup_key) {
             store.undefine(&key);
-        }
-    }
-
-    /// The exchange goes, and what it remembers.
-    pub(super) fn erase_dedup_keys(&self, store: &mut Store, exchange: ExchangeKey) {
-        let cache = self.exchange(exchange).and_then(|exchange| exchange.cache.as_ref());
-        for dedup_key in cache.into_iter().flat_map(Cache::keys) {
-            self.erase_dedup_key(store, exchange, dedup_key);
         }
     }
 

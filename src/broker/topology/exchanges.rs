@@ -2,11 +2,9 @@
 
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
 use crate::broker::exchange::Exchange;
-use crate::broker::exchange::binding::Destination;
 use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::resource::Resource;
-use crate::broker::serving::Queues;
 use crate::broker::topology::Topology;
 use crate::broker::topology::vhost::Vhost;
 use crate::storage::Store;
@@ -60,34 +58,39 @@ impl Topology {
         key
     }
 
-    /// Removes an exchange, every binding that it has a part in, and the auto-delete exchanges
-    /// that lose their last binding by that; which they are is added to `gone`.
-    pub(in crate::broker) fn remove_exchange(
-        &mut self,
-        key: ExchangeKey,
-        queues: &Queues,
-        store: &mut Store,
-        gone: &mut Vec<ExchangeKey>,
-    ) {
+    /// Removes an exchange that has no part in any binding.
+    pub(in crate::broker) fn remove_exchange(&mut self, key: ExchangeKey, store: &mut Store) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let (vhost, durable) = (exchange.vhost, exchange.durable);
-        if durable {
-            self.erase_dedup_keys(store, key);
-        }
-        self.remove_bindings_of_source(vhost, key, queues, store);
-        self.remove_bindings_of_destination(vhost, Destination::Exchange(key), queues, store, gone);
-        if durable {
+        if exchange.durable {
             self.erase_exchange(store, key);
         }
         if let Some(exchange) = self.exchanges.remove(key)
-            && let Some(vhost) = self.vhosts.get_mut(vhost)
+            && let Some(vhost) = self.vhosts.get_mut(exchange.vhost)
         {
             vhost.exchanges.remove(&exchange.name);
         }
-        gone.push(key);
         self.changed();
+    }
+
+    /// A deduplicating exchange that is about to go forgets the oldest of its keys; `false`: it
+    /// remembers none.
+    pub(in crate::broker) fn forget_dedup_key(
+        &mut self,
+        key: ExchangeKey,
+        store: &mut Store,
+    ) -> bool {
+        let exchange = self.exchanges.get_mut(key);
+        let durable = exchange.as_ref().is_some_and(|exchange| exchange.durable);
+        let cache = exchange.and_then(|exchange| exchange.cache.as_mut());
+        let Some(dedup_key) = cache.and_then(|cache| cache.pop()) else {
+            return false;
+        };
+        if durable {
+            self.erase_dedup_key(store, key, &dedup_key);
+        }
+        true
     }
 
     /// An exchange that must be there, else 404.

@@ -5,6 +5,7 @@ use crate::amqp::method::exchange;
 use crate::broker::arguments::ExchangeTraits;
 use crate::broker::requests::bindings::{BindRequest, DestinationName};
 
+use super::frames::Progress;
 use super::scope::Scope;
 
 impl Scope<'_> {
@@ -33,10 +34,12 @@ impl Scope<'_> {
     pub(super) fn exchange_delete(
         &mut self,
         delete: &exchange::Delete<'_>,
-    ) -> Result<(), AmqpError> {
-        self.broker.delete_exchange(self.subject, delete.exchange, delete.if_unused)?;
+    ) -> Result<Progress, AmqpError> {
+        if !self.broker.delete_exchange(self.subject, delete.exchange, delete.if_unused)? {
+            return Ok(Progress::ComesAgain);
+        }
         self.answer(delete.nowait, exchange::DeleteOk {}.into());
-        Ok(())
+        Ok(Progress::Took(0))
     }
 
     pub(super) fn exchange_bind(&mut self, bind: &exchange::Bind<'_>) -> Result<(), AmqpError> {

@@ -7,6 +7,7 @@ use crate::broker::requests::bindings::{BindRequest, DestinationName};
 use crate::broker::requests::reply::REPLY_TO;
 use crate::session::wait::WaitUntil;
 
+use super::frames::Progress;
 use super::scope::Scope;
 use super::{Channel, generated_name};
 
@@ -54,13 +55,16 @@ impl Channel {
         &mut self,
         scope: &mut Scope<'_>,
         delete: &queue::Delete<'_>,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<Progress, AmqpError> {
         let name = self.queue_name(delete.queue)?;
         let Scope { broker, subject, .. } = scope;
-        let message_count =
+        let deleted =
             broker.delete_queue(subject, name.as_bytes(), delete.if_unused, delete.if_empty)?;
+        let Some(message_count) = deleted else {
+            return Ok(Progress::ComesAgain);
+        };
         scope.answer(delete.nowait, queue::DeleteOk { message_count }.into());
-        Ok(())
+        Ok(Progress::Took(0))
     }
 
     pub(super) fn queue_purge(
