@@ -93,19 +93,19 @@ impl Broker {
     /// Removes a bounded number of what is on its way out: auto-delete exchanges without bindings,
     /// and queues that nobody uses or whose connection ended.
     pub fn go_on_removing(&mut self) {
-        while !self.work.is_done()
-            && let Some(key) = self.unbound.pop_front()
-        {
-            // It may have been bound again.
-            if self.topology.is_unbound(key) && !self.remove_exchange(key) {
-                return self.unbound.push_front(key);
-            }
-        }
-        while !self.work.is_done()
-            && let Some(key) = self.leaving.pop_front()
-        {
-            if !self.remove_queue(key) {
-                return self.leaving.push_front(key);
+        while !self.work.is_done() {
+            // First what goes with what was removed before.
+            if let Some(key) = self.unbound.pop_front() {
+                // It may have been bound again.
+                if self.topology.is_unbound(key) && !self.remove_exchange(key) {
+                    self.unbound.push_front(key);
+                }
+            } else if let Some(key) = self.leaving.pop_front() {
+                if !self.remove_queue(key) {
+                    self.leaving.push_front(key);
+                }
+            } else {
+                return;
             }
         }
     }

@@ -91,7 +91,9 @@ impl Broker {
             let text = format!("{} in use", Resource::exchange(&vhost, name));
             return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
         }
-        Ok(self.remove_exchange(key))
+        let is_done = self.remove_exchange(key);
+        self.go_on_removing();
+        Ok(is_done)
     }
 
     fn check_exchange_equivalence(

@@ -54,6 +54,7 @@ impl Broker {
             while !self.remove_queue(key) {
                 self.work.begin(WORK_PER_STEP);
             }
+            self.go_on_removing();
         } else if let Some(key) = found {
             self.check_queue_equivalence(subject, key, &traits)?;
             self.queues.touch(key, self.clock_ms);
@@ -104,7 +105,9 @@ impl Broker {
         if if_empty && counts.messages > 0 {
             return refuse("not empty");
         }
-        Ok(self.remove_queue(key).then_some(counts.messages))
+        let is_done = self.remove_queue(key);
+        self.go_on_removing();
+        Ok(is_done.then_some(counts.messages))
     }
 
     /// Drops the ready messages of a queue; how many they were, and which line of discarded ones

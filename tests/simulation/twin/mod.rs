@@ -375,7 +375,7 @@ impl Twin {
         let next = connection.received.pop_front();
         let mut next = next.unwrap_or_else(|| panic!("{at:?}: {wanted} should have come"));
         self.replace_name(&mut next);
-        assert_eq!(next.channel, at.channel, "{wanted} came elsewhere");
+        assert_eq!(next.channel, at.channel, "{wanted} came elsewhere: {:?}", next.method());
         next
     }
 
