@@ -63,6 +63,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
         "requests",
         &[
             "*",
+            "work",
             "key",
             "resource",
             "exchange",

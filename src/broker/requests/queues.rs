@@ -78,8 +78,8 @@ impl Broker {
         Ok(self.queue_counts(key))
     }
 
-    /// Deletes a queue; the number of ready messages that went with it. `None`: it has more bindings
-    /// than this step allows to remove; the next time it goes on.
+    /// Deletes a queue; the number of ready messages that went with it. `None`: it has more
+    /// bindings than this step allows to remove; the next time it goes on.
     pub fn delete_queue(
         &mut self,
         subject: &Subject,

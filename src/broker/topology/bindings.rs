@@ -51,8 +51,8 @@ impl Topology {
         is_there
     }
 
-    /// Removes one of the bindings to a queue or exchange; from which exchange it led. `None`: there
-    /// is none any more.
+    /// Removes one of the bindings to a queue or exchange; from which exchange it led. `None`:
+    /// there is none any more.
     pub(in crate::broker) fn remove_binding_to(
         &mut self,
         vhost: VhostKey,
