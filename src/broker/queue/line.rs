@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::broker::key::ConsumerKey;
 use crate::broker::queue::roll::Roll;
 
+/// The priority of those that ask for none.
+const USUAL: Reverse<i64> = Reverse(0);
+
 /// How many priorities with nobody waiting are kept for those that come back.
 const EMPTY_LEVELS_MAX: usize = 8;
 
@@ -16,8 +19,10 @@ const EMPTY_LEVELS_MAX: usize = 8;
 /// be parked when their turn comes.
 #[derive(Debug, Default)]
 pub struct Line {
-    /// Those that wait, by priority.
-    levels: BTreeMap<Reverse<i64>, VecDeque<ConsumerKey>>,
+    /// Those of the usual priority that wait. Nearly always they are all.
+    usual: VecDeque<ConsumerKey>,
+    /// The others, by priority.
+    others: BTreeMap<Reverse<i64>, VecDeque<ConsumerKey>>,
     /// All consumers of the queue, parked ones included.
     members: Roll,
     /// `x-single-active-consumer`: only the first member ever waits.
@@ -52,10 +57,9 @@ impl Line {
         let was_active = self.single_active && self.members.at(0) == Some(consumer);
         let struck_off = self.members.leave(&is_there);
         if struck_off {
-            for level in self.levels.values_mut() {
-                level.retain(|&waiting| is_there(waiting));
-            }
-            self.levels.retain(|_, level| !level.is_empty());
+            self.usual.retain(|&waiting| is_there(waiting));
+            self.others.values_mut().for_each(|level| level.retain(|&waiting| is_there(waiting)));
+            self.others.retain(|_, level| !level.is_empty());
         }
         // In front stands one that is there, so that the next one is known to be the active one.
         let first = if self.single_active { self.members.first(is_there) } else { None };
@@ -64,19 +68,24 @@ impl Line {
 
     /// Those that wait for a turn, the next one first.
     pub fn waiting(&self) -> impl Iterator<Item = &ConsumerKey> {
-        self.levels.values().flatten()
+        let above = self.others.range(..USUAL).flat_map(|(_, level)| level);
+        let below = self.others.range(USUAL..).flat_map(|(_, level)| level);
+        above.chain(&self.usual).chain(below)
     }
 
     /// The consumer whose turn it is.
     #[inline]
     pub fn first(&self) -> Option<ConsumerKey> {
-        self.levels.values().find_map(|level| level.front().copied())
+        if self.others.is_empty() {
+            return self.usual.front().copied();
+        }
+        self.waiting().next().copied()
     }
 
     /// The first one had its turn and goes behind the others of its priority.
     #[inline]
     pub fn rotate(&mut self) {
-        if let Some(level) = self.levels.values_mut().find(|level| !level.is_empty())
+        if let Some((level, _)) = self.first_level()
             && level.len() > 1
         {
             level.rotate_left(1);
@@ -85,19 +94,24 @@ impl Line {
 
     /// The first one cannot take anything; it leaves the line until [`Line::wait`].
     pub fn park_first(&mut self) {
-        let first = self.levels.iter_mut().find(|(_, level)| !level.is_empty());
-        let Some((&priority, level)) = first else {
+        let Some((level, priority)) = self.first_level() else {
             return;
         };
         level.pop_front();
-        if level.is_empty() && self.levels.len() > EMPTY_LEVELS_MAX {
-            self.levels.remove(&priority);
+        let is_empty = level.is_empty();
+        if is_empty && self.others.len() > EMPTY_LEVELS_MAX {
+            self.others.remove(&priority);
         }
     }
 
     /// A parked (or new) consumer waits for its turn again.
     pub fn wait(&mut self, consumer: ConsumerKey, priority: i64) {
-        self.levels.entry(Reverse(priority)).or_default().push_back(consumer);
+        let priority = Reverse(priority);
+        let level = match priority {
+            USUAL => &mut self.usual,
+            _ => self.others.entry(priority).or_default(),
+        };
+        level.push_back(consumer);
     }
 
     /// How many consumers the queue has.
@@ -112,7 +126,8 @@ impl Line {
 
     /// Takes all of its consumers, in the order in which they came, and some that left.
     pub fn take_members(&mut self) -> VecDeque<ConsumerKey> {
-        self.levels.clear();
+        self.usual.clear();
+        self.others.clear();
         self.members.take()
     }
 
@@ -120,6 +135,23 @@ impl Line {
     #[inline]
     pub fn anyone_waits(&self) -> bool {
         self.first().is_some()
+    }
+
+    /// Those of the highest priority of which somebody waits.
+    #[inline]
+    fn first_level(&mut self) -> Option<(&mut VecDeque<ConsumerKey>, Reverse<i64>)> {
+        if !self.others.is_empty() {
+            let is_above = |(priority, _): &(&Reverse<i64>, _)| **priority < USUAL;
+            let mut waiting = self.others.iter_mut().filter(|(_, level)| !level.is_empty());
+            let found = match self.usual.is_empty() {
+                true => waiting.next(),
+                false => waiting.next().filter(is_above),
+            };
+            if let Some((&priority, level)) = found {
+                return Some((level, priority));
+            }
+        }
+        (!self.usual.is_empty()).then_some((&mut self.usual, USUAL))
     }
 }
 
@@ -193,6 +225,6 @@ mod tests {
         for _ in 0..1000 {
             line.park_first();
         }
-        assert!(!line.anyone_waits() && line.levels.len() <= EMPTY_LEVELS_MAX);
+        assert!(!line.anyone_waits() && line.others.len() <= EMPTY_LEVELS_MAX);
     }
 }
