@@ -146,6 +146,9 @@ impl ReplyCode {
 /// How long an error text may be, in bytes: it travels as a short string.
 pub const TEXT_BYTES_MAX: usize = 255;
 
+/// The end of a text that was longer.
+const CUT_SHORT: &str = "...";
+
 /// Takes text up to the bound and then refuses, so that a huge explanation is never built whole.
 struct BoundedText(String);
 
@@ -156,8 +159,13 @@ impl Write for BoundedText {
             self.0.push_str(text);
             return Ok(());
         }
-        let cut = (0..=room).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        self.0.push_str(&text[..cut]);
+        let most = TEXT_BYTES_MAX - CUT_SHORT.len();
+        let before = (0..=most.min(self.0.len())).rev().find(|&at| self.0.is_char_boundary(at));
+        self.0.truncate(before.unwrap_or(0));
+        let room = most - self.0.len();
+        let cut = (0..=room.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+        self.0.push_str(&text[..cut.unwrap_or(0)]);
+        self.0.push_str(CUT_SHORT);
         Err(fmt::Error)
     }
 }
@@ -187,13 +195,17 @@ mod tests {
             let error = AmqpError::channel(ReplyCode::NotFound, &explanation);
             assert!(error.text.len() <= TEXT_BYTES_MAX);
             assert!(error.text.len() > TEXT_BYTES_MAX - 3);
-            assert!(format!("{prefix}{explanation}").starts_with(&error.text));
+            let text = error.text.strip_suffix("...").expect("it says that it was longer");
+            assert!(format!("{prefix}{explanation}").starts_with(text));
         }
         let exact = "x".repeat(TEXT_BYTES_MAX - prefix.len());
         let error = AmqpError::channel(ReplyCode::NotFound, &exact);
         assert_eq!(error.text, format!("{prefix}{exact}"));
         let error = AmqpError::channel(ReplyCode::NotFound, exact.clone() + "y");
-        assert_eq!(error.text, format!("{prefix}{exact}"));
+        assert_eq!(error.text, format!("{prefix}{}...", &exact[3..]));
+        // The same where the text comes in pieces, and the last one is short.
+        let error = AmqpError::channel(ReplyCode::NotFound, format_args!("{exact}{}", "y"));
+        assert_eq!(error.text, format!("{prefix}{}...", &exact[3..]));
     }
 
     #[test]

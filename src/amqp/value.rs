@@ -90,6 +90,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Its value, if it is a number with a point: a float or a decimal.
+    #[must_use]
+    pub fn fraction(&self) -> Option<f64> {
+        if let Value::F32(value) = *self {
+            Some(f64::from(value))
+        } else if let Value::F64(value) = *self {
+            Some(value)
+        } else if let Value::Decimal { scale, value } = *self {
+            Some(f64::from(value) / 10_f64.powi(i32::from(scale)))
+        } else {
+            None
+        }
+    }
+
     /// The bytes of a long string; `None` for other types.
     #[must_use]
     pub fn text(&self) -> Option<&'a [u8]> {

@@ -61,6 +61,10 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// Name shown to clients.
     pub cluster_name: String,
+    /// What clients are told that the product is, which names the dialect.
+    pub product_name: String,
+    /// The version of that.
+    pub product_version: String,
     /// Size of one segment file of the message log, in bytes, a multiple of 4096.
     pub segment_bytes: u32,
 }
@@ -100,6 +104,8 @@ impl Default for Config {
             disk_free_limit: Limit::Absolute(50_000_000),
             log_level: LevelFilter::Info,
             cluster_name: "leveret@localhost".to_owned(),
+            product_name: "RabbitMQ".to_owned(),
+            product_version: "3.13.7".to_owned(),
             segment_bytes: 16 << 20,
         }
     }

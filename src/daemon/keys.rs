@@ -122,6 +122,10 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("log.level", log_level),
     ("log.file", log_file),
     ("cluster_name", |draft, setting| put(&mut draft.config.cluster_name, some_text(setting))),
+    ("product.name", |draft, setting| put(&mut draft.config.product_name, some_text(setting))),
+    ("product.version", |draft, setting| {
+        put(&mut draft.config.product_version, some_text(setting))
+    }),
     ("storage.segment_size", segment_size),
 ];
 
@@ -174,7 +178,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("nodename", NO_CLUSTER),
     ("num_acceptors", "the event loop accepts all connections"),
     ("password_hashing_module", "passwords are always hashed with SHA-256"),
-    ("product", "the product's name and version are fixed"),
     ("prometheus", "there are no metrics"),
     ("proxy_protocol", "there is no PROXY protocol"),
     ("queue_index_embed_msgs_below", "messages of every size lie in the log"),

@@ -293,6 +293,8 @@ fn limits(config: &Config) -> Limits {
         heartbeat_s: config.heartbeat_s,
         message_bytes_max: config.max_message_size,
         cluster_name: Name::from(config.cluster_name.as_str()),
+        product_name: Name::from(config.product_name.as_str()),
+        product_version: Name::from(config.product_version.as_str()),
     }
 }
 

@@ -56,58 +56,63 @@ impl Session {
         broker: &mut Broker,
         frame: &Frame<'_>,
     ) -> Result<(), AmqpError> {
-        match self.channels.get(usize::from(frame.channel)) {
-            Some(Some(_)) => self.closing_channel_frame(frame),
-            Some(None) | None => self.open_channel(broker, frame),
-        }
-    }
-
-    /// 504 unless it is `channel.open`; 530 above the negotiated maximum.
-    fn open_channel(&mut self, broker: &mut Broker, frame: &Frame<'_>) -> Result<(), AmqpError> {
         let number = frame.channel;
-        if number > self.limits.channel_max {
-            let text = format!(
-                "number of channels opened on the connection ({}) has reached the negotiated \
-                 channel_max ({})",
-                self.channels.iter().flatten().count(),
-                self.limits.channel_max
-            );
-            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(20, 10));
+        if frame.kind == FrameKind::Heartbeat {
+            let text = format!("heartbeat frame on channel {number}");
+            return Err(AmqpError::connection(ReplyCode::UnexpectedFrame, text));
+        }
+        let is_closing = matches!(self.channels.get(number), Some(ChannelState::Closing));
+        let was_open = is_closing || self.channels.get(number).is_some();
+        if frame.kind != FrameKind::Method && is_closing {
+            // The rest of what was sent before the client knew.
+            return Ok(());
         }
         let method = match frame.kind {
             FrameKind::Method => Some(Method::decode(frame.payload)?),
             FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => None,
         };
-        if !matches!(method, Some(Method::ChannelOpen(_))) {
-            let (class, id) = method.map_or((0, 0), |method| method.id());
-            let text = "expected 'channel.open'";
-            return Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id));
+        match method {
+            Some(Method::ChannelOpen(_)) if is_closing => {
+                let text = "second 'channel.open' seen";
+                Err(AmqpError::connection(ReplyCode::ChannelError, text).at(20, 10))
+            }
+            Some(Method::ChannelOpen(_)) => self.open_channel(broker, number),
+            Some(Method::ChannelCloseOk(_)) if was_open => {
+                self.channels.put(number, ChannelState::Ended);
+                Ok(())
+            }
+            // It was closed already, by the other side or by another thread of the client.
+            Some(Method::ChannelClose(_)) if was_open => {
+                self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
+                Ok(())
+            }
+            Some(_) if is_closing => Ok(()),
+            _ => {
+                let (class, id) = method.map_or((0, 0), |method| method.id());
+                let text = "expected 'channel.open'";
+                Err(AmqpError::connection(ReplyCode::ChannelError, text).at(class, id))
+            }
+        }
+    }
+
+    /// 530 when there are as many channels as were negotiated, whatever their numbers, or as the
+    /// user may have.
+    fn open_channel(&mut self, broker: &mut Broker, number: u16) -> Result<(), AmqpError> {
+        let (count, channel_max) = (self.channels.count(), self.limits.channel_max);
+        if count >= usize::from(channel_max) {
+            let text = format!(
+                "number of channels opened ({count}) has reached the negotiated channel_max \
+                 ({channel_max})"
+            );
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(20, 10));
         }
         if let Phase::Open(subject) = &self.phase {
             broker.check_channel_limit(&subject.user).map_err(|error| error.at(20, 10))?;
         }
-        let slot = usize::from(number);
-        if self.channels.len() <= slot {
-            self.channels.resize_with(slot + 1, || None);
-        }
         let key = broker.queues_mut().open_channel(self.key, number);
         broker.queues_mut().set_room(key, !self.full);
-        self.channels[slot] = Some(ChannelState::Open(Box::new(Channel::new(key, number))));
+        self.channels.put(number, ChannelState::Open(Box::new(Channel::new(key, number))));
         self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
-        Ok(())
-    }
-
-    fn closing_channel_frame(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {
-        if frame.kind != FrameKind::Method {
-            return Ok(());
-        }
-        let number = frame.channel;
-        let method = Method::decode(frame.payload)?;
-        if matches!(method, Method::ChannelCloseOk(_)) {
-            self.channels[usize::from(number)] = None;
-        } else if matches!(method, Method::ChannelClose(_)) {
-            self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
-        }
         Ok(())
     }
 
@@ -121,8 +126,7 @@ impl Session {
         let Phase::Open(subject) = &self.phase else {
             return None;
         };
-        let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
-        else {
+        let Some(ChannelState::Open(channel)) = self.channels.get_mut(number) else {
             return None;
         };
         let out = Out {
@@ -141,8 +145,7 @@ impl Session {
     /// It is not open: a consumer goes before its channel.
     #[inline]
     pub(super) fn consumers_channel(&mut self, number: u16) -> (&mut Channel, Out<'_>) {
-        let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
-        else {
+        let Some(ChannelState::Open(channel)) = self.channels.get_mut(number) else {
             unreachable!("a consumer goes before its channel");
         };
         let out = Out {
@@ -155,9 +158,9 @@ impl Session {
     }
 
     pub(super) fn open_channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.iter().flatten().filter_map(|state| match state {
+        self.channels.iter().filter_map(|state| match state {
             ChannelState::Open(channel) => Some(&**channel),
-            ChannelState::Closing => None,
+            ChannelState::Closing | ChannelState::Ended => None,
         })
     }
 }

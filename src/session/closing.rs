@@ -40,8 +40,9 @@ impl Session {
     /// queues.
     pub fn end(&mut self, broker: &mut Broker) {
         self.notes.wait = None;
-        for slot in 0..self.channels.len() {
-            if let Some(ChannelState::Open(channel)) = self.channels[slot].take() {
+        let channels = std::mem::take(&mut self.channels);
+        for state in channels.into_states() {
+            if let ChannelState::Open(channel) = state {
                 self.release(broker, *channel);
             }
         }
@@ -58,8 +59,8 @@ impl Session {
         error: &AmqpError,
     ) {
         warn!("{}: closing channel {number}: {}", self.peer, error.text);
-        let slot = self.channels[usize::from(number)].replace(ChannelState::Closing);
-        if let Some(ChannelState::Open(channel)) = slot {
+        let before = self.channels.put(number, ChannelState::Closing);
+        if let Some(ChannelState::Open(channel)) = before {
             self.release(broker, *channel);
         }
         if let Some(wait) = self.notes.wait.as_mut().filter(|wait| wait.channel == number) {
@@ -76,13 +77,14 @@ impl Session {
 
     /// The client closes a channel: what it held goes back before `close-ok`.
     pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
-        if let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(usize::from(number))
+        if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number)
             && !give_back(broker, channel)
         {
             self.comes_again = true;
             return;
         }
-        if let Some(ChannelState::Open(channel)) = self.channels[usize::from(number)].take() {
+        let before = self.channels.put(number, ChannelState::Ended);
+        if let Some(ChannelState::Open(channel)) = before {
             self.release(broker, *channel);
         }
         self.send(number, &Method::ChannelCloseOk(channel_methods::CloseOk {}));
@@ -109,9 +111,9 @@ impl Session {
     /// Ends all consumers and gives what was delivered back, as far as this step allows; whether
     /// that was all.
     pub(super) fn give_back_all(&mut self, broker: &mut Broker) -> bool {
-        let mut open = self.channels.iter_mut().flatten().filter_map(|state| match state {
+        let mut open = self.channels.iter_mut().filter_map(|state| match state {
             ChannelState::Open(channel) => Some(channel),
-            ChannelState::Closing => None,
+            ChannelState::Closing | ChannelState::Ended => None,
         });
         open.all(|channel| give_back(broker, channel))
     }

@@ -39,6 +39,11 @@ pub struct Limits {
     pub message_bytes_max: u64,
     /// What `server-properties` call the cluster.
     pub cluster_name: Name,
+    /// What they call the product, which names the dialect: kombu, Celery and others choose their
+    /// behaviour by it.
+    pub product_name: Name,
+    /// The version of that, which clients compare.
+    pub product_version: Name,
 }
 
 /// What a client said that it can handle (`client-properties`, capabilities).
@@ -53,16 +58,10 @@ pub struct Capabilities {
 }
 
 /// The smallest frame size that may be negotiated (section 4.2.3, frame-min-size).
-const FRAME_BYTES_MIN: u32 = 4096;
+pub(super) const FRAME_BYTES_MIN: u32 = 4096;
 
 /// A refused login without a reason takes this long.
 const REFUSAL_DELAY: Duration = Duration::from_secs(3);
-
-/// What the dialect is called: kombu, Celery and others choose their behaviour by it.
-const DIALECT: &str = "RabbitMQ";
-
-/// The version of the dialect, which clients compare.
-const DIALECT_VERSION: &str = "3.13.7";
 
 impl Handshake {
     /// Nothing came yet.
@@ -184,7 +183,15 @@ impl Session {
             return refuse("frame_max", frame_max, "lower than the minimum", FRAME_BYTES_MIN);
         }
         let channel_max = tune_ok.channel_max;
-        if channel_max == 0 || channel_max > self.limits.channel_max {
+        if channel_max == 0 {
+            let limit = self.limits.channel_max;
+            let text = format!(
+                "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value \
+                 ({limit})"
+            );
+            return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(10, 31));
+        }
+        if channel_max > self.limits.channel_max {
             let (is, limit) = (u32::from(channel_max), u32::from(self.limits.channel_max));
             return refuse("channel_max", is, "higher than the maximum", limit);
         }
@@ -260,8 +267,9 @@ fn credentials<'a>(start_ok: &connection::StartOk<'a>) -> Result<(&'a [u8], &'a 
     };
     match start_ok.mechanism {
         b"PLAIN" => {
+            // Nobody logs in to act as somebody else: there is no authorization identity.
             let mut parts = start_ok.response.splitn(3, |&byte| byte == 0);
-            let _authorization_identity = parts.next();
+            parts.next().filter(|identity| identity.is_empty()).ok_or_else(malformed)?;
             parts.next().zip(parts.next()).ok_or_else(malformed)
         }
         b"AMQPLAIN" => {
@@ -299,8 +307,8 @@ fn server_properties(limits: &Limits) -> TableBuf {
     properties.put_str(b"information", information);
     properties.put_str(b"leveret_version", env!("CARGO_PKG_VERSION"));
     properties.put_str(b"platform", concat!("Leveret ", env!("CARGO_PKG_VERSION")));
-    properties.put_str(b"product", DIALECT);
-    properties.put_str(b"version", DIALECT_VERSION);
+    properties.put(b"product", Value::LongString(limits.product_name.as_bytes()));
+    properties.put(b"version", Value::LongString(limits.product_version.as_bytes()));
     properties
 }
 
@@ -311,6 +319,9 @@ fn describe(header: &[u8]) -> String {
     }
     if [b"GET " as &[u8], b"POST", b"HEAD", b"PUT "].iter().any(|verb| header.starts_with(verb)) {
         return "this looks like HTTP; this port takes AMQP".into();
+    }
+    if header.starts_with(b"AMQP\x01\x01\x08") || header.starts_with(b"AMQP\x01\x01\x09") {
+        return "the client speaks AMQP 0-8; it has to speak 0-9-1".into();
     }
     if header.starts_with(b"AMQP") {
         return "it asked for another version of AMQP".into();

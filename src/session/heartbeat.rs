@@ -32,7 +32,7 @@ pub enum Due {
     Nothing,
     /// Send a heartbeat frame.
     Beat,
-    /// Close the socket: nothing came for two intervals, or a time limit is over.
+    /// Close the socket: nothing came for two and a half intervals, or a time limit is over.
     Over,
 }
 
@@ -86,7 +86,7 @@ impl Heartbeat {
             Rule::By(limit) => Some(limit),
             Rule::Every(interval) => {
                 let beat = self.sent_at + interval / 2;
-                let gone = self.received_at + interval * 2;
+                let gone = self.received_at + interval * 5 / 2;
                 Some(if self.paused { beat } else { beat.min(gone) })
             }
             Rule::Off => None,
@@ -98,7 +98,7 @@ impl Heartbeat {
         match self.rule {
             Rule::By(limit) if now >= limit => Due::Over,
             Rule::By(_) | Rule::Off => Due::Nothing,
-            Rule::Every(interval) if !self.paused && now >= self.received_at + interval * 2 => {
+            Rule::Every(interval) if !self.paused && now >= self.received_at + interval * 5 / 2 => {
                 Due::Over
             }
             Rule::Every(interval) if now >= self.sent_at + interval / 2 => Due::Beat,
@@ -130,20 +130,21 @@ mod tests {
     }
 
     #[test]
-    fn two_silent_intervals_end_the_connection_unless_it_is_held_back() {
+    fn two_and_a_half_silent_intervals_end_the_connection_unless_it_is_held_back() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::handshake(start);
         heartbeat.negotiated(10, start);
-        heartbeat.sent(start + secs(19));
-        assert_eq!(heartbeat.due(start + secs(19)), Due::Nothing);
-        assert_eq!(heartbeat.due(start + secs(20)), Due::Over);
+        heartbeat.sent(start + secs(24));
+        assert_eq!(heartbeat.due(start + secs(24)), Due::Nothing);
+        assert_eq!(heartbeat.due(start + secs(25)), Due::Over);
         heartbeat.pause(true, start + secs(15));
         heartbeat.sent(start + secs(99));
         assert_eq!(heartbeat.due(start + secs(100)), Due::Nothing);
         heartbeat.pause(false, start + secs(100));
         assert_eq!(heartbeat.due(start + secs(101)), Due::Nothing);
-        heartbeat.sent(start + secs(119));
-        assert_eq!(heartbeat.due(start + secs(120)), Due::Over);
+        heartbeat.sent(start + secs(124));
+        assert_eq!(heartbeat.due(start + secs(124)), Due::Nothing);
+        assert_eq!(heartbeat.due(start + secs(125)), Due::Over);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod channels;
 mod closing;
 mod handshake;
 mod heartbeat;
+mod numbers;
 mod outbox;
 mod output;
 mod timeouts;
@@ -21,9 +22,10 @@ use crate::amqp::method::connection;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Parsed, ReplyCode, tolerated_bytes};
 use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
 
-use channel::{ChannelState, Notes};
-use handshake::Handshake;
+use channel::Notes;
+use handshake::{FRAME_BYTES_MIN, Handshake};
 use heartbeat::Heartbeat;
+use numbers::Numbers;
 
 pub use handshake::Limits;
 pub use outbox::{Outbox, SLICES_MAX};
@@ -38,7 +40,7 @@ pub struct Session {
     frame_bytes_max: u32,
     heartbeat: Heartbeat,
     /// By channel number; 0 is unused.
-    channels: Vec<Option<ChannelState>>,
+    channels: Numbers,
     /// What the client knows how to handle.
     capabilities: handshake::Capabilities,
     limits: Limits,
@@ -113,9 +115,9 @@ impl Session {
             key,
             peer,
             phase: Phase::Handshake(Handshake::start()),
-            frame_bytes_max: limits.frame_bytes_max,
+            frame_bytes_max: FRAME_BYTES_MIN.min(limits.frame_bytes_max),
             heartbeat: Heartbeat::handshake(now),
-            channels: Vec::new(),
+            channels: Numbers::default(),
             capabilities: handshake::Capabilities::default(),
             limits,
             notes: Notes::default(),

@@ -40,9 +40,7 @@ impl Session {
         if !full {
             self.first_told += 1;
         }
-        let first = self.first_told % self.channels.len().max(1);
-        let (before, from_first) = self.channels.split_at(first);
-        for state in from_first.iter().chain(before).flatten() {
+        for state in self.channels.iter_in_turn(self.first_told) {
             if let ChannelState::Open(channel) = state {
                 broker.queues_mut().set_room(channel.key, !full);
             }
@@ -64,7 +62,7 @@ impl Session {
     /// Acknowledges the publishes that are durable now; `true` while others wait.
     pub fn release_confirms(&mut self, durable: LogPos) -> bool {
         self.notes.confirming = false;
-        for state in self.channels.iter_mut().flatten() {
+        for state in self.channels.iter_mut() {
             let ChannelState::Open(channel) = state else {
                 continue;
             };
@@ -96,8 +94,7 @@ impl Session {
     /// A consumer ended because its queue did. The client may have cancelled it in the meantime,
     /// or begun another one with its tag: then there is nothing to tell.
     pub fn consumer_cancelled(&mut self, number: u16, tag: &Name, consumer: ConsumerKey) {
-        let slot = usize::from(number);
-        if let Some(Some(ChannelState::Open(channel))) = self.channels.get_mut(slot)
+        if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number)
             && channel.consumers.get(tag) == Some(&consumer)
         {
             channel.consumers.remove(tag);

@@ -76,7 +76,7 @@ impl Session {
                  to learn more"
             );
             let error = AmqpError::channel(ReplyCode::PreconditionFailed, text);
-            if let Some(Some(ChannelState::Open(_))) = self.channels.get(usize::from(number)) {
+            if let Some(ChannelState::Open(_)) = self.channels.get(number) {
                 self.close_channel_with(broker, number, &error);
             }
         }

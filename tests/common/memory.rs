@@ -62,6 +62,8 @@ impl Memory {
             heartbeat_s: 0,
             message_bytes_max: 1 << 27,
             cluster_name: Name::from("memory"),
+            product_name: Name::from("RabbitMQ"),
+            product_version: Name::from("3.13.7"),
         };
         let now = Instant::now();
         let node = Node::new(broker, limits, Calendar::new(now, Duration::ZERO), now);

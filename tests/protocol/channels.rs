@@ -38,15 +38,56 @@ fn channel_number_above_channel_max_is_530() {
 }
 
 #[test]
-fn lone_channel_number_above_channel_max_is_530() {
+fn open_channels_count_and_not_their_numbers() {
     let server = Server::start();
-    if server.differs("it counts channels and does not look at their numbers") {
-        return;
-    }
-    let options = Options { channel_max: Some(5), ..Default::default() };
+    let options = Options { channel_max: Some(2), ..Default::default() };
     let mut client = Client::connect_with(server.address(), &options);
-    client.send(6, channel::Open {});
-    client.expect_connection_error(530, "NOT_ALLOWED - ");
+    for number in [65_535, 2048] {
+        client.open(number);
+        client.round_trip(number);
+    }
+    client.close_channel(65_535);
+    client.open(1);
+    client.send(3, channel::Open {});
+    client.expect_connection_error(
+        530,
+        "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)",
+    );
+}
+
+#[test]
+fn method_on_a_channel_that_was_never_opened_is_504_also_above_the_maximum() {
+    for number in [7, 65_535] {
+        let (_server, mut client) = Server::with_client();
+        client.send(number, queue::Declare { passive: true, ..Default::default() });
+        let close = client.expect_connection_error(504, "CHANNEL_ERROR - expected 'channel.open'");
+        assert_eq!(close.offender, (50, 10));
+    }
+}
+
+#[test]
+fn opening_a_channel_that_the_server_closed_is_504_before_its_close_ok() {
+    let (_server, mut client) = Server::with_client();
+    client.send(1, queue::Declare { passive: true, queue: b"nowhere", ..Default::default() });
+    client.send(1, channel::Open {});
+    client.expect::<ChannelClose>(1);
+    client.expect_connection_error(504, "CHANNEL_ERROR - second 'channel.open' seen");
+}
+
+/// Threads of a client close the same channel, or answer a close that came at the same time.
+#[test]
+fn a_channel_may_be_closed_twice_and_a_stray_close_ok_means_nothing() {
+    let (_server, mut client) = Server::with_client();
+    client.open(2);
+    for _ in 0..2 {
+        client.send(2, channel::Close { reply_code: 200, ..Default::default() });
+    }
+    client.send(2, channel::CloseOk {});
+    for _ in 0..2 {
+        client.expect::<ChannelCloseOk>(2);
+    }
+    client.open(2);
+    client.round_trip(2);
 }
 
 #[test]

@@ -244,7 +244,10 @@ fn limits_beyond_ours_are_530() {
             "frame_max = 131073 is higher than the maximum allowed value (131072)",
         ),
         (frame_max(4095), "frame_max = 4095 is lower than the minimum allowed value (4096)"),
-        (channel_max(0), "channel_max = 0 is higher than the maximum allowed value (2047)"),
+        (
+            channel_max(0),
+            "channel_max = 0 (no limit) is higher than the maximum allowed value (2047)",
+        ),
         (channel_max(2048), "channel_max = 2048 is higher than the maximum allowed value (2047)"),
     ] {
         let server = Server::start();

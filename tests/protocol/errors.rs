@@ -168,3 +168,12 @@ fn client_that_closes_while_the_broker_does_is_answered() {
     client.expect::<ConnectionCloseOk>(0);
     client.expect_closed();
 }
+
+#[test]
+fn text_of_more_than_255_bytes_ends_in_dots() {
+    let (_server, mut client) = Server::with_client();
+    let name = "q".repeat(240);
+    let passive = queue::Declare { passive: true, queue: name.as_bytes(), ..Default::default() };
+    let close = client.refused(1, passive, 404, "NOT_FOUND - no queue 'qqq");
+    assert_eq!((close.text.len(), &close.text[248..]), (255, "qqqq..."));
+}

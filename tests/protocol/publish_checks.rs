@@ -92,12 +92,37 @@ fn expiration_is_looked_at_before_cc_and_bcc() {
 }
 
 #[test]
-fn cc_and_bcc_are_looked_at_before_topic_permission() {
+fn topic_permission_is_looked_at_before_all_properties() {
     for name in ["CC", "BCC"] {
         let headers = fields(&[(name, word("no array"))]);
-        let properties = with_headers(&headers);
-        refused("amq.topic", "closed", &properties, 406, "PRECONDITION_FAILED - ");
+        let properties = PropertyList {
+            reply_to: Some(b"amq.rabbitmq.reply-to"),
+            expiration: Some(b"soon"),
+            ..with_headers(&headers)
+        };
+        refused("amq.topic", "closed", &properties, 403, "ACCESS_REFUSED - ");
     }
+}
+
+#[test]
+fn reply_to_then_user_then_expiration_then_copies_are_looked_at() {
+    let headers = fields(&[("CC", word("no array"))]);
+    let mut properties = PropertyList {
+        reply_to: Some(b"amq.rabbitmq.reply-to"),
+        user_id: Some(b"somebody"),
+        expiration: Some(b"soon"),
+        ..with_headers(&headers)
+    };
+    let refusal = |properties: &PropertyList<'_>, text: &str| {
+        refused("amq.topic", "open", properties, 406, &format!("PRECONDITION_FAILED - {text}"));
+    };
+    refusal(&properties, "fast reply consumer does not exist");
+    properties.reply_to = None;
+    refusal(&properties, "user_id property set to 'somebody'");
+    properties.user_id = None;
+    refusal(&properties, "invalid expiration 'soon'");
+    properties.expiration = None;
+    refusal(&properties, "invalid message: {unacceptable_type_in_header");
 }
 
 #[test]

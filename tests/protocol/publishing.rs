@@ -350,17 +350,3 @@ fn exchange_is_looked_at_before_properties() {
     client.publish_with(1, "no such exchange", "key", &properties, b"lost");
     client.expect_channel_error(1, 404, "NOT_FOUND - ");
 }
-
-#[test]
-fn expiration_is_looked_at_before_user_id() {
-    let server = Server::start();
-    if server.differs("3.10 looks at the user first") {
-        return;
-    }
-    let properties = PropertyList {
-        expiration: Some(b"soon"),
-        user_id: Some(b"somebody"),
-        ..Default::default()
-    };
-    refuse(&server, &properties, 406, "invalid expiration");
-}

@@ -81,15 +81,53 @@ fn hints_about_placement_and_mirrors_are_accepted() {
 }
 
 #[test]
-fn max_priority_0_is_406() {
-    let Some((_server, mut client)) = Server::ours("3.10 takes it as a queue without priorities")
-    else {
-        return;
-    };
+fn max_priority_0_means_no_priorities() {
+    let (_server, mut client) = Server::with_client();
     let zero = argument("x-max-priority", Value::I32(0));
-    let declare = queue::Declare { exclusive: true, arguments: zero.table(), ..named("q") };
-    let text = "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'q' in vhost '/': ";
-    client.refused(1, declare, 406, text);
+    let queue = client.queue_with(1, zero.table());
+    for (priority, body) in [(0, "first"), (9, "second")] {
+        let properties = PropertyList { priority: Some(priority), ..Default::default() };
+        client.publish_with(1, "", &queue, &properties, body.as_bytes());
+    }
+    assert_eq!(client.drain(1, &queue), ["first", "second"]);
+}
+
+/// Which arguments are compared depends on the kind of the queue, as in RabbitMQ 3.13.
+#[test]
+fn declared_again_a_queue_compares_what_its_kind_knows() {
+    let (_server, mut client) = Server::with_client();
+    fn lasting<'a>(name: &'a str, arguments: Table<'a>) -> queue::Declare<'a> {
+        queue::Declare { durable: true, arguments, ..named(name) }
+    }
+    let queue = unique("again");
+    client.call::<DeclareOk>(1, lasting(&queue, Table::EMPTY));
+    for (name, value) in [
+        ("x-consumer-timeout", Value::I64(60_000)),
+        ("x-delivery-limit", Value::I64(5)),
+        ("x-dead-letter-strategy", word("at-most-once")),
+        ("x-queue-leader-locator", word("client-local")),
+    ] {
+        let arguments = argument(name, value);
+        client.call::<DeclareOk>(1, lasting(&queue, arguments.table()));
+    }
+    for (name, value) in [("x-queue-master-locator", "min-masters"), ("x-queue-mode", "lazy")] {
+        let arguments = argument(name, word(value));
+        let text = format!(
+            "PRECONDITION_FAILED - inequivalent arg '{name}' for queue '{queue}' in vhost '/': \
+             received the value '{value}' of type 'longstr' but current is none"
+        );
+        client.refused(1, lasting(&queue, arguments.table()), 406, &text);
+    }
+    client.delete_queue(1, &queue);
+    let quorum = fields(&[("x-queue-type", word("quorum"))]);
+    client.call::<DeclareOk>(1, lasting(&queue, quorum.table()));
+    let limited = fields(&[("x-queue-type", word("quorum")), ("x-delivery-limit", Value::I64(5))]);
+    let text = format!(
+        "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue '{queue}' in vhost \
+         '/': received the value '5' of type 'long' but current is none"
+    );
+    client.refused(1, lasting(&queue, limited.table()), 406, &text);
+    client.delete_queue(1, &queue);
 }
 
 #[test]

@@ -204,7 +204,6 @@ fn a_beginning_that_is_none_is_refused() {
         (word("yesterday"), "{longstr,<<\"yesterday\">>}"),
         (word("5w"), "{longstr,<<\"5w\">>}"),
         (Value::Bool(true), "{bool,true}"),
-        (Value::I64(-5), "{long,-5}"),
     ];
     for (channel, (from, shown)) in (2..).zip(cases) {
         client.open(channel);
@@ -259,20 +258,76 @@ fn a_reader_has_to_acknowledge() {
 }
 
 #[test]
-fn a_stream_has_no_exclusive_reader() {
-    let Some((_server, mut client)) =
-        Server::ours("it takes exclusive consumers of streams for others")
-    else {
-        return;
-    };
+fn no_reader_of_a_stream_is_alone_though_it_asks_for_it() {
+    let (_server, mut client) = Server::with_client();
     let name = stream(&mut client);
-    client.open(2);
-    client.prefetch(2, 10);
-    let exclusive = basic::Consume { exclusive: true, ..consume(&name, Table::EMPTY) };
-    client.send(2, exclusive);
-    let expected = format!("exclusive consumers not supported by stream queue '{name}'");
-    client.expect_channel_error(2, 403, &expected);
-    read(&mut client, 3, 10, &name, word("first"));
+    for channel in [2, 3] {
+        client.open(channel);
+        client.prefetch(channel, 10);
+        let exclusive = basic::Consume { exclusive: true, ..consume(&name, Table::EMPTY) };
+        client.call::<ConsumeOk>(channel, exclusive);
+    }
+    read(&mut client, 4, 10, &name, word("first"));
+}
+
+#[test]
+fn a_stream_is_deleted_whoever_reads_it_and_whatever_is_in_it() {
+    let (_server, mut client) = Server::with_client();
+    let name = stream(&mut client);
+    client.store(9, &name, &["message"]);
+    read(&mut client, 2, 10, &name, word("last"));
+    let queue = name.as_bytes();
+    let delete = queue::Delete { queue, if_unused: true, if_empty: true, nowait: false };
+    assert_eq!(client.call::<DeleteOk>(1, delete).messages, 1);
+}
+
+#[test]
+fn streams_and_other_queues_refuse_each_others_consumer_arguments() {
+    let (_server, mut client) = Server::with_client();
+    let (stream, classic) = (stream(&mut client), client.queue(1));
+    for (queue, name, value, module) in [
+        (&stream, "x-priority", Value::I32(1), "rabbit_stream_queue"),
+        (&classic, "x-stream-offset", word("first"), "rabbit_classic_queue"),
+    ] {
+        client.open(2);
+        client.prefetch(2, 10);
+        let arguments = fields(&[(name, value)]);
+        client.send(2, consume(queue, arguments.table()));
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{name}' for queue '{queue}' in vhost '/' of queue \
+             type {module}"
+        );
+        client.expect_channel_error(2, 406, &text);
+    }
+}
+
+/// *Ours*: so many messages before the next one.
+#[test]
+fn a_reader_may_begin_with_the_last_messages() {
+    let (_server, mut client) = Server::with_client();
+    let name = stream(&mut client);
+    client.store(9, &name, &["a", "b", "c", "d"]);
+    for (channel, (from, expected)) in (2..).zip([(-1, "d"), (-3, "b"), (-100, "a")]) {
+        client.open(channel);
+        client.prefetch(channel, 1);
+        let arguments = fields(&[("x-stream-offset", Value::I64(from))]);
+        client.consume_with(channel, &name, arguments.table());
+        let delivery = client.expect_delivery(channel);
+        assert_eq!(text(&delivery.message.body), expected, "{from}");
+    }
+}
+
+#[test]
+fn segments_of_more_than_3_gb_are_refused() {
+    let (_server, mut client) = Server::with_client();
+    let size = Value::I64(3_000_000_001);
+    let arguments =
+        fields(&[("x-queue-type", word("stream")), ("x-stream-max-segment-size-bytes", size)]);
+    let declare =
+        queue::Declare { durable: true, arguments: arguments.table(), ..named("too large") };
+    let text = "PRECONDITION_FAILED - invalid arg 'x-stream-max-segment-size-bytes' for queue \
+                'too large' in vhost '/': {value_too_large,3000000001}";
+    client.refused(1, declare, 406, text);
 }
 
 #[test]

@@ -175,6 +175,8 @@ impl World {
             heartbeat_s: 0,
             message_bytes_max: 1 << 20,
             cluster_name: Name::from("simulation"),
+            product_name: Name::from("RabbitMQ"),
+            product_version: Name::from("3.13.7"),
         };
         let calendar = Calendar::new(self.base, Duration::from_millis(BEGIN_MS));
         self.node = Some(Node::new(broker, limits, calendar, self.now()));

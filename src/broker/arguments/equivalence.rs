@@ -4,7 +4,7 @@
 //! for the first difference; clients and their tests match on those texts. Imports `amqp`.
 
 use crate::amqp::{AmqpError, ReplyCode, Table, Value};
-use crate::broker::arguments::{ALTERNATE_EXCHANGE, QUEUE_ARGUMENTS, QueueTraits};
+use crate::broker::arguments::{ALTERNATE_EXCHANGE, QUEUE_ARGUMENTS, QueueKind, QueueTraits};
 use crate::broker::exchange::headers::same_value;
 use crate::broker::resource::Resource;
 
@@ -38,7 +38,8 @@ pub fn check_queue_equivalence(
     }
     same_flag(queue, "durable", current.durable, received.durable)?;
     same_flag(queue, "auto_delete", current.auto_delete, received.auto_delete)?;
-    for (name, _) in QUEUE_ARGUMENTS {
+    let kind = QueueKind::of(current.arguments);
+    for (name, _) in QUEUE_ARGUMENTS.into_iter().filter(|(name, _)| kind.compares(name)) {
         same_argument(queue, name, current.arguments, received.arguments)?;
     }
     Ok(())

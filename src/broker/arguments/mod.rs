@@ -105,6 +105,49 @@ impl QueueKind {
     }
 }
 
+/// What every kind of queue compares when it is declared again.
+const COMPARED_BY_ALL: &[&str] = &[
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-message-ttl",
+    "x-overflow",
+    "x-queue-type",
+    "x-single-active-consumer",
+    "x-message-deduplication",
+];
+
+impl QueueKind {
+    /// Whether the argument counts when a queue of this kind is declared again (RabbitMQ 3.13,
+    /// `queue_arguments` of each kind's `capabilities`).
+    pub(crate) fn compares(self, name: &str) -> bool {
+        let own: &[&str] = match self {
+            Self::Classic => {
+                &["x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator"]
+            }
+            Self::Quorum => &[
+                "x-dead-letter-strategy",
+                "x-max-in-memory-length",
+                "x-max-in-memory-bytes",
+                "x-quorum-initial-group-size",
+                "x-delivery-limit",
+                "x-consumer-timeout",
+                "x-queue-leader-locator",
+            ],
+            Self::Stream => &[
+                "x-max-age",
+                "x-stream-max-segment-size-bytes",
+                "x-stream-filter-size-bytes",
+                "x-initial-cluster-size",
+                "x-queue-leader-locator",
+            ],
+        };
+        COMPARED_BY_ALL.contains(&name) || own.contains(&name)
+    }
+}
+
 /// What a queue.declare says of a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueTraits<'a> {
@@ -165,10 +208,22 @@ pub fn check_exchange(exchange: Resource<'_>, arguments: Table<'_>) -> Result<()
 /// Checks the arguments of a basic.consume.
 ///
 /// # Errors
-/// 406 for one that is invalid.
-pub fn check_consumer(queue: Resource<'_>, arguments: Table<'_>) -> Result<(), AmqpError> {
+/// 406 for one that is invalid, or that this kind of queue does not take.
+pub fn check_consumer(
+    queue: Resource<'_>,
+    kind: QueueKind,
+    arguments: Table<'_>,
+) -> Result<(), AmqpError> {
     check_argument(queue, arguments, "x-priority", Check::Integer)?;
     check_argument(queue, arguments, "x-cancel-on-ha-failover", Check::Flag)?;
+    let refused = match kind {
+        QueueKind::Classic | QueueKind::Quorum => "x-stream-offset",
+        QueueKind::Stream => "x-priority",
+    };
+    if arguments.find(refused.as_bytes()).is_some() {
+        let module = kind.module();
+        return refuse(format!("invalid arg '{refused}' for {queue} of queue type {module}"));
+    }
     match arguments.find(b"x-stream-offset") {
         Some(value) if StartAt::parse(value).is_none() => {
             let (kind, value) = (value.type_name(), term(value));
@@ -190,11 +245,13 @@ pub(crate) enum Check {
     NonNegative,
     /// An integer, 1 or more.
     Positive,
+    /// Bytes, 0 to [`STREAM_SEGMENT_BYTES_MAX`].
+    SegmentBytes,
     /// Milliseconds, 0 to [`TIME_MS_MAX`].
     Time,
     /// Milliseconds, 1 to [`TIME_MS_MAX`].
     PositiveTime,
-    /// An integer, 1 to 255.
+    /// An integer, 0 (no priorities) to 255.
     Priority,
     Flag,
     /// A long string.
@@ -211,7 +268,7 @@ pub(crate) enum Check {
 
 /// Every argument that is checked and compared, in the order in which RabbitMQ does so. Others are
 /// kept and mean nothing.
-pub(crate) const QUEUE_ARGUMENTS: [(&str, Check); 24] = [
+pub(crate) const QUEUE_ARGUMENTS: [(&str, Check); 25] = [
     ("x-expires", Check::PositiveTime),
     ("x-message-ttl", Check::Time),
     ("x-dead-letter-exchange", Check::Text),
@@ -229,10 +286,11 @@ pub(crate) const QUEUE_ARGUMENTS: [(&str, Check); 24] = [
     ("x-queue-type", Check::Kind),
     ("x-quorum-initial-group-size", Check::Positive),
     ("x-max-age", Check::Age),
-    ("x-stream-max-segment-size-bytes", Check::NonNegative),
+    ("x-stream-max-segment-size-bytes", Check::SegmentBytes),
     ("x-stream-filter-size-bytes", Check::NonNegative),
     ("x-initial-cluster-size", Check::Positive),
     ("x-queue-leader-locator", Check::Anything),
+    ("x-queue-master-locator", Check::Anything),
     ("x-delivery-limit", Check::Integer),
     ("x-consumer-timeout", Check::NonNegative),
     ("x-message-deduplication", Check::Anything),
@@ -243,6 +301,9 @@ pub(crate) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 /// The longest time that an argument may name: ten years in milliseconds.
 pub const TIME_MS_MAX: i64 = 315_360_000_000;
+
+/// The largest `x-stream-max-segment-size-bytes`.
+pub const STREAM_SEGMENT_BYTES_MAX: i64 = 3_000_000_000;
 
 /// The highest `x-max-priority`.
 pub const PRIORITY_MAX: i64 = 255;
@@ -269,6 +330,7 @@ fn fault(check: Check, value: Value<'_>, arguments: Table<'_>) -> Option<String>
         Check::Integer
         | Check::NonNegative
         | Check::Positive
+        | Check::SegmentBytes
         | Check::Time
         | Check::PositiveTime
         | Check::Priority
@@ -297,7 +359,7 @@ fn integer_fault(check: Check, value: Value<'_>) -> Option<String> {
         return Some(format!("\"expected integer, got {}\"", value.type_name()));
     };
     let is_time = matches!(check, Check::Time | Check::PositiveTime);
-    let is_positive = matches!(check, Check::Positive | Check::PositiveTime | Check::Priority);
+    let is_positive = matches!(check, Check::Positive | Check::PositiveTime);
     if check == Check::Integer {
         None
     } else if check == Check::Version {
@@ -307,6 +369,8 @@ fn integer_fault(check: Check, value: Value<'_>) -> Option<String> {
     } else if number == 0 && is_positive {
         Some(format!("{{value_zero,{value}}}"))
     } else if number > TIME_MS_MAX && is_time {
+        Some(format!("{{value_too_large,{value}}}"))
+    } else if number > STREAM_SEGMENT_BYTES_MAX && check == Check::SegmentBytes {
         Some(format!("{{value_too_large,{value}}}"))
     } else if number > PRIORITY_MAX && check == Check::Priority {
         Some(format!("{{max_value_exceeded,{value}}}"))
@@ -339,6 +403,7 @@ fn text_fault(check: Check, text: &[u8], arguments: Table<'_>) -> Option<String>
         | Check::Integer
         | Check::NonNegative
         | Check::Positive
+        | Check::SegmentBytes
         | Check::Time
         | Check::PositiveTime
         | Check::Priority
@@ -453,7 +518,6 @@ mod tests {
             ("x-max-length-bytes", -1, "{value_negative,-1}"),
             ("x-max-priority", 256, "{max_value_exceeded,256}"),
             ("x-max-priority", -1, "{value_negative,-1}"),
-            ("x-max-priority", 0, "{value_zero,0}"),
             ("x-queue-version", 3, "\"unsupported queue version '3'\""),
             ("x-initial-cluster-size", 0, "{value_zero,0}"),
             ("x-consumer-timeout", -1, "{value_negative,-1}"),
@@ -592,7 +656,10 @@ mod tests {
 
     #[test]
     fn consumers_have_priorities_that_are_integers() {
-        let check = |value| refusal(check_consumer(QUEUE, table(&[("x-priority", value)]).table()));
+        let check = |value| {
+            let arguments = table(&[("x-priority", value)]);
+            refusal(check_consumer(QUEUE, QueueKind::Classic, arguments.table()))
+        };
         assert_eq!(check(Value::I32(-5)), "");
         assert_eq!(
             check(text("a")),

@@ -14,6 +14,8 @@ pub enum StartAt {
     Next,
     /// With the message of this offset, or the first one after it.
     Offset(u64),
+    /// So many messages before the next one that comes.
+    BeforeEnd(u64),
     /// With the first message that was published then or later, in seconds since 1970.
     Time(u64),
     /// With the first message that is no older than this, in seconds.
@@ -30,7 +32,12 @@ impl StartAt {
             return Some(Self::Offset(offset));
         }
         if let Some(offset) = value.integer() {
-            return u64::try_from(offset).ok().map(Self::Offset);
+            let magnitude = offset.unsigned_abs();
+            return Some(if offset < 0 {
+                Self::BeforeEnd(magnitude)
+            } else {
+                Self::Offset(magnitude)
+            });
         }
         match value.text()? {
             b"first" => Some(Self::First),
@@ -59,7 +66,8 @@ mod tests {
             (Value::I32(7), Some(StartAt::Offset(7))),
             (Value::U8(7), Some(StartAt::Offset(7))),
             (Value::U64(u64::MAX), Some(StartAt::Offset(u64::MAX))),
-            (Value::I64(-1), None),
+            (Value::I64(-1), Some(StartAt::BeforeEnd(1))),
+            (Value::I64(i64::MIN), Some(StartAt::BeforeEnd(1 << 63))),
             (Value::Timestamp(5), Some(StartAt::Time(5))),
             (Value::Bool(true), None),
             (Value::F64(1.0), None),

@@ -1,8 +1,8 @@
 //! Which destinations does a headers exchange send a message to?
 //!
-//! A binding lists header fields; a message matches when all of them (or any) are among its
-//! headers with the same value. Values are compared with their kind: integers of every width by
-//! value, text and bytes alike; a void one asks for presence only. Imports `amqp`.
+//! A binding lists header fields; a message matches when all of them (or any) are among its headers
+//! with the same value. Numbers of every kind are compared by value, text and bytes alike; a void
+//! one asks for presence only. Imports `amqp`.
 
 use std::collections::BTreeMap;
 
@@ -110,6 +110,43 @@ pub fn same_value(a: Value<'_>, b: Value<'_>) -> bool {
     }
 }
 
+/// Whether a header has the value that a binding asks for: numbers of every kind by what they are
+/// worth, as in RabbitMQ, and everything else as [`same_value`] says.
+fn matches_value(wanted: Value<'_>, value: Value<'_>) -> bool {
+    match (number(wanted), number(value)) {
+        (Some(wanted), Some(value)) => wanted == value,
+        (None, None) => same_value(wanted, value),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// A number in a form in which all kinds can be compared.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Whole(i128),
+    Fraction(f64),
+}
+
+impl PartialEq for Number {
+    #[allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "as Erlang compares them")]
+    fn eq(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Number::Whole(a), Number::Whole(b)) => a == b,
+            (Number::Fraction(a), Number::Fraction(b)) => a == b,
+            (Number::Whole(whole), Number::Fraction(fraction))
+            | (Number::Fraction(fraction), Number::Whole(whole)) => whole as f64 == fraction,
+        }
+    }
+}
+
+fn number(value: Value<'_>) -> Option<Number> {
+    if let Value::U64(value) | Value::Timestamp(value) = value {
+        return Some(Number::Whole(i128::from(value)));
+    }
+    let whole = value.integer().map(|value| Number::Whole(i128::from(value)));
+    whole.or_else(|| value.fraction().map(Number::Fraction))
+}
+
 fn float(value: Value<'_>) -> Option<f64> {
     if let Value::F32(value) = value {
         Some(f64::from(value))
@@ -143,7 +180,7 @@ impl Rule {
     fn matches(&self, headers: &Headers<'_>) -> bool {
         let mut hits = self.fields.table().iter().map(|(name, wanted)| {
             let value = headers.find(name);
-            value.is_some_and(|value| wanted == Value::Void || same_value(wanted, value))
+            value.is_some_and(|value| wanted == Value::Void || matches_value(wanted, value))
         });
         if self.mode.all { hits.all(|hit| hit) } else { hits.any(|hit| hit) }
     }
@@ -288,15 +325,19 @@ mod tests {
     }
 
     #[test]
-    fn values_are_compared_with_their_type() {
+    fn numbers_are_compared_by_value_and_the_rest_with_its_type() {
         let one = |wanted, value| matches(&[("a", wanted)], &[("a", value)]);
         assert!(one(Value::I32(5), Value::I64(5)));
         assert!(one(Value::U8(5), Value::I16(5)));
         assert!(!one(Value::I32(5), Value::I32(6)));
         assert!(!one(Value::I32(5), text("5")));
         assert!(!one(Value::I32(1), Value::Bool(true)));
-        assert!(!one(Value::I32(1), Value::F64(1.0)));
-        assert!(!one(Value::I64(5), Value::Timestamp(5)));
+        assert!(one(Value::I32(1), Value::F64(1.0)));
+        assert!(!one(Value::I32(1), Value::F32(1.5)));
+        assert!(one(Value::I64(5), Value::Timestamp(5)));
+        assert!(one(Value::Decimal { scale: 2, value: 150 }, Value::F64(1.5)));
+        assert!(one(Value::Decimal { scale: 1, value: 50 }, Value::U8(5)));
+        assert!(!one(Value::U64(u64::MAX), Value::I64(i64::MAX)));
         assert!(one(Value::F32(0.5), Value::F64(0.5)));
         assert!(one(text("a"), Value::Bytes(b"a")));
         assert!(one(Value::Void, text("anything")));

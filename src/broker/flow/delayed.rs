@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use crate::amqp::{Properties, PropertyList, TableBuf, Value};
+use crate::amqp::{Properties, PropertyList, Table, TableBuf, Value};
 use crate::broker::Broker;
 use crate::broker::exchange::matcher::ExchangeKind;
 use crate::broker::flow::blind;
@@ -79,9 +79,7 @@ impl Broker {
         if exchange.kind != ExchangeKind::Delayed {
             return None;
         }
-        let value = properties.headers?.find(b"x-delay")?;
-        let ms =
-            if let Value::U64(ms) = value { ms } else { u64::try_from(value.integer()?).ok()? };
+        let ms = delay_in(properties.headers?)?;
         (ms > 0).then_some(Delay { exchange: key, ms })
     }
 
@@ -244,12 +242,30 @@ impl DelayedMessage {
     }
 }
 
+/// What the header `x-delay` says, in milliseconds. Clients send it in every form in which there
+/// are numbers: fractions are rounded. Nothing that is negative or no number is a delay.
+fn delay_in(headers: Table<'_>) -> Option<u64> {
+    let value = headers.find(b"x-delay")?;
+    if let Value::U64(ms) = value {
+        return Some(ms);
+    }
+    if let Some(text) = value.text() {
+        return std::str::from_utf8(text).ok()?.parse().ok();
+    }
+    if let Some(ms) = value.integer() {
+        return u64::try_from(ms).ok();
+    }
+    let ms = value.fraction()?.round();
+    // What is more than a number holds becomes the largest one.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    (ms >= 0.0).then_some(ms as u64)
+}
+
 /// The property bytes with `x-delay` negated, which tells that the delay is over.
 fn with_delay_spent(list: &PropertyList<'_>) -> Vec<u8> {
     let mut headers = list.headers.map(TableBuf::from).unwrap_or_default();
-    let delay = list.headers.and_then(|headers| headers.find(b"x-delay"));
-    if let Some(delay) = delay.and_then(|delay| delay.integer()) {
-        headers.set(b"x-delay", Value::I64(-delay));
+    if let Some(delay) = list.headers.and_then(delay_in) {
+        headers.set(b"x-delay", Value::I64(-i64::try_from(delay).unwrap_or(i64::MAX)));
     }
     blind::stored(&PropertyList { headers: Some(headers.table()), ..*list })
 }
@@ -257,7 +273,7 @@ fn with_delay_spent(list: &PropertyList<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amqp::{Name, Table};
+    use crate::amqp::Name;
     use crate::broker::arguments::ExchangeTraits;
     use crate::broker::flow::message::Content;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};

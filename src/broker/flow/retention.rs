@@ -448,7 +448,7 @@ mod tests {
         assert_eq!(node.broker.delete_queue(&subject, b"s", false, false), Ok(Some(5)));
         node.turn();
         node.turn();
-        assert!(!node.broker.queues.has_streams());
+        assert!(!node.broker.queues.any_stores_everything());
         assert_eq!(node.alive(), 0);
     }
 }

@@ -118,6 +118,13 @@ impl Queue {
         }
     }
 
+    /// Whether it stores every message that comes, whatever its delivery mode: streams and quorum
+    /// queues do.
+    #[inline]
+    pub fn stores_everything(&self) -> bool {
+        self.settings.kind != QueueKind::Classic
+    }
+
     /// Whether records for it belong in the durable log.
     pub fn is_durable(&self) -> bool {
         self.declaration.durable

@@ -48,19 +48,38 @@ impl Broker {
         Ok(())
     }
 
-    /// Unbinds; a binding that is not there is fine.
+    /// Unbinds. A binding that is not there is fine, and so is one whose ends are not: only what
+    /// the client may not touch is refused, and a queue of another connection where it is bound.
     pub fn unbind(
         &mut self,
         subject: &Subject,
         request: &BindRequest<'_>,
     ) -> Result<(), AmqpError> {
-        let (source, destination) = self.binding_ends(subject, request)?;
+        self.check_binding_access(subject, request)?;
+        let vhost = subject.vhost;
+        let destination = match request.destination {
+            DestinationName::Queue(name) => {
+                self.topology.queue_named(vhost, name).map(Destination::Queue)
+            }
+            DestinationName::Exchange(name) => {
+                self.topology.exchange_named(vhost, name).map(Destination::Exchange)
+            }
+        };
+        let source = self.topology.exchange_named(vhost, request.source);
+        let Some((source, destination)) = source.zip(destination) else {
+            return Ok(());
+        };
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
-        let Self { topology, queues, store, .. } = self;
-        if topology.remove_binding(subject.vhost, &binding, queues, store) {
-            self.lost_binding(source);
+        if !self.topology.is_bound(vhost, &binding) {
+            return Ok(());
         }
+        if let Destination::Queue(queue) = destination {
+            self.check_exclusive_access(subject, queue)?;
+        }
+        let Self { topology, queues, store, .. } = self;
+        topology.remove_binding(vhost, &binding, queues, store);
+        self.lost_binding(source);
         Ok(())
     }
 
@@ -69,6 +88,23 @@ impl Broker {
         subject: &Subject,
         request: &BindRequest<'_>,
     ) -> Result<(ExchangeKey, Destination), AmqpError> {
+        self.check_binding_access(subject, request)?;
+        let source = self.topology.existing_exchange(subject.vhost, request.source)?;
+        let destination = match request.destination {
+            DestinationName::Queue(name) => Destination::Queue(self.usable_queue(subject, name)?),
+            DestinationName::Exchange(name) => {
+                Destination::Exchange(self.topology.existing_exchange(subject.vhost, name)?)
+            }
+        };
+        Ok((source, destination))
+    }
+
+    /// 403 for what the client may not bind or unbind, whether it is there or not.
+    fn check_binding_access(
+        &self,
+        subject: &Subject,
+        request: &BindRequest<'_>,
+    ) -> Result<(), AmqpError> {
         match request.destination {
             DestinationName::Queue(REPLY_TO) => {
                 let text = "direct reply-to is no queue that can be bound";
@@ -84,17 +120,13 @@ impl Broker {
         }
         refuse_default_exchange(request.source)?;
         self.users.check_exchange_access(subject, Access::Read, request.source)?;
-        let source = self.topology.existing_exchange(subject.vhost, request.source)?;
-        if let Some(exchange) = self.topology.exchange(source) {
-            let key = request.routing_key;
-            self.users.check_topic_access(subject, Access::Read, exchange, key)?;
-        }
-        let destination = match request.destination {
-            DestinationName::Queue(name) => Destination::Queue(self.usable_queue(subject, name)?),
-            DestinationName::Exchange(name) => {
-                Destination::Exchange(self.topology.existing_exchange(subject.vhost, name)?)
+        let source = self.topology.exchange_named(subject.vhost, request.source);
+        match source.and_then(|source| self.topology.exchange(source)) {
+            Some(exchange) => {
+                let key = request.routing_key;
+                self.users.check_topic_access(subject, Access::Read, exchange, key)
             }
-        };
-        Ok((source, destination))
+            None => Ok(()),
+        }
     }
 }

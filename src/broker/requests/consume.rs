@@ -43,26 +43,27 @@ impl Broker {
         let key = self.usable_queue(subject, request.queue)?;
         let vhost = self.topology.vhost_name(subject.vhost);
         let resource = Resource::queue(&vhost, request.queue);
-        arguments::check_consumer(resource, request.arguments)?;
+        let kind = self.queues.get(key).map(|queue| queue.settings.kind).unwrap_or_default();
+        arguments::check_consumer(resource, kind, request.arguments)?;
         let start = self.reader_start(key, channel, resource, &request)?;
-        // The readers of a stream take nothing from each other.
         let priority = request.arguments.find(b"x-priority");
-        let priority = priority.filter(|_| start.is_none());
         let priority = priority.and_then(|value| value.integer()).unwrap_or(0);
+        // The readers of a stream take nothing from each other: none of them is alone.
+        let exclusive = request.exclusive && start.is_none();
         let queue = self.queues.get_mut(key).expect("found just now");
-        let taken = queue.exclusively_consumed
-            || (request.exclusive && queue.settings.single_active_consumer);
-        if taken || (request.exclusive && !queue.line.is_empty()) {
+        let taken =
+            queue.exclusively_consumed || (exclusive && queue.settings.single_active_consumer);
+        if taken || (exclusive && !queue.line.is_empty()) {
             let text = format!("{resource} in exclusive use");
             return Err(AmqpError::channel(ReplyCode::AccessRefused, text));
         }
-        queue.exclusively_consumed = request.exclusive;
+        queue.exclusively_consumed = exclusive;
         Ok(self.queues.start(Consumer {
             queue: key,
             channel,
             tag: request.tag,
             no_ack: request.no_ack,
-            exclusive: request.exclusive,
+            exclusive,
             priority,
             prefetch: request.prefetch,
             unacked: 0,

@@ -99,10 +99,12 @@ impl Broker {
             let text = format!("{} {why}", Resource::queue(&vhost, name));
             Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
         };
-        if if_unused && counts.consumers > 0 {
+        // Streams do not ask, as in RabbitMQ.
+        let asks = self.queues.get(key).is_some_and(|queue| queue.stream.is_none());
+        if asks && if_unused && counts.consumers > 0 {
             return refuse("in use");
         }
-        if if_empty && counts.messages > 0 {
+        if asks && if_empty && counts.messages > 0 {
             return refuse("not empty");
         }
         let is_done = self.remove_queue(key);
@@ -190,7 +192,12 @@ impl Broker {
         self.users.check_exchange_access(subject, Access::Write, exchange)
     }
 
-    fn check_exclusive_access(&self, subject: &Subject, key: QueueKey) -> Result<(), AmqpError> {
+    /// 405 for an exclusive queue of another connection.
+    pub(in crate::broker) fn check_exclusive_access(
+        &self,
+        subject: &Subject,
+        key: QueueKey,
+    ) -> Result<(), AmqpError> {
         match self.queues.get(key) {
             Some(queue) if queue.declaration.owner.is_some_and(|o| o != subject.connection) => {
                 let vhost = self.topology.vhost_name(queue.vhost);

@@ -13,7 +13,7 @@ impl Broker {
     ///
     /// # Errors
     /// 406 without a prefetch, 540 without acknowledgements or with a prefetch shared by the
-    /// channel, 403 for an exclusive consumer.
+    /// channel.
     pub(in crate::broker) fn reader_start(
         &self,
         key: QueueKey,
@@ -38,10 +38,6 @@ impl Broker {
             let text = format!("{resource} does not support global qos");
             return Err(AmqpError::connection(ReplyCode::NotImplemented, text));
         }
-        if request.exclusive {
-            let text = format!("exclusive consumers not supported by stream {resource}");
-            return Err(AmqpError::channel(ReplyCode::AccessRefused, text));
-        }
         let asked = request.arguments.find(b"x-stream-offset");
         let start = asked.and_then(StartAt::parse).unwrap_or(StartAt::Next);
         Ok(Some(self.offset_of(stream, start)))
@@ -56,6 +52,9 @@ impl Broker {
             }
             StartAt::Next => stream.next_offset(),
             StartAt::Offset(offset) => offset.max(stream.first_offset()),
+            StartAt::BeforeEnd(messages) => {
+                stream.next_offset().saturating_sub(messages).max(stream.first_offset())
+            }
             StartAt::Time(seconds) => self.offset_at(stream, seconds.saturating_mul(1000)),
             StartAt::Age(seconds) => {
                 let age_ms = seconds.saturating_mul(1000);

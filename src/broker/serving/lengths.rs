@@ -9,7 +9,7 @@ use crate::broker::serving::Queues;
 
 impl Queues {
     /// Whether the queue refuses the last of so many messages of together so many bytes
-    /// (`reject-publish`).
+    /// (`reject-publish`), whoever waits for them.
     #[inline]
     pub fn refuses_more(&self, key: QueueKey, messages: u64, bytes: u64) -> bool {
         let Some(queue) = self.queues.get(key) else {
@@ -18,7 +18,7 @@ impl Queues {
         match queue.settings.overflow {
             Overflow::DropHead => false,
             Overflow::RejectPublish | Overflow::RejectPublishDlx => {
-                queue.would_be_too_long(messages, bytes) && !self.consumers_take_all(key, messages)
+                queue.would_be_too_long(messages, bytes)
             }
         }
     }

@@ -39,8 +39,8 @@ pub struct Queues {
     wakeups: BinaryHeap<Reverse<(u64, QueueKey)>>,
     /// The node's limit for acknowledging a delivery, where the queue has none.
     consumer_timeout_ms: Option<u64>,
-    /// How many of them are streams.
-    streams: usize,
+    /// How many of them store every message, whatever its delivery mode.
+    storing: usize,
 }
 
 impl Queues {
@@ -56,7 +56,7 @@ impl Queues {
             overfull: VecDeque::new(),
             wakeups: BinaryHeap::new(),
             consumer_timeout_ms: None,
-            streams: 0,
+            storing: 0,
         }
     }
 
@@ -106,7 +106,7 @@ impl Queues {
     /// Takes a queue in, which is used now.
     pub fn insert(&mut self, queue: Queue, now_ms: u64) -> QueueKey {
         let owner = queue.declaration.owner;
-        self.streams += usize::from(queue.stream.is_some());
+        self.storing += usize::from(queue.stores_everything());
         let key = self.queues.insert(queue);
         if let Some(owner) = owner {
             self.owned.entry(owner).or_default().insert(key);
@@ -118,7 +118,7 @@ impl Queues {
     /// Takes a queue out whose consumers have ended.
     pub fn remove(&mut self, key: QueueKey) -> Option<Queue> {
         let queue = self.queues.remove(key)?;
-        self.streams -= usize::from(queue.stream.is_some());
+        self.storing -= usize::from(queue.stores_everything());
         if let Some(owner) = queue.declaration.owner
             && let Some(owned) = self.owned.get_mut(&owner)
         {
@@ -193,21 +193,21 @@ impl Queues {
         self.queues.get(key).is_some_and(|queue| queue.stream.is_none() && queue.can_deliver())
     }
 
-    /// Whether any queue is a stream.
+    /// Whether any queue stores every message, whatever its delivery mode.
     #[inline]
-    pub(in crate::broker) fn has_streams(&self) -> bool {
-        self.streams > 0
+    pub(in crate::broker) fn any_stores_everything(&self) -> bool {
+        self.storing > 0
     }
 
-    /// Whether a message to these queues belongs in the durable log. A stream stores everything.
+    /// Whether a message to these queues belongs in the durable log.
     #[inline]
     pub fn need_durability(&self, queues: &[QueueKey], persistent: bool) -> bool {
-        if !persistent && !self.has_streams() {
+        if !persistent && !self.any_stores_everything() {
             return false;
         }
         let durable = |&key: &QueueKey| {
             let queue = self.queues.get(key);
-            queue.is_some_and(|q| q.is_durable() && (persistent || q.stream.is_some()))
+            queue.is_some_and(|q| q.is_durable() && (persistent || q.stores_everything()))
         };
         queues.iter().any(durable)
     }

@@ -36,19 +36,22 @@ impl Topology {
         true
     }
 
-    /// Removes a binding; `false` when there was none.
+    /// Whether the binding is there.
+    pub(in crate::broker) fn is_bound(&self, vhost: VhostKey, binding: &Binding) -> bool {
+        self.vhosts.get(vhost).is_some_and(|vhost| vhost.bindings.contains(binding))
+    }
+
+    /// Removes a binding.
     pub(in crate::broker) fn remove_binding(
         &mut self,
         vhost: VhostKey,
         binding: &Binding,
         queues: &Queues,
         store: &mut Store,
-    ) -> bool {
-        let is_there = self.vhosts.get_mut(vhost).is_some_and(|v| v.bindings.remove(binding));
-        if is_there {
+    ) {
+        if self.vhosts.get_mut(vhost).is_some_and(|v| v.bindings.remove(binding)) {
             self.binding_removed(vhost, binding, queues, store);
         }
-        is_there
     }
 
     /// Removes one of the bindings to a queue or exchange; from which exchange it led. `None`:

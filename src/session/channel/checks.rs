@@ -46,15 +46,15 @@ pub fn check<'a, B>(
     users.check_exchange_access(subject, Access::Write, content.exchange)?;
     let exchange = broker.topology().existing_exchange(subject.vhost, content.exchange)?;
     broker.topology().check_not_internal(exchange)?;
-    let reply_to = check_reply_to(properties, own_reply_to)?;
-    let ttl_ms = properties.expiration.map(check_expiration).transpose()?;
-    let copies = check_copies(properties)?;
     if let Some(exchange) = broker.topology().exchange(exchange) {
         for key in sender_keys(content.routing_key, properties.headers) {
             users.check_topic_access(subject, Access::Write, exchange, key)?;
         }
     }
+    let reply_to = check_reply_to(properties, own_reply_to)?;
     properties.user_id.map(|claimed| users.check_user_id(subject, claimed)).transpose()?;
+    let ttl_ms = properties.expiration.map(check_expiration).transpose()?;
+    let copies = check_copies(properties)?;
     Ok(Checked { exchange, reply_to, ttl_ms, copies })
 }
 

@@ -36,7 +36,6 @@ impl Channel {
             M::BasicGet(get) => self.basic_get(scope, &get),
             M::BasicConsume(consume) => self.basic_consume(scope, &consume),
             M::BasicCancel(cancel) => self.basic_cancel(scope, &cancel),
-            M::BasicCancelOk(_) => Ok(()),
             M::BasicQos(qos) => self.basic_qos(scope, qos),
             M::QueueDeclare(declare) => self.queue_declare(scope, &declare),
             M::QueueDelete(delete) => return self.queue_delete(scope, &delete),
@@ -68,7 +67,7 @@ impl Channel {
             | M::AccessRequestOk(_) | M::ExchangeDeclareOk(_) | M::ExchangeDeleteOk(_)
             | M::ExchangeBindOk(_) | M::ExchangeUnbindOk(_) | M::QueueDeclareOk(_)
             | M::QueueBindOk(_) | M::QueuePurgeOk(_) | M::QueueDeleteOk(_)
-            | M::QueueUnbindOk(_) | M::BasicQosOk(_) | M::BasicConsumeOk(_)
+            | M::QueueUnbindOk(_) | M::BasicQosOk(_) | M::BasicConsumeOk(_) | M::BasicCancelOk(_)
             | M::BasicPublish(_) | M::BasicReturn(_) | M::BasicDeliver(_) | M::BasicGetOk(_)
             | M::BasicGetEmpty(_) | M::BasicRecoverOk(_) | M::ConfirmSelectOk(_)
             | M::TxSelectOk(_) | M::TxCommitOk(_) | M::TxRollbackOk(_) => {

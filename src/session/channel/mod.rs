@@ -85,6 +85,8 @@ pub enum ChannelState {
     Open(Box<Channel>),
     /// `channel.close` was sent; everything but its answer is discarded.
     Closing,
+    /// It was closed. Whoever closes it again, from another thread, is answered.
+    Ended,
 }
 
 impl Channel {

@@ -134,7 +134,8 @@ impl Channel {
         if let Mode::Confirm(confirms) = &mut self.mode {
             match confirms.note(published) {
                 Some(delivery_tag) => {
-                    let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
+                    // As RabbitMQ sends it; the flag means nothing here.
+                    let nack = basic::Nack { delivery_tag, multiple: false, requeue: true };
                     encoder::method_frame(out.outbox.buffer(), out.number, &nack);
                 }
                 None => out.notes.confirming = true,

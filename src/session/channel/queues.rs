@@ -18,8 +18,12 @@ impl Channel {
         declare: &queue::Declare<'_>,
     ) -> Result<(), AmqpError> {
         let server_named = declare.queue.is_empty() && !declare.passive;
-        let name =
-            if server_named { generated_name("amq.gen-") } else { self.queue_name(declare.queue)? };
+        let name = if server_named {
+            generated_name("amq.gen-")
+        } else {
+            // Here an empty name is a name, which no queue has.
+            Name::from(declare.queue)
+        };
         if name.as_bytes().starts_with(REPLY_TO) {
             scope.broker.check_reply_address(scope.subject, name.as_bytes())?;
             let queue = name.as_bytes();
