@@ -49,6 +49,34 @@ fn transient_messages_and_transient_queues_are_gone() {
     }
 }
 
+/// A quorum queue stores every message, whatever its delivery mode, and whichever way it came.
+#[test]
+fn quorum_queues_store_transient_messages_too() {
+    for end in ENDS {
+        let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
+        let quorum = fields(&[("x-queue-type", word("quorum"))]);
+        let name = unique("quorum");
+        let declare = queue::Declare { durable: true, arguments: quorum.table(), ..named(&name) };
+        client.call::<DeclareOk>(1, declare);
+        let dying = fields(&[
+            ("x-dead-letter-exchange", word("")),
+            ("x-dead-letter-routing-key", word(&name)),
+        ]);
+        let dying = client.queue_with(1, dying.table());
+        let transient = PropertyList { delivery_mode: Some(1), ..Default::default() };
+        client.confirmed(2, "", &name, &transient, "mode 1");
+        client.confirmed(2, "", &name, &PropertyList::default(), "no mode");
+        client.confirmed(2, "", &dying, &transient, "dead letter");
+        let dead = client.get(1, &dying).expect("it is there");
+        client.reject(1, dead.tag, false);
+        client.wait_for_messages(1, &name, 3);
+        // What is confirmed after it is durable behind it.
+        client.confirmed(2, "", &name, &transient, "last");
+        let mut client = node.restart_with_confirms(end, client);
+        assert_eq!(client.drain(1, &name), ["mode 1", "no mode", "dead letter", "last"]);
+    }
+}
+
 #[test]
 fn durable_exchanges_and_bindings_route_as_before() {
     for end in ENDS {

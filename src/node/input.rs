@@ -117,7 +117,7 @@ impl Node {
         let keys: Vec<_> = self.endpoints.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(endpoint) = self.endpoints.get_mut(key) {
-                if endpoint.session.is_open() {
+                if endpoint.session.is_open() || endpoint.session.has_left() {
                     endpoint.session.close_with(&mut self.broker, self.now, &error);
                 } else {
                     endpoint.gone = true;

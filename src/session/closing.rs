@@ -15,7 +15,7 @@ use super::{CLOSE_OK_WITHIN, Phase, Session};
 impl Session {
     /// The broker ends the connection: `connection.close` with this error.
     pub fn close_with(&mut self, broker: &mut Broker, now: Instant, error: &AmqpError) {
-        if matches!(self.phase, Phase::Closing | Phase::Closed(_)) {
+        if matches!(self.phase, Phase::Closing | Phase::Left | Phase::Closed(_)) {
             self.phase = Phase::Closed(None);
             return;
         }

@@ -62,6 +62,8 @@ pub struct Session {
     overfull: bool,
     /// Which channel's consumers were told first, when the outbox took more again.
     first_told: usize,
+    /// The log says why the connection ends.
+    said_why: bool,
     /// What waits to be sent.
     pub outbox: Outbox,
 }
@@ -75,6 +77,9 @@ enum Phase {
     Open(Subject),
     /// `connection.close` was sent; only its answer counts.
     Closing,
+    /// The client closed the connection and was answered. Its threads may close it again, and are
+    /// answered too, until it ends its stream.
+    Left,
     /// Nothing more is read; the socket closes when the outbox is empty and, where a time is
     /// given, not before it.
     Closed(Option<Instant>),
@@ -105,6 +110,9 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A client is read again when its outbox is down to this.
 pub const ANSWER_BYTES_RESUMED: usize = 2 * 1024 * 1024;
 
+/// How long a client that closed the connection may take to end its stream.
+const LEFT_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long a client may take to answer `connection.close`.
 const CLOSE_OK_WITHIN: Duration = Duration::from_secs(10);
 
@@ -129,6 +137,7 @@ impl Session {
             full: false,
             overfull: false,
             first_told: 0,
+            said_why: false,
             outbox: Outbox::default(),
         }
     }
@@ -194,7 +203,7 @@ impl Session {
                     step @ (Step::NeedsMore | Step::ComesAgain) => Ok(step),
                 }
             }
-            Phase::Handshake(_) | Phase::Open(_) | Phase::Closing => {
+            Phase::Handshake(_) | Phase::Open(_) | Phase::Closing | Phase::Left => {
                 self.connection_frame(broker, now, &frame)?;
                 Ok(if self.comes_again { Step::ComesAgain } else { Step::Took(bytes) })
             }
@@ -208,7 +217,7 @@ impl Session {
         now: Instant,
         frame: &Frame<'_>,
     ) -> Result<(), AmqpError> {
-        let closing = matches!(self.phase, Phase::Closing);
+        let closing = matches!(self.phase, Phase::Closing | Phase::Left);
         match frame.kind {
             FrameKind::Heartbeat if frame.channel == 0 || closing => Ok(()),
             FrameKind::Heartbeat => Err(AmqpError::connection(
@@ -242,6 +251,10 @@ impl Session {
                 self.phase = Phase::Closed(None);
                 Ok(())
             }
+            (Phase::Left, Method::ConnectionClose(_)) => {
+                self.send(0, &Method::ConnectionCloseOk(connection::CloseOk {}));
+                Ok(())
+            }
             (_, Method::ConnectionClose(_)) => {
                 self.comes_again = !self.give_back_all(broker);
                 if self.comes_again {
@@ -249,10 +262,16 @@ impl Session {
                 }
                 self.end(broker);
                 self.send(0, &Method::ConnectionCloseOk(connection::CloseOk {}));
-                self.phase = Phase::Closed(None);
+                self.phase = match self.phase {
+                    Phase::Closing => Phase::Closed(None),
+                    Phase::Handshake(_) | Phase::Open(_) | Phase::Left | Phase::Closed(_) => {
+                        self.heartbeat.over_by(now + LEFT_WITHIN);
+                        Phase::Left
+                    }
+                };
                 Ok(())
             }
-            (Phase::Closing | Phase::Closed(_), _) => Ok(()),
+            (Phase::Closing | Phase::Left | Phase::Closed(_), _) => Ok(()),
             (Phase::Handshake(_), method) => self.handshake_method(broker, now, method),
             (Phase::Open(_), Method::ConnectionUpdateSecret(update)) => {
                 self.update_secret(&update);

@@ -174,9 +174,16 @@ impl Session {
         self.full
     }
 
-    /// Says in the log that the connection is gone.
+    /// Says in the log that the connection is gone, unless it said before why it ends.
     pub fn log_end(&self) {
-        log::info!("{}: the connection is closed", self.peer);
+        if !self.said_why {
+            log::info!("{}: the connection is closed", self.peer);
+        }
+    }
+
+    /// Whether the client closed the connection, and may still do so again.
+    pub fn has_left(&self) -> bool {
+        matches!(self.phase, Phase::Left)
     }
 
     /// Whether nothing more is read and the socket has to be closed once the outbox is empty.

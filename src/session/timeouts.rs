@@ -39,12 +39,15 @@ impl Session {
             }
             Due::Over => {
                 let why = match self.phase {
+                    // It may take its time, and has taken it.
+                    Phase::Left => return false,
                     Phase::Handshake(_) => "the handshake took too long",
                     Phase::Open(_) => "missed heartbeats from the client",
                     Phase::Closing => "the client did not answer connection.close",
                     Phase::Closed(_) => "the login was refused",
                 };
                 warn!("{}: closing the socket: {why}", self.peer);
+                self.said_why = true;
                 false
             }
         }

@@ -507,3 +507,52 @@ fn shutdown_is_320_on_every_connection() {
     }
     drop(process.terminate());
 }
+
+/// Threads of a client close their connection at once: each is answered.
+#[test]
+fn every_connection_close_is_answered_until_the_client_ends_its_stream() {
+    let (_server, mut client) = Server::with_client();
+    let close = connection::Close { reply_code: 200, ..Default::default() };
+    client.send(0, close);
+    client.send(0, close);
+    client.expect::<ConnectionCloseOk>(0);
+    client.expect::<ConnectionCloseOk>(0);
+    // And what else comes means nothing.
+    client.send(1, queue::Declare::default());
+    client.send(0, close);
+    client.expect::<ConnectionCloseOk>(0);
+}
+
+#[test]
+fn frames_are_small_until_they_are_negotiated() {
+    let server = Server::start();
+    let mut client = Client::raw(server.address());
+    client.send_bytes(&PROTOCOL_HEADER);
+    client.expect::<Start>(0);
+    let mut properties = TableBuf::new();
+    properties.put_str(b"long", &"x".repeat(4096));
+    let start_ok = connection::StartOk {
+        client_properties: properties.table(),
+        mechanism: b"PLAIN",
+        response: b"\0guest\0guest",
+        locale: b"en_US",
+    };
+    client.send(0, start_ok);
+    client.expect_connection_error(501, "FRAME_ERROR - ");
+}
+
+#[test]
+fn nobody_logs_in_to_act_as_somebody_else() {
+    let server = Server::start();
+    let mut client = Client::raw(server.address());
+    client.send_bytes(&PROTOCOL_HEADER);
+    client.expect::<Start>(0);
+    let start_ok = connection::StartOk {
+        client_properties: Table::EMPTY,
+        mechanism: b"PLAIN",
+        response: b"guest\0guest\0guest",
+        locale: b"en_US",
+    };
+    client.send(0, start_ok);
+    client.expect_connection_error(502, "SYNTAX_ERROR - invalid PLAIN response");
+}

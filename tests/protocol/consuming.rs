@@ -462,3 +462,10 @@ fn exclusive_consumer_of_a_single_active_queue_is_403() {
     client.send(1, basic::Consume { exclusive: true, ..consume(&queue, "mine") });
     client.expect_channel_error(1, 403, "ACCESS_REFUSED - ");
 }
+
+#[test]
+fn cancel_ok_from_a_client_is_503() {
+    let (_server, mut client) = Server::with_client();
+    client.send(1, basic::CancelOk { consumer_tag: b"tag" });
+    client.expect_connection_error(503, "COMMAND_INVALID - unimplemented method");
+}

@@ -151,6 +151,36 @@ fn delayed_message_exchange_routes_when_the_time_has_come() {
     client.delete_exchange(1, &exchange);
 }
 
+/// The header of what is routed then is the negated number, whatever form it had.
+#[test]
+fn a_delay_may_have_any_form_of_a_number() {
+    let Some((_server, mut client)) = Server::ours("it has no such exchange") else { return };
+    let arguments = fields(&[("x-delayed-type", word("fanout"))]);
+    let exchange = client.exchange_with(1, "x-delayed-message", arguments.table());
+    let queue = client.queue(1);
+    client.bind(1, &queue, &exchange, "");
+    for (delay, spent) in [
+        (word("20"), -20),
+        (Value::F32(10.4), -10),
+        (Value::F64(10.5), -11),
+        (Value::Decimal { scale: 1, value: 100 }, -10),
+        (Value::U8(7), -7),
+    ] {
+        let headers = fields(&[("x-delay", delay)]);
+        client.publish_with(1, &exchange, "", &with_headers(&headers), b"x");
+        client.wait_for_messages(1, &queue, 1);
+        let message = client.get(1, &queue).expect("it was just there").message;
+        assert_eq!(message.headers().table().find(b"x-delay"), Some(Value::I64(spent)));
+    }
+    for none in [word("soon"), word("-5"), Value::F64(-1.0), Value::Bool(true), Value::Void] {
+        let headers = fields(&[("x-delay", none)]);
+        client.publish_with(1, &exchange, "", &with_headers(&headers), b"at once");
+        let message = client.get(1, &queue).expect("it is there at once").message;
+        assert_eq!(message.headers().table().find(b"x-delay"), Some(none));
+    }
+    client.delete_exchange(1, &exchange);
+}
+
 /// The keys of BCC were lost while the message was held back.
 #[test]
 fn delayed_message_goes_to_the_keys_of_cc_and_bcc_too() {

@@ -360,3 +360,27 @@ fn limits_hold_after_a_restart() {
         assert_eq!(client.drain(1, &queue), ["12345", "67890"]);
     }
 }
+
+/// A consumer that waits does not make room.
+#[test]
+fn a_publish_is_refused_before_a_waiting_consumer_is_asked() {
+    for limit in [("x-max-length", 0), ("x-max-length-bytes", 4)] {
+        let (_server, mut client) = Server::with_confirms();
+        let limits = [(limit.0, Value::I64(limit.1)), ("x-overflow", word("reject-publish"))];
+        let queue = client.queue_with(1, fields(&limits).table());
+        client.consume_no_ack(1, &queue);
+        assert_eq!(publish_all(&mut client, &queue, &["12345"]), [false], "{limit:?}");
+    }
+}
+
+/// As RabbitMQ sends it, though the flag says nothing to a publisher.
+#[test]
+fn a_refusal_carries_requeue() {
+    let (_server, mut client) = Server::with_confirms();
+    let limits = [("x-max-length", Value::I64(0)), ("x-overflow", word("reject-publish"))];
+    let queue = client.queue_with(1, fields(&limits).table());
+    client.publish(2, "", &queue, "refused");
+    let event = client.next(2);
+    let nack = basic::Nack { delivery_tag: 1, multiple: false, requeue: true };
+    assert_eq!(event.method(), Method::BasicNack(nack));
+}

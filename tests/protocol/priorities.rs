@@ -362,3 +362,23 @@ fn active_consumer_whose_connection_vanishes_is_followed() {
     assert_eq!((again.message.body().as_str(), again.redelivered), ("1", true));
     client.delete_queue(1, &name);
 }
+
+#[test]
+fn next_active_consumer_is_the_one_of_the_highest_priority_that_came_first() {
+    let (_server, mut client) = Server::with_client();
+    let single = fields(&[("x-single-active-consumer", Value::Bool(true))]);
+    let queue = client.queue_with(1, single.table());
+    let mut tags = Vec::new();
+    for (channel, priority) in (2..).zip([0, 1, 5, 5]) {
+        client.open(channel);
+        tags.push(client.consume_with_priority(channel, &queue, priority));
+    }
+    // The first stays active, whoever comes after it.
+    for (channel, body) in [(2, "a"), (4, "b"), (5, "c"), (3, "d")] {
+        client.publish(1, "", &queue, body);
+        let delivery = client.expect_delivery(channel);
+        assert_eq!(text(&delivery.message.body), body);
+        client.ack(channel, delivery.tag);
+        client.cancel(channel, &tags[usize::from(channel) - 2]);
+    }
+}

@@ -300,8 +300,10 @@ impl Op {
         let mut method = |method: Method<'_>| encoder::method_frame(out, number, &method);
         match self {
             Op::Consume(consume) => {
-                let priority = Val::I32(consume.priority);
-                let mut arguments = vec![("x-priority".into(), priority)];
+                let mut arguments = Vec::new();
+                if consume.priority != 0 {
+                    arguments.push(("x-priority".into(), Val::I32(consume.priority)));
+                }
                 let offset = consume.offset.clone();
                 arguments.extend(offset.map(|offset| ("x-stream-offset".into(), offset)));
                 let arguments = table_of(&arguments);

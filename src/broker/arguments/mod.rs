@@ -368,9 +368,9 @@ fn integer_fault(check: Check, value: Value<'_>) -> Option<String> {
         Some(format!("{{value_negative,{value}}}"))
     } else if number == 0 && is_positive {
         Some(format!("{{value_zero,{value}}}"))
-    } else if number > TIME_MS_MAX && is_time {
-        Some(format!("{{value_too_large,{value}}}"))
-    } else if number > STREAM_SEGMENT_BYTES_MAX && check == Check::SegmentBytes {
+    } else if number > TIME_MS_MAX && is_time
+        || number > STREAM_SEGMENT_BYTES_MAX && check == Check::SegmentBytes
+    {
         Some(format!("{{value_too_large,{value}}}"))
     } else if number > PRIORITY_MAX && check == Check::Priority {
         Some(format!("{{max_value_exceeded,{value}}}"))

@@ -14,6 +14,10 @@ const WORK_PER_REMOVAL: usize = 10;
 /// What it costs to remove a binding, or a deduplication key.
 const WORK_PER_BINDING: usize = 10;
 
+/// So many of them go at once whatever was done before: nobody sees an ordinary queue or exchange
+/// with a part of its bindings.
+const BINDINGS_AT_ONCE: usize = 100;
+
 impl Broker {
     /// Takes a queue in, under the policies that match it.
     pub(in crate::broker) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
@@ -135,12 +139,14 @@ impl Broker {
     /// Removes the bindings to a queue or exchange; whether none is left.
     fn remove_bindings_to(&mut self, vhost: VhostKey, destination: Destination) -> bool {
         let Self { topology, queues, store, .. } = self;
+        let mut removed = 0;
         while let Some(source) = topology.remove_binding_to(vhost, destination, queues, store) {
             if topology.is_unbound(source) {
                 self.unbound.push_back(source);
             }
+            removed += 1;
             self.work.spend(WORK_PER_BINDING);
-            if self.work.is_done() {
+            if removed >= BINDINGS_AT_ONCE && self.work.is_done() {
                 return topology.bindings_to(vhost, destination) == 0;
             }
         }
@@ -150,9 +156,11 @@ impl Broker {
     /// Removes the bindings from an exchange; whether none is left.
     fn remove_bindings_from(&mut self, vhost: VhostKey, source: ExchangeKey) -> bool {
         let Self { topology, queues, store, .. } = self;
+        let mut removed = 0;
         while topology.remove_binding_from(vhost, source, queues, store) {
+            removed += 1;
             self.work.spend(WORK_PER_BINDING);
-            if self.work.is_done() {
+            if removed >= BINDINGS_AT_ONCE && self.work.is_done() {
                 return topology.bindings_from(vhost, source) == 0;
             }
         }
@@ -161,9 +169,11 @@ impl Broker {
 
     /// Removes what a deduplicating exchange remembers; whether nothing is left.
     fn remove_dedup_keys(&mut self, key: ExchangeKey) -> bool {
+        let mut removed = 0;
         while self.topology.forget_dedup_key(key, &mut self.store) {
+            removed += 1;
             self.work.spend(WORK_PER_BINDING);
-            if self.work.is_done() {
+            if removed >= BINDINGS_AT_ONCE && self.work.is_done() {
                 return false;
             }
         }

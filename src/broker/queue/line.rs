@@ -25,15 +25,16 @@ pub struct Line {
     others: BTreeMap<Reverse<i64>, VecDeque<ConsumerKey>>,
     /// All consumers of the queue, parked ones included.
     members: Roll,
-    /// `x-single-active-consumer`: only the first member ever waits.
+    /// `x-single-active-consumer`: only this one ever waits.
+    active: Option<ConsumerKey>,
     single_active: bool,
 }
 
 /// What became of a line that a consumer left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
-    /// Where only one is active and it left: the next one, which has to be told to [`Line::wait`].
-    pub next: Option<ConsumerKey>,
+    /// Where only one is active, it left: another one has to be told to [`Line::activate`].
+    pub was_active: bool,
     /// Those that left were struck off: it is time to do so elsewhere too.
     pub struck_off: bool,
 }
@@ -47,23 +48,37 @@ impl Line {
     /// A new consumer joins behind those of its priority.
     pub fn join(&mut self, consumer: ConsumerKey, priority: i64) {
         self.members.push(consumer);
-        if !self.single_active || self.members.len() == 1 {
+        if !self.single_active {
             self.wait(consumer, priority);
+        } else if self.active.is_none() {
+            self.activate(consumer, priority);
         }
+    }
+
+    /// Where only one is active, this one is from now on.
+    pub fn activate(&mut self, consumer: ConsumerKey, priority: i64) {
+        self.active = Some(consumer);
+        self.wait(consumer, priority);
+    }
+
+    /// All consumers, in the order in which they came, and some that left.
+    pub fn members(&self) -> impl Iterator<Item = ConsumerKey> {
+        (0..self.members.places()).filter_map(|place| self.members.at(place))
     }
 
     /// A consumer left for good, so that `is_there` denies it.
     pub fn leave(&mut self, consumer: ConsumerKey, is_there: impl Fn(ConsumerKey) -> bool) -> Left {
-        let was_active = self.single_active && self.members.at(0) == Some(consumer);
+        let was_active = self.active == Some(consumer);
+        if was_active {
+            self.active = None;
+        }
         let struck_off = self.members.leave(&is_there);
         if struck_off {
             self.usual.retain(|&waiting| is_there(waiting));
             self.others.values_mut().for_each(|level| level.retain(|&waiting| is_there(waiting)));
             self.others.retain(|_, level| !level.is_empty());
         }
-        // In front stands one that is there, so that the next one is known to be the active one.
-        let first = if self.single_active { self.members.first(is_there) } else { None };
-        Left { next: first.filter(|_| was_active), struck_off }
+        Left { was_active, struck_off }
     }
 
     /// Those that wait for a turn, the next one first.
@@ -200,19 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn one_is_active_and_the_next_one_follows_it() {
+    fn one_is_active_until_it_leaves() {
         let mut line = Line::new(true);
-        let mut there: BTreeSet<u32> = (0..4).collect();
-        (0..4).for_each(|n| line.join(key(n), 0));
-        let mut leave = |line: &mut Line, n: u32| {
-            there.remove(&n);
-            let left = line.leave(key(n), |consumer| there.contains(&consumer.index()));
-            left.next.inspect(|&next| line.wait(next, 0)).map(ArenaKey::index)
-        };
-        assert_eq!(leave(&mut line, 1), None, "it was not active");
-        assert_eq!(leave(&mut line, 0), Some(2));
-        assert_eq!(leave(&mut line, 3), None);
-        assert_eq!((leave(&mut line, 2), line.len(), line.is_empty()), (None, 0, true));
+        (0..3).for_each(|n| line.join(key(n), 0));
+        assert_eq!((line.first(), line.len()), (Some(key(0)), 3));
+        assert!(!line.leave(key(1), |consumer| consumer != key(1)).was_active);
+        let is_there = |consumer| consumer == key(2);
+        assert!(line.leave(key(0), is_there).was_active);
+        assert_eq!(line.members().filter(|&member| is_there(member)).count(), 1);
+        line.park_first();
+        line.activate(key(2), 0);
+        assert_eq!((line.first(), line.len()), (Some(key(2)), 1));
     }
 
     /// A hundred thousand consumers of as many priorities leave the line in any order.

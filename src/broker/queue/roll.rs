@@ -50,18 +50,6 @@ impl Roll {
         is_due
     }
 
-    /// The first one that is there.
-    pub fn first(&mut self, is_there: impl Fn(ConsumerKey) -> bool) -> Option<ConsumerKey> {
-        loop {
-            let first = self.order.front().copied()?;
-            if is_there(first) {
-                return Some(first);
-            }
-            self.order.pop_front();
-            self.left -= 1;
-        }
-    }
-
     /// All of them and those that left, in order: how many places there are.
     pub fn places(&self) -> usize {
         self.order.len()
@@ -119,8 +107,6 @@ mod tests {
             assert!(roll.places() <= 2 * there.len() + LEFT_MAX);
         }
         assert!((1..10).contains(&sweeps), "{sweeps}");
-        let first = roll.first(|consumer| there.contains(&consumer.index()));
-        assert_eq!(first, Some(ConsumerKey::new(3, 1)));
         let is_there = |consumer: &ConsumerKey| there.contains(&consumer.index());
         let left: Vec<u32> =
             roll.take().iter().filter(|c| is_there(c)).map(|c| c.index()).collect();

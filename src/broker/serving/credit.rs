@@ -92,8 +92,14 @@ impl Queues {
         if queue.line.is_empty() && queue.declaration.auto_delete {
             return Some(consumer.queue);
         }
-        if let Some(next) = left.next.and_then(|next| Some((next, self.consumers.get(next)?))) {
-            queue.line.wait(next.0, next.1.priority);
+        if left.was_active {
+            // The one of the highest priority that came first.
+            let members = queue.line.members();
+            let members = members.filter_map(|key| Some((key, self.consumers.get(key)?.priority)));
+            let next = members.reduce(|best, next| if next.1 > best.1 { next } else { best });
+            if let Some((next, priority)) = next {
+                queue.line.activate(next, priority);
+            }
         }
         self.mark_dirty(consumer.queue);
         self.touch(consumer.queue, now_ms);

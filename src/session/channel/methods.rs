@@ -90,10 +90,12 @@ impl Channel {
             let consumer = *self.consumers.get(cancel.consumer_tag)?;
             return broker.queues().consumer(consumer).map(|consumer| consumer.queue);
         }
+        let vhost = scope.subject.vhost;
+        if let Method::QueueDeclare(declare) = method {
+            return broker.topology().queue_named(vhost, declare.queue);
+        }
         let name = if let Method::BasicGet(get) = method {
             get.queue
-        } else if let Method::QueueDeclare(declare) = method {
-            declare.queue
         } else if let Method::QueuePurge(purge) = method {
             purge.queue
         } else if let Method::QueueDelete(delete) = method {
@@ -101,7 +103,6 @@ impl Channel {
         } else {
             return None;
         };
-        let vhost = scope.subject.vhost;
         match (name, &self.last_queue) {
             (b"", Some(last)) => broker.topology().queue_named(vhost, last.as_bytes()),
             (name, _) => broker.topology().queue_named(vhost, name),

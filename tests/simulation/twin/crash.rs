@@ -142,6 +142,7 @@ impl Twin {
         self.exchanges.retain(|_, exchange| exchange.spec.durable);
         for queue in self.queues.values_mut() {
             queue.consumers.clear();
+            queue.active = None;
             queue.names.clear();
             queue.unacked = 0;
             queue.overfull = false;

@@ -28,8 +28,8 @@ impl Twin {
     /// The consumers that a queue may deliver to now, whatever their priorities.
     pub fn eligible(&self, queue: QueueId) -> Vec<ConsumerId> {
         let found = &self.queues[&queue];
-        let in_line = if found.spec.single_active { 1 } else { usize::MAX };
-        let line = found.consumers.iter().take(in_line).copied();
+        let is_in_line = |id: &ConsumerId| !found.spec.single_active || found.active == Some(*id);
+        let line = found.consumers.iter().copied().filter(is_in_line);
         line.filter(|&id| self.credit(id) != Some(0) && self.may_read(id)).collect()
     }
 

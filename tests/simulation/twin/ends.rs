@@ -73,6 +73,11 @@ impl Twin {
             return;
         };
         queue.consumers.retain(|&other| other != id);
+        if queue.active == Some(id) {
+            // The first one of the highest priority.
+            let best = queue.consumers.iter().rev().max_by_key(|id| self.consumers[id].priority);
+            queue.active = best.copied();
+        }
         let replies = queue.replies;
         queue.used_at_ms = self.now_ms;
         if queue.consumers.is_empty() && queue.spec.auto_delete {

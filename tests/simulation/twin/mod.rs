@@ -119,6 +119,8 @@ pub struct Queue {
     pub stream: Option<streams::Stream>,
     pub unacked: usize,
     pub consumers: Vec<ConsumerId>,
+    /// Who gets messages where only one does.
+    pub active: Option<ConsumerId>,
     pub overfull: bool,
     pub used_at_ms: u64,
     pub born: u64,

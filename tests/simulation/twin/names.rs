@@ -10,10 +10,9 @@ pub const UNNAMED: &str = "amq.gen-?";
 
 impl Twin {
     /// The operation with the name of its queue written out: an empty one is the last queue
-    /// declared on the channel, else 404.
+    /// declared on the channel, else 404. A passive declare asks for what it names.
     pub fn named(&mut self, at: At, op: &Op) -> Option<Op> {
         let (class, method) = match op {
-            Op::DeclareQueue { queue, passive: true, .. } if queue.is_empty() => (50, 10),
             Op::DeleteQueue { queue, .. } if queue.is_empty() => (50, 40),
             Op::Purge { queue } if queue.is_empty() => (50, 30),
             Op::Bind(binding) if lacks_queue(binding) => (50, 20),
@@ -78,8 +77,7 @@ fn with_queue(op: &Op, name: String) -> Op {
     let mut op = op.clone();
     match &mut op {
         Op::Bind(binding) | Op::Unbind(binding) => *binding = bound(binding),
-        Op::DeclareQueue { queue, .. }
-        | Op::DeleteQueue { queue, .. }
+        Op::DeleteQueue { queue, .. }
         | Op::Purge { queue }
         | Op::Get { queue, .. }
         | Op::Consume(Consume { queue, .. }) => *queue = name,

@@ -194,7 +194,7 @@ impl Twin {
             waiting.insert(delivery_tag, (needs, until));
             return;
         }
-        let nack = basic::Nack { delivery_tag, multiple: false, requeue: false };
+        let nack = basic::Nack { delivery_tag, multiple: false, requeue: true };
         self.count("refused");
         self.expect(at, &Method::BasicNack(nack));
     }
@@ -244,7 +244,9 @@ impl Twin {
         let mut others = found.consumers.iter();
         let taken = others.any(|other| self.consumers[other].exclusive);
         let alone = !found.spec.single_active && found.consumers.is_empty();
-        if taken || (consume.exclusive && !alone) {
+        // No reader of a stream is alone.
+        let exclusive = consume.exclusive && cursor.is_none();
+        if taken || (exclusive && !alone) {
             return self.channel_error(at, &[403], 60, 20);
         }
         let id = self.fresh();
@@ -257,16 +259,17 @@ impl Twin {
             tag,
             queue,
             no_ack: consume.no_ack,
-            exclusive: consume.exclusive,
-            // The readers of a stream take nothing from each other.
-            priority: if cursor.is_some() { 0 } else { consume.priority },
+            exclusive,
+            priority: consume.priority,
             prefetch,
             unacked: 0,
             passed_over: 0,
             cursor,
         };
         self.consumers.insert(id, consumer);
-        self.queues.get_mut(&queue).unwrap().consumers.push(id);
+        let found = self.queues.get_mut(&queue).unwrap();
+        found.consumers.push(id);
+        found.active = found.active.or(Some(id));
         let consumer_tag = consume.tag.as_bytes();
         self.expect(at, &Method::BasicConsumeOk(basic::ConsumeOk { consumer_tag }));
     }

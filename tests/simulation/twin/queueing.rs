@@ -206,14 +206,12 @@ impl Twin {
         }
     }
 
-    /// Whether a queue that refuses publishes is full: consumers that can take everything count.
+    /// Whether a queue that refuses publishes is full, whoever waits for them.
     pub fn refuses(&self, queue: QueueId, bytes: u64) -> bool {
         let Some(found) = self.queues.get(&queue) else {
             return false;
         };
-        found.spec.overflow != Overflow::DropHead
-            && found.too_long(1, bytes)
-            && !self.consumers_take_all(queue, 1)
+        found.spec.overflow != Overflow::DropHead && found.too_long(1, bytes)
     }
 
     /// Length limits: what is too much goes, at once or when those who could have taken it did

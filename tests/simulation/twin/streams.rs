@@ -115,16 +115,17 @@ impl Twin {
 
     /// Whether a new reader is refused; 540 ends the connection.
     pub fn refuses_reader(&mut self, at: At, queue: QueueId, consume: &Consume) -> bool {
-        if self.queues[&queue].stream.is_none() {
+        let is_stream = self.queues[&queue].stream.is_some();
+        // Each kind of queue refuses the arguments of the other.
+        let is_foreign = if is_stream { consume.priority != 0 } else { consume.offset.is_some() };
+        if !is_stream && !is_foreign {
             return false;
         }
         let channel = self.channel(at);
-        if channel.prefetch == 0 {
+        if is_foreign || channel.prefetch == 0 {
             self.channel_error(at, &[406], 60, 20);
         } else if consume.no_ack || channel.shared_prefetch > 0 {
             self.connection_error(at.conn, 540);
-        } else if consume.exclusive {
-            self.channel_error(at, &[403], 60, 20);
         } else {
             return false;
         }

@@ -51,7 +51,7 @@ impl Twin {
     }
 
     fn declare_queue(&mut self, at: At, name: &str, passive: bool, spec: &QueueSpec, nowait: bool) {
-        if name.is_empty() {
+        if name.is_empty() && !passive {
             return self.declare_unnamed(at, spec);
         }
         // Whoever declares a name for direct replies asks whether somebody is there.
@@ -81,7 +81,14 @@ impl Twin {
                     return self.channel_error(at, &[405], 50, 10);
                 }
                 let durable = spec.durable && !spec.exclusive;
-                if found.declared != (QueueSpec { durable, ..spec.clone() }) {
+                // Two of the arguments are not compared.
+                let compared = QueueSpec {
+                    durable,
+                    consumer_timeout_ms: found.declared.consumer_timeout_ms,
+                    delivery_limit: found.declared.delivery_limit,
+                    ..spec.clone()
+                };
+                if found.declared != compared {
                     return self.channel_error(at, &[406], 50, 10);
                 }
                 id
@@ -141,14 +148,16 @@ impl Twin {
                 return;
             };
             let found = &self.queues[&id];
-            let in_use = if_unused && !found.consumers.is_empty();
+            // Streams do not ask.
+            let asks = found.stream.is_none();
+            let in_use = asks && if_unused && !found.consumers.is_empty();
             let ready = found.ready.len() as u64;
             messages = found.stream.as_ref().map_or(ready..=ready, |stream| stream.counts());
             // Whether all of a stream is gone, the broker knows.
             let next = self.connections[&at.conn].received.front();
             let refused = next.is_some_and(|r| matches!(r.method(), Method::ChannelClose(_)));
             let not_empty = *messages.start() > 0 || (*messages.end() > 0 && refused);
-            if in_use || (if_empty && not_empty) {
+            if in_use || (asks && if_empty && not_empty) {
                 return self.channel_error(at, &[406], 50, 40);
             }
             self.remove_queue(id);
@@ -206,13 +215,8 @@ impl Twin {
     }
 
     /// Both ends have to be there, and a queue open to the connection.
-    fn ends_exist(&mut self, at: At, binding: &Binding, bind: bool) -> bool {
-        let (class, method) = match (binding.end, bind) {
-            (End::Queue, true) => (50, 20),
-            (End::Queue, false) => (50, 50),
-            (End::Exchange, true) => (40, 30),
-            (End::Exchange, false) => (40, 40),
-        };
+    fn ends_exist(&mut self, at: At, binding: &Binding) -> bool {
+        let (class, method) = if binding.end == End::Queue { (50, 20) } else { (40, 30) };
         if !self.allows_binding(at, binding, class, method) {
             return false;
         }
@@ -252,7 +256,7 @@ impl Twin {
     }
 
     fn bind(&mut self, at: At, binding: &Binding) {
-        if !self.ends_exist(at, binding, true) {
+        if !self.ends_exist(at, binding) {
             return;
         }
         let mut needs = None;
@@ -271,10 +275,19 @@ impl Twin {
     }
 
     fn unbind(&mut self, at: At, binding: &Binding) {
-        if !self.ends_exist(at, binding, false) {
+        let (class, method) = if binding.end == End::Queue { (50, 50) } else { (40, 40) };
+        if !self.allows_binding(at, binding, class, method) {
             return;
         }
         if let Some(index) = self.bindings.iter().position(|other| other == binding) {
+            let queue = match binding.end {
+                End::Queue => self.queue_named(&binding.destination),
+                End::Exchange => None,
+            };
+            let owner = queue.and_then(|id| self.queues[&id].owner);
+            if owner.is_some_and(|owner| owner != at.conn) {
+                return self.channel_error(at, &[405], class, method);
+            }
             if self.is_durable(binding) {
                 self.topology_stamp = Some(self.stamp);
             }
@@ -296,6 +309,7 @@ pub fn empty_queue(name: &str, spec: QueueSpec) -> Queue {
         owner: None,
         declared: spec.clone(),
         spec,
+        active: None,
         ready: Vec::new(),
         replies: false,
         names: BTreeMap::new(),
