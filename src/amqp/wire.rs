@@ -60,6 +60,17 @@ impl<'a> Reader<'a> {
         self.bytes(bytes as usize)
     }
 
+    /// A short string that has to be text: any but those of a publish.
+    #[inline]
+    pub fn name(&mut self) -> Result<&'a [u8], Malformed> {
+        let bytes = self.short_string()?;
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+            Ok(bytes)
+        } else {
+            Err(Malformed::NotUtf8)
+        }
+    }
+
     /// A table, checked to its innermost value.
     pub fn table(&mut self) -> Result<Table<'a>, Malformed> {
         Table::checked(self.long_string()?)
@@ -101,9 +112,26 @@ pub(super) enum Malformed {
     UnknownType(u8),
     NestedTooDeep,
     ContinuedFlags,
+    NotUtf8,
 }
 
 impl Malformed {
+    /// 501, connection level: a method that cannot be decoded, or a name in it that is no text.
+    #[cold]
+    pub fn in_method(self, what: &str) -> AmqpError {
+        match self {
+            Malformed::NotUtf8 => AmqpError::connection(ReplyCode::FrameError, self),
+            Malformed::Truncated
+            | Malformed::TrailingBytes
+            | Malformed::UnknownType(_)
+            | Malformed::NestedTooDeep
+            | Malformed::ContinuedFlags => {
+                let text = format_args!("cannot decode {what}: {self}");
+                AmqpError::connection(ReplyCode::FrameError, text)
+            }
+        }
+    }
+
     /// 502, connection level: "malformed `what`: why".
     #[cold]
     pub fn error(self, what: &str) -> AmqpError {
@@ -119,6 +147,7 @@ impl fmt::Display for Malformed {
             Malformed::UnknownType(octet) => write!(f, "unknown field type {octet}"),
             Malformed::NestedTooDeep => f.write_str("tables nested too deep"),
             Malformed::ContinuedFlags => f.write_str("property flags go on"),
+            Malformed::NotUtf8 => f.write_str("Malformed UTF-8 in shortstr"),
         }
     }
 }

@@ -136,13 +136,10 @@ fn get_carries_how_often_the_message_came_before_also_when_it_did_not() {
     }
 }
 
+/// As in RabbitMQ 3.13.
 #[test]
-fn quorum_queue_has_a_limit_of_20_unless_something_is_said() {
-    let server = Server::start();
-    if server.differs("the default came with 4.0") {
-        return;
-    }
-    let mut client = Client::with_confirms(server.address());
+fn quorum_queue_has_no_limit_unless_one_is_set() {
+    let (_server, mut client) = Server::with_confirms();
     let dead = client.queue(1);
     let arguments = fields(&[
         ("x-queue-type", word("quorum")),
@@ -150,10 +147,14 @@ fn quorum_queue_has_a_limit_of_20_unless_something_is_said() {
         ("x-dead-letter-routing-key", word(&dead)),
     ]);
     let queue = client.durable_queue_with(1, arguments.table());
-    client.confirmed(2, "", &queue, &persistent(), "too often");
-    let counts = refuse_until_dead(&mut client, &queue, &dead);
-    assert_eq!(counts.len(), 21);
-    assert_eq!(counts[20], Some(20));
+    client.confirmed(2, "", &queue, &persistent(), "again and again");
+    client.consume(3, &queue);
+    for round in 0..30 {
+        let delivery = client.expect_delivery(3);
+        assert_eq!(delivery.redelivered, round > 0);
+        client.reject(3, delivery.tag, true);
+    }
+    assert_eq!(client.inspect(1, &dead).messages, 0);
 }
 
 #[test]

@@ -463,20 +463,6 @@ fn binding_to_a_missing_exchange_is_404() {
 }
 
 #[test]
-fn names_need_not_be_utf_8() {
-    let Some((_server, mut client)) = Server::ours("it answers 501, Malformed UTF-8 in shortstr")
-    else {
-        return;
-    };
-    let name = [b'q', 0xFF, 0xFE, b'!'];
-    let declare = queue::Declare { queue: &name, exclusive: true, ..Default::default() };
-    client.send(1, declare);
-    let event = client.next(1);
-    let Method::QueueDeclareOk(ok) = event.method() else { panic!("{event:?}") };
-    assert_eq!(ok.queue, name);
-}
-
-#[test]
 fn declare_ok_of_a_durable_queue_waits_until_it_is_durable() {
     let server = Server::start();
     let Some(gate) = server.gate() else { return };
@@ -488,4 +474,50 @@ fn declare_ok_of_a_durable_queue_waits_until_it_is_durable() {
     client.expect_nothing_yet(1, &mut other);
     gate.release();
     assert_eq!(client.expect::<DeclareOk>(1).queue, name);
+}
+
+/// RabbitMQ takes line breaks out of names where something is declared, deleted or bound, and
+/// nowhere else.
+#[test]
+fn line_breaks_in_names_do_not_count() {
+    let (_server, mut client) = Server::with_client();
+    let (name, broken) = (unique("one"), |name: &str| format!("\r{name}\n\r\n"));
+    let long = broken(&name);
+    let declare = queue::Declare { exclusive: true, ..named(&long) };
+    assert_eq!(client.call::<DeclareOk>(1, declare).queue, name);
+    assert_eq!(client.call::<DeclareOk>(1, passive(&long)).queue, name);
+    let exchange = unique("line");
+    let long_exchange = broken(&exchange);
+    let declare = exchange::Declare {
+        exchange: long_exchange.as_bytes(),
+        kind: b"fanout",
+        ..Default::default()
+    };
+    client.call::<ExchangeDeclareOk>(1, declare);
+    client.bind(1, &long, &long_exchange, "key");
+    client.publish(1, &exchange, "", "through");
+    assert_eq!(client.drain(1, &name), ["through"]);
+    let get = basic::Get { queue: long.as_bytes(), no_ack: true };
+    client.refused(1, get, 404, "NOT_FOUND - no queue");
+    client.delete_exchange(1, &long_exchange);
+    client.refused(1, exchange::Declare { passive: true, ..declare_named(&exchange) }, 404, "NOT");
+    assert_eq!(client.delete_queue(1, &long), 0);
+    client.refused(1, passive(&name), 404, "NOT_FOUND - no queue");
+}
+
+fn declare_named(name: &str) -> exchange::Declare<'_> {
+    exchange::Declare { exchange: name.as_bytes(), kind: b"fanout", ..Default::default() }
+}
+
+#[test]
+fn names_that_are_not_utf8_end_the_connection_but_in_a_publish() {
+    let (_server, mut client) = Server::with_client();
+    let name = b"\xff\xfe";
+    let publish = basic::Publish { routing_key: name, ..Default::default() };
+    let mut bytes = Vec::new();
+    encode_publish(&mut bytes, 1, publish, &PropertyList::default(), b"", 131_072);
+    client.send_bytes(&bytes);
+    client.round_trip(1);
+    client.send(1, queue::Declare { queue: name, ..Default::default() });
+    client.expect_connection_error(501, "FRAME_ERROR - Malformed UTF-8 in shortstr");
 }

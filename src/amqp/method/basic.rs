@@ -106,8 +106,8 @@ method! {
     }
     wire {
         reserved_short;
-        short_string exchange;
-        short_string routing_key;
+        short_bytes exchange;
+        short_bytes routing_key;
         bits mandatory immediate;
     }
 }
@@ -128,8 +128,8 @@ method! {
     wire {
         short reply_code;
         short_string reply_text;
-        short_string exchange;
-        short_string routing_key;
+        short_bytes exchange;
+        short_bytes routing_key;
     }
 }
 
@@ -152,8 +152,8 @@ method! {
         short_string consumer_tag;
         long_long delivery_tag;
         bits redelivered;
-        short_string exchange;
-        short_string routing_key;
+        short_bytes exchange;
+        short_bytes routing_key;
     }
 }
 
@@ -191,8 +191,8 @@ method! {
     wire {
         long_long delivery_tag;
         bits redelivered;
-        short_string exchange;
-        short_string routing_key;
+        short_bytes exchange;
+        short_bytes routing_key;
         long message_count;
     }
 }

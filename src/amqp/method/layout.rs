@@ -81,6 +81,12 @@ macro_rules! take {
     ($reader:ident reserved_long_string) => {
         $reader.long_string()?;
     };
+    ($reader:ident short_string $field:ident) => {
+        let $field = $reader.name()?;
+    };
+    ($reader:ident short_bytes $field:ident) => {
+        let $field = $reader.short_string()?;
+    };
     ($reader:ident $kind:ident $field:ident) => {
         let $field = $reader.$kind()?;
     };
@@ -102,6 +108,9 @@ macro_rules! put {
     };
     ($self:ident $writer:ident reserved_long_string) => {
         $writer.long_string(b"")
+    };
+    ($self:ident $writer:ident short_bytes $field:ident) => {
+        $writer.short_string($self.$field)
     };
     ($self:ident $writer:ident $kind:ident $field:ident) => {
         $writer.$kind($self.$field)
@@ -138,6 +147,9 @@ macro_rules! size {
         8
     };
     ($self:ident short_string $field:ident) => {
+        1 + usize::from($crate::amqp::wire::short_string_bytes($self.$field))
+    };
+    ($self:ident short_bytes $field:ident) => {
         1 + usize::from($crate::amqp::wire::short_string_bytes($self.$field))
     };
     ($self:ident long_string $field:ident) => {

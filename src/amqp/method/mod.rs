@@ -59,7 +59,7 @@ macro_rules! methods {
                         $class::$method::KEY => match $class::$method::decode(arguments) {
                             Ok(method) => Ok(Method::$variant(method)),
                             Err(malformed) => Err(malformed
-                                .error($class::$method::NAME)
+                                .in_method($class::$method::NAME)
                                 .at($class::$method::ID.0, $class::$method::ID.1)),
                         },
                     )*
@@ -180,7 +180,7 @@ impl<'a> Method<'a> {
     #[inline]
     pub fn decode(payload: &'a [u8]) -> Result<Method<'a>, AmqpError> {
         let mut reader = Reader::new(payload);
-        let key = reader.long().map_err(|malformed| malformed.error("method"))?;
+        let key = reader.long().map_err(|malformed| malformed.in_method("method"))?;
         let arguments = reader.rest();
         if key == basic::Publish::KEY {
             if let Ok(publish) = basic::Publish::decode(arguments) {

@@ -324,27 +324,27 @@ fn every_method_round_trips_with_nothing_in_it() {
 }
 
 #[test]
-fn a_truncated_method_is_a_syntax_error_and_names_the_method() {
+fn a_truncated_method_is_a_frame_error_and_names_the_method() {
     for (method, bytes) in samples() {
         for length in 0..bytes.len() {
             let error = Method::decode(&bytes[..length]).unwrap_err();
-            assert_eq!(error.code, ReplyCode::SyntaxError, "{} {length}", method.name());
+            assert_eq!(error.code, ReplyCode::FrameError, "{} {length}", method.name());
             assert_eq!(error.level, Level::Connection);
             let ids = if length < 4 { (0, 0) } else { method.id() };
             assert_eq!((error.class_id, error.method_id), ids);
             let what = if length < 4 { "method" } else { method.name() };
-            let text = format!("SYNTAX_ERROR - malformed {what}: a field runs past the end");
+            let text = format!("FRAME_ERROR - cannot decode {what}: a field runs past the end");
             assert_eq!(error.text, text);
         }
     }
 }
 
 #[test]
-fn bytes_after_the_arguments_are_a_syntax_error() {
+fn bytes_after_the_arguments_are_a_frame_error() {
     for (method, bytes) in samples() {
         let longer = [bytes, b"\0"].concat();
         let error = Method::decode(&longer).unwrap_err();
-        assert_eq!(error.code, ReplyCode::SyntaxError, "{}", method.name());
+        assert_eq!(error.code, ReplyCode::FrameError, "{}", method.name());
         assert_eq!((error.class_id, error.method_id), method.id());
         assert!(error.text.ends_with("bytes after the last field"), "{}", error.text);
     }
@@ -402,18 +402,10 @@ fn a_short_string_is_at_most_255_bytes() {
 }
 
 #[test]
-fn strings_need_not_be_utf_8() {
-    let declare = queue::Declare { queue: b"\xff\x00\xfe", ..Default::default() };
-    let mut bytes = Vec::new();
-    declare.encode(&mut bytes);
-    assert_eq!(Method::decode(&bytes), Ok(declare.into()));
-}
-
-#[test]
 fn a_malformed_table_in_a_method_names_the_method() {
     let error =
         Method::decode(b"\x00\x32\x00\x0a\x00\x00\x01q\x00\x00\x00\x00\x03\x01a?").unwrap_err();
-    assert_eq!(error.text, "SYNTAX_ERROR - malformed queue.declare: unknown field type 63");
+    assert_eq!(error.text, "FRAME_ERROR - cannot decode queue.declare: unknown field type 63");
     assert_eq!((error.class_id, error.method_id), (50, 10));
 }
 
@@ -440,4 +432,21 @@ fn random_bytes_never_panic_and_what_decodes_encodes() {
         }
     }
     assert!(decoded > 3_000, "{decoded}");
+}
+
+#[test]
+fn names_are_utf8_but_for_what_a_publisher_chooses() {
+    let name: &[u8] = b"caf\xc3\xa9 \xe4";
+    let declare = queue::Declare { queue: name, ..Default::default() };
+    let consume = basic::Consume { consumer_tag: name, ..Default::default() };
+    for method in [Method::from(declare), Method::from(consume)] {
+        let mut bytes = Vec::new();
+        method.encode(&mut bytes);
+        let error = Method::decode(&bytes).unwrap_err();
+        assert_eq!(error.text, "FRAME_ERROR - Malformed UTF-8 in shortstr", "{}", method.name());
+    }
+    let publish = basic::Publish { exchange: name, routing_key: name, ..Default::default() };
+    let mut bytes = Vec::new();
+    Method::from(publish).encode(&mut bytes);
+    assert_eq!(Method::decode(&bytes), Ok(publish.into()));
 }

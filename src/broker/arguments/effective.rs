@@ -94,7 +94,7 @@ impl EffectiveArguments {
             dead_letter_routing_key: sources.name("dead-letter-routing-key"),
             dead_letter_at_least_once: sources.text("dead-letter-strategy")
                 == Some(b"at-least-once"),
-            delivery_limit: sources.delivery_limit(kind),
+            delivery_limit: sources.delivery_limit(),
             consumer_timeout_ms: sources.least("consumer-timeout"),
             max_priority: arguments
                 .find(b"x-max-priority")
@@ -152,9 +152,6 @@ pub fn merge_definitions(policy: Table<'_>, operator: Table<'_>) -> TableBuf {
 /// The highest delivery limit that acts: deliveries are counted up to 254.
 pub const DELIVERY_LIMIT_MAX: u64 = 253;
 
-/// How often a message of a quorum queue is redelivered, unless something else is said.
-pub const QUORUM_DELIVERY_LIMIT: u64 = 20;
-
 /// Where values come from: `x-key` among the arguments, `key` in the definition.
 #[derive(Clone, Copy)]
 struct Sources<'a> {
@@ -186,17 +183,9 @@ impl<'a> Sources<'a> {
         self.text(key).map(Name::from)
     }
 
-    /// A negative limit is none, also for a quorum queue; a high one acts as the highest.
-    fn delivery_limit(self, kind: QueueKind) -> Option<u64> {
-        let (argument, policy) = self.values("delivery-limit");
-        let said = argument.is_some() || policy.is_some();
-        let limit = match kind {
-            QueueKind::Quorum if !said => Some(QUORUM_DELIVERY_LIMIT),
-            QueueKind::Quorum | QueueKind::Classic | QueueKind::Stream => {
-                self.least("delivery-limit")
-            }
-        };
-        limit.map(|limit| limit.min(DELIVERY_LIMIT_MAX))
+    /// A negative limit is none; a high one acts as the highest.
+    fn delivery_limit(self) -> Option<u64> {
+        self.least("delivery-limit").map(|limit| limit.min(DELIVERY_LIMIT_MAX))
     }
 }
 
@@ -311,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quorum_queue_has_a_delivery_limit_of_twenty_unless_something_is_said() {
+    fn a_quorum_queue_has_a_delivery_limit_only_where_one_is_set() {
         let quorum = ("x-queue-type", text("quorum"));
         let limit = |argument: Option<i64>, policy: Option<i64>| {
             let mut arguments = vec![quorum];
@@ -320,7 +309,7 @@ mod tests {
                 policy.map(|n| ("delivery-limit", Value::I64(n))).into_iter().collect();
             effective(&arguments, &definition).delivery_limit
         };
-        assert_eq!(limit(None, None), Some(20));
+        assert_eq!(limit(None, None), None);
         assert_eq!(limit(Some(50), None), Some(50));
         assert_eq!(limit(Some(50), Some(30)), Some(30));
         assert_eq!(limit(None, Some(30)), Some(30));

@@ -6,6 +6,7 @@ use crate::broker::arguments::ExchangeTraits;
 use crate::broker::requests::bindings::{BindRequest, DestinationName};
 
 use super::frames::Progress;
+use super::queues::one_line;
 use super::scope::Scope;
 
 impl Scope<'_> {
@@ -15,7 +16,7 @@ impl Scope<'_> {
     ) -> Result<(), AmqpError> {
         let ok = exchange::DeclareOk {}.into();
         if declare.passive {
-            self.broker.passive_exchange(self.subject, declare.exchange)?;
+            self.broker.passive_exchange(self.subject, &one_line(declare.exchange))?;
             self.answer_declare(false, declare.nowait, ok);
             return Ok(());
         }
@@ -26,7 +27,7 @@ impl Scope<'_> {
             internal: declare.internal,
             arguments: declare.arguments,
         };
-        self.broker.declare_exchange(self.subject, declare.exchange, &traits)?;
+        self.broker.declare_exchange(self.subject, &one_line(declare.exchange), &traits)?;
         self.answer_declare(declare.durable, declare.nowait, ok);
         Ok(())
     }
@@ -35,7 +36,8 @@ impl Scope<'_> {
         &mut self,
         delete: &exchange::Delete<'_>,
     ) -> Result<Progress, AmqpError> {
-        if !self.broker.delete_exchange(self.subject, delete.exchange, delete.if_unused)? {
+        let name = one_line(delete.exchange);
+        if !self.broker.delete_exchange(self.subject, &name, delete.if_unused)? {
             return Ok(Progress::ComesAgain);
         }
         self.answer(delete.nowait, exchange::DeleteOk {}.into());
@@ -44,8 +46,8 @@ impl Scope<'_> {
 
     pub(super) fn exchange_bind(&mut self, bind: &exchange::Bind<'_>) -> Result<(), AmqpError> {
         let request = BindRequest {
-            source: bind.source,
-            destination: DestinationName::Exchange(bind.destination),
+            source: &one_line(bind.source),
+            destination: DestinationName::Exchange(&one_line(bind.destination)),
             routing_key: bind.routing_key,
             arguments: bind.arguments,
         };
@@ -59,8 +61,8 @@ impl Scope<'_> {
         unbind: &exchange::Unbind<'_>,
     ) -> Result<(), AmqpError> {
         let request = BindRequest {
-            source: unbind.source,
-            destination: DestinationName::Exchange(unbind.destination),
+            source: &one_line(unbind.source),
+            destination: DestinationName::Exchange(&one_line(unbind.destination)),
             routing_key: unbind.routing_key,
             arguments: unbind.arguments,
         };

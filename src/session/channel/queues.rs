@@ -1,5 +1,7 @@
 //! What do queue methods answer?
 
+use std::borrow::Cow;
+
 use crate::amqp::method::queue;
 use crate::amqp::{AmqpError, Name, ReplyCode};
 use crate::broker::arguments::QueueTraits;
@@ -11,18 +13,29 @@ use super::frames::Progress;
 use super::scope::Scope;
 use super::{Channel, generated_name};
 
+/// A name without carriage returns and line feeds, which RabbitMQ takes out where something is
+/// declared, deleted or bound.
+pub(super) fn one_line(name: &[u8]) -> Cow<'_, [u8]> {
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    match name.iter().any(is_break) {
+        true => name.iter().copied().filter(|byte| !is_break(byte)).collect(),
+        false => Cow::Borrowed(name),
+    }
+}
+
 impl Channel {
     pub(super) fn queue_declare(
         &mut self,
         scope: &mut Scope<'_>,
         declare: &queue::Declare<'_>,
     ) -> Result<(), AmqpError> {
-        let server_named = declare.queue.is_empty() && !declare.passive;
+        let asked = one_line(declare.queue);
+        let server_named = asked.is_empty() && !declare.passive;
         let name = if server_named {
             generated_name("amq.gen-")
         } else {
             // Here an empty name is a name, which no queue has.
-            Name::from(declare.queue)
+            Name::from(&*asked)
         };
         if name.as_bytes().starts_with(REPLY_TO) {
             scope.broker.check_reply_address(scope.subject, name.as_bytes())?;
@@ -60,7 +73,7 @@ impl Channel {
         scope: &mut Scope<'_>,
         delete: &queue::Delete<'_>,
     ) -> Result<Progress, AmqpError> {
-        let name = self.queue_name(delete.queue)?;
+        let name = self.queue_name(&one_line(delete.queue))?;
         let Scope { broker, subject, .. } = scope;
         let deleted =
             broker.delete_queue(subject, name.as_bytes(), delete.if_unused, delete.if_empty)?;
@@ -88,10 +101,10 @@ impl Channel {
         scope: &mut Scope<'_>,
         bind: &queue::Bind<'_>,
     ) -> Result<(), AmqpError> {
-        let name = self.queue_name(bind.queue)?;
+        let name = self.queue_name(&one_line(bind.queue))?;
         let unnamed = bind.queue.is_empty() && bind.routing_key.is_empty();
         let request = BindRequest {
-            source: bind.exchange,
+            source: &one_line(bind.exchange),
             destination: DestinationName::Queue(name.as_bytes()),
             routing_key: if unnamed { name.as_bytes() } else { bind.routing_key },
             arguments: bind.arguments,
@@ -106,10 +119,10 @@ impl Channel {
         scope: &mut Scope<'_>,
         unbind: &queue::Unbind<'_>,
     ) -> Result<(), AmqpError> {
-        let name = self.queue_name(unbind.queue)?;
+        let name = self.queue_name(&one_line(unbind.queue))?;
         let unnamed = unbind.queue.is_empty() && unbind.routing_key.is_empty();
         let request = BindRequest {
-            source: unbind.exchange,
+            source: &one_line(unbind.exchange),
             destination: DestinationName::Queue(name.as_bytes()),
             routing_key: if unnamed { name.as_bytes() } else { unbind.routing_key },
             arguments: unbind.arguments,

@@ -142,12 +142,12 @@ impl Twin {
         if !self.exchanges.contains_key(&publish.exchange) {
             return self.channel_error(at, &[404], 60, 40);
         }
-        let Some(publish) = &self.with_reply_name(at, publish) else {
-            return;
-        };
         if !self.allows_keys(at, publish) {
             return;
         }
+        let Some(publish) = &self.with_reply_name(at, publish) else {
+            return;
+        };
         let delay = self.delay_of(publish);
         let (repeated, name) = match self.look_for_name(publish) {
             _ if delay.is_some() => (false, None),
