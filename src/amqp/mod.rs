@@ -41,6 +41,6 @@ pub use frame::{FRAME_END, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Parsed, toler
 pub use method::Method;
 pub use name::Name;
 pub use properties::{BASIC_CLASS_ID, ContentHeader, Properties, PropertyList};
-pub use table::{Array, ArrayIter, NESTING_MAX, Table, TableIter};
+pub use table::{Array, ArrayIter, Table, TableIter};
 pub use table_buf::{ArrayBuf, TableBuf};
 pub use value::Value;

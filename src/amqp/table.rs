@@ -28,14 +28,13 @@ impl<'a> Table<'a> {
     /// The table that `bytes` (without the four bytes of the length) are.
     ///
     /// # Errors
-    /// 502, connection level, when a key or value runs past the end, a type is unknown, or tables
-    /// and arrays are nested deeper than [`NESTING_MAX`].
+    /// 502, connection level, when a key or value runs past the end, or a type is unknown.
     pub fn new(bytes: &'a [u8]) -> Result<Table<'a>, AmqpError> {
         Table::checked(bytes).map_err(|malformed| malformed.error("table"))
     }
 
     pub(super) fn checked(bytes: &'a [u8]) -> Result<Table<'a>, Malformed> {
-        check_table(bytes, 1)?;
+        check(bytes, true)?;
         Ok(Table { bytes })
     }
 
@@ -119,7 +118,7 @@ impl<'a> Array<'a> {
     /// # Errors
     /// 502, connection level, as for [`Table::new`].
     pub fn new(bytes: &'a [u8]) -> Result<Array<'a>, AmqpError> {
-        check_array(bytes, 1).map_err(|malformed| malformed.error("array"))?;
+        check(bytes, false).map_err(|malformed| malformed.error("array"))?;
         Ok(Array { bytes })
     }
 
@@ -171,40 +170,32 @@ impl<'a> Iterator for ArrayIter<'a> {
     }
 }
 
-/// How deep tables and arrays may be nested, the outermost one included.
-pub const NESTING_MAX: usize = 64;
-
-fn check_table(bytes: &[u8], depth: usize) -> Result<(), Malformed> {
-    if depth > NESTING_MAX {
-        return Err(Malformed::NestedTooDeep);
-    }
-    let mut reader = Reader::new(bytes);
-    while !reader.rest().is_empty() {
-        reader.short_string()?;
-        check_value(&mut reader, depth)?;
-    }
-    Ok(())
-}
-
-fn check_array(bytes: &[u8], depth: usize) -> Result<(), Malformed> {
-    if depth > NESTING_MAX {
-        return Err(Malformed::NestedTooDeep);
-    }
-    let mut reader = Reader::new(bytes);
-    while !reader.rest().is_empty() {
-        check_value(&mut reader, depth)?;
-    }
-    Ok(())
-}
-
-fn check_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), Malformed> {
-    let value = Value::read(reader)?;
-    if let Value::Table(table) = value {
-        check_table(table.bytes, depth + 1)
-    } else if let Value::Array(array) = value {
-        check_array(array.bytes, depth + 1)
-    } else {
-        Ok(())
+/// Checks a table or an array to its innermost value. As deep as the bytes allow: what is open is
+/// kept in a list and not on the stack.
+fn check(bytes: &[u8], is_table: bool) -> Result<(), Malformed> {
+    let mut open = Vec::new();
+    let (mut reader, mut has_keys) = (Reader::new(bytes), is_table);
+    loop {
+        if reader.rest().is_empty() {
+            match open.pop() {
+                Some(outer) => (reader, has_keys) = outer,
+                None => return Ok(()),
+            }
+            continue;
+        }
+        if has_keys {
+            reader.short_string()?;
+        }
+        let value = Value::read(&mut reader)?;
+        let inner = if let Value::Table(table) = value {
+            (Reader::new(table.bytes), true)
+        } else if let Value::Array(array) = value {
+            (Reader::new(array.bytes), false)
+        } else {
+            continue;
+        };
+        open.push((std::mem::replace(&mut reader, inner.0), has_keys));
+        has_keys = inner.1;
     }
 }
 
@@ -485,12 +476,17 @@ mod tests {
                 b'F' => Table::new(bytes).map(|_| ()),
                 _ => Array::new(bytes).map(|_| ()),
             };
-            assert_eq!(check(&nested(NESTING_MAX)), Ok(()));
-            for levels in [NESTING_MAX + 1, 5_000] {
-                let error = check(&nested(levels)).unwrap_err();
-                assert_eq!(error.code, ReplyCode::SyntaxError);
-                assert!(error.text.ends_with("nested too deep"), "{}", error.text);
-            }
+            // As deep as a frame allows: what follows them has no place on the stack either.
+            let deep = nested(5_000);
+            assert_eq!(check(&deep), Ok(()));
+            let cut = &deep[..deep.len() - 1];
+            assert_eq!(check(cut).unwrap_err().code, ReplyCode::SyntaxError);
+            let shown = match kind {
+                b'F' => Value::Table(Table::new(&deep).unwrap()).to_string(),
+                _ => Value::Array(Array::new(&deep).unwrap()).to_string(),
+            };
+            assert_eq!(shown.matches('[').count(), 5_000);
+            assert_eq!(shown.matches(']').count(), 5_000);
         }
     }
 

@@ -10,7 +10,7 @@
 //! ```
 //! Reading a value does not look into a table or an array; `table` checks those, to their depth.
 
-use super::table::{Array, Table};
+use super::table::{Array, ArrayIter, Table, TableIter};
 use super::wire::{self, Malformed, Reader};
 use std::fmt;
 
@@ -254,30 +254,67 @@ impl fmt::Display for Value<'_> {
             Value::LongString(bytes) | Value::Bytes(bytes) => {
                 f.write_str(&String::from_utf8_lossy(bytes))
             }
-            Value::Array(array) => {
-                f.write_str("[")?;
-                for (index, value) in array.iter().enumerate() {
-                    let comma = if index == 0 { "" } else { "," };
-                    write!(f, "{comma}{{{},", value.type_name())?;
-                    value.write_term(f)?;
-                    f.write_str("}")?;
-                }
-                f.write_str("]")
-            }
-            Value::Table(table) => {
-                f.write_str("[")?;
-                for (index, (key, value)) in table.iter().enumerate() {
-                    f.write_str(if index == 0 { "{" } else { ",{" })?;
-                    write_binary(key, f)?;
-                    write!(f, ",{},", value.type_name())?;
-                    value.write_term(f)?;
-                    f.write_str("}")?;
-                }
-                f.write_str("]")
-            }
+            Value::Array(_) | Value::Table(_) => write_nested(*self, f),
             Value::Void => f.write_str("undefined"),
         }
     }
+}
+
+/// The entries of a table or an array that are still to be shown.
+enum Open<'a> {
+    Array(ArrayIter<'a>),
+    Table(TableIter<'a>),
+}
+
+impl<'a> Open<'a> {
+    fn of(value: Value<'a>) -> Option<Open<'a>> {
+        if let Value::Array(array) = value {
+            Some(Open::Array(array.iter()))
+        } else if let Value::Table(table) = value {
+            Some(Open::Table(table.iter()))
+        } else {
+            None
+        }
+    }
+
+    fn next(&mut self) -> Option<(Option<&'a [u8]>, Value<'a>)> {
+        match self {
+            Open::Array(array) => array.next().map(|value| (None, value)),
+            Open::Table(table) => table.next().map(|(key, value)| (Some(key), value)),
+        }
+    }
+}
+
+/// A table or an array with all that is in it, however deep: what is open is kept in a list and not
+/// on the stack.
+fn write_nested(value: Value<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut open: Vec<Open<'_>> = Open::of(value).into_iter().collect();
+    f.write_str("[")?;
+    let mut is_first = true;
+    while let Some(innermost) = open.last_mut() {
+        let Some((key, value)) = innermost.next() else {
+            open.pop();
+            f.write_str(if open.is_empty() { "]" } else { "]}" })?;
+            is_first = false;
+            continue;
+        };
+        f.write_str(if is_first { "{" } else { ",{" })?;
+        if let Some(key) = key {
+            write_binary(key, f)?;
+            f.write_str(",")?;
+        }
+        write!(f, "{},", value.type_name())?;
+        if let Some(inner) = Open::of(value) {
+            f.write_str("[")?;
+            open.push(inner);
+            is_first = true;
+        } else {
+            value.write_term(f)?;
+            f.write_str("}")?;
+            is_first = false;
+        }
+    }
+    Ok(())
 }
 
 fn write_binary(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -110,7 +110,6 @@ pub(super) enum Malformed {
     Truncated,
     TrailingBytes,
     UnknownType(u8),
-    NestedTooDeep,
     ContinuedFlags,
     NotUtf8,
 }
@@ -124,7 +123,6 @@ impl Malformed {
             Malformed::Truncated
             | Malformed::TrailingBytes
             | Malformed::UnknownType(_)
-            | Malformed::NestedTooDeep
             | Malformed::ContinuedFlags => {
                 let text = format_args!("cannot decode {what}: {self}");
                 AmqpError::connection(ReplyCode::FrameError, text)
@@ -145,7 +143,6 @@ impl fmt::Display for Malformed {
             Malformed::Truncated => f.write_str("a field runs past the end"),
             Malformed::TrailingBytes => f.write_str("bytes after the last field"),
             Malformed::UnknownType(octet) => write!(f, "unknown field type {octet}"),
-            Malformed::NestedTooDeep => f.write_str("tables nested too deep"),
             Malformed::ContinuedFlags => f.write_str("property flags go on"),
             Malformed::NotUtf8 => f.write_str("Malformed UTF-8 in shortstr"),
         }

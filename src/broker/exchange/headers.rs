@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::amqp::{AmqpError, ReplyCode, Table, TableBuf, Value};
+use crate::amqp::{AmqpError, ArrayIter, ReplyCode, Table, TableBuf, TableIter, Value};
 use crate::broker::exchange::binding::Destination;
 use crate::broker::term::term;
 
@@ -76,6 +76,36 @@ impl HeadersMatcher {
 /// Whether the two are of the same kind and value. Integers of every width are one kind, so are
 /// the two floats, and so are long strings and bytes: clients differ in which they send.
 pub fn same_value(a: Value<'_>, b: Value<'_>) -> bool {
+    // Tables and arrays may be as deep as a frame allows, so they are not compared on the stack.
+    let mut open = Vec::new();
+    if !begins_alike(a, b, &mut open) {
+        return false;
+    }
+    while let Some(innermost) = open.last_mut() {
+        let both = match innermost {
+            Pair::Arrays(a, b) => (a.next().map(|v| (None, v)), b.next().map(|v| (None, v))),
+            Pair::Tables(a, b) => {
+                (a.next().map(|(k, v)| (Some(k), v)), b.next().map(|(k, v)| (Some(k), v)))
+            }
+        };
+        match both {
+            (None, None) => drop(open.pop()),
+            (Some((a_key, a)), Some((b_key, b)))
+                if a_key == b_key && begins_alike(a, b, &mut open) => {}
+            (Some(_) | None, _) => return false,
+        }
+    }
+    true
+}
+
+/// Two arrays or tables of which the beginnings are the same.
+enum Pair<'a, 'b> {
+    Arrays(ArrayIter<'a>, ArrayIter<'b>),
+    Tables(TableIter<'a>, TableIter<'b>),
+}
+
+/// Whether the two are the same, or may be: then what is in them is still to be compared.
+fn begins_alike<'a, 'b>(a: Value<'a>, b: Value<'b>, open: &mut Vec<Pair<'a, 'b>>) -> bool {
     if let (Some(a), Some(b)) = (a.integer(), b.integer()) {
         return a == b;
     }
@@ -86,24 +116,12 @@ pub fn same_value(a: Value<'_>, b: Value<'_>) -> bool {
     }
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
-            let (mut a, mut b) = (a.iter(), b.iter());
-            loop {
-                match (a.next(), b.next()) {
-                    (None, None) => return true,
-                    (Some(a), Some(b)) if same_value(a, b) => {}
-                    (Some(_) | None, _) => return false,
-                }
-            }
+            open.push(Pair::Arrays(a.iter(), b.iter()));
+            true
         }
         (Value::Table(a), Value::Table(b)) => {
-            let (mut a, mut b) = (a.iter(), b.iter());
-            loop {
-                match (a.next(), b.next()) {
-                    (None, None) => return true,
-                    (Some(a), Some(b)) if a.0 == b.0 && same_value(a.1, b.1) => {}
-                    (Some(_) | None, _) => return false,
-                }
-            }
+            open.push(Pair::Tables(a.iter(), b.iter()));
+            true
         }
         (Value::LongString(a) | Value::Bytes(a), Value::LongString(b) | Value::Bytes(b)) => a == b,
         (a, b) => a == b,
@@ -346,6 +364,27 @@ mod tests {
         assert!(!matches(&[("a", Value::Void)], &[("b", text("1"))]));
         assert!(one(Value::U64(u64::MAX), Value::U64(u64::MAX)));
         assert!(!one(Value::U64(u64::MAX), Value::I64(-1)));
+    }
+
+    #[test]
+    fn very_deep_values_are_compared_too() {
+        let nested = |innermost: Value<'_>| {
+            let mut array = ArrayBuf::new();
+            array.push(innermost);
+            for _ in 0..5_000 {
+                let mut outer = ArrayBuf::new();
+                outer.push(Value::Array(array.array()));
+                array = outer;
+            }
+            array
+        };
+        let (one, same, other) =
+            (nested(Value::I8(1)), nested(Value::I64(1)), nested(Value::I8(2)));
+        fn value(array: &ArrayBuf) -> Value<'_> {
+            Value::Array(array.array())
+        }
+        assert!(same_value(value(&one), value(&same)));
+        assert!(!same_value(value(&one), value(&other)));
     }
 
     #[test]
