@@ -491,6 +491,7 @@ impl World {
 
     /// Channels whose time is over are closed, and no other.
     fn time_out(&mut self) {
+        self.twin.time_out_together();
         let all: Vec<ConnId> = self.clients.keys().copied().collect();
         for conn in all {
             if !self.twin.connection(conn).closed {
