@@ -274,3 +274,70 @@ fn x_death_that_a_client_made_up_does_no_harm() {
         assert_eq!(newest.find(b"count"), Some(Value::I64(1)));
     }
 }
+
+/// A death that says all that it has to, but for one field.
+fn death_without(missing: &str, queue: &str) -> TableBuf {
+    let keys = words(&["k"]);
+    let all = [
+        ("count", Value::I64(3)),
+        ("reason", word("rejected")),
+        ("queue", word(queue)),
+        ("time", Value::Timestamp(1)),
+        ("exchange", word("x")),
+        ("routing-keys", Value::Array(keys.array())),
+    ];
+    let said: Vec<_> = all.into_iter().filter(|(name, _)| *name != missing).collect();
+    fields(&said)
+}
+
+#[test]
+fn death_of_a_client_that_does_not_say_all_is_dropped() {
+    let server = Server::start();
+    if server.differs("3.10 takes what it finds") {
+        return;
+    }
+    let mut client = Client::with_confirms(server.address());
+    let (queue, dead) = client.dying_queue(1, &[]);
+    for missing in ["count", "reason", "queue", "time", "exchange", "routing-keys"] {
+        let mut deaths = ArrayBuf::new();
+        let made_up = death_without(missing, "elsewhere");
+        deaths.push(Value::Table(made_up.table()));
+        let headers = fields(&[("x-death", Value::Array(deaths.array()))]);
+        client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
+        client.reject_next(1, &queue, "dies");
+        client.wait_for_messages(1, &dead, 1);
+        let message = client.get(1, &dead).expect("it was just there").message;
+        assert_eq!(message.deaths_in_short(), [("rejected".to_owned(), queue.clone(), 1)]);
+        assert_eq!(message.header("x-first-death-queue"), Some(queue.clone()), "{missing}");
+    }
+}
+
+#[test]
+fn death_of_a_client_that_says_all_is_the_first_one() {
+    let server = Server::start();
+    if server.differs("3.10 has the first death told all the same") {
+        return;
+    }
+    let mut client = Client::with_confirms(server.address());
+    let (queue, dead) = client.dying_queue(1, &[]);
+    let mut deaths = ArrayBuf::new();
+    let made_up = death_without("nothing", "elsewhere");
+    deaths.push(Value::Table(made_up.table()));
+    let headers = fields(&[("x-death", Value::Array(deaths.array()))]);
+    client.confirmed(2, "", &queue, &with_headers(&headers), "dies");
+    client.reject_next(1, &queue, "dies");
+    let message = client.dead_letter(1, &dead);
+    let rejected = |queue: &str, count| ("rejected".to_owned(), queue.to_owned(), count);
+    assert_eq!(message.deaths_in_short(), [rejected(&queue, 1), rejected("elsewhere", 3)]);
+    assert_eq!(message.header("x-first-death-queue"), None);
+    assert_eq!(message.header("x-last-death-queue"), Some(queue));
+}
+
+#[test]
+fn original_expiration_is_the_string_that_was_published() {
+    let (_server, mut client) = Server::with_confirms();
+    let (queue, dead) = client.dying_queue(1, &[]);
+    client.publish_with(1, "", &queue, &expiring("0001"), b"late");
+    let deaths = client.dead_letter(1, &dead).deaths();
+    assert_eq!(deaths[0].expiration.as_deref(), Some("0001"));
+}

@@ -253,6 +253,7 @@ fn deduplicating_exchange_without_a_positive_cache_size_is_406() {
         fields(&[("x-cache-size", Value::I64(0))]),
         fields(&[("x-cache-size", word("many"))]),
         fields(&[("x-cache-size", Value::I64(1)), ("x-cache-ttl", Value::I64(-1))]),
+        fields(&[("x-cache-size", Value::I64(1)), ("x-cache-persistence", word("tape"))]),
     ] {
         let declare = exchange::Declare {
             exchange: b"never",
@@ -281,4 +282,43 @@ fn duplicate_counts_as_unroutable() {
     assert_eq!(client.expect::<Return>(1).message.body(), "second");
     assert_eq!(client.drain(1, &queue), ["first"]);
     assert_eq!(client.drain(1, &queue), NONE);
+}
+
+#[test]
+fn sizes_and_times_may_be_strings_of_digits() {
+    let Some((_server, mut client)) = start() else { return };
+    let arguments = [("x-cache-size", word("1")), ("x-cache-persistence", word("disk"))];
+    let (exchange, queue) = exchange(&mut client, &arguments, "key");
+    for (name, body) in [("a", "1"), ("a", "again"), ("b", "2"), ("a", "3")] {
+        publish(&mut client, 1, &exchange, "key", name, body);
+    }
+    assert_eq!(client.drain(1, &queue), ["1", "2", "3"], "there is room for one name");
+    let mut headers = name_header(word("c"));
+    headers.put_str(b"x-cache-ttl", "1");
+    let deadline = deadline();
+    while client.inspect(1, &queue).messages < 2 {
+        assert!(now() < deadline, "the name is never forgotten");
+        client.publish_with(1, &exchange, "key", &with_headers(&headers), b"c");
+    }
+}
+
+#[test]
+fn integers_of_every_width_are_one_name_and_their_digits_another() {
+    let Some((_server, mut client)) = start() else { return };
+    let (exchange, queue) = exchange(&mut client, &[("x-cache-size", Value::I64(10))], "key");
+    let widths = [
+        Value::I8(7),
+        Value::U8(7),
+        Value::I16(7),
+        Value::U16(7),
+        Value::I32(7),
+        Value::U32(7),
+        Value::I64(7),
+        Value::U64(7),
+    ];
+    for (number, name) in widths.into_iter().chain([word("7")]).enumerate() {
+        let body = number.to_string();
+        client.publish_headers(1, &exchange, "key", &name_header(name), &body);
+    }
+    assert_eq!(client.drain(1, &queue), ["0", "8"]);
 }

@@ -26,7 +26,13 @@ fn question(server: &Server) -> (Client, Client, String) {
 fn direct_reply_to_carries_an_answer() {
     let server = Server::start();
     let (mut asking, mut answering, reply_to) = question(&server);
-    assert!(reply_to.starts_with("amq.rabbitmq.reply-to."), "{reply_to}");
+    let tokens = reply_to.strip_prefix("amq.rabbitmq.reply-to.").expect("it has its prefix");
+    let (first, second) = tokens.split_once('.').expect("there are two tokens");
+    let second = second.strip_suffix("==").expect("the second one is padded");
+    for token in [first, second] {
+        let is_one = |c: char| c.is_ascii_alphanumeric() || "-_+/=".contains(c);
+        assert!(token.len() >= 22 && token.chars().all(is_one), "{reply_to}");
+    }
     assert_eq!(answering.inspect(1, &reply_to).queue, reply_to);
     answering.publish(1, "", &reply_to, "answer");
     let answer = asking.expect_delivery(1);
@@ -59,6 +65,36 @@ fn second_direct_reply_to_consumer_is_406() {
     let again = basic::Consume { queue: REPLY_TO.as_bytes(), no_ack: true, ..Default::default() };
     client.send(1, again);
     client.expect_channel_error(1, 406, "PRECONDITION_FAILED - reply consumer already set");
+}
+
+#[test]
+fn second_direct_reply_to_consumer_under_the_tag_of_the_first_is_406_too() {
+    let (_server, mut client) = Server::with_client();
+    let tag = client.consume_no_ack(1, REPLY_TO);
+    let again = basic::Consume {
+        queue: REPLY_TO.as_bytes(),
+        consumer_tag: tag.as_bytes(),
+        no_ack: true,
+        ..Default::default()
+    };
+    client.send(1, again);
+    client.expect_channel_error(1, 406, "PRECONDITION_FAILED - reply consumer already set");
+}
+
+#[test]
+fn direct_reply_to_under_the_tag_of_another_consumer_is_530() {
+    let (_server, mut client) = Server::with_client();
+    let queue = client.queue(1);
+    let tag = client.consume_no_ack(1, &queue);
+    let again = basic::Consume {
+        queue: REPLY_TO.as_bytes(),
+        consumer_tag: tag.as_bytes(),
+        no_ack: true,
+        ..Default::default()
+    };
+    client.send(1, again);
+    let text = format!("NOT_ALLOWED - attempt to reuse consumer tag '{tag}'");
+    client.expect_connection_error(530, &text);
 }
 
 #[test]

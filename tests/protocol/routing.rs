@@ -397,3 +397,14 @@ fn chain_of_alternates_ends_at_a_visited_exchange() {
     client.delete_exchange(1, &one);
     client.delete_exchange(1, &two);
 }
+
+#[test]
+fn alternate_without_a_name_routes_nowhere() {
+    let (_server, mut client) = Server::with_client();
+    let name = exchange_with_alternate(&mut client, "direct", "");
+    let queue = client.queue(1);
+    client.publish_mandatory(1, &name, &queue, "lost");
+    assert_eq!(client.expect::<Return>(1).code, 312);
+    assert!(client.drain(1, &queue).is_empty(), "the default exchange is nobody's alternate");
+    client.delete_exchange(1, &name);
+}

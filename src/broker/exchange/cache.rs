@@ -31,7 +31,9 @@ struct Seen {
 const STALE_MAX: usize = 64;
 
 impl Cache {
-    /// The cache that an exchange's arguments ask for; 406 without a sensible `x-cache-size`.
+    /// The cache that an exchange's arguments ask for; 406 without a sensible `x-cache-size`, or
+    /// with an `x-cache-persistence` other than `memory` and `disk`. Neither of these changes
+    /// anything: what a durable exchange remembers is durable.
     pub fn of(arguments: Table<'_>) -> Result<Self, AmqpError> {
         let refuse = |name: &str| {
             let text = format!("invalid argument '{name}': expected a positive integer");
@@ -44,6 +46,12 @@ impl Cache {
                 Some(_) | None => Err(refuse(name)),
             },
         };
+        if let Some(kept) = arguments.find(b"x-cache-persistence")
+            && !matches!(kept.text(), Some(b"memory" | b"disk"))
+        {
+            let text = "invalid argument 'x-cache-persistence': expected 'memory' or 'disk'";
+            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+        }
         let size = positive("x-cache-size")?.ok_or_else(|| refuse("x-cache-size"))?;
         Ok(Self {
             size: usize::try_from(size).unwrap_or(usize::MAX),
@@ -111,8 +119,12 @@ impl Cache {
     }
 }
 
-/// A number that is not negative.
+/// A number that is not negative, or the digits of one.
 pub(in crate::broker) fn natural(value: Value<'_>) -> Option<u64> {
+    if let Some(text) = value.text() {
+        let digits = std::str::from_utf8(text).ok()?;
+        return if digits.starts_with('+') { None } else { digits.parse().ok() };
+    }
     u64::try_from(value.integer()?).ok()
 }
 
@@ -165,8 +177,34 @@ mod tests {
     #[test]
     fn a_cache_needs_a_size() {
         assert!(Cache::of(Table::EMPTY).is_err());
-        let mut arguments = TableBuf::new();
-        arguments.put_i64(b"x-cache-size", 0);
-        assert!(Cache::of(arguments.table()).is_err());
+        for (size, is_one) in [
+            (Value::I64(0), false),
+            (Value::I8(1), true),
+            (Value::LongString(b"10"), true),
+            (Value::LongString(b"0"), false),
+            (Value::LongString(b""), false),
+            (Value::LongString(b"+1"), false),
+            (Value::LongString(b"1 "), false),
+            (Value::Bool(true), false),
+        ] {
+            let mut arguments = TableBuf::new();
+            arguments.put(b"x-cache-size", size);
+            assert_eq!(Cache::of(arguments.table()).is_ok(), is_one, "{size:?}");
+        }
+    }
+
+    #[test]
+    fn a_cache_is_kept_in_memory_or_on_disk() {
+        for (kept, is_one) in [
+            (Value::LongString(b"memory"), true),
+            (Value::LongString(b"disk"), true),
+            (Value::LongString(b"tape"), false),
+            (Value::I32(1), false),
+        ] {
+            let mut arguments = TableBuf::new();
+            arguments.put_i64(b"x-cache-size", 1);
+            arguments.put(b"x-cache-persistence", kept);
+            assert_eq!(Cache::of(arguments.table()).is_ok(), is_one, "{kept:?}");
+        }
     }
 }

@@ -52,12 +52,12 @@ impl Reason {
 /// The property bytes of a message after this death: headers rewritten, expiration removed.
 pub fn properties_after(properties: &PropertyList<'_>, death: &Death<'_>) -> Vec<u8> {
     let before = properties.headers.unwrap_or(Table::EMPTY);
+    let first = deaths_in(before).next().is_none();
     let deaths = deaths_after(before, properties.expiration, death);
     let mut headers = TableBuf::from(before);
     headers.set(b"x-death", Value::Array(deaths.array()));
     let (reason, queue) = (death.reason.name().as_bytes(), death.queue);
     let parts = [("reason", reason), ("queue", queue), ("exchange", death.exchange)];
-    let first = before.find(b"x-first-death-reason").is_none();
     for (part, value) in parts {
         if first {
             let name = format!("x-first-death-{part}");
@@ -79,11 +79,7 @@ pub fn is_cycle(headers: Table<'_>, reason: Reason, queue: &[u8]) -> bool {
     if reason == Reason::Rejected {
         return false;
     }
-    let Some(Value::Array(deaths)) = headers.find(b"x-death") else {
-        return false;
-    };
-    for death in deaths.iter() {
-        let Value::Table(death) = death else { continue };
+    for death in deaths_in(headers) {
         if text(death, b"reason") == Some(b"rejected") {
             return false;
         }
@@ -97,22 +93,12 @@ pub fn is_cycle(headers: Table<'_>, reason: Reason, queue: &[u8]) -> bool {
 /// The `x-death` array with this death at its head; an earlier one in the same queue for the
 /// same reason is counted up and moved there.
 fn deaths_after(before: Table<'_>, expiration: Option<&[u8]>, death: &Death<'_>) -> ArrayBuf {
-    let old = match before.find(b"x-death") {
-        Some(Value::Array(deaths)) => deaths,
-        _ => Array::EMPTY,
-    };
     let same = |table: Table<'_>| {
         text(table, b"queue") == Some(death.queue)
             && text(table, b"reason") == Some(death.reason.name().as_bytes())
     };
-    let earlier = old.iter().find_map(|value| {
-        let Value::Table(table) = value else {
-            return None;
-        };
-        same(table).then_some(table)
-    });
     let mut deaths = ArrayBuf::new();
-    match earlier {
+    match deaths_in(before).find(|table| same(*table)) {
         Some(earlier) => {
             let count = earlier.find(b"count").and_then(|count| count.integer()).unwrap_or(1);
             let mut again = TableBuf::from(earlier);
@@ -121,12 +107,32 @@ fn deaths_after(before: Table<'_>, expiration: Option<&[u8]>, death: &Death<'_>)
         }
         None => deaths.push(Value::Table(first_time(before, expiration, death).table())),
     }
-    for value in old.iter() {
-        if !matches!(value, Value::Table(table) if same(table)) {
-            deaths.push(value);
-        }
+    for table in deaths_in(before).filter(|table| !same(*table)) {
+        deaths.push(Value::Table(table));
     }
     deaths
+}
+
+/// The deaths that these headers tell of. A client may have written them: what does not say all
+/// that a death has is none, as in RabbitMQ.
+fn deaths_in(headers: Table<'_>) -> impl Iterator<Item = Table<'_>> {
+    let deaths = match headers.find(b"x-death") {
+        Some(Value::Array(deaths)) => deaths,
+        _ => Array::EMPTY,
+    };
+    deaths.iter().filter_map(|value| match value {
+        Value::Table(table) => is_whole(table).then_some(table),
+        _ => None,
+    })
+}
+
+/// Whether a table says all that a death has.
+fn is_whole(death: Table<'_>) -> bool {
+    let texts: [&[u8]; 3] = [b"exchange", b"queue", b"reason"];
+    texts.iter().all(|key| text(death, key).is_some())
+        && matches!(death.find(b"routing-keys"), Some(Value::Array(_)))
+        && death.find(b"count").is_some_and(|count| count.integer().is_some())
+        && matches!(death.find(b"time"), Some(Value::Timestamp(_)))
 }
 
 /// The table of a death that is the first of its kind; the order of the keys is RabbitMQ's.

@@ -169,10 +169,12 @@ impl Broker {
     }
 }
 
-/// A message's key: the kind and the value of its header, so that 1 and "1" differ.
+/// A message's key: the kind and the value of its header, so that 1 and "1" differ. Integers are
+/// of one kind, however wide they are.
 pub(in crate::broker) fn dedup_key_in(properties: &PropertyList<'_>) -> Option<Box<[u8]>> {
     let value = properties.headers?.find(b"x-deduplication-header")?;
-    Some(format!("{}:{value}", value.type_name()).into_bytes().into())
+    let kind = if value.integer().is_some() { "integer" } else { value.type_name() };
+    Some(format!("{kind}:{value}").into_bytes().into())
 }
 
 #[cfg(test)]

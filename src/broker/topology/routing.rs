@@ -129,7 +129,9 @@ impl Topology {
         }
     }
 
+    /// The exchange that takes what another one does not route. The default exchange takes
+    /// nothing in this way, as in RabbitMQ.
     fn alternate_of(&self, vhost: VhostKey, name: Option<&Name>) -> Option<ExchangeKey> {
-        self.exchange_named(vhost, name?)
+        self.exchange_named(vhost, name.filter(|name| !name.is_empty())?)
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Method, Name, ReplyCode};
-use crate::broker::Access;
 use crate::broker::requests::consume::Consume;
 use crate::broker::requests::reply::REPLY_TO;
+use crate::broker::{Access, Broker, ConsumerKey};
 
 use super::deliver::Added;
 use super::scope::Scope;
@@ -22,11 +22,15 @@ impl Channel {
         } else {
             Name::from(consume.consumer_tag)
         };
-        if self.consumers.contains_key(&tag) {
+        let asks_for_replies = queue.as_bytes() == REPLY_TO;
+        if let Some(&consumer) = self.consumers.get(&tag)
+            // Who asks for replies again hears about that, whatever the tag.
+            && !(asks_for_replies && is_reply_consumer(scope.broker, consumer))
+        {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
         }
-        if queue.as_bytes() == REPLY_TO {
+        if asks_for_replies {
             return self.consume_replies(scope, tag, consume);
         }
         let request = Consume {
@@ -60,7 +64,9 @@ impl Channel {
         if self.reply_to.is_some() {
             return refuse("reply consumer already set");
         }
-        let name = generated_name("amq.rabbitmq.reply-to.");
+        // Clients know an address by its form: two words, of which the second one is padded.
+        let first = generated_name("amq.rabbitmq.reply-to.");
+        let name = Name::from(format!("{}==", generated_name(&format!("{first}."))));
         let key = scope.broker.consume_replies(scope.subject, self.key, &name, tag.clone());
         self.consumers.insert(tag.clone(), key);
         self.reply_to = Some(name);
@@ -78,9 +84,7 @@ impl Channel {
     ) -> Result<(), AmqpError> {
         let broker = &mut *scope.broker;
         if let Some(consumer) = self.consumers.remove(cancel.consumer_tag) {
-            let queue =
-                broker.queues().consumer(consumer).and_then(|c| broker.queues().get(c.queue));
-            if queue.is_some_and(|queue| queue.is_reply_queue) {
+            if is_reply_consumer(broker, consumer) {
                 self.reply_to = None;
             }
             broker.end_consumer(consumer);
@@ -126,4 +130,11 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+/// Whether a consumer gets a channel's direct replies.
+fn is_reply_consumer(broker: &Broker, consumer: ConsumerKey) -> bool {
+    let queues = broker.queues();
+    let queue = queues.consumer(consumer).and_then(|consumer| queues.get(consumer.queue));
+    queue.is_some_and(|queue| queue.is_reply_queue)
 }
