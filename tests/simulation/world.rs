@@ -638,8 +638,11 @@ impl Watch for World {
     }
 
     fn told(&mut self, node: &mut Node, to: ConnectionKey, what: Told<'_>) {
-        // The inspector after a crash is no client.
-        let Some(conn) = self.conn_of(to).filter(|_| self.stopped.is_none()) else {
+        // The inspector after a crash is no client. What was told after the cut is lost.
+        if self.stopped.is_some() || self.disk.is_dead() {
+            return;
+        }
+        let Some(conn) = self.conn_of(to) else {
             return;
         };
         self.observe(node, conn);
