@@ -221,6 +221,8 @@ impl Twin {
         let next = self.connection(at.conn).received.front();
         let refused = next.is_some_and(|r| matches!(r.method(), Method::ConnectionClose(_)));
         match known {
+            // Who asks for replies again hears about that, whatever the tag.
+            Some(Tag::Consumer(id)) if consume.queue == REPLY_TO && self.gets_replies(id) => {}
             Some(Tag::Consumer(_)) => return self.connection_error(at.conn, 530),
             // The client has not been told yet that the tag is free.
             Some(Tag::Ended) if refused => return self.connection_error(at.conn, 530),

@@ -6,7 +6,7 @@
 use leveret::amqp::Method;
 use leveret::amqp::method::{basic, queue};
 
-use super::{At, Consumer, QueueId, Tag, Twin};
+use super::{At, Consumer, ConsumerId, QueueId, Tag, Twin};
 use crate::ops::{Consume, Publish, QueueSpec};
 use crate::values::{Props, Received};
 
@@ -32,6 +32,11 @@ impl Twin {
             self.queues.get_mut(&id).unwrap().name.clone_from(name);
         }
         asked.clone_into(name);
+    }
+
+    /// Whether a consumer is the one of a channel that asks for replies.
+    pub fn gets_replies(&self, consumer: ConsumerId) -> bool {
+        self.queues[&self.consumers[&consumer].queue].replies
     }
 
     /// The publish with a name to reply to, where it asks for replies; 406 when its channel does
