@@ -76,6 +76,8 @@ pub struct World {
     input_at: (usize, u64),
     /// Nothing more can be said of what is being received.
     stopped: Option<Stop>,
+    /// The power was cut while input was taken.
+    input_failed: bool,
     /// What went straight to other connections, with where it began in what was sent.
     passed: VecDeque<(u64, At)>,
     pub kill_at: Option<Stage>,
@@ -142,6 +144,7 @@ impl World {
             input_at: (0, 0),
             passed: VecDeque::new(),
             stopped: None,
+            input_failed: false,
             kill_at: None,
             orderly: false,
         };
@@ -422,7 +425,7 @@ impl World {
         let input = client.sent[..client.arrived].to_vec();
         self.input_at = (input.as_ptr().addr(), client.taken);
         node.receive(key, &input, self);
-        if self.disk.is_dead() {
+        if self.input_failed {
             return Err(Stop::FailedInput);
         }
         self.stopped.take().map_or(Ok(()), Err)
@@ -621,9 +624,10 @@ impl Watch for World {
     }
 
     fn took(&mut self, node: &mut Node, from: ConnectionKey, bytes: usize) {
+        self.input_failed = self.disk.is_dead();
         if let Some(conn) = self.conn_of(from)
             && self.stopped.is_none()
-            && !self.disk.is_dead()
+            && !self.input_failed
         {
             let taken = self.input_at.1 + bytes as u64;
             self.stopped = self.take(node, conn, taken).err();
@@ -638,8 +642,8 @@ impl Watch for World {
     }
 
     fn told(&mut self, node: &mut Node, to: ConnectionKey, what: Told<'_>) {
-        // The inspector after a crash is no client. What was told after the cut is lost.
-        if self.stopped.is_some() || self.disk.is_dead() {
+        // The inspector after a crash is no client. Of input that nobody took nothing is known.
+        if self.stopped.is_some() || self.input_failed {
             return;
         }
         let Some(conn) = self.conn_of(to) else {
