@@ -258,8 +258,11 @@ impl EventLoop {
         }
         let now = self.clock.now();
         for index in 0..self.listeners.len() {
-            while let Some((mut socket, peer)) = self.listeners[index].accept(now) {
+            loop {
                 let count = self.node.connection_count();
+                let Some((mut socket, peer)) = self.listeners[index].accept(now, count) else {
+                    break;
+                };
                 if self.sockets_max.is_some_and(|max| count >= max) {
                     warn!("{peer}: refused, {count} connections are open");
                     continue;

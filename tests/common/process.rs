@@ -51,21 +51,35 @@ pub struct Refusal {
     pub log: Vec<String>,
 }
 
+impl Refusal {
+    fn fail(self) -> Process {
+        panic!("the broker ended with {}:\n{}", self.status, self.log.join("\n"))
+    }
+}
+
 impl Process {
     /// Starts the broker on `directory` and waits until it listens.
     pub fn start(directory: &Path, segment_bytes: u32) -> Process {
-        match Process::try_start(directory, segment_bytes) {
-            Ok(process) => process,
-            Err(Refusal { status, log }) => {
-                panic!("the broker ended with {status}:\n{}", log.join("\n"))
-            }
-        }
+        Process::try_start(directory, segment_bytes).unwrap_or_else(Refusal::fail)
+    }
+
+    /// The same for a broker that may have so many files open.
+    pub fn start_with_files(directory: &Path, segment_bytes: u32, open_files: u32) -> Process {
+        let broker = command(directory, segment_bytes);
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {open_files} && exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(limited).arg(broker.get_program()).args(broker.get_args());
+        shell.envs(broker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Process::run(piped(&mut shell), directory).unwrap_or_else(Refusal::fail)
     }
 
     /// The same where it may refuse to. A panic of the broker and a start that takes too long fail
     /// the test.
     pub fn try_start(directory: &Path, segment_bytes: u32) -> Result<Process, Refusal> {
-        let mut child = spawn(directory, segment_bytes);
+        Process::run(spawn(directory, segment_bytes), directory)
+    }
+
+    fn run(mut child: Child, directory: &Path) -> Result<Process, Refusal> {
         let stderr = child.stderr.take().expect("it was piped");
         let (sender, said) = mpsc::channel();
         let log = Arc::new(Log::default());
@@ -161,23 +175,29 @@ impl Drop for Process {
 
 /// Starts the broker and does not wait for anything. Who calls this ends it.
 pub fn spawn(directory: &Path, segment_bytes: u32) -> Child {
+    piped(&mut command(directory, segment_bytes))
+}
+
+fn piped(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("the broker's binary can be started")
+}
+
+fn command(directory: &Path, segment_bytes: u32) -> Command {
     let config = directory.with_extension("conf");
     // How much of the disk is free is not what these tests are about.
     let text = format!("storage.segment_size = {segment_bytes}\ndisk_free_limit.absolute = 0\n");
     fs::write(&config, text).expect("the configuration can be written");
-    Command::new(env!("CARGO_BIN_EXE_leveret"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    command
         .args(["--port", "0", "--config"])
         .arg(&config)
         .arg("--data-dir")
         .arg(directory)
         .env("RUST_BACKTRACE", "1")
         // As it is by default, and what the log of messages is compacted for.
-        .env("RUST_LOG", "info,leveret::broker::flow::compaction=debug")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the broker's binary can be started")
+        .env("RUST_LOG", "info,leveret::broker::flow::compaction=debug");
+    command
 }
 
 /// Passes the address on and keeps every line.
