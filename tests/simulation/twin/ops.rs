@@ -7,6 +7,7 @@ use super::deduplication::Sighting;
 use super::transactions::Pending;
 use super::{Access, At, Channel, Consumer, Held, Mode, REPLY_TO, Settlement, Tag, Twin};
 use crate::ops::{Consume, Op, Publish};
+use crate::values::Received;
 
 impl Twin {
     /// A session took this operation; `deferring`: it holds the reply back.
@@ -218,7 +219,9 @@ impl Twin {
 
     fn consume(&mut self, at: At, consume: &Consume) {
         let known = self.channel(at).tags.get(&consume.tag).copied();
-        let next = self.connection(at.conn).received.front();
+        // What is due is confirmed before.
+        let is_ack = |r: &&Received| matches!(r.method(), Method::BasicAck(_));
+        let next = self.connection(at.conn).received.iter().find(|r| !is_ack(r));
         let refused = next.is_some_and(|r| matches!(r.method(), Method::ConnectionClose(_)));
         match known {
             // Who asks for replies again hears about that, whatever the tag.
