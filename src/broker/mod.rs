@@ -40,7 +40,9 @@ pub mod users;
 pub mod work;
 
 use std::collections::VecDeque;
+use std::fmt;
 
+use crate::amqp::{AmqpError, ReplyCode};
 pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef};
 use crate::storage::{QueueId, Store};
 
@@ -134,6 +136,17 @@ impl Broker {
     #[inline]
     pub fn has_log_room(&self) -> bool {
         !self.store.is_short_of_room(ROOM_BYTES_MIN)
+    }
+
+    /// 506 while the disk is full: something durable that is new would take what is kept for
+    /// deletes and acknowledgements. Nobody is kept waiting, since who comes to take messages out
+    /// often declares first what is there already.
+    fn refuse_without_room(&self, what: impl fmt::Display) -> Result<(), AmqpError> {
+        if self.store.is_out_of_room(ROOM_BYTES_MIN) {
+            let text = format!("no disk space is left for {what}");
+            return Err(AmqpError::channel(ReplyCode::ResourceError, text));
+        }
+        Ok(())
     }
 
     /// Whether the message log takes so many bytes at once, durable ones or transient ones; if

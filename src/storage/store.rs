@@ -412,6 +412,12 @@ impl Store {
         self.durable.no_space || self.transient.no_space
     }
 
+    /// Whether no space was found and what is left is less than `bytes_min`: it is kept for what
+    /// makes room. Unlike [`Store::is_disk_full`] it lasts while space is looked for again.
+    pub fn is_out_of_room(&self, bytes_min: u64) -> bool {
+        self.durable.warned_of_space && self.is_short_of_room(bytes_min)
+    }
+
     /// Lets [`Store::maintain`] try again to get space: from a timer while the disk is full. Who
     /// still waits for room asks again.
     pub fn retry_space(&mut self) {

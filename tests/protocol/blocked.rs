@@ -341,3 +341,72 @@ fn publish_that_is_discarded_waits_for_nothing() {
     client.publish(2, "", "nowhere", "refused");
     client.expect_connection_error(504, "CHANNEL_ERROR - expected 'channel.open'");
 }
+
+/// What is kept of a full disk is for deletes and acks. Nobody waits in line, so that who comes to
+/// take messages out can declare what is there.
+#[test]
+fn nothing_durable_is_declared_on_a_full_disk_and_deletes_work() {
+    let Some((_server, gate, mut client, queue)) = start() else { return };
+    let others: Vec<String> = (0..20).map(|_| client.durable_queue(1)).collect();
+    client.open(2);
+    client.bind(2, &queue, "amq.direct", "old");
+    gate.fill_disk(true);
+    let text = "RESOURCE_ERROR - no disk space is left for ";
+    // There is some room, and then none.
+    let mut large = TableBuf::new();
+    large.put_str(b"purpose", &"?".repeat(2000));
+    let mut refused = false;
+    for number in 0..1000 {
+        let name = format!("new {number}");
+        client.send(2, queue::Declare { durable: true, arguments: large.table(), ..named(&name) });
+        if let Method::ChannelClose(close) = client.next(2).method() {
+            refused = true;
+            assert_eq!(close.reply_code, 506);
+            let expected = format!("{text}queue '{name}' in vhost '/'");
+            assert_eq!(String::from_utf8_lossy(close.reply_text), expected);
+            break;
+        }
+    }
+    assert!(refused, "there is room for everything");
+    client.send(2, channel::CloseOk {});
+    client.open(2);
+    let bind = queue::Bind {
+        queue: queue.as_bytes(),
+        exchange: b"amq.direct",
+        routing_key: b"new",
+        ..Default::default()
+    };
+    for nowait in [false, true] {
+        let new = queue::Declare { durable: true, nowait, ..named("new") };
+        client.refused(2, new, 506, &format!("{text}queue 'new' in vhost '/'"));
+        let new = exchange::Declare {
+            exchange: b"new",
+            kind: b"direct",
+            durable: true,
+            nowait,
+            ..Default::default()
+        };
+        client.refused(2, new, 506, &format!("{text}exchange 'new' in vhost '/'"));
+        let new = queue::Bind { nowait, ..bind };
+        client.refused(2, new, 506, &format!("{text}the binding"));
+    }
+    client.call::<DeclareOk>(2, queue::Declare { durable: true, ..named(&queue) });
+    client.bind(2, &queue, "amq.direct", "old");
+    client.queue(2);
+    for other in &others {
+        client.delete_queue(2, other);
+    }
+    gate.fill_disk(false);
+    // It is looked for now and then.
+    let deadline = deadline();
+    loop {
+        assert!(now() < deadline, "there is room, and it is not found");
+        client.send(2, queue::Declare { durable: true, ..named("new") });
+        match client.next(2).method() {
+            Method::QueueDeclareOk(_) => break,
+            _ => client.send(2, channel::CloseOk {}),
+        }
+        client.open(2);
+    }
+    client.bind(2, "new", "amq.direct", "new");
+}

@@ -40,9 +40,16 @@ impl Broker {
         }
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
+        if self.topology.is_bound(subject.vhost, &binding) {
+            return Ok(());
+        }
+        let is_durable = self.topology.is_durable_binding(&binding, &self.queues);
+        if is_durable {
+            self.refuse_without_room("the binding")?;
+        }
         let Self { topology, queues, store, .. } = self;
-        let is_new = topology.add_binding(subject.vhost, binding.clone(), queues);
-        if is_new && topology.is_durable_binding(&binding, queues) {
+        topology.add_binding(subject.vhost, binding.clone(), queues);
+        if is_durable {
             topology.persist_binding(store, queues, subject.vhost, &binding);
         }
         Ok(())

@@ -41,6 +41,9 @@ impl Broker {
             self.users.check_exchange_access(subject, Access::Write, alternate)?;
         }
         let matcher = Matcher::new(kind, traits.arguments, self.clock_ms)?;
+        if traits.durable {
+            self.refuse_without_room(Resource::exchange(&vhost, name))?;
+        }
         let name = Name::from(name);
         let cache = (kind == ExchangeKind::Deduplication)
             .then(|| Cache::of(traits.arguments))

@@ -63,6 +63,9 @@ impl Broker {
         self.check_dead_letter_access(subject, name, traits.arguments)?;
         let vhost_name = self.topology.vhost_name(subject.vhost);
         arguments::check_queue(Resource::queue(&vhost_name, name), &traits)?;
+        if traits.durable {
+            self.refuse_without_room(Resource::queue(&vhost_name, name))?;
+        }
         let id = self.store.new_queue_id();
         let declaration = Declaration {
             durable: traits.durable,

@@ -8,18 +8,16 @@ use crate::broker::topology::Topology;
 use crate::storage::Store;
 
 impl Topology {
-    /// Adds a binding to the table and the source's matcher; `false` when it was there.
+    /// Adds a binding to the table and the source's matcher, unless it is there.
     pub(in crate::broker) fn add_binding(
         &mut self,
         vhost: VhostKey,
         binding: Binding,
         queues: &Queues,
-    ) -> bool {
-        let Some(vhost) = self.vhosts.get_mut(vhost) else {
-            return false;
-        };
-        let Some(binding) = vhost.bindings.insert(binding) else {
-            return false;
+    ) {
+        let vhost = self.vhosts.get_mut(vhost);
+        let Some(binding) = vhost.and_then(|vhost| vhost.bindings.insert(binding)) else {
+            return;
         };
         let by_name = self.exchanges.get(binding.source).is_some_and(|e| e.matcher.goes_by_name());
         let name = match binding.destination {
@@ -33,7 +31,6 @@ impl Topology {
             exchange.matcher.add(bound(binding, name.as_deref().unwrap_or_default()));
         }
         self.changed();
-        true
     }
 
     /// Whether the binding is there.

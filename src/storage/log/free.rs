@@ -201,6 +201,8 @@ impl Ring {
         }
         self.note_room();
         let wanted = self.spares_wanted();
+        let has_spares = self.spares.len() >= wanted;
+        self.warned_of_space &= !has_spares || self.no_space || !self.is_written();
         while self.spares.len() + self.in_flight < wanted {
             let stage = match self.free.pop() {
                 Some(number) => (number, MakeStage::Free),

@@ -112,8 +112,10 @@ pub(in crate::storage) struct Ring {
     pub(in crate::storage) in_flight: usize,
     /// Dead ones whose freeing was not worth the restating, when that was last weighed.
     pub(in crate::storage) unworthy: usize,
-    /// The last attempt to get space failed, and the operator was told.
+    /// The last attempt to get space failed.
     pub(in crate::storage) no_space: bool,
+    /// The same since a segment was last made ready or the ring had the room that it wants, whether
+    /// or not another attempt is being made; the operator was told.
     pub(in crate::storage) warned_of_space: bool,
     /// Somebody waits for room for so many bytes.
     pub(in crate::storage) wanted_bytes: u64,
@@ -397,7 +399,6 @@ impl Ring {
         }
         self.in_files = self.end;
         self.drop_buffer();
-        self.warned_of_space &= self.no_space;
         Ok(())
     }
 

@@ -181,10 +181,13 @@ impl Twin {
     }
 
     /// Nothing overtakes a consumer that waits: whoever looks at a queue or changes it finds it
-    /// served. The readers of a stream take nothing from each other.
+    /// served. The readers of a stream take nothing from each other, and what direct replies go
+    /// through is no queue.
     pub fn is_served(&self, name: &str) {
-        let id = self.queue_named(name).filter(|id| self.queues[id].stream.is_none());
-        if let Some(id) = id {
+        if let Some(id) = self.queue_named(name)
+            && self.queues[&id].stream.is_none()
+            && !self.queues[&id].replies
+        {
             self.nothing_to_deliver_from(id);
         }
     }
