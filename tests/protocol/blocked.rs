@@ -402,10 +402,10 @@ fn nothing_durable_is_declared_on_a_full_disk_and_deletes_work() {
     loop {
         assert!(now() < deadline, "there is room, and it is not found");
         client.send(2, queue::Declare { durable: true, ..named("new") });
-        match client.next(2).method() {
-            Method::QueueDeclareOk(_) => break,
-            _ => client.send(2, channel::CloseOk {}),
+        if matches!(client.next(2).method(), Method::QueueDeclareOk(_)) {
+            break;
         }
+        client.send(2, channel::CloseOk {});
         client.open(2);
     }
     client.bind(2, "new", "amq.direct", "new");

@@ -26,8 +26,8 @@ impl World {
                 queue.ready.iter().map(|copied| short(&copied.message.body)).collect();
             assert_eq!(
                 counts, expected,
-                "queue '{name}' {:?}: ready, bytes, unacked, consumers; the twin's are on the right, \
-                 with {bodies:?}",
+                "queue '{name}' {:?}: ready, bytes, unacked, consumers; the twin's are on the \
+                 right, with {bodies:?}",
                 queue.spec
             );
         }

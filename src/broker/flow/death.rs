@@ -120,9 +120,11 @@ fn deaths_in(headers: Table<'_>) -> impl Iterator<Item = Table<'_>> {
         Some(Value::Array(deaths)) => deaths,
         _ => Array::EMPTY,
     };
-    deaths.iter().filter_map(|value| match value {
-        Value::Table(table) => is_whole(table).then_some(table),
-        _ => None,
+    deaths.iter().filter_map(|value| {
+        let Value::Table(table) = value else {
+            return None;
+        };
+        is_whole(table).then_some(table)
     })
 }
 
