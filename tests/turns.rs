@@ -9,6 +9,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
+use leveret::amqp::encoder;
 
 /// Generous: unoptimised code on a busy machine. The promise is 5 ms.
 const LONGEST_TURN_MAX: Duration = Duration::from_millis(100);
@@ -296,6 +297,32 @@ fn very_many_unacked_messages_are_settled_and_given_back() {
     consumer.close();
     case.client.expect_delivery(1);
     case.end("close a connection with as many unacked");
+}
+
+/// Each took a search through all that came before it, and moved all that came behind it.
+#[test]
+fn very_many_unacked_messages_are_settled_in_any_order() {
+    let Some(mut case) = Case::new() else { return };
+    let count = many(1_000_000);
+    let queue = case.client.shared_queue(1);
+    case.fill(&queue, count, 10);
+    let mut consumer = Client::connect(case.server.address());
+    consumer.consume(1, &queue);
+    consumer.expect_bodies(1, count);
+    let mut tags: Vec<u64> = (1..=count as u64).collect();
+    let mut random = Random::new(seed(1));
+    for place in 0..count {
+        tags.swap(place, random.within(place..count));
+    }
+    let mut acks = Vec::new();
+    for delivery_tag in tags {
+        encoder::method_frame(&mut acks, 1, &basic::Ack { delivery_tag, multiple: false });
+    }
+    case.begin();
+    consumer.send_bytes(&acks);
+    consumer.round_trip(1);
+    case.look("acknowledge 1,000,000 messages one by one in random order");
+    consumer.close();
 }
 
 /// Starts so many consumers of one queue on one channel.

@@ -59,7 +59,7 @@ pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, Vho
 pub use opening::Found;
 pub use queue::consumer::{ChannelCredit, Consumer};
 pub use queue::{Declaration, Queue};
-pub use serving::{Queues, Unsettled};
+pub use serving::{Deliveries, Queues, Unsettled};
 pub use topology::Topology;
 pub use topology::vhost::Vhost;
 pub use users::{Access, Subject, User, Users};
@@ -92,7 +92,7 @@ pub struct Broker {
     /// Messages on their way to a dead-letter exchange.
     dying: VecDeque<Dying>,
     /// Deliveries of channels that ended, which go back to their queues by and by.
-    returning: VecDeque<VecDeque<(u64, Unsettled)>>,
+    returning: VecDeque<Deliveries>,
     /// Queues that nobody uses, or whose connection ended: they are removed by and by.
     leaving: VecDeque<QueueKey>,
     /// Auto-delete exchanges that lost their last binding: so are they.

@@ -8,7 +8,7 @@ use crate::broker::flow::death::Reason;
 use crate::broker::flow::delivery::slot_in;
 use crate::broker::flow::expiry::priority_of;
 use crate::broker::queue::ready::Ready;
-use crate::broker::serving::Unsettled;
+use crate::broker::serving::{Deliveries, Unsettled};
 use crate::broker::work::CONSUMERS_PER_WORK;
 use crate::storage::{Entry, QueueId, Store};
 
@@ -35,11 +35,9 @@ impl Broker {
 
     /// Deliveries of a channel that ended go back to their queues: at once what this step allows,
     /// and the rest by and by.
-    pub fn give_back(&mut self, deliveries: VecDeque<(u64, Unsettled)>) {
-        if !deliveries.is_empty() {
-            self.returning.push_back(deliveries);
-            self.go_on_returning();
-        }
+    pub fn give_back(&mut self, deliveries: impl IntoIterator<Item = Deliveries>) {
+        self.returning.extend(deliveries);
+        self.go_on_returning();
     }
 
     /// Puts back a bounded number of the deliveries of channels that ended.
@@ -49,7 +47,11 @@ impl Broker {
                 self.returning.pop_front();
                 continue;
             };
-            self.requeue(&unsettled);
+            if let Some(unsettled) = unsettled {
+                self.requeue(&unsettled);
+            } else {
+                self.work.spend(1);
+            }
             if self.work.is_done() {
                 return;
             }

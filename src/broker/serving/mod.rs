@@ -20,7 +20,7 @@ use crate::broker::queue::consumer::{ChannelCredit, Consumer};
 use crate::storage::{Entry, QueueId, ScratchPool};
 
 pub use turns::Turn;
-pub use unsettled::Unsettled;
+pub use unsettled::{Deliveries, Unsettled};
 
 /// All queues, consumers and channels.
 pub struct Queues {

@@ -1,7 +1,12 @@
 //! What is known of a delivery that its consumer has not settled yet?
 
+use std::collections::VecDeque;
+
 use crate::broker::key::{ChannelKey, ConsumerKey, QueueKey};
 use crate::storage::{Entry, QueueId, SlotRef};
+
+/// The deliveries of a channel by their tags, the oldest first; `None`: it was settled.
+pub type Deliveries = VecDeque<(u64, Option<Unsettled>)>;
 
 /// A delivered message that its consumer has not settled yet.
 #[derive(Debug, Clone, Copy)]

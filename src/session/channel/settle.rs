@@ -8,6 +8,9 @@ use super::frames::Progress;
 use super::scope::Scope;
 use super::{Channel, Mode};
 
+/// What is settled out of order is looked for, and lies anywhere in memory.
+const WORK_OUT_OF_ORDER: usize = 3;
+
 impl Channel {
     /// `basic.ack`, `basic.nack`, `basic.reject`; 406 for an unknown or settled tag.
     pub(super) fn settle(
@@ -22,6 +25,9 @@ impl Channel {
             AmqpError::channel(ReplyCode::PreconditionFailed, text)
         };
         if !multiple {
+            if self.unacked.first_tag() != Some(tag) {
+                scope.broker.work.spend(WORK_OUT_OF_ORDER);
+            }
             let unsettled = self.unacked.take(tag).ok_or_else(unknown)?;
             self.settle_one(scope.broker, tag, unsettled, settlement);
             return Ok(Progress::Took(0));
