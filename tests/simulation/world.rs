@@ -295,6 +295,9 @@ impl World {
                 self.thin_out(node);
             }
             Step::Unfinished => {
+                // Which dead letters found room is not known.
+                self.twin.ambiguous |= node.broker.waits_for_room();
+                self.check_certain()?;
                 self.twin.bury();
                 self.twin.release_delayed();
                 self.twin.let_streams_forget();
