@@ -235,3 +235,53 @@ fn commit_ok_waits_until_the_transaction_is_durable() {
     client.expect::<TxCommitOk>(1);
     assert_eq!(client.drain(2, &queue), ["x"]);
 }
+
+/// Room was made ready for the commit of an idle broker, and given back before it was used: the
+/// broker was busy with that for good, and the commit was never answered.
+#[test]
+fn commit_of_more_than_the_log_has_ready_is_answered() {
+    let server = Server::start();
+    for (properties, count, size) in [
+        (PropertyList::default(), 50_000, 0),
+        (persistent(), 50_000, 0),
+        (PropertyList::default(), 1000, 60_000),
+        (persistent(), 1000, 60_000),
+    ] {
+        let mut client = transactional(&server);
+        let queue = client.durable_queue(1);
+        let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
+        let (mut out, body) = (Vec::new(), vec![b'b'; size]);
+        for _ in 0..count {
+            encode_publish(&mut out, 1, publish, &properties, &body, 131_072);
+        }
+        client.send_bytes(&out);
+        client.call::<TxCommitOk>(1, tx::Commit {});
+        assert_eq!(client.inspect(1, &queue).messages, count);
+        client.delete_queue(1, &queue);
+        client.close();
+    }
+}
+
+/// Only properties and bodies were counted: what is kept of a message beside them took gigabytes.
+#[test]
+fn transaction_of_too_many_empty_messages_is_406() {
+    let server = Server::start();
+    if server.differs("it has no limit") {
+        return;
+    }
+    let mut client = transactional(&server);
+    let queue = client.queue(1);
+    let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
+    let mut out = Vec::new();
+    for _ in 0..10_000 {
+        encode_publish(&mut out, 1, publish, &PropertyList::default(), b"", 131_072);
+    }
+    // Half a million structs of 256 bytes are 128 MiB.
+    for _ in 0..100 {
+        client.send_bytes(&out);
+    }
+    let text = "PRECONDITION_FAILED - a transaction may take at most 134217728 bytes";
+    client.expect_channel_error(1, 406, text);
+    client.open(1);
+    assert_eq!(client.inspect(1, &queue).messages, 0);
+}

@@ -43,6 +43,11 @@ pub struct NewDedupKey {
 }
 
 impl NewDedupKey {
+    /// How long the key is, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.dedup_key.len()
+    }
+
     /// What two messages of one key at one exchange have in common.
     pub(in crate::broker) fn identity(&self) -> (ExchangeKey, &[u8]) {
         (self.exchange, &self.dedup_key)

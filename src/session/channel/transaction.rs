@@ -17,11 +17,14 @@ pub struct Transaction {
     pub settlements: Vec<(u64, Unsettled, Settlement)>,
     /// Bodies in the message log, in publish order.
     pub large: Vec<LargeBody>,
-    /// The bytes that `publishes` hold.
+    /// The bytes of properties and bodies in `publishes`.
     bytes: usize,
+    /// The bytes of memory that `publishes` take.
+    memory_bytes: usize,
 }
 
-/// The bytes that the publishes of one transaction may hold, large bodies not counted.
+/// The bytes of memory that the publishes of one transaction may take; large bodies lie in the log
+/// and are not counted.
 pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// A message of a transaction.
@@ -43,6 +46,28 @@ struct PendingPublish {
 
 /// What a message of a transaction takes in the log beside its properties and body, about.
 const MESSAGE_BYTES: u64 = 768;
+
+/// What each piece of memory of its own takes beside its bytes, about.
+const ALLOCATION_BYTES: usize = 16;
+
+impl PendingPublish {
+    /// What it takes of memory, about.
+    fn memory_bytes(&self) -> usize {
+        let queues = self.queues.len() * size_of::<QueueKey>();
+        let body = self.body.as_ref().map_or(0, Vec::len);
+        let dedup_key = self.dedup_key.as_ref().map_or(0, NewDedupKey::bytes);
+        let pieces = [
+            self.exchange.len(),
+            self.routing_key.len(),
+            self.properties.len(),
+            body,
+            queues,
+            dedup_key,
+        ];
+        let held = pieces.iter().filter(|bytes| **bytes > 0);
+        size_of::<Self>() + held.map(|bytes| bytes + ALLOCATION_BYTES).sum::<usize>()
+    }
+}
 
 impl Transaction {
     /// So many bytes of room its commit takes, about.
@@ -79,11 +104,7 @@ impl Transaction {
             Body::Large(_) | Body::Of(_) => None,
         };
         self.bytes += content.properties.len() + body.as_ref().map_or(0, Vec::len);
-        if self.bytes > TRANSACTION_BYTES_MAX {
-            let text = format!("a transaction may hold at most {TRANSACTION_BYTES_MAX} bytes");
-            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
-        }
-        self.publishes.push(PendingPublish {
+        let publish = PendingPublish {
             exchange: content.exchange.to_vec(),
             routing_key: content.routing_key.to_vec(),
             properties: content.properties.to_vec(),
@@ -95,7 +116,13 @@ impl Transaction {
             ttl_ms: message.ttl_ms,
             delay: message.delay,
             dedup_key: message.dedup_key.cloned(),
-        });
+        };
+        self.memory_bytes += publish.memory_bytes();
+        if self.memory_bytes > TRANSACTION_BYTES_MAX {
+            let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
+            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+        }
+        self.publishes.push(publish);
         Ok(())
     }
 

@@ -610,8 +610,10 @@ impl Ring {
 
     /// There may be as much room as somebody waits for.
     pub(in crate::storage) fn note_room(&mut self) {
-        if self.room_bytes() >= self.wanted_bytes {
+        if self.wanted_bytes > 0 && self.room_bytes() >= self.wanted_bytes {
             self.wanted_bytes = 0;
+            // Nobody takes it away before it is used.
+            self.pace = Pace::Busy;
         }
     }
 
