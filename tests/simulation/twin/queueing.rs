@@ -411,9 +411,7 @@ impl Twin {
     fn takes_both(&self, queue: QueueId, publish: &Publish) -> bool {
         let (found, bytes) = (&self.queues[&queue], publish.body.len() as u64);
         let is_repeated = found.spec.deduplicates && name_in(&publish.props).is_some();
-        let is_full = found.spec.overflow != Overflow::DropHead
-            && found.too_long(2, 2 * bytes)
-            && !self.consumers_take_all(queue, 2);
+        let is_full = found.spec.overflow != Overflow::DropHead && found.too_long(2, 2 * bytes);
         !is_repeated && !is_full
     }
 
