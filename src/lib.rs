@@ -82,7 +82,8 @@
 //! base64 and getrandom hash passwords, and getrandom salts segments; fancy-regex matches
 //! permission patterns, which use look-aheads; foldhash hashes the names of bindings and
 //! definitions, of which there may be a million at start, and the numbers of segments; rustix
-//! makes system calls without `unsafe`; signal-hook catches signals.
+//! makes system calls without `unsafe`, and libc has the two questions to the allocator that rustix
+//! has not; signal-hook catches signals.
 //!
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde

@@ -1,4 +1,5 @@
-//! Is there so little memory or disk left that publishers have to be blocked?
+//! Is there so little memory or disk left that publishers have to be blocked? And is there memory
+//! that the allocator may give back?
 //!
 //! Owns the limits and what was found last. An alarm that is on ends only with some distance to
 //! its limit, so that it does not flutter.
@@ -29,8 +30,34 @@ pub struct Alarms {
     memory: bool,
     disk: bool,
     look_at: Instant,
+    unused: Unused,
     /// The log says already that something cannot be seen.
     said_blind: bool,
+}
+
+/// Memory that the process has and nobody uses: a burst leaves it with the allocator.
+#[derive(Debug, Default)]
+struct Unused {
+    /// What was left when the allocator was last told to give it back, and stays with it.
+    left_bytes: u64,
+    /// It is to be told.
+    is_due: bool,
+}
+
+/// So much more than what stays is worth the trouble.
+const UNUSED_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+impl Unused {
+    fn look(&mut self, resident_bytes: u64, allocated_bytes: u64) {
+        let unused = resident_bytes.saturating_sub(allocated_bytes);
+        if unused >= self.left_bytes + UNUSED_BYTES_MIN && unused >= resident_bytes / 4 {
+            // The next look shows what was given back.
+            self.left_bytes = unused;
+            self.is_due = true;
+        } else {
+            self.left_bytes = self.left_bytes.min(unused);
+        }
+    }
 }
 
 /// How often is looked while both limits are far away.
@@ -42,19 +69,28 @@ const LOOK_OFTEN_EVERY: Duration = Duration::from_millis(100);
 impl Alarms {
     /// No alarm yet; it is to be looked at once.
     pub fn new(limits: ResourceLimits, now: Instant) -> Self {
-        Self { limits, memory: false, disk: false, look_at: now, said_blind: false }
+        let unused = Unused::default();
+        Self { limits, memory: false, disk: false, look_at: now, unused, said_blind: false }
     }
 
     /// Looks at memory and disk when it is time; whether there is an alarm for each.
     pub fn look(&mut self, now: Instant) -> (bool, bool) {
         if now >= self.look_at {
             let memory_bytes = self.seen(sys::anonymous_memory_bytes(), 0);
+            if let Some(allocated_bytes) = sys::allocated_bytes() {
+                self.unused.look(memory_bytes, allocated_bytes);
+            }
             let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
             let free_bytes = self.seen(disk, u64::MAX);
             let near = self.judge(memory_bytes, free_bytes);
             self.look_at = now + if near { LOOK_OFTEN_EVERY } else { LOOK_EVERY };
         }
         (self.memory, self.disk)
+    }
+
+    /// Whether the allocator is to be told that it gives back what nobody uses.
+    pub fn take_unused(&mut self) -> bool {
+        std::mem::take(&mut self.unused.is_due)
     }
 
     /// What cannot be seen counts as no cause for alarm; the log says so once.
@@ -138,6 +174,29 @@ mod tests {
         ] {
             alarms.judge(memory, disk);
             assert_eq!((alarms.memory, alarms.disk), expected, "memory {memory}, disk {disk}");
+        }
+    }
+
+    #[test]
+    fn the_allocator_is_told_once_of_what_is_worth_it() {
+        const MIB: u64 = 1 << 20;
+        let mut unused = Unused::default();
+        for (resident, allocated, is_due) in [
+            (30, 20, false),
+            (100, 80, false),
+            (500, 20, true),
+            // Nothing was given back: it is not told again.
+            (500, 20, false),
+            (510, 20, false),
+            (520, 20, true),
+            // Most of it was.
+            (50, 40, false),
+            (90, 50, true),
+            (50, 60, false),
+            (80, 60, true),
+        ] {
+            unused.look(resident * MIB, allocated * MIB);
+            assert_eq!(std::mem::take(&mut unused.is_due), is_due, "{resident} {allocated}");
         }
     }
 

@@ -35,6 +35,9 @@ impl Node {
     pub(super) fn look_at_resources(&mut self) {
         if let Some(alarms) = &mut self.blocking.alarms {
             let (memory, disk) = alarms.look(self.now);
+            if alarms.take_unused() {
+                self.broker.store.release_heap();
+            }
             self.broker.set_alarms(memory, disk);
             self.deadlines.set(Due::Alarms, Some(alarms.next()));
         }

@@ -4,7 +4,7 @@
 use super::file::directory::Directory;
 use super::file::segment::PAGE_BYTES;
 use super::helper::Helper;
-use super::helper::jobs::{Answer, Job, SyncJob};
+use super::helper::jobs::{Answer, Job, Release, SyncJob};
 use super::log::compact::Compacting;
 use super::log::define::DefinitionIndex;
 use super::log::publication::{Appended, LargeBody, Publication};
@@ -45,6 +45,8 @@ pub struct Store {
     /// When the store looks at what it could give back, in ms since 1970; `None`: not before
     /// something happens.
     look_at_ms: Option<u64>,
+    /// The helper is to give memory back.
+    heap_is_due: bool,
     end_seen: LogPos,
     syncs: u64,
     sync_nanos_last: u64,
@@ -87,6 +89,7 @@ impl Store {
             report: found.report,
             replay: Some(found.replay),
             look_at_ms: None,
+            heap_is_due: false,
             end_seen: LogPos::START,
             syncs: 0,
             sync_nanos_last: 0,
@@ -435,12 +438,20 @@ impl Store {
         }
     }
 
+    /// Has the helper give memory back that nobody uses: it takes a while.
+    pub fn release_heap(&mut self) {
+        self.heap_is_due = true;
+    }
+
     /// Once a turn: begins new lives of free segments, has spares made and removes what is not
     /// needed.
     ///
     /// # Errors
     /// The helper is gone.
     pub fn maintain(&mut self) -> Result<(), StorageError> {
+        if std::mem::take(&mut self.heap_is_due) {
+            self.helper.submit(Job::Release(Release::Heap))?;
+        }
         self.durable.maintain(&mut self.helper)?;
         self.transient.maintain(&mut self.helper)?;
         Ok(())

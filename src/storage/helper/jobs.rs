@@ -9,6 +9,7 @@ use crate::storage::file::directory::Directory;
 use crate::storage::file::mapping::Mapping;
 use crate::storage::file::segment::{Header, SegmentFile};
 use crate::storage::types::StorageError;
+use crate::sys;
 
 /// Something to do.
 #[derive(Debug)]
@@ -77,6 +78,8 @@ pub(in crate::storage) enum Release {
     Segment(Arc<Mapping>, Option<Arc<SegmentFile>>),
     /// The mapping stays; its pages are read again when they are wanted.
     Pages(Arc<Mapping>),
+    /// What the allocator holds and nobody uses.
+    Heap,
 }
 
 /// What was done.
@@ -265,6 +268,7 @@ fn run_remove(remove: &RemoveJob) -> Result<Answer, StorageError> {
 fn run_release(release: Release) {
     match release {
         Release::Segment(map, file) => drop((map, file)),
+        Release::Heap => sys::release_unused_memory(),
         Release::Pages(map) => {
             if let Err(error) = map.release_pages() {
                 log::debug!("giving pages back: {error}");
