@@ -214,6 +214,15 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// Sends what the socket takes at once of a piece that is repeated without end, of which `sent`
+    /// bytes were sent; how many bytes that were.
+    pub fn send_some(&mut self, piece: &[u8], sent: usize) -> std::io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
+        let result = self.stream.write(&piece[sent % piece.len()..]);
+        self.stream.set_nonblocking(false)?;
+        result
+    }
+
     /// Sends a method to a broker that may have closed the socket already.
     pub fn send_unless_closed<'a>(&mut self, channel: u16, method: impl Into<Method<'a>>) {
         let mut out = Vec::new();
