@@ -451,3 +451,39 @@ fn message_in_several_queues_is_settled_in_each_by_itself() {
         assert_eq!(client.drain(1, &queues[2]), ["to all"]);
     }
 }
+
+/// A dead letter that nobody took is in its queue again, and goes on from there.
+#[test]
+fn letters_that_wait_for_their_targets_survive() {
+    let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
+    let target = client.durable_queue(1);
+    let arguments = fields(&[
+        ("x-queue-type", word("quorum")),
+        ("x-overflow", word("reject-publish")),
+        ("x-dead-letter-exchange", word("later")),
+        ("x-dead-letter-strategy", word("at-least-once")),
+    ]);
+    let queue = client.durable_queue_with(1, arguments.table());
+    client.confirmed(2, "", &queue, &expiring("1"), "expired");
+    client.wait_for_messages(1, &queue, 1);
+    let deadline = deadline();
+    while let Some(got) = client.get(1, &queue) {
+        assert!(now() < deadline, "it never expires");
+        client.reject(1, got.tag, true);
+    }
+    for end in [End::Term, End::Kill] {
+        node.restart(end, client);
+        client = node.connect();
+        client.wait_for_messages(1, &queue, 1);
+    }
+    let declare = exchange::Declare {
+        exchange: b"later",
+        kind: b"fanout",
+        durable: true,
+        ..Default::default()
+    };
+    client.call::<ExchangeDeclareOk>(1, declare);
+    client.bind(1, &target, "later", "");
+    let message = client.dead_letter(1, &target);
+    assert_eq!(message.deaths_in_short(), [("expired".to_owned(), queue, 1)]);
+}

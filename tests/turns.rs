@@ -131,6 +131,71 @@ fn small_messages_go_to_very_many_queues() {
     case.end("256 KB of empty publishes to a fanout of 2,000 queues");
 }
 
+/// Somebody else waited for 153 s.
+#[test]
+fn messages_drive_others_out_of_very_many_queues() {
+    let Some(mut case) = Case::new() else { return };
+    let exchange = case.client.exchange(1, "fanout");
+    let limited = [("x-max-length", Value::I32(1))];
+    let queues: Vec<String> = (0..many(10_000)).map(|_| case.declare(&limited)).collect();
+    queues.iter().for_each(|queue| case.client.bind(1, queue, &exchange, ""));
+    let mut publisher = Client::connect(case.server.address());
+    publisher.confirm_select(1);
+    case.begin();
+    publisher.send_bytes(&messages(1, &exchange, "", many(500), b"body"));
+    (0..100).for_each(|_| case.client.round_trip(1));
+    publisher.expect_confirms(1, 1, many(500) as u64);
+    case.end("500 publishes to 10,000 queues with x-max-length");
+}
+
+#[test]
+fn a_message_is_compared_with_very_many_header_bindings() {
+    let Some(mut case) = Case::new() else { return };
+    let exchange = case.client.exchange(1, "headers");
+    let queue = case.client.queue(1);
+    for number in 0..many(100_000) {
+        let arguments = fields(&[("number", Value::I64(number as i64)), ("kind", word("b"))]);
+        let bind = queue::Bind {
+            queue: queue.as_bytes(),
+            exchange: exchange.as_bytes(),
+            arguments: arguments.table(),
+            nowait: true,
+            ..Default::default()
+        };
+        case.client.send(1, bind);
+    }
+    let headers = fields(&[("number", Value::I64(-1)), ("kind", word("b"))]);
+    case.begin();
+    for _ in 0..100 {
+        case.client.publish_headers(1, &exchange, "", &headers, "compared");
+    }
+    case.end("100 publishes to a headers exchange of 100,000 bindings");
+}
+
+/// Somebody else waited for 4.7 s.
+#[test]
+fn very_many_keys_go_through_very_many_exchanges() {
+    let Some(mut case) = Case::new() else { return };
+    let exchanges: Vec<String> =
+        (0..many(3000)).map(|_| case.client.exchange(1, "direct")).collect();
+    for pair in exchanges.windows(2) {
+        let bind = exchange::Bind {
+            destination: pair[1].as_bytes(),
+            source: pair[0].as_bytes(),
+            routing_key: b"key.0",
+            ..Default::default()
+        };
+        case.client.call::<ExchangeBindOk>(1, bind);
+    }
+    let keys: Vec<String> = (0..4000).map(|n| format!("key.{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let keys = words(&keys);
+    let headers = fields(&[("CC", Value::Array(keys.array()))]);
+    case.begin();
+    case.client.publish_headers(1, &exchanges[0], "key", &headers, "by many ways");
+    case.end("a message of 4,000 keys through a chain of 3,000 exchanges");
+}
+
 #[test]
 fn names_come_again_after_their_time() {
     let Some(mut case) = Case::new() else { return };

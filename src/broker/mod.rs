@@ -68,6 +68,7 @@ pub use work::Work;
 use flow::compaction::{Compactor, Relocations};
 use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
+use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
 
 /// Publishers are blocked while the log has room for less than this.
@@ -91,6 +92,7 @@ pub struct Broker {
     delayed: Delayed,
     /// Messages on their way to a dead-letter exchange.
     dying: VecDeque<Dying>,
+    held: HeldLetters,
     /// Deliveries of channels that ended, which go back to their queues by and by.
     returning: VecDeque<Deliveries>,
     /// Queues that nobody uses, or whose connection ended: they are removed by and by.

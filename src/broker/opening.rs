@@ -10,6 +10,7 @@ use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
 use crate::broker::flow::delayed::Delayed;
 use crate::broker::flow::expiry::priority_in;
+use crate::broker::flow::held_letters::HeldLetters;
 use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::{BlockReasons, Broker, Queues, Topology, Users, Work};
@@ -47,6 +48,7 @@ impl Broker {
             effects: Vec::new(),
             delayed: Delayed::default(),
             dying: VecDeque::new(),
+            held: HeldLetters::default(),
             returning: VecDeque::new(),
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),

@@ -23,6 +23,7 @@ mod exchange_types;
 mod exchanges;
 mod framing;
 mod hand_over;
+mod held_letters;
 mod lengths;
 mod limits;
 mod logins;

@@ -59,7 +59,8 @@ pub struct EffectiveArguments {
     pub dead_letter_exchange: Option<Name>,
     /// With which key, if not their own.
     pub dead_letter_routing_key: Option<Name>,
-    /// A dead message is settled only when it has arrived (`at-least-once`).
+    /// A dead message is settled only when it has arrived (`at-least-once`): only quorum queues
+    /// that refuse what is too much can do that.
     pub dead_letter_at_least_once: bool,
     /// How often a message is redelivered before it is dead.
     pub delivery_limit: Option<u64>,
@@ -83,17 +84,20 @@ impl EffectiveArguments {
         if kind == QueueKind::Stream {
             return Self::of_stream(sources);
         }
+        let overflow = sources.text("overflow").and_then(Overflow::parse).unwrap_or_default();
+        let strategy = sources.text("dead-letter-strategy");
         Self {
             kind,
             message_ttl_ms: sources.least("message-ttl"),
             expires_ms: sources.least("expires"),
             max_length: sources.least("max-length"),
             max_length_bytes: sources.least("max-length-bytes"),
-            overflow: sources.text("overflow").and_then(Overflow::parse).unwrap_or_default(),
+            overflow,
             dead_letter_exchange: sources.name("dead-letter-exchange"),
             dead_letter_routing_key: sources.name("dead-letter-routing-key"),
-            dead_letter_at_least_once: sources.text("dead-letter-strategy")
-                == Some(b"at-least-once"),
+            dead_letter_at_least_once: kind == QueueKind::Quorum
+                && overflow == Overflow::RejectPublish
+                && strategy == Some(b"at-least-once"),
             delivery_limit: sources.delivery_limit(),
             consumer_timeout_ms: sources.least("consumer-timeout"),
             max_priority: arguments
@@ -278,9 +282,23 @@ mod tests {
         assert_eq!(held.dead_letter_exchange, Some(Name::from("mine")));
         assert_eq!(held.dead_letter_routing_key, Some(Name::from("k")));
         assert_eq!(held.overflow, Overflow::DropHead);
-        assert!(held.dead_letter_at_least_once);
+        assert!(!held.dead_letter_at_least_once, "it is no quorum queue");
         let held = effective(&[], &[("overflow", text("reject-publish-dlx"))]);
         assert_eq!(held.overflow, Overflow::RejectPublishDlx);
+    }
+
+    #[test]
+    fn dead_letters_are_kept_by_quorum_queues_that_refuse_what_is_too_much() {
+        let policy = [("dead-letter-strategy", text("at-least-once"))];
+        for (kind, overflow, kept) in [
+            ("quorum", "reject-publish", true),
+            ("quorum", "drop-head", false),
+            ("classic", "reject-publish", false),
+        ] {
+            let arguments = [("x-queue-type", text(kind)), ("x-overflow", text(overflow))];
+            let held = effective(&arguments, &policy);
+            assert_eq!(held.dead_letter_at_least_once, kept, "{kind} {overflow}");
+        }
     }
 
     #[test]

@@ -202,6 +202,31 @@ impl Matcher {
         }
     }
 
+    /// As [`Matcher::route`] for several keys: `keys[0]`, the message's own, and the others in
+    /// ascending order, each once. Takes time for the fewer of the keys and the bound ones where
+    /// that can be told.
+    pub fn route_all(
+        &self,
+        keys: &[&[u8]],
+        properties: &PropertyList<'_>,
+        out: &mut Vec<Destination>,
+    ) {
+        match self {
+            Self::Direct(bound) if bound.len() < keys.len() => {
+                let is_sought =
+                    |key: &[u8]| key == keys[0] || keys[1..].binary_search(&key).is_ok();
+                let found = bound.iter().filter(|(key, _)| is_sought(key.as_bytes()));
+                found.for_each(|(_, destinations)| destinations.append_to(out));
+            }
+            Self::Direct(_) | Self::Topic(_) => {
+                keys.iter().for_each(|key| self.route(key, properties, out));
+            }
+            Self::Fanout(_) | Self::Headers(_) | Self::ConsistentHash(_) | Self::Random(_) => {
+                self.route(keys[0], properties, out);
+            }
+        }
+    }
+
     /// Checks a binding to be.
     ///
     /// # Errors
@@ -211,15 +236,6 @@ impl Matcher {
             Self::Direct(_) | Self::Fanout(_) | Self::Topic(_) | Self::Random(_) => Ok(()),
             Self::Headers(_) => HeadersMatcher::check(arguments),
             Self::ConsistentHash(_) => ConsistentHashMatcher::check(key),
-        }
-    }
-
-    /// Whether each of several routing keys may lead to further destinations; the others look at
-    /// the first one, if at any.
-    pub fn looks_at_every_key(&self) -> bool {
-        match self {
-            Self::Direct(_) | Self::Topic(_) => true,
-            Self::Fanout(_) | Self::Headers(_) | Self::ConsistentHash(_) | Self::Random(_) => false,
         }
     }
 
@@ -233,15 +249,14 @@ impl Matcher {
         }
     }
 
-    /// How many bindings are looked through for each message, beside those that match.
-    pub fn looked_through(&self) -> usize {
+    /// How many keys or bindings are looked at for a message with so many keys, beside the bindings
+    /// that match.
+    pub fn looked_through(&self, keys: usize) -> usize {
         match self {
             Self::Headers(headers) => headers.len(),
-            Self::Direct(_)
-            | Self::Fanout(_)
-            | Self::Topic(_)
-            | Self::ConsistentHash(_)
-            | Self::Random(_) => 0,
+            Self::Direct(bound) => keys.min(bound.len()),
+            Self::Topic(_) => keys,
+            Self::Fanout(_) | Self::ConsistentHash(_) | Self::Random(_) => 0,
         }
     }
 
@@ -334,6 +349,36 @@ mod tests {
             assert_eq!(route(&direct, &key.to_string()), expected);
         }
         assert!(route(&direct, "nobody").is_empty());
+    }
+
+    #[test]
+    fn many_keys_lead_where_each_of_them_leads() {
+        let mut random = Seeded::new(12);
+        for kind in [ExchangeKind::Direct, ExchangeKind::Topic] {
+            for _ in 0..300 {
+                let mut matcher = matcher(kind);
+                for index in 0..u32::try_from(random.below(12)).unwrap() {
+                    matcher
+                        .add(bound(&Name::from(*random.pick(&["a", "b", "c", "d", "e"])), index));
+                }
+                let own = *random.pick(&["a", "c", "e", "f"]);
+                let others = (0..random.below(9)).map(|_| *random.pick(&["a", "b", "d", "e", "g"]));
+                let mut others: Vec<&str> = others.collect();
+                others.sort_unstable();
+                others.dedup();
+                let all = std::iter::once(&own).chain(&others);
+                let mut expected: Vec<_> =
+                    all.clone().flat_map(|key| route(&matcher, key)).collect();
+                expected.sort();
+                expected.dedup();
+                let keys: Vec<&[u8]> = all.map(|key| key.as_bytes()).collect();
+                let mut found = Vec::new();
+                matcher.route_all(&keys, &PropertyList::default(), &mut found);
+                found.sort();
+                found.dedup();
+                assert_eq!(found, expected, "{keys:?}");
+            }
+        }
     }
 
     #[test]

@@ -8,17 +8,25 @@ use crate::amqp::{Name, Properties, PropertyList, Table};
 use crate::broker::Broker;
 use crate::broker::flow::death::{self, Death, Reason};
 use crate::broker::flow::delivery::slot_in;
+use crate::broker::flow::held_letters::Waits;
 use crate::broker::flow::message::{Delay, PERSISTENT};
 use crate::broker::flow::republish::Republish;
 use crate::broker::key::{QueueKey, VhostKey};
+use crate::broker::queue::Queue;
 use crate::storage::{AppendError, Entry, QueueId, SlotRef};
 
 /// A message that left its queue and has to be dead-lettered.
 #[derive(Debug)]
 pub(in crate::broker) struct Dying {
-    vhost: VhostKey,
+    pub(in crate::broker) vhost: VhostKey,
+    /// Its queue, which may be gone.
+    pub(in crate::broker) key: QueueKey,
     queue: Name,
-    exchange: Name,
+    /// It stays in its queue until its targets have it.
+    at_least_once: bool,
+    /// It found nobody before.
+    pub(in crate::broker) was_held: bool,
+    pub(in crate::broker) exchange: Name,
     routing_key: Option<Name>,
     entry: Entry,
     slot: SlotRef,
@@ -28,6 +36,18 @@ pub(in crate::broker) struct Dying {
 
 /// While so many messages wait for that, no more are made to die than have to.
 const DYING_MAX: usize = 10_000;
+
+impl Dying {
+    /// Takes the way that its queue has for dead letters now; `false`: it has none.
+    pub(in crate::broker) fn follow(&mut self, queue: &Queue) -> bool {
+        let Some(exchange) = &queue.settings.dead_letter_exchange else {
+            return false;
+        };
+        self.exchange = exchange.clone();
+        self.routing_key = queue.settings.dead_letter_routing_key.clone();
+        true
+    }
+}
 
 impl Broker {
     /// Whether this step may make more messages die.
@@ -57,19 +77,26 @@ impl Broker {
     ) {
         self.work.spend(1);
         self.drop_dedup_key(key, entry);
-        let queue = self.queues.get(key);
-        match queue.and_then(|queue| Some((queue, queue.settings.dead_letter_exchange.clone()?))) {
+        let queue = self.queues.get_mut(key);
+        match queue.and_then(|queue| Some((queue.settings.dead_letter_exchange.clone()?, queue))) {
             None => self.store.settle(entry.at, slot),
-            Some((queue, exchange)) => self.dying.push_back(Dying {
-                vhost: queue.vhost,
-                queue: queue.name.clone(),
-                exchange,
-                routing_key: queue.settings.dead_letter_routing_key.clone(),
-                entry,
-                slot,
-                queue_id: queue.id,
-                reason,
-            }),
+            Some((exchange, queue)) => {
+                let at_least_once = queue.settings.dead_letter_at_least_once;
+                queue.letters += usize::from(at_least_once);
+                self.dying.push_back(Dying {
+                    vhost: queue.vhost,
+                    key,
+                    queue: queue.name.clone(),
+                    at_least_once,
+                    was_held: false,
+                    exchange,
+                    routing_key: queue.settings.dead_letter_routing_key.clone(),
+                    entry,
+                    slot,
+                    queue_id: queue.id,
+                    reason,
+                });
+            }
         }
     }
 
@@ -78,19 +105,22 @@ impl Broker {
         if self.waits_for_room {
             return;
         }
+        self.retry_letters();
         while !self.work.is_done()
             && let Some(mut dying) = self.dying.pop_front()
         {
-            let Dying { queue_id, entry, slot, .. } = dying;
+            let Dying { key, queue_id, entry, slot, at_least_once, was_held, .. } = dying;
             (dying.entry, dying.slot) = self.relocations.take(queue_id, entry, slot);
             match self.bury_one(&dying) {
-                Ok(()) => {}
+                Ok(None) if at_least_once => self.letter_has_gone(key, was_held),
+                Ok(None) => {}
+                Ok(Some(waits)) => self.hold_letter(dying, waits),
                 Err(AppendError::TooLarge) => {
                     log::warn!(
                         "queue '{}': a dead letter is too large for the log and is dropped",
                         dying.queue
                     );
-                    self.store.settle(dying.entry.at, dying.slot);
+                    self.drop_letter(dying);
                 }
                 Err(error @ AppendError::Full) => {
                     self.wait_for_room("dead letters wait", error);
@@ -101,8 +131,24 @@ impl Broker {
         }
     }
 
-    fn bury_one(&mut self, dying: &Dying) -> Result<(), AppendError> {
-        let Dying { entry, reason, .. } = *dying;
+    /// Nobody gets it.
+    pub(in crate::broker) fn drop_letter(&mut self, dying: Dying) {
+        let Dying { key, queue_id, entry, slot, at_least_once, was_held, .. } = dying;
+        let (entry, slot) = self.relocations.take(queue_id, entry, slot);
+        self.store.settle(entry.at, slot);
+        if at_least_once {
+            self.letter_has_gone(key, was_held);
+        }
+    }
+
+    /// Moves one; or says why it has to stay.
+    fn bury_one(&mut self, dying: &Dying) -> Result<Option<Waits>, AppendError> {
+        let Dying { entry, reason, at_least_once, .. } = *dying;
+        if at_least_once && self.queues.get(dying.key).is_none() {
+            // It went with its queue.
+            self.store.settle(entry.at, dying.slot);
+            return Ok(None);
+        }
         let record = self.store.record(entry.at);
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
@@ -126,6 +172,12 @@ impl Broker {
             queues = self.route_dead(dying.vhost, &dying.exchange, to, &key, &new);
             self.drop_cycles(new.headers.unwrap_or(Table::EMPTY), reason, &mut queues);
         }
+        if at_least_once
+            && delay.is_none()
+            && let Some(waits) = self.waits_for_targets(dying, &queues)
+        {
+            return Ok(Some(waits));
+        }
         let message = Republish {
             entry,
             slot: dying.slot,
@@ -136,7 +188,21 @@ impl Broker {
             ttl_ms: None,
             delay,
         };
-        self.republish(&message, &queues)
+        self.republish(&message, &queues)?;
+        Ok(None)
+    }
+
+    /// Why a letter that has to arrive cannot go to all of its targets, if it cannot.
+    fn waits_for_targets(&self, dying: &Dying, queues: &[QueueKey]) -> Option<Waits> {
+        if self.topology.exchange_named(dying.vhost, &dying.exchange).is_none() {
+            return Some(Waits::NoExchange);
+        }
+        if queues.is_empty() {
+            return Some(Waits::NoRoute);
+        }
+        let body_bytes = self.store.record(dying.entry.at).body_bytes();
+        let refuses = |queue: &QueueKey| self.queues.refuses_more(*queue, 1, body_bytes);
+        queues.iter().any(refuses).then_some(Waits::Full)
     }
 
     /// Whether a dead-letter exchange delays the message first.

@@ -15,7 +15,7 @@ use crate::storage::{Entry, Store};
 impl Broker {
     /// When a turn has something to do that only the time brings about, in ms since 1970.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        let others = [self.next_delayed_ms(), self.next_compaction_ms()];
+        let others = [self.next_delayed_ms(), self.next_compaction_ms(), self.next_retry_ms()];
         self.queues.next_wakeup_ms().into_iter().chain(others.into_iter().flatten()).min()
     }
 

@@ -12,6 +12,7 @@ pub mod delayed;
 pub mod delivery;
 pub mod expiry;
 pub mod hand_over;
+pub(in crate::broker) mod held_letters;
 pub mod lengths;
 pub mod message;
 pub mod publish;

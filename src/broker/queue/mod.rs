@@ -49,6 +49,10 @@ pub struct Queue {
     pub ready_bytes: u64,
     /// Messages that were delivered and are not settled.
     pub unacked: usize,
+    /// Dead messages that it keeps until their targets have them.
+    pub(in crate::broker) letters: usize,
+    /// The log says that these find no targets.
+    pub(in crate::broker) said_letters_wait: bool,
     /// Its consumers.
     pub line: Line,
     /// A consumer has it for itself.
@@ -106,6 +110,8 @@ impl Queue {
             settings,
             ready_bytes: 0,
             unacked: 0,
+            letters: 0,
+            said_letters_wait: false,
             exclusively_consumed: false,
             is_reply_queue: false,
             used_at_ms: 0,
@@ -137,10 +143,11 @@ impl Queue {
         (!self.ready.is_empty() || self.stream.is_some()) && self.line.anyone_waits()
     }
 
-    /// How many messages it holds for its consumers: those that are ready, or the whole stream.
+    /// How many messages it holds: those that are ready, or the whole stream, and dead ones that
+    /// are still its own.
     pub fn message_count(&self) -> usize {
         let in_stream = self.stream.as_ref().map_or(0, |stream| stream.len());
-        self.ready.len() + in_stream
+        self.ready.len() + in_stream + self.letters
     }
 
     /// The record of a message lies elsewhere now; `false` when the message is not here.

@@ -43,10 +43,13 @@ impl Topology {
         properties: &PropertyList<'_>,
         queues: &mut Vec<QueueKey>,
     ) {
-        let keys: Vec<&[u8]> = sender_keys(routing_key, properties.headers).collect();
+        let mut keys: Vec<&[u8]> = sender_keys(routing_key, properties.headers).collect();
+        keys[1..].sort_unstable();
+        keys.dedup();
         self.route_keys(work, exchange, &keys, properties, queues);
     }
 
+    /// `keys[0]` is the message's own, the others ascend.
     fn route_keys(
         &mut self,
         work: &mut Work,
@@ -96,10 +99,7 @@ impl Topology {
             let queues = keys.iter().filter_map(|&key| vhost?.destination_named(key));
             self.destinations.extend(queues.map(Destination::Queue));
         } else {
-            let looked_at = if exchange.matcher.looks_at_every_key() { keys } else { &keys[..1] };
-            for key in looked_at {
-                exchange.matcher.route(key, properties, &mut self.destinations);
-            }
+            exchange.matcher.route_all(keys, properties, &mut self.destinations);
         }
         if self.destinations.len() == before
             && let Some(alternate) = self.alternate_of(exchange.vhost, exchange.alternate.as_ref())
@@ -107,7 +107,7 @@ impl Topology {
             self.destinations.push(Destination::Exchange(alternate));
         }
         let by_key_alone = exchange.matcher.is_decided_by_key();
-        work.spend(keys.len() + exchange.matcher.looked_through());
+        work.spend(1 + exchange.matcher.looked_through(keys.len()));
         let mut found = std::mem::take(&mut self.destinations);
         for destination in found.drain(before..) {
             match destination {
