@@ -16,7 +16,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{
-    Client, Process, Random, Refusal, copy_files, files, number, seed, segments, sequence,
+    Burst, Client, Process, Random, Refusal, copy_files, files, number, persistent, seed, segments,
+    sequence,
 };
 use kit::drain::{Ended, drain, drain_damaged, judge_loss};
 use kit::load;
@@ -313,6 +314,83 @@ fn a_segment_that_lost_nearly_everything_is_kept_and_told_of() {
     };
     assert!(log.iter().any(|line| line.contains(name)), "not a word:\n{}", log.join("\n"));
     assert_eq!(fs::metadata(path.join(name)).expect("it is there").len(), 3000);
+}
+
+/// The broker came up, and nobody could log in.
+#[test]
+fn a_start_without_a_user_or_a_virtual_host_says_how_to_mend_it() {
+    // Something of the user's record, and the whole key of the virtual host's.
+    for lost in [&b"password_hash"[..], b"\x01\x01/"] {
+        let keep = TempDir::new().expect("a temporary directory can be made");
+        let path = keep.path().join("data");
+        let process = Process::start(&path, SEGMENT_BYTES);
+        let mut client = Client::connect(process.address());
+        let queue = client.durable_queue(1);
+        client.confirm_select(1);
+        client.publish_with(1, "", &queue, &persistent(), b"a message");
+        client.expect_confirms(1, 1, 1);
+        process.terminate();
+        let segment = path.join(&segments(&path)[0]);
+        let mut bytes = fs::read(&segment).expect("the file can be read");
+        let at = bytes.windows(lost.len()).position(|found| found == lost).expect("it is there");
+        bytes[at] ^= 1;
+        fs::write(&segment, bytes).expect("the file can be written");
+
+        let refusal = Process::try_start(&path, SEGMENT_BYTES).err().expect("nobody could log in");
+        let says = |what: &str| refusal.log.last().is_some_and(|line| line.contains(what));
+        assert!(says("--make-default-user") && says("00000001.segment is damaged"), "{refusal:?}");
+        assert_eq!(refusal.status.code(), Some(74));
+        let process = Process::start_with(&path, SEGMENT_BYTES, &["--make-default-user"]);
+        assert_eq!(Client::connect(process.address()).empty(2, &queue), 1);
+        process.terminate();
+        Process::start(&path, SEGMENT_BYTES).terminate();
+    }
+}
+
+/// It confirmed on, into files without a name, and went on waiting for space.
+#[test]
+fn a_directory_that_is_removed_ends_the_broker_before_it_confirms_more() {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let path = keep.path().join("data");
+    let process = Process::start(&path, SEGMENT_BYTES);
+    let mut client = Client::connect(process.address());
+    let queue = client.durable_queue(1);
+    client.confirm_select(1);
+    client.publish_with(1, "", &queue, &persistent(), b"safe");
+    client.expect_confirms(1, 1, 1);
+    fs::remove_dir_all(&path).expect("it can be removed");
+    client.publish_with(1, "", &queue, &persistent(), b"lost");
+    expect_end_of_a_broker_without_files(process);
+    client.expect_closed();
+}
+
+/// What was confirmed until then is where the directory is now.
+#[test]
+fn a_directory_that_is_moved_away_ends_the_broker_and_keeps_what_it_confirmed() {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let path = keep.path().join("data");
+    let process = Process::start(&path, SEGMENT_BYTES);
+    let mut client = Client::connect(process.address());
+    let queue = client.durable_queue(1);
+    client.confirm_select(1);
+    let elsewhere = keep.path().join("elsewhere");
+    fs::rename(&path, &elsewhere).expect("it can be moved");
+    let publish = Burst::default().publish(&queue, &persistent(), &[7; 20_000]).0;
+    let mut confirmed = 0;
+    while client.try_send_bytes(&publish).is_ok() && client.next_of_any().is_some() {
+        confirmed += 1;
+    }
+    expect_end_of_a_broker_without_files(process);
+    let process = Process::start(&elsewhere, SEGMENT_BYTES);
+    let found = Client::connect(process.address()).empty(2, &queue);
+    assert!(found == confirmed || found == confirmed + 1, "{found} of {confirmed} are there");
+    process.terminate();
+}
+
+fn expect_end_of_a_broker_without_files(process: Process) {
+    let Refusal { status, log } = process.end();
+    let said: Vec<_> = log.iter().filter(|line| line.contains("stopped at once")).collect();
+    assert!(status.code() == Some(74) && said.len() == 1 && log.last() == Some(said[0]), "{log:?}");
 }
 
 #[test]

@@ -23,8 +23,10 @@ pub struct Found {
     pub queues: usize,
     /// Messages in them.
     pub messages: u64,
-    /// The directory held no definitions: nothing exists yet, not even a vhost or a user.
+    /// Nothing was ever there: no vhost, which the first start makes last, and no sign of damage.
     pub empty: bool,
+    /// There is no user or no vhost, so that nobody can log in.
+    pub closed: bool,
 }
 
 impl Broker {
@@ -59,11 +61,14 @@ impl Broker {
             warned_of_waiting: false,
             queue_ids: Vec::new(),
         };
-        let empty = definitions.is_empty();
-        broker.restore_definitions(&definitions);
+        let all_usable = broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();
         let queues = broker.queues.len();
-        Ok((broker, Found { queues, messages, empty }))
+        let has_vhosts = !broker.topology.is_empty();
+        let may_lack_some = !all_usable || broker.store.report().may_lack_some;
+        let empty = !has_vhosts && !may_lack_some;
+        let closed = !has_vhosts || broker.users.is_empty();
+        Ok((broker, Found { queues, messages, empty, closed }))
     }
 
     /// Hands the messages of the log to their queues; how many there are.

@@ -40,6 +40,8 @@ pub struct Config {
     pub max_message_size: u64,
     /// How long a delivery may stay unacknowledged, in milliseconds; `None` is for ever.
     pub consumer_timeout_ms: Option<u64>,
+    /// Whether the default user and virtual host are made whatever the data directory holds.
+    pub make_default_user: bool,
     /// User created in an empty data directory.
     pub default_user: String,
     /// Password of that user.
@@ -103,6 +105,7 @@ impl Default for Config {
             vm_memory_high_watermark: Limit::Relative(Ratio::from_millionths(400_000)),
             disk_free_limit: Limit::Absolute(50_000_000),
             log_level: LevelFilter::Info,
+            make_default_user: false,
             cluster_name: "leveret@localhost".to_owned(),
             product_name: "RabbitMQ".to_owned(),
             product_version: "3.13.7".to_owned(),
@@ -224,6 +227,7 @@ impl Draft {
         if let Some(level) = options.log_level {
             config.log_level = level;
         }
+        config.make_default_user = options.make_default_user;
         config
     }
 

@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::storage::Damage;
+
 /// The command line is wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UsageError(pub(super) String);
@@ -161,6 +163,13 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The log has no user or no virtual host left.
+    NobodyCanLogIn {
+        /// The data directory.
+        directory: PathBuf,
+        /// Where they may have been.
+        damaged: Vec<Damage>,
+    },
     /// What is stored cannot be used, or a sync failed; the text says which file and why.
     Storage(String),
 }
@@ -177,7 +186,7 @@ impl StartError {
         match self {
             StartError::Directory(error) => error.exit_code(),
             StartError::Listen { .. } | StartError::Io { .. } => 71,
-            StartError::Storage(_) => 74,
+            StartError::NobodyCanLogIn { .. } | StartError::Storage(_) => 74,
         }
     }
 }
@@ -196,6 +205,16 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: {source}{}", advice(source.kind()))
             }
             StartError::Io { doing, source } => write!(f, "cannot {doing}: {source}"),
+            StartError::NobodyCanLogIn { directory, damaged } => {
+                write!(
+                    f,
+                    "nobody could log in: no user or no virtual host is left in {}; put missing \
+                     or damaged segment files back, or start once with --make-default-user, which \
+                     makes the default user of the configuration and its virtual host anew",
+                    directory.display()
+                )?;
+                damaged.iter().try_for_each(|damage| write!(f, "; {damage}"))
+            }
             StartError::Storage(text) => f.write_str(text),
         }
     }
@@ -206,7 +225,7 @@ impl Error for StartError {
         match self {
             StartError::Directory(error) => Some(error),
             StartError::Listen { source, .. } | StartError::Io { source, .. } => Some(source),
-            StartError::Storage(_) => None,
+            StartError::NobodyCanLogIn { .. } | StartError::Storage(_) => None,
         }
     }
 }

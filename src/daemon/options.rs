@@ -47,6 +47,7 @@ impl Invocation {
             bind: value(&matches, "bind", "an IP address or localhost", parse_ip)?,
             port: value(&matches, "port", PORT, |text| u16::from_str(text).ok())?,
             log_level: value(&matches, "log-level", LEVELS, parse_level)?,
+            make_default_user: matches.opt_present("make-default-user"),
         }))
     }
 }
@@ -64,6 +65,8 @@ pub struct Options {
     pub port: Option<u16>,
     /// `--log-level LEVEL`
     pub log_level: Option<LevelFilter>,
+    /// `--make-default-user`
+    pub make_default_user: bool,
 }
 
 /// Reads a log level by any of the names that RabbitMQ has for it.
@@ -133,6 +136,7 @@ fn syntax() -> Syntax {
     for name in ["config", "data-dir", "bind", "port", "log-level"] {
         syntax.opt("", name, "", "", HasArg::Yes, Occur::Optional);
     }
+    syntax.optflag("", "make-default-user", "");
     syntax.optflag("V", "version", "");
     syntax.optflag("h", "help", "");
     syntax
@@ -151,6 +155,8 @@ Options, with their defaults in parentheses:
   --bind ADDRESS       IP address to listen on ({BIND})
   --port N             AMQP port, 0 = any free one ({AMQP_PORT})
   --log-level LEVEL    {LEVELS} (info)
+  --make-default-user  make the configuration's default user and virtual host anew, for when
+                       nobody can log in any more
   -V, --version        print the version and exit
   -h, --help           print this text and exit
 
@@ -172,8 +178,8 @@ cannot be made, 74 storage, 78 configuration.
     )
 }
 
-const LONG_NAMES: [&str; 7] =
-    ["config", "data-dir", "bind", "port", "log-level", "version", "help"];
+const LONG_NAMES: [&str; 8] =
+    ["config", "data-dir", "bind", "port", "log-level", "make-default-user", "version", "help"];
 
 const PORT: &str = "a port number from 0 to 65535";
 pub(super) const LEVELS: &str = "trace, debug, info, warning, error or none";
@@ -210,6 +216,7 @@ mod tests {
             "0",
             "--log-level",
             "Warning",
+            "--make-default-user",
         ]);
         let expected = Options {
             config: Some(PathBuf::from("a.conf")),
@@ -217,6 +224,7 @@ mod tests {
             bind: Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
             port: Some(0),
             log_level: Some(LevelFilter::Warn),
+            make_default_user: true,
         };
         assert_eq!(options, expected);
         assert_eq!(run(&["--bind", "localhost"]).bind, Some(BIND));

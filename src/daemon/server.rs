@@ -219,7 +219,36 @@ fn close(broker: Broker) -> Result<(), StartError> {
     broker.close().map_err(|error| StartError::Storage(error.to_string()))
 }
 
+/// Opens the log; what the configuration says of users and queues holds from here on.
 fn open_broker(
+    config: &Config,
+    wakeup: &Wakeup,
+    gate: Option<Gate>,
+) -> Result<(Broker, Found), StartError> {
+    let (mut broker, mut found) = read_log(config, wakeup, gate.clone())?;
+    if found.empty {
+        make_defaults(&mut broker, config)?;
+    } else if config.make_default_user {
+        make_defaults(&mut broker, config)?;
+        // The queues of a virtual host that was missing come back now that it is there.
+        close(broker)?;
+        (broker, found) = read_log(config, wakeup, gate)?;
+        let Config { default_user, default_vhost, .. } = config;
+        warn!("user '{default_user}' and virtual host '{default_vhost}' were made anew");
+    } else if found.closed {
+        let damaged = broker.store.report().damaged.clone();
+        // Nothing happened; the next start is to know that.
+        close(broker)?;
+        return Err(StartError::NobodyCanLogIn { directory: config.data_dir.clone(), damaged });
+    }
+    let loopback_only = config.loopback_users.iter().map(|user| Name::from(user.as_str()));
+    broker.users_mut().set_loopback_only(loopback_only.collect());
+    broker.queues_mut().set_consumer_timeout(config.consumer_timeout_ms);
+    Ok((broker, found))
+}
+
+/// Reads the log, and says what is wrong with it.
+fn read_log(
     config: &Config,
     wakeup: &Wakeup,
     gate: Option<Gate>,
@@ -234,7 +263,7 @@ fn open_broker(
         progress: Some(Box::new(progress())),
         ..StoreOptions::new(directory, config.segment_bytes, helper)
     };
-    let (mut broker, found) =
+    let (broker, found) =
         Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
     let report = broker.store.report();
     for damage in &report.damaged {
@@ -243,12 +272,6 @@ fn open_broker(
     if !report.clean && report.segments > 0 {
         warn!("unclean shutdown of the last run: every message is marked as redelivered");
         debug!("the log was durable up to {}", report.durable);
-    }
-    let loopback_only = config.loopback_users.iter().map(|user| Name::from(user.as_str()));
-    broker.users_mut().set_loopback_only(loopback_only.collect());
-    broker.queues_mut().set_consumer_timeout(config.consumer_timeout_ms);
-    if found.empty {
-        make_defaults(&mut broker, config)?;
     }
     Ok((broker, found))
 }
@@ -271,18 +294,19 @@ fn progress() -> impl FnMut(RecoveryProgress) {
     }
 }
 
-/// The vhost and the user of an empty data directory.
+/// The vhost and the user of an empty data directory. The vhost comes last: as long as there is none,
+/// the next start does all of this again.
 fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError> {
     let vhost = Name::from(config.default_vhost.as_str());
-    broker.create_vhost(&vhost);
     let permissions = &config.default_permissions;
     let (name, password) = (&config.default_user, config.default_pass.reveal());
     let mut user = Users::first_user(name, password, &config.default_vhost)
         .map_err(|e| StartError::Storage(format!("cannot hash the default password: {e}")))?;
     user.tags = config.default_user_tags.iter().cloned().collect();
     let (configure, write, read) = (&permissions.configure, &permissions.write, &permissions.read);
-    user.set_permissions(vhost, Permissions::new(configure, write, read));
+    user.set_permissions(vhost.clone(), Permissions::new(configure, write, read));
     broker.put_user(user);
+    broker.create_vhost(&vhost);
     broker.store.sync_now().map_err(|e| StartError::Storage(e.to_string()))
 }
 

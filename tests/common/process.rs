@@ -42,7 +42,7 @@ impl Log {
 /// So much of the log is shown when a test fails while the broker runs.
 const LAST_LINES: usize = 20;
 
-/// A broker that ended by itself before it listened.
+/// A broker that ended by itself.
 #[derive(Debug)]
 pub struct Refusal {
     /// How it ended.
@@ -61,6 +61,12 @@ impl Process {
     /// Starts the broker on `directory` and waits until it listens.
     pub fn start(directory: &Path, segment_bytes: u32) -> Process {
         Process::try_start(directory, segment_bytes).unwrap_or_else(Refusal::fail)
+    }
+
+    /// The same with further options.
+    pub fn start_with(directory: &Path, segment_bytes: u32, options: &[&str]) -> Process {
+        let child = piped(command(directory, segment_bytes).args(options));
+        Process::run(child, directory).unwrap_or_else(Refusal::fail)
     }
 
     /// The same for a broker that may have so many files open.
@@ -147,6 +153,12 @@ impl Process {
         let log = self.log();
         assert!(status.success(), "{status} after TERM:\n{}", log.join("\n"));
         log
+    }
+
+    /// Waits for the end that it comes to by itself; how it ended and what it said.
+    pub fn end(mut self) -> Refusal {
+        let status = wait_for_end(&mut self.child);
+        Refusal { status, log: self.log() }
     }
 
     fn log(&mut self) -> Vec<String> {

@@ -51,6 +51,11 @@ impl Topology {
         self.vhost_names.get(name).copied()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.vhost_names.is_empty()
+    }
+
     /// A vhost, if it is still there.
     pub fn vhost(&self, key: VhostKey) -> Option<&Vhost> {
         self.vhosts.get(key)

@@ -100,16 +100,21 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Makes everything that was written durable.
+    /// Makes everything that was written durable, in a file that still has a name: what is synced to
+    /// one that was removed goes with the process.
     ///
     /// # Errors
-    /// Final: the kernel may have dropped what it could not write.
+    /// Final: the kernel may have dropped what it could not write, or the file is gone.
     pub(in crate::storage) fn sync(&self) -> Result<(), StorageError> {
         let wrap = || StorageError::io("syncing", &self.path);
         if let Some(witness) = &self.witness {
             witness.syncs(&self.path).map_err(wrap())?;
         }
-        self.file.sync_data().map_err(wrap())
+        self.file.sync_data().map_err(wrap())?;
+        if rustix::fs::fstat(&self.file).map_err(|error| wrap()(error.into()))?.st_nlink == 0 {
+            return Err(wrap()(io::Error::other("somebody removed the file")));
+        }
+        Ok(())
     }
 
     /// Begins another life of the file; durable with [`SegmentFile::sync`].

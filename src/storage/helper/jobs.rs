@@ -181,6 +181,10 @@ fn run_make(make: MakeJob) -> Result<Answer, StorageError> {
         MakeStage::New => match allocate(durable, number, bytes, &directory) {
             Ok(file) if durable => finish(&directory, durable, number, bytes, file),
             Ok(file) => finish(&directory, durable, number, bytes, file.unlink()?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The directory is gone.
+                Err(StorageError::io("making", &directory.segment(number))(error))
+            }
             Err(error) => no_space(error),
         },
         MakeStage::Free => {
