@@ -245,14 +245,14 @@ fn a_spoilt_file_of_a_broker_at_rest_costs_only_what_lay_in_it() {
     spoil_many(seed(5), Ended::Orderly);
 }
 
-/// The oldest segments are missing, one more each time: at some number of them nothing defines the
+/// The oldest segments are missing, some more each time: at some number of them nothing defines the
 /// queues of the messages that are left.
 #[test]
 fn without_definitions_nothing_is_thrown_away() {
     let used = Used::new(seed(6), Ended::Orderly);
     let segments = segments(&used.path);
     let mut refusals = 0;
-    for missing in 1..segments.len() {
+    for missing in (1..segments.len()).step_by(3) {
         let keep = TempDir::new().expect("a temporary directory can be made");
         let path = used.copy(&keep);
         let missing = &segments[..missing];

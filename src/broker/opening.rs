@@ -5,7 +5,7 @@ use std::path::Path;
 
 use log::warn;
 
-use crate::amqp::Properties;
+use crate::amqp::{Properties, Table};
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
 use crate::broker::flow::delayed::Delayed;
@@ -13,8 +13,10 @@ use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::held_letters::HeldLetters;
 use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::broker::topology::definitions::Kind;
+use crate::broker::users::User;
 use crate::broker::{BlockReasons, Broker, Queues, Topology, Users, Work};
-use crate::storage::{QueueId, ScratchPool, StorageError, Store, StoreOptions};
+use crate::storage::{QueueId, RecoveryReport, ScratchPool, StorageError, Store, StoreOptions};
 
 /// What was found at start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,19 +25,29 @@ pub struct Found {
     pub queues: usize,
     /// Messages in them.
     pub messages: u64,
-    /// Nothing was ever there: no vhost, which the first start makes last, and no sign of damage.
+    /// There is no vhost, which the first start makes last.
     pub empty: bool,
-    /// There is no user or no vhost, so that nobody can log in.
-    pub closed: bool,
 }
 
 impl Broker {
-    /// Reads the log of a data directory.
+    /// Reads the log of a data directory, in which there is a user and a vhost, or nothing yet.
     ///
     /// # Errors
     /// The directory cannot be used; what is damaged in it is an entry in the log, no error.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<(Self, Found), StorageError> {
-        let mut store = Store::open(StoreOptions { needs_definitions: true, ..options })?;
+        let options = StoreOptions { is_usable: Some(is_new_or_open), ..options };
+        Self::open_anyway(directory, options)
+    }
+
+    /// The same where nobody may be able to log in.
+    ///
+    /// # Errors
+    /// See [`Broker::open`].
+    pub fn open_anyway(
+        directory: &Path,
+        options: StoreOptions,
+    ) -> Result<(Self, Found), StorageError> {
+        let mut store = Store::open(options)?;
         let definitions = store.take_definitions();
         let wrap = StorageError::io("making the scratch file in", directory);
         let scratch = ScratchPool::open(directory).map_err(wrap)?;
@@ -61,14 +73,10 @@ impl Broker {
             warned_of_waiting: false,
             queue_ids: Vec::new(),
         };
-        let all_usable = broker.restore_definitions(&definitions);
+        broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();
-        let queues = broker.queues.len();
-        let has_vhosts = !broker.topology.is_empty();
-        let may_lack_some = !all_usable || broker.store.report().may_lack_some;
-        let empty = !has_vhosts && !may_lack_some;
-        let closed = !has_vhosts || broker.users.is_empty();
-        Ok((broker, Found { queues, messages, empty, closed }))
+        let (queues, empty) = (broker.queues.len(), broker.topology.is_empty());
+        Ok((broker, Found { queues, messages, empty }))
     }
 
     /// Hands the messages of the log to their queues; how many there are.
@@ -84,8 +92,8 @@ impl Broker {
         let mut delayed = Vec::new();
         let mut with_deadline = Vec::new();
         // Queues that are not there are those that were deleted or not durable, unless a part of
-        // the log is damaged: then their messages wait for somebody to look.
-        let keeps_homeless = self.store.report().may_lack_some;
+        // the log is damaged or nobody could log in: then their messages wait for somebody to look.
+        let keeps_homeless = self.store.report().may_lack_some || self.topology.is_empty();
         let mut homeless = 0u64;
         let queues = &mut self.queues;
         self.store.replay(&mut |found| {
@@ -155,6 +163,16 @@ impl Broker {
     }
 }
 
+/// Whether nothing was ever in a log, or somebody can log in to what it defines.
+fn is_new_or_open(report: &RecoveryReport, definitions: &[(&[u8], &[u8])]) -> bool {
+    let of = |kind| definitions.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)));
+    let has_vhost = of(Kind::Vhost).next().is_some();
+    let has_user = of(Kind::User)
+        .any(|(_, payload)| Table::new(payload).is_ok_and(|table| User::decode(table).is_ok()));
+    let is_new = !has_vhost && report.messages == 0 && !report.may_lack_some;
+    is_new || (has_vhost && has_user)
+}
+
 /// Says in the log that messages wait for their queues' definitions.
 fn warn_of_homeless(messages: u64) {
     if messages > 0 {
@@ -170,6 +188,7 @@ mod tests {
     use crate::amqp::Table;
     use crate::broker::Broker;
     use crate::broker::testing::{declare, open, publish};
+    use crate::storage::{HelperMode, StoreOptions};
 
     fn turn(broker: &mut Broker) {
         broker.store.retire();
@@ -196,7 +215,8 @@ mod tests {
         broker.close().unwrap();
         std::fs::remove_file(directory.path().join("00000001.segment")).unwrap();
         for start in 0..3 {
-            let broker = open(directory.path());
+            let options = StoreOptions::new(directory.path(), 64 * 1024, HelperMode::Manual);
+            let (broker, _) = Broker::open_anyway(directory.path(), options).unwrap();
             assert!(broker.store.report().messages >= 10, "start {start}");
             broker.close().unwrap();
         }

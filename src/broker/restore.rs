@@ -17,25 +17,21 @@ use crate::storage::{Definitions, QueueId};
 
 impl Broker {
     /// Puts everything that the log held into place; what cannot be read is passed over with
-    /// a warning. Whether all could be read.
-    pub(in crate::broker) fn restore_definitions(&mut self, definitions: &Definitions) -> bool {
+    /// a warning.
+    pub(in crate::broker) fn restore_definitions(&mut self, definitions: &Definitions) {
         let mut ends = None;
-        let mut all_usable = true;
         for kind in Kind::ALL {
             let of_kind = definitions.iter().filter(|(key, _)| key.first() == Some(&(kind as u8)));
             for (key, payload) in of_kind {
                 if self.restore(kind, &key[1..], payload, &mut ends).is_none() {
                     warn_of_unusable(key);
-                    all_usable = false;
                 }
             }
         }
         let known = |key: &[u8]| Kind::ALL.iter().any(|&kind| key.first() == Some(&(kind as u8)));
         for (key, _) in definitions.iter().filter(|(key, _)| !known(key)) {
             warn_of_unusable(key);
-            all_usable = false;
         }
-        all_usable
     }
 
     fn restore<'a>(

@@ -167,6 +167,8 @@ pub enum StartError {
     NobodyCanLogIn {
         /// The data directory.
         directory: PathBuf,
+        /// How many (record, queue) pairs there are.
+        messages: u64,
         /// Where they may have been.
         damaged: Vec<Damage>,
     },
@@ -205,12 +207,13 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: {source}{}", advice(source.kind()))
             }
             StartError::Io { doing, source } => write!(f, "cannot {doing}: {source}"),
-            StartError::NobodyCanLogIn { directory, damaged } => {
+            StartError::NobodyCanLogIn { directory, messages, damaged } => {
                 write!(
                     f,
-                    "nobody could log in: no user or no virtual host is left in {}; put missing \
-                     or damaged segment files back, or start once with --make-default-user, which \
-                     makes the default user of the configuration and its virtual host anew",
+                    "nobody could log in: no user or no virtual host is left in {} ({messages} \
+                     messages); put the missing or damaged segment files back, or start once with \
+                     --make-default-user, which makes the default user of the configuration and \
+                     its virtual host anew",
                     directory.display()
                 )?;
                 damaged.iter().try_for_each(|damage| write!(f, "; {damage}"))

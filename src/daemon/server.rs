@@ -19,7 +19,7 @@ use crate::broker::{Broker, Found, Users};
 use crate::net::{Clock, Command, EventLoop, Remote, Wakeup};
 use crate::node::ResourceLimits;
 use crate::session::Limits;
-use crate::storage::{Gate, HelperMode, RecoveryProgress, StoreOptions};
+use crate::storage::{Gate, HelperMode, RecoveryProgress, StorageError, StoreOptions};
 use crate::sys;
 
 /// Runs the broker that `config` describes until TERM or INT.
@@ -226,20 +226,15 @@ fn open_broker(
     gate: Option<Gate>,
 ) -> Result<(Broker, Found), StartError> {
     let (mut broker, mut found) = read_log(config, wakeup, gate.clone())?;
-    if found.empty {
+    if found.empty || config.make_default_user {
         make_defaults(&mut broker, config)?;
-    } else if config.make_default_user {
-        make_defaults(&mut broker, config)?;
+    }
+    if config.make_default_user {
         // The queues of a virtual host that was missing come back now that it is there.
         close(broker)?;
         (broker, found) = read_log(config, wakeup, gate)?;
         let Config { default_user, default_vhost, .. } = config;
         warn!("user '{default_user}' and virtual host '{default_vhost}' were made anew");
-    } else if found.closed {
-        let damaged = broker.store.report().damaged.clone();
-        // Nothing happened; the next start is to know that.
-        close(broker)?;
-        return Err(StartError::NobodyCanLogIn { directory: config.data_dir.clone(), damaged });
     }
     let loopback_only = config.loopback_users.iter().map(|user| Name::from(user.as_str()));
     broker.users_mut().set_loopback_only(loopback_only.collect());
@@ -263,8 +258,18 @@ fn read_log(
         progress: Some(Box::new(progress())),
         ..StoreOptions::new(directory, config.segment_bytes, helper)
     };
-    let (broker, found) =
-        Broker::open(directory, options).map_err(|e| StartError::Storage(e.to_string()))?;
+    let opened = if config.make_default_user {
+        Broker::open_anyway(directory, options)
+    } else {
+        Broker::open(directory, options)
+    };
+    let (broker, found) = opened.map_err(|error| {
+        if let StorageError::Unusable { path, messages, damaged } = error {
+            StartError::NobodyCanLogIn { directory: path, messages, damaged }
+        } else {
+            StartError::Storage(error.to_string())
+        }
+    })?;
     let report = broker.store.report();
     for damage in &report.damaged {
         error!("{damage}; everything else is there");
@@ -294,8 +299,8 @@ fn progress() -> impl FnMut(RecoveryProgress) {
     }
 }
 
-/// The vhost and the user of an empty data directory. The vhost comes last: as long as there is none,
-/// the next start does all of this again.
+/// The vhost and the user of an empty data directory. The vhost comes last: as long as there is
+/// none, the next start does all of this again.
 fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError> {
     let vhost = Name::from(config.default_vhost.as_str());
     let permissions = &config.default_permissions;

@@ -134,7 +134,7 @@ pub use index::entries::{Entries, EntryQueue};
 pub use log::compact::{Compaction, Relocated};
 pub use log::publication::{Appended, Body, LargeBody, Publication};
 pub use log::view::{BodyParts, Record, SharedBody};
-pub use options::StoreOptions;
+pub use options::{IsUsable, StoreOptions};
 pub use recovery::Definitions;
 pub use recovery::report::{Recovered, RecoveryProgress, RecoveryReport};
 pub use store::Store;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::storage::file::witness::Witness;
 use crate::storage::helper::HelperMode;
-use crate::storage::recovery::report::RecoveryProgress;
+use crate::storage::recovery::report::{RecoveryProgress, RecoveryReport};
 
 /// How to open a [`Store`](super::Store).
 pub struct StoreOptions {
@@ -15,14 +15,17 @@ pub struct StoreOptions {
     pub segment_bytes: u32,
     /// Who does what waits for the disk.
     pub helper: HelperMode,
-    /// Whether a log with messages and without any definition is refused, before anything in it is
-    /// changed: files are missing.
-    pub needs_definitions: bool,
+    /// Whether a log with this report and these definitions may be used, if not every log may:
+    /// asked before anything in it is changed.
+    pub is_usable: Option<IsUsable>,
     /// What a test sees of every write and sync, and may refuse.
     pub witness: Option<Arc<dyn Witness>>,
     /// Is told while the log is read at start.
     pub progress: Option<Box<dyn FnMut(RecoveryProgress)>>,
 }
+
+/// Judges a log by what was found, and the keys and payloads that it defines.
+pub type IsUsable = fn(&RecoveryReport, &[(&[u8], &[u8])]) -> bool;
 
 impl StoreOptions {
     /// The default size of a segment in bytes.
@@ -34,7 +37,7 @@ impl StoreOptions {
             directory: directory.to_path_buf(),
             segment_bytes,
             helper,
-            needs_definitions: false,
+            is_usable: None,
             witness: None,
             progress: None,
         }

@@ -70,10 +70,12 @@ impl Store {
         let directory = Directory { path: directory, witness };
         let progress = progress.as_deref_mut().map(|tell| tell as &mut dyn FnMut(_));
         let found = recovery::open(directory.clone(), segment_bytes, progress)?;
-        if options.needs_definitions && !found.has_definitions && found.report.messages > 0 {
+        if let Some(is_usable) = options.is_usable
+            && !is_usable(&found.report, &found.definitions())
+        {
             let RecoveryReport { messages, damaged, .. } = found.report;
             let path = found.ring.directory.path;
-            return Err(StorageError::NoDefinitions { path, messages, damaged });
+            return Err(StorageError::Unusable { path, messages, damaged });
         }
         let (tail, is_clean) = (found.tail, found.report.clean);
         let mut store = Store {

@@ -126,8 +126,8 @@ pub enum StorageError {
     },
     /// The directory holds files of the format before this one.
     EarlierFormat(PathBuf),
-    /// There are messages, and nothing says what they are in: files are missing.
-    NoDefinitions {
+    /// The log does not hold what [`StoreOptions::is_usable`](super::StoreOptions) asks for.
+    Unusable {
         /// The directory.
         path: PathBuf,
         /// How many (record, queue) pairs there are.
@@ -166,13 +166,12 @@ impl fmt::Display for StorageError {
                  not read; move the directory away to begin anew, or drain it with that version",
                 path.display()
             ),
-            StorageError::NoDefinitions { path, messages, damaged } => {
+            StorageError::Unusable { path, messages, damaged } => {
                 let path = path.display();
                 write!(
                     out,
-                    "{path} names no vhost and no user, although it holds {messages} messages: \
-                     put the missing or damaged segment files back, or move the directory away \
-                     to begin anew"
+                    "{path} with {messages} messages lacks what it needs: put the missing or \
+                     damaged segment files back"
                 )?;
                 damaged.iter().try_for_each(|damage| write!(out, "; {damage}"))
             }
@@ -189,7 +188,7 @@ impl std::error::Error for StorageError {
             StorageError::Io { source, .. } => Some(source),
             StorageError::UnknownVersion { .. }
             | StorageError::EarlierFormat(_)
-            | StorageError::NoDefinitions { .. }
+            | StorageError::Unusable { .. }
             | StorageError::Options(_)
             | StorageError::HelperGone
             | StorageError::AlreadyFailed => None,

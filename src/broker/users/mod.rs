@@ -64,11 +64,6 @@ impl Users {
         }
     }
 
-    /// Whether there is nobody.
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
-    }
-
     /// Sets who may log in from this host only (`loopback_users`).
     pub fn set_loopback_only(&mut self, names: BTreeSet<Name>) {
         self.loopback_only = names;

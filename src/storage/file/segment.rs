@@ -100,8 +100,8 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Makes everything that was written durable, in a file that still has a name: what is synced to
-    /// one that was removed goes with the process.
+    /// Makes everything that was written durable, in a file that still has a name: what is synced
+    /// to one that was removed goes with the process.
     ///
     /// # Errors
     /// Final: the kernel may have dropped what it could not write, or the file is gone.

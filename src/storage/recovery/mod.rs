@@ -26,6 +26,7 @@ pub(super) use replay::{Replay, replay, take_definitions};
 use super::file::directory::Directory;
 use super::file::segment::{HEADER_BYTES, Header, PAGE_BYTES, SegmentFile};
 use super::helper::jobs::{MakeError, MakeStage, make_now};
+use super::log::define::definition_at;
 use super::log::ring::{Before, Ids, Ring};
 use super::log::segment::{Segment, State};
 use super::record::{self, draft};
@@ -42,8 +43,13 @@ pub(super) struct FoundLog {
     pub(super) report: RecoveryReport,
     pub(super) replay: Replay,
     pub(super) tail: Tail,
-    /// Whether anything is defined.
-    pub(super) has_definitions: bool,
+}
+
+impl FoundLog {
+    /// Keys and payloads of what is defined.
+    pub(super) fn definitions(&self) -> Vec<(&[u8], &[u8])> {
+        self.replay.living_definitions(&self.ring).map(|at| definition_at(&self.ring, at)).collect()
+    }
 }
 
 /// Where the log ends, and what is to be done about it.
@@ -124,11 +130,10 @@ pub(super) fn open(
     for index in indices.into_iter().flatten() {
         count_living(&mut ring, &tail, index);
     }
-    let definitions = replay.living_definitions(&ring);
+    let definitions = replay.living_definitions(&ring).count() as u64;
     let alive = ring.segments.iter().flatten().map(|s| u64::from(s.live - s.holds)).sum::<u64>();
     report.messages = alive - definitions;
-    let has_definitions = definitions > 0;
-    Ok(FoundLog { ring, ids, report, replay, tail, has_definitions })
+    Ok(FoundLog { ring, ids, report, replay, tail })
 }
 
 /// How much of a segment is alive; one in which nothing is may be freed.

@@ -81,13 +81,12 @@ impl Replay {
         self.definitions.sort_by_key(|(id, _)| *id);
     }
 
-    /// How many slots of definitions are alive.
-    pub(super) fn living_definitions(&self, ring: &Ring) -> u64 {
-        let is_alive = |at: &&(u64, RecordRef)| {
-            let slot = definition_slot(ring, at.1);
-            ring.deliveries(at.1.segment.index(), slot) != SETTLED
+    /// The definitions that are alive.
+    pub(super) fn living_definitions(&self, ring: &Ring) -> impl Iterator<Item = RecordRef> {
+        let is_alive = |at: &RecordRef| {
+            ring.deliveries(at.segment.index(), definition_slot(ring, *at)) != SETTLED
         };
-        self.definitions.iter().filter(is_alive).count() as u64
+        self.definitions.iter().map(|(_, at)| *at).filter(is_alive)
     }
 
     /// Whether a piece is where a record says.
