@@ -403,3 +403,20 @@ fn what_lies_behind_the_durable_position_does_not_matter() {
     }
     assert!(moved > 0, "compaction was never cut short");
 }
+
+/// Every message in the file was there twice.
+#[test]
+fn a_copy_of_a_segment_is_refused_by_name() {
+    let used = Used::new(seed(8), Ended::Orderly);
+    let segments = segments(&used.path);
+    for name in [&segments[0], &segments[segments.len() / 2]] {
+        let keep = TempDir::new().expect("a temporary directory can be made");
+        let path = used.copy(&keep);
+        fs::copy(path.join(name), path.join("00009999.segment")).expect("it can be copied");
+        let refusal = Process::try_start(&path, SEGMENT_BYTES).err().expect("it cannot be used");
+        let says = |what: &str| refusal.log.last().is_some_and(|line| line.contains(what));
+        assert!(says(name) && says("00009999.segment") && says("move the copy"), "{refusal:?}");
+        fs::remove_file(path.join("00009999.segment")).expect("it can be removed");
+        Process::start(&path, SEGMENT_BYTES).terminate();
+    }
+}

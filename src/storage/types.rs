@@ -135,6 +135,13 @@ pub enum StorageError {
         /// What cannot be read.
         damaged: Vec<Damage>,
     },
+    /// Two files say that they are the same part of the log.
+    Twice {
+        /// One file.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// The options cannot be.
     Options(&'static str),
     /// The storage helper's thread is gone.
@@ -175,6 +182,12 @@ impl fmt::Display for StorageError {
                 )?;
                 damaged.iter().try_for_each(|damage| write!(out, "; {damage}"))
             }
+            StorageError::Twice { path, other } => write!(
+                out,
+                "{} and {} are the same part of the log; move the copy to another directory",
+                path.display(),
+                other.display()
+            ),
             StorageError::Options(what) => write!(out, "storage options: {what}"),
             StorageError::HelperGone => out.write_str("the storage helper's thread is gone"),
             StorageError::AlreadyFailed => out.write_str("the message log has failed before"),
@@ -189,6 +202,7 @@ impl std::error::Error for StorageError {
             StorageError::UnknownVersion { .. }
             | StorageError::EarlierFormat(_)
             | StorageError::Unusable { .. }
+            | StorageError::Twice { .. }
             | StorageError::Options(_)
             | StorageError::HelperGone
             | StorageError::AlreadyFailed => None,

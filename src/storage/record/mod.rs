@@ -192,7 +192,7 @@ pub(in crate::storage) fn read(rest: &[u8], salt: u64, offset: u32) -> Option<Fr
             Kind::Inventory => statement::Inventory::read(content).is_some(),
             Kind::Piece | Kind::Mark | Kind::Chain | Kind::Clean | Kind::End => true,
         };
-    sound.then_some(frame)
+    (sound && frame.counts(offset)).then_some(frame)
 }
 
 /// How much of a segment the record takes that begins with `head`, if it is one.
@@ -241,6 +241,9 @@ fn definition_is_sound(bytes: &[u8]) -> bool {
     bytes[13] & !FLAG_DEFINITION_REPLACES == 0 && DEFINITION_BYTES + key + payload == bytes.len()
 }
 
+/// Ids and sequence numbers are counted up, and never come near this.
+pub(in crate::storage) const NUMBER_MAX: u64 = 1 << 62;
+
 const FLAG_DEFINITION_REPLACES: u8 = 1;
 const FLAG_PART: u8 = 1;
 /// Of a mark: it speaks of the segment that it lies in.
@@ -250,6 +253,32 @@ impl<'a> Frame<'a> {
     /// What follows the head.
     pub(in crate::storage) fn content(self) -> &'a [u8] {
         &self.bytes[HEAD_BYTES..]
+    }
+
+    /// Whether its numbers are such as counting comes to: ids, sequence numbers, and slots, of
+    /// which each took at least 8 bytes of the segment before `offset`.
+    fn counts(self, offset: u32) -> bool {
+        let places: &[usize] = match self.kind {
+            Kind::Chain => &[16, 32, 48, 56, 64],
+            Kind::Definition | Kind::Clean => &[16, 24],
+            Kind::Mark => &[16],
+            Kind::Transaction => &[24],
+            Kind::Message
+            | Kind::Piece
+            | Kind::Settle
+            | Kind::State
+            | Kind::Inventory
+            | Kind::End => &[],
+        };
+        let is_slot = |slot: u32| u64::from(slot) * 8 <= u64::from(offset) + u64::from(self.span);
+        places.iter().all(|at| u64_at(self.bytes, *at) <= NUMBER_MAX)
+            && self.definition().is_none_or(|definition| is_slot(definition.slot()))
+            && self.messages().all(|(_, message)| {
+                let mut queues = (0..message.queue_count()).map(|index| message.queue(index).0);
+                message.id().0 <= NUMBER_MAX
+                    && is_slot(message.first_slot())
+                    && queues.all(|queue| queue <= NUMBER_MAX)
+            })
     }
 
     /// The message records of the frame, each with its offset in it: itself, or those of the

@@ -2,6 +2,8 @@
 //! settled slots, counts of deliveries), the whole state of a segment, and the inventory. Numbers
 //! are varints (LEB128), seven bits an octet, the lowest first.
 
+use super::NUMBER_MAX;
+
 /// The slot byte of a settled message.
 pub(in crate::storage) const SETTLED: u8 = 255;
 /// The highest number of deliveries that a slot counts.
@@ -223,16 +225,20 @@ impl Inventory {
     /// `None`: it is not sound.
     pub(in crate::storage) fn read(mut bytes: &[u8]) -> Option<Inventory> {
         let mut inventory = Inventory::default();
-        let mut at = 0u64;
+        let (mut at, mut all) = (0u64, 0u64);
         while !bytes.is_empty() {
             let first = at.checked_add(take_varint(&mut bytes)?)?;
             let count = take_varint(&mut bytes)?;
             at = first.checked_add(count)?;
+            all = all.checked_add(count)?;
             inventory.in_use.push((first, count));
         }
-        Some(inventory)
+        (at <= NUMBER_MAX && all <= SEGMENTS_MAX).then_some(inventory)
     }
 }
+
+/// More segments are never in use: the kernel maps far fewer.
+const SEGMENTS_MAX: u64 = 1 << 20;
 
 pub(in crate::storage) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {

@@ -33,7 +33,7 @@ fn encoded(draft: &Draft<'_>) -> Vec<u8> {
 
 #[test]
 fn a_message_reads_back_with_everything_it_can_have() {
-    let queues = [QueueId(1), QueueId(u64::MAX)];
+    let queues = [QueueId(1), QueueId(NUMBER_MAX)];
     let pieces = [3, 1].map(|bytes| Piece { sequence: 6, offset: 8192, bytes });
     for body in [DraftBody::Inline(b"body"), DraftBody::Pieces(&pieces)] {
         let out = encoded(&draft(&queues, body));
@@ -46,7 +46,7 @@ fn a_message_reads_back_with_everything_it_can_have() {
         assert_eq!(message.replaces(), Some(OldSlot { sequence: 77, slot: 5 }));
         assert!(message.is_relocated());
         assert_eq!((message.queue_count(), message.slot_count()), (2, 3));
-        assert_eq!(message.queue(1), QueueId(u64::MAX));
+        assert_eq!(message.queue(1), QueueId(NUMBER_MAX));
         assert_eq!(message.definition(), Some((&b"name"[..], &b"payload"[..])));
         assert_eq!(message.body_bytes(), 4);
         assert_eq!(message.exchange(), b"exchange");
@@ -175,12 +175,31 @@ fn the_state_of_all_slots_reads_back_in_either_form() {
     }
 }
 
+/// The broker ended when it went on counting, or asked for memory for all slots before one.
+#[test]
+fn a_record_with_a_number_that_nobody_counts_to_is_none() {
+    let sealed = |queue: u64, id: u64, first_slot: u32| {
+        let mut out = Vec::new();
+        let queues = [QueueId(queue)];
+        let draft = draft(&queues, DraftBody::Inline(b"body"));
+        let bytes = draft.record_bytes().unwrap();
+        draft.encode(&mut out, bytes, MessageId(id), first_slot);
+        seal(&mut out[..bytes as usize], SALT, 4096);
+        read(&out, SALT, 4096).is_some()
+    };
+    assert!(sealed(NUMBER_MAX, NUMBER_MAX, 512));
+    assert!(!sealed(NUMBER_MAX + 1, 1, 0));
+    assert!(!sealed(1, NUMBER_MAX + 1, 0));
+    assert!(!sealed(1, 1, 5000));
+    assert_eq!(Inventory::read(&[1, 0xff, 0xff, 0x7f]), None);
+}
+
 #[test]
 fn an_inventory_names_what_is_in_use() {
     let mut out = Vec::new();
-    statement::encode_inventory(&mut out, &[1, 2, 3, 7, 9, 10, u64::MAX - 1]);
+    statement::encode_inventory(&mut out, &[1, 2, 3, 7, 9, 10, NUMBER_MAX - 1]);
     let inventory = Inventory::read(&out).unwrap();
-    assert_eq!(inventory.in_use, [(1, 3), (7, 1), (9, 2), (u64::MAX - 1, 1)]);
+    assert_eq!(inventory.in_use, [(1, 3), (7, 1), (9, 2), (NUMBER_MAX - 1, 1)]);
 }
 
 #[test]

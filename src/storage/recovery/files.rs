@@ -71,6 +71,7 @@ impl Files {
         }
         files.candidates.sort_by_key(|candidate| candidate.chain.sequence);
         files.look_for_headless(reads_all)?;
+        files.expect_each_once()?;
         files.mark_void();
         Ok(files)
     }
@@ -111,6 +112,18 @@ impl Files {
             None => self.without_chain.push(candidate),
         }
         Ok(())
+    }
+
+    /// No place of the log is taken twice: somebody made a copy of a file.
+    fn expect_each_once(&self) -> Result<(), StorageError> {
+        let of = |candidate: &Candidate| candidate.chain.sequence;
+        match self.candidates.windows(2).find(|pair| of(&pair[0]) == of(&pair[1])) {
+            Some(pair) => {
+                let [path, other] = [1, 0].map(|at| pair[at].path.clone());
+                Err(StorageError::Twice { path, other })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Files without a chain record are spares, unless another segment names one as the segment

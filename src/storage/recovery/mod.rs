@@ -113,6 +113,8 @@ pub(super) fn open(
     ring.free.splice(..0, tail.void.iter().filter(is_fit).copied());
     let ids = scan.ids;
     ring.missing = std::mem::take(&mut scan.missing);
+    let named = ring.missing.iter().max().map_or(0, |sequence| sequence + 1);
+    ring.next_sequence = ring.next_sequence.max(named);
     ring.durable = scan.durable;
     ring.marked = scan.durable;
     let mut replay = Replay::default();

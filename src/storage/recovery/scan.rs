@@ -288,7 +288,9 @@ impl<'a, 'p> Scan<'a, 'p> {
             let mut at = HEADER_BYTES;
             while let Some(next) = next_record(buffer, candidate.salt, at) {
                 let frame = record::frame(&buffer[next as usize..]).expect("it was just found");
-                furthest = furthest.max(frame.durable().unwrap_or(LogPos::START));
+                let here = LogPos { sequence: candidate.chain.sequence, offset: next };
+                let known = frame.durable().filter(|durable| *durable <= here);
+                furthest = furthest.max(known.unwrap_or(LogPos::START));
                 at = next + frame.span - in_file(ALIGN);
             }
             // The chain record itself, which the search begins behind.
@@ -302,6 +304,10 @@ impl<'a, 'p> Scan<'a, 'p> {
     /// Takes over what a whole record says; `false`: it cannot be one of ours.
     fn accept(&mut self, n: usize, at: u32, frame: Frame<'_>) -> bool {
         if let Some(durable) = frame.durable() {
+            // Nothing knows of what comes behind it.
+            if durable > (LogPos { sequence: self.loaded[n].chain.sequence, offset: at }) {
+                return false;
+            }
             self.durable = self.durable.max(durable);
         }
         match frame.kind {
