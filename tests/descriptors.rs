@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::fs;
 use std::net::TcpStream;
 
 use common::*;
@@ -12,8 +11,8 @@ const OPEN_FILES: u32 = 64;
 const SEGMENT_BYTES: u32 = 1 << 20;
 
 /// The descriptors that the process has open.
-fn descriptors(process: &Process) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", process.id())).expect("it runs").count()
+fn open_files(process: &Process) -> usize {
+    descriptors(process.id()).expect("it runs")
 }
 
 /// Sockets of which the kernel takes all and the broker as many as it can, and how many it has
@@ -23,10 +22,10 @@ fn crowd(process: &Process) -> (Vec<TcpStream>, usize) {
     let crowd: Vec<TcpStream> = (0..2 * OPEN_FILES).map(connect).collect();
     let deadline = deadline();
     let enough = OPEN_FILES as usize / 2;
-    while descriptors(process) < enough {
+    while open_files(process) < enough {
         assert!(now() < deadline, "it accepts nobody");
     }
-    (crowd, descriptors(process))
+    (crowd, open_files(process))
 }
 
 /// One free descriptor, and a publisher ended the broker; a backlog of more files than it may have
@@ -46,7 +45,7 @@ fn a_crowd_leaves_descriptors_to_a_backlog_of_more_files_than_may_be_open() {
         let passing = client.durable_queue(1);
         client.delete_queue(1, &passing);
     }
-    let open = descriptors(&process);
+    let open = open_files(&process);
     assert!(open + 8 <= OPEN_FILES as usize, "{open} are open with the backlog");
     drop(crowd);
     // There is room for others again.

@@ -5,7 +5,7 @@
 //! [`PATIENCE`]; no test waits for time to pass.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use leveret::amqp::{
     ContentHeader, FRAME_OVERHEAD_BYTES, Frame, FrameKind, Method, PROTOCOL_HEADER, Parsed,
     PropertyList, TableBuf, Value, encoder,
 };
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::owned::Owned;
 use super::{basic, channel, connection};
@@ -149,10 +150,15 @@ impl Client {
 
     /// Only the socket: nothing is sent.
     pub fn raw(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the broker listens");
-        stream.set_nodelay(true).expect("TCP_NODELAY can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout can be set");
-        Client {
+        Client::try_raw(address).expect("the broker listens")
+    }
+
+    /// The same with a broker that may be gone.
+    pub fn try_raw(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Client {
             stream,
             input: Vec::new(),
             frame_bytes_max: FRAME_BYTES_MAX,
@@ -160,7 +166,7 @@ impl Client {
             unfinished: HashMap::new(),
             heartbeats: 0,
             closed: false,
-        }
+        })
     }
 
     /// The handshake up to start-ok with mechanism PLAIN; what comes then is not read.
@@ -471,6 +477,45 @@ impl Client {
             }
             self.fill(deadline);
         }
+    }
+
+    /// The next method on any channel; `None` when none comes in this time, an error once the
+    /// broker has closed the socket and everything that came before was taken.
+    pub fn next_within(&mut self, patience: Duration) -> io::Result<Option<Event>> {
+        let deadline = now() + patience;
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.closed {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
+            let left = deadline.checked_duration_since(now()).unwrap_or_default();
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            let mut buffer = [0; 65_536];
+            let nothing = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
+            match self.stream.read(&mut buffer) {
+                Ok(bytes) if bytes > 0 => self.digest(&buffer[..bytes]),
+                Err(error) if nothing.contains(&error.kind()) => (),
+                Ok(_) | Err(_) => self.closed = true,
+            }
+        }
+    }
+
+    /// Lets the kernel take in only so many bytes that were not read.
+    pub fn take_little(&self, bytes: usize) -> io::Result<()> {
+        Ok(set_socket_recv_buffer_size(&self.stream, bytes)?)
+    }
+
+    /// Reads so many bytes at most and throws them away; how many that were, 0 at the end. What
+    /// comes behind them cannot be made out any more.
+    pub fn read_past(&mut self, bytes_max: usize) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        let mut buffer = vec![0; bytes_max];
+        self.stream.read(&mut buffer)
     }
 
     /// Reads once and sorts what came into events.

@@ -37,7 +37,9 @@ pub use process::{Process, Refusal, spawn};
 pub use published::Published;
 pub use random::{Random, number, seed};
 pub use server::Server;
-pub use taken::{allocated_bytes, cpu_time, resident_bytes};
+pub use taken::{
+    allocated_bytes, anonymous_bytes, cpu_time, descriptors, descriptors_beside, resident_bytes,
+};
 pub use users::user;
 pub use verbs::{
     expiring, fields, name_header, named, passive, persistent, prioritized, unique, with_headers,

@@ -14,6 +14,27 @@ pub fn resident_bytes(process: u32) -> u64 {
     kilobytes.expect("a line that says so") << 10
 }
 
+/// Memory that a process allocated and that is resident, in bytes; `None` when it has ended.
+pub fn anonymous_bytes(process: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+/// How many descriptors a process has open; `None` when it has ended.
+pub fn descriptors(process: u32) -> Option<usize> {
+    let count = fs::read_dir(format!("/proc/{process}/fd")).ok()?.count();
+    (count > 0).then_some(count)
+}
+
+/// The same without those of files in this directory, be they removed or not.
+pub fn descriptors_beside(process: u32, directory: &Path) -> Option<usize> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let count = targets.filter(|target| !target.starts_with(directory)).count();
+    (count > 0).then_some(count)
+}
+
 /// Processor time that a process has used so far.
 pub fn cpu_time(process: u32) -> Duration {
     let stat = format!("/proc/{process}/stat");
