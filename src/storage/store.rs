@@ -403,7 +403,7 @@ impl Store {
     pub fn is_short_of_room(&self, bytes_min: u64) -> bool {
         let is_short = |ring: &Ring| {
             let reachable = u64::from(ring.segment_bytes) / 2;
-            ring.room_bytes() < bytes_min.min(reachable) || ring.wanted_bytes > 0
+            ring.wanted_bytes > 0 || !ring.has_room(bytes_min.min(reachable))
         };
         is_short(&self.durable)
             || is_short(&self.transient)

@@ -30,15 +30,15 @@ impl Channel {
         };
         let at = delivery.unsettled.entry.at;
         let record = broker.record(at);
+        let (exchange, routing_key, properties) = record.names_and_properties();
         let deliver = basic::Deliver {
             consumer_tag: consumer.tag.as_bytes(),
             delivery_tag: tag,
             redelivered: delivery.before > 0,
-            exchange: record.exchange(),
-            routing_key: record.routing_key(),
+            exchange,
+            routing_key,
         };
         let added = Added::to(delivery);
-        let properties = record.properties();
         let unchanged = added.is_none() && !blind::is_blind(properties);
         let (number, frame_bytes_max) = (out.number, out.frame_bytes_max);
         if record.body_bytes() < SHARED_BYTES_MIN && unchanged {

@@ -25,10 +25,13 @@ impl Channel {
             AmqpError::channel(ReplyCode::PreconditionFailed, text)
         };
         if !multiple {
-            if self.unacked.first_tag() != Some(tag) {
-                scope.broker.work.spend(WORK_OUT_OF_ORDER);
-            }
-            let unsettled = self.unacked.take(tag).ok_or_else(unknown)?;
+            let unsettled = match self.unacked.take_first_if(tag) {
+                Some(unsettled) => unsettled,
+                None => {
+                    scope.broker.work.spend(WORK_OUT_OF_ORDER);
+                    self.unacked.take(tag).ok_or_else(unknown)?
+                }
+            };
             self.settle_one(scope.broker, tag, unsettled, settlement);
             return Ok(Progress::Took(0));
         }

@@ -50,11 +50,16 @@ impl Unacked {
         self.last_tag
     }
 
-    /// Takes the delivery with this tag; `None` when it is unknown or settled.
+    /// Takes the oldest delivery if it has this tag.
     #[inline]
+    pub fn take_first_if(&mut self, tag: u64) -> Option<Unsettled> {
+        (self.first_tag()? == tag).then(|| self.take_first()).flatten().map(|(_, taken)| taken)
+    }
+
+    /// Takes the delivery with this tag; `None` when it is unknown or settled.
     pub fn take(&mut self, tag: u64) -> Option<Unsettled> {
         if self.first_tag() == Some(tag) {
-            return self.take_first().map(|(_, unsettled)| unsettled);
+            return self.take_first_if(tag);
         }
         let n = self.part_of(tag)?;
         let is_last = n + 1 == self.parts.len();
@@ -84,7 +89,16 @@ impl Unacked {
         let part = self.parts.front_mut()?;
         let (tag, unsettled) = part.places.pop_front()?;
         part.count -= 1;
-        if part.count == 0 {
+        if !matches!(part.places.front(), Some((_, Some(_)))) {
+            self.tidy_front();
+        }
+        Some((tag, unsettled.expect("the first place is no hole")))
+    }
+
+    /// The first part is used up, or begins with holes.
+    #[cold]
+    fn tidy_front(&mut self) {
+        if self.parts.front().is_some_and(|part| part.count == 0) {
             let gone = self.parts.pop_front();
             self.keep_memory(gone);
         }
@@ -93,7 +107,6 @@ impl Unacked {
                 first.places.pop_front();
             }
         }
-        Some((tag, unsettled.expect("the first place is no hole")))
     }
 
     /// Whether there is none.
@@ -135,12 +148,13 @@ impl Unacked {
 
     #[inline]
     fn push(&mut self, tag: u64, unsettled: Unsettled) {
-        if self.parts.back().is_none_or(|part| part.places.len() >= PART_MAX) {
-            self.parts.push_back(Part { places: std::mem::take(&mut self.spare), count: 0 });
-        }
-        if let Some(part) = self.parts.back_mut() {
-            part.places.push_back((tag, Some(unsettled)));
-            part.count += 1;
+        match self.parts.back_mut() {
+            Some(part) if part.places.len() < PART_MAX => part.push(tag, unsettled),
+            Some(_) | None => {
+                let mut part = Part { places: std::mem::take(&mut self.spare), count: 0 };
+                part.push(tag, unsettled);
+                self.parts.push_back(part);
+            }
         }
     }
 
@@ -150,7 +164,6 @@ impl Unacked {
         behind.checked_sub(1)
     }
 
-    #[inline]
     fn keep_memory(&mut self, gone: Option<Part>) {
         if let Some(Part { mut places, .. }) = gone
             && places.capacity() > self.spare.capacity()
@@ -162,6 +175,12 @@ impl Unacked {
 }
 
 impl Part {
+    #[inline]
+    fn push(&mut self, tag: u64, unsettled: Unsettled) {
+        self.places.push_back((tag, Some(unsettled)));
+        self.count += 1;
+    }
+
     #[inline]
     fn first_tag(&self) -> Option<u64> {
         self.places.front().map(|&(tag, _)| tag)

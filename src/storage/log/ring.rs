@@ -608,6 +608,13 @@ impl Ring {
         (active + spares * capacity(self.segment_bytes)) as u64
     }
 
+    /// Whether that is so much; as a rule the active segment alone has it.
+    #[inline]
+    pub(in crate::storage) fn has_room(&self, bytes: u64) -> bool {
+        let active = self.active.map_or(0, |active| self.segment(active).room());
+        active as u64 >= bytes + RESERVE_BYTES as u64 || self.room_bytes() >= bytes
+    }
+
     /// There may be as much room as somebody waits for.
     pub(in crate::storage) fn note_room(&mut self) {
         if self.wanted_bytes > 0 && self.room_bytes() >= self.wanted_bytes {

@@ -59,6 +59,12 @@ impl<'a> Record<'a> {
         self.message.properties()
     }
 
+    /// Exchange, routing key and properties at once.
+    #[inline]
+    pub fn names_and_properties(&self) -> (&'a [u8], &'a [u8], &'a [u8]) {
+        self.message.names_and_properties()
+    }
+
     /// Length of the body in bytes.
     #[inline]
     pub fn body_bytes(&self) -> u64 {

@@ -126,16 +126,17 @@ impl Draft<'_> {
                 out.extend_from_slice(&piece.bytes.to_le_bytes());
             }
         }
-        let (key, payload) = self.defines.unwrap_or_default();
-        if self.defines.is_some() {
+        if let Some((key, payload)) = self.defines {
             out.extend_from_slice(&in_file(key.len()).to_le_bytes());
             out.extend_from_slice(&in_file(payload.len()).to_le_bytes());
         }
         out.extend_from_slice(self.exchange);
         out.extend_from_slice(self.routing_key);
         out.extend_from_slice(self.properties);
-        out.extend_from_slice(key);
-        out.extend_from_slice(payload);
+        if let Some((key, payload)) = self.defines {
+            out.extend_from_slice(key);
+            out.extend_from_slice(payload);
+        }
         if let DraftBody::Inline(body) = self.body {
             out.extend_from_slice(body);
         }

@@ -219,6 +219,16 @@ impl<'a> Message<'a> {
         self.has(FLAG_DEFINES).then(|| key_and_payload.split_at(key))
     }
 
+    /// Exchange, routing key and properties, which lie side by side.
+    #[inline]
+    pub(in crate::storage) fn names_and_properties(self) -> (&'a [u8], &'a [u8], &'a [u8]) {
+        let head = self.head();
+        let bytes = &self.bytes[head.exchange_at(self.bytes)..];
+        let (exchange, rest) = bytes.split_at(head.exchange);
+        let (routing_key, rest) = rest.split_at(head.routing_key);
+        (exchange, routing_key, &rest[..head.properties])
+    }
+
     #[inline]
     pub(in crate::storage) fn exchange(self) -> &'a [u8] {
         let head = self.head();
