@@ -102,6 +102,27 @@ fn letters_wait_until_no_target_is_full() {
 }
 
 #[test]
+fn letters_count_for_the_length_of_their_queue() {
+    let Some((_server, mut client)) = start() else { return };
+    let exchange = unique("never");
+    let limits = [("x-max-length", Value::I32(2)), ("x-max-length-bytes", Value::I32(20))];
+    for (limit, body) in limits.into_iter().zip(["1", "ten bytes!"]) {
+        let queue = keeping(&mut client, &exchange, &[limit]);
+        for _ in 0..2 {
+            client.confirmed(2, "", &queue, &persistent(), body);
+            client.reject_next(1, &queue, body);
+        }
+        client.publish_with(2, "", &queue, &persistent(), b"one more");
+        client.expect::<Nack>(2);
+        let target = client.durable_queue(1);
+        declare_target(&mut client, &exchange, &target);
+        client.wait_for_messages(1, &target, 2);
+        client.confirmed(2, "", &queue, &persistent(), "one more");
+        client.delete_exchange(1, &exchange);
+    }
+}
+
+#[test]
 fn letters_go_with_their_queue() {
     let Some((_server, mut client)) = start() else { return };
     let exchange = unique("never");

@@ -24,6 +24,8 @@ pub(in crate::broker) struct Dying {
     queue: Name,
     /// It stays in its queue until its targets have it.
     at_least_once: bool,
+    /// Bytes of its body, which count there.
+    pub(in crate::broker) kept_bytes: u64,
     /// It found nobody before.
     pub(in crate::broker) was_held: bool,
     pub(in crate::broker) exchange: Name,
@@ -82,12 +84,18 @@ impl Broker {
             None => self.store.settle(entry.at, slot),
             Some((exchange, queue)) => {
                 let at_least_once = queue.settings.dead_letter_at_least_once;
-                queue.letters += usize::from(at_least_once);
+                let mut kept_bytes = 0;
+                if at_least_once {
+                    kept_bytes = self.store.record(entry.at).body_bytes();
+                    queue.letters += 1;
+                    queue.letter_bytes += kept_bytes;
+                }
                 self.dying.push_back(Dying {
                     vhost: queue.vhost,
                     key,
                     queue: queue.name.clone(),
                     at_least_once,
+                    kept_bytes,
                     was_held: false,
                     exchange,
                     routing_key: queue.settings.dead_letter_routing_key.clone(),
@@ -109,10 +117,10 @@ impl Broker {
         while !self.work.is_done()
             && let Some(mut dying) = self.dying.pop_front()
         {
-            let Dying { key, queue_id, entry, slot, at_least_once, was_held, .. } = dying;
+            let Dying { queue_id, entry, slot, at_least_once, .. } = dying;
             (dying.entry, dying.slot) = self.relocations.take(queue_id, entry, slot);
             match self.bury_one(&dying) {
-                Ok(None) if at_least_once => self.letter_has_gone(key, was_held),
+                Ok(None) if at_least_once => self.letter_has_gone(&dying),
                 Ok(None) => {}
                 Ok(Some(waits)) => self.hold_letter(dying, waits),
                 Err(AppendError::TooLarge) => {
@@ -133,11 +141,11 @@ impl Broker {
 
     /// Nobody gets it.
     pub(in crate::broker) fn drop_letter(&mut self, dying: Dying) {
-        let Dying { key, queue_id, entry, slot, at_least_once, was_held, .. } = dying;
+        let Dying { queue_id, entry, slot, at_least_once, .. } = dying;
         let (entry, slot) = self.relocations.take(queue_id, entry, slot);
         self.store.settle(entry.at, slot);
         if at_least_once {
-            self.letter_has_gone(key, was_held);
+            self.letter_has_gone(&dying);
         }
     }
 

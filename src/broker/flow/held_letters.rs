@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 
 use crate::broker::Broker;
 use crate::broker::flow::dead_letter::Dying;
-use crate::broker::key::QueueKey;
 use crate::broker::resource::Resource;
 
 /// The dead letters that nobody takes for now.
@@ -70,12 +69,13 @@ impl Broker {
     }
 
     /// A dead letter that its queue had to keep has gone; if it was held, others may go, too.
-    pub(in crate::broker) fn letter_has_gone(&mut self, key: QueueKey, was_held: bool) {
-        if was_held {
+    pub(in crate::broker) fn letter_has_gone(&mut self, gone: &Dying) {
+        if gone.was_held {
             self.held.retry_ms = self.held.retry_ms.min(self.clock_ms);
         }
-        if let Some(queue) = self.queues.get_mut(key) {
-            queue.letters = queue.letters.saturating_sub(1);
+        if let Some(queue) = self.queues.get_mut(gone.key) {
+            queue.letters -= 1;
+            queue.letter_bytes -= gone.kept_bytes;
             queue.said_letters_wait &= queue.letters > 0;
         }
     }

@@ -51,6 +51,8 @@ pub struct Queue {
     pub unacked: usize,
     /// Dead messages that it keeps until their targets have them.
     pub(in crate::broker) letters: usize,
+    /// Bytes of their bodies.
+    pub(in crate::broker) letter_bytes: u64,
     /// The log says that these find no targets.
     pub(in crate::broker) said_letters_wait: bool,
     /// Its consumers.
@@ -111,6 +113,7 @@ impl Queue {
             ready_bytes: 0,
             unacked: 0,
             letters: 0,
+            letter_bytes: 0,
             said_letters_wait: false,
             exclusively_consumed: false,
             is_reply_queue: false,
@@ -181,12 +184,14 @@ impl Queue {
         self.would_be_too_long(0, 0)
     }
 
-    /// Whether it would hold more than it may with this much more in it.
+    /// Whether it would hold more than it may with this much more in it. Dead letters that wait for
+    /// their targets count, as in RabbitMQ: a queue that nobody relieves of them is full some day.
     #[inline]
     pub fn would_be_too_long(&self, messages: u64, bytes: u64) -> bool {
-        let length = self.ready.len() as u64 + messages;
+        let length = (self.ready.len() + self.letters) as u64 + messages;
+        let bytes = self.ready_bytes + self.letter_bytes + bytes;
         self.settings.max_length.is_some_and(|most| length > most)
-            || self.settings.max_length_bytes.is_some_and(|most| self.ready_bytes + bytes > most)
+            || self.settings.max_length_bytes.is_some_and(|most| bytes > most)
     }
 
     /// When a message that was published then and expires by itself then leaves this queue, in
