@@ -71,6 +71,9 @@ use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
 
+/// What it costs to tell a session something.
+const WORK_PER_EFFECT: usize = 2;
+
 /// Publishers are blocked while the log has room for less than this.
 const ROOM_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
@@ -87,7 +90,7 @@ pub struct Broker {
     /// Memory or disk is low: publishers are blocked.
     alarms: BlockReasons,
     /// What the sessions have to be told.
-    effects: Vec<Effect>,
+    effects: VecDeque<Effect>,
     /// Messages of delayed exchanges.
     delayed: Delayed,
     /// Messages on their way to a dead-letter exchange.
@@ -123,9 +126,13 @@ impl Broker {
         self.clock_ms
     }
 
-    /// Takes what the sessions have to be told.
-    pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    /// The next thing that a session has to be told, if this step allows it.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        if self.work.is_done() {
+            return None;
+        }
+        self.work.spend(WORK_PER_EFFECT);
+        self.effects.pop_front()
     }
 
     /// Whether publishers may go on: the message log takes what they send, and there is no alarm.

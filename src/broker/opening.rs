@@ -59,7 +59,7 @@ impl Broker {
             clock_ms: 0,
             work: Work::default(),
             alarms: BlockReasons::default(),
-            effects: Vec::new(),
+            effects: VecDeque::new(),
             delayed: Delayed::default(),
             dying: VecDeque::new(),
             held: HeldLetters::default(),

@@ -72,6 +72,7 @@ impl Node {
         let begun = self.start_sync()?;
         watch.after(self, Step::SyncBegun(begun))?;
         // Before the deliveries: a consumer that was cancelled is in no session any more.
+        self.broker.work.begin(WORK_PER_STEP);
         self.carry_out_effects(watch);
         watch.after(self, Step::Effects)?;
         self.broker.work.begin(WORK_PER_INPUT);
@@ -128,9 +129,9 @@ impl Node {
         self.look_at_resources();
     }
 
-    /// Tells the sessions what happened to them in the broker.
+    /// Tells the sessions what happened to them in the broker, as far as this step allows.
     fn carry_out_effects<W: Watch>(&mut self, watch: &mut W) {
-        for effect in self.broker.take_effects() {
+        while let Some(effect) = self.broker.next_effect() {
             let Effect::ConsumerCancelled { connection: key, channel, tag, consumer } = effect;
             if let Some(endpoint) = self.endpoints.get_mut(key) {
                 endpoint.session.consumer_cancelled(channel, &tag, consumer);

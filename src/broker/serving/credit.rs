@@ -107,7 +107,7 @@ impl Queues {
     }
 
     /// A queue is going: its consumers end, and their clients are to be told.
-    pub fn cancel_all(&mut self, key: QueueKey, effects: &mut Vec<Effect>) {
+    pub fn cancel_all(&mut self, key: QueueKey, effects: &mut VecDeque<Effect>) {
         let Some(queue) = self.queues.get_mut(key) else {
             return;
         };
@@ -120,7 +120,7 @@ impl Queues {
             };
             let consumers = &self.consumers;
             channel.consumers.leave(|key| consumers.contains(key));
-            effects.push(Effect::ConsumerCancelled {
+            effects.push_back(Effect::ConsumerCancelled {
                 connection: channel.connection,
                 channel: channel.number,
                 tag: consumer.tag,
