@@ -203,7 +203,7 @@ impl Matcher {
     }
 
     /// As [`Matcher::route`] for several keys: `keys[0]`, the message's own, and the others in
-    /// ascending order, each once. Takes time for the fewer of the keys and the bound ones where
+    /// ascending order. Takes time for the fewer of the keys and the bound ones where
     /// that can be told.
     pub fn route_all(
         &self,

@@ -10,7 +10,7 @@ use crate::broker::flow::death::{self, Death, Reason};
 use crate::broker::flow::delivery::slot_in;
 use crate::broker::flow::held_letters::Waits;
 use crate::broker::flow::message::{Delay, PERSISTENT};
-use crate::broker::flow::republish::Republish;
+use crate::broker::flow::republish::{Republish, WORK_PER_REPUBLISH};
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::storage::{AppendError, Entry, QueueId, SlotRef};
@@ -160,6 +160,9 @@ impl Broker {
         let record = self.store.record(entry.at);
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
+        // Also of one that stays where it is.
+        self.work.spend(WORK_PER_REPUBLISH);
+        self.work.spend_bytes(old.len() as u64);
         let list = Properties::new(&old).list().unwrap_or_default();
         let properties = death::properties_after(
             &list,

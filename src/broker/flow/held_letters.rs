@@ -5,18 +5,45 @@
 //! message only to all of its targets at once. Until then it counts as one of the queue's, and its
 //! place in the log stays: after a restart it is in the queue.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::broker::Broker;
 use crate::broker::flow::dead_letter::Dying;
+use crate::broker::key::QueueKey;
 use crate::broker::resource::Resource;
 
-/// The dead letters that nobody takes for now.
+/// The dead letters that nobody takes for now, of each queue in a line of their own: those of one
+/// do not wait for those of another.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct HeldLetters {
-    letters: VecDeque<Dying>,
+    lines: BTreeMap<QueueKey, VecDeque<Dying>>,
+    /// The queue whose letters were tried last.
+    next: Option<QueueKey>,
     /// When some of them are tried again, in ms since 1970.
     retry_ms: u64,
+}
+
+impl HeldLetters {
+    /// Takes about `count` out, of each queue in turn.
+    fn take_some(&mut self, count: usize) -> Vec<Dying> {
+        let each = (count / self.lines.len().max(1)).max(1);
+        let from = self.next.map_or(Unbounded, Excluded);
+        let behind = self.lines.range((from, Unbounded));
+        let before = self.next.map(|next| self.lines.range(..=next));
+        let in_turn = behind.chain(before.into_iter().flatten()).map(|(key, _)| *key);
+        let keys: Vec<QueueKey> = in_turn.take(count).collect();
+        self.next = keys.last().copied();
+        let mut taken = Vec::new();
+        for key in keys {
+            let line = self.lines.get_mut(&key).expect("it was just found");
+            taken.extend(line.drain(..each.min(line.len())));
+            if line.is_empty() {
+                self.lines.remove(&key);
+            }
+        }
+        taken
+    }
 }
 
 /// How long the targets are left alone.
@@ -61,11 +88,11 @@ impl Broker {
                 waits.why()
             );
         }
-        if self.held.letters.is_empty() {
+        if self.held.lines.is_empty() {
             self.held.retry_ms = self.clock_ms + RETRY_EVERY_MS;
         }
         dying.was_held = true;
-        self.held.letters.push_back(dying);
+        self.held.lines.entry(dying.key).or_default().push_back(dying);
     }
 
     /// A dead letter that its queue had to keep has gone; if it was held, others may go, too.
@@ -82,13 +109,12 @@ impl Broker {
 
     /// Has some of the held letters tried again, if it is time for that.
     pub(in crate::broker) fn retry_letters(&mut self) {
-        if self.held.letters.is_empty() || self.clock_ms < self.held.retry_ms {
+        if self.held.lines.is_empty() || self.clock_ms < self.held.retry_ms {
             return;
         }
         self.held.retry_ms = self.clock_ms + RETRY_EVERY_MS;
-        let count = self.held.letters.len().min(RETRIED_AT_ONCE);
-        let retried: Vec<Dying> = self.held.letters.drain(..count).collect();
-        for mut letter in retried {
+        for mut letter in self.held.take_some(RETRIED_AT_ONCE) {
+            self.work.spend(1);
             // A policy may have given its queue another exchange meanwhile, or none.
             if self.queues.get(letter.key).is_none_or(|queue| letter.follow(queue)) {
                 self.dying.push_back(letter);
@@ -98,9 +124,10 @@ impl Broker {
         }
     }
 
-    /// When that is, in ms since 1970.
+    /// When that is, in ms since 1970; while there is no room in the log, they wait for that.
     pub(in crate::broker) fn next_retry_ms(&self) -> Option<u64> {
-        (!self.held.letters.is_empty()).then_some(self.held.retry_ms)
+        let may_be = !self.held.lines.is_empty() && !self.waits_for_room;
+        may_be.then_some(self.held.retry_ms)
     }
 }
 
@@ -108,13 +135,12 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::amqp::{TableBuf, Value};
+    use crate::broker::arguments::effective::Overflow;
     use crate::broker::testing::{NOW_MS, declare, open, open_channel, publish};
 
-    #[test]
-    fn letters_that_nobody_takes_are_left_alone_for_a_second() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut broker = open(directory.path());
-        let channel = open_channel(&mut broker);
+    /// A queue whose so many dead letters go nowhere.
+    fn stuck(broker: &mut Broker, name: &str, count: usize) -> QueueKey {
+        let channel = open_channel(broker);
         let mut arguments = TableBuf::new();
         for (key, value) in [
             ("x-queue-type", "quorum"),
@@ -124,14 +150,23 @@ mod tests {
         ] {
             arguments.put(key.as_bytes(), Value::LongString(value.as_bytes()));
         }
-        let queue = declare(&mut broker, "q", arguments.table());
-        publish(&mut broker, queue, 300);
+        let queue = declare(broker, name, arguments.table());
+        publish(broker, queue, count);
         while let Some(got) = broker.get(queue, channel, false) {
             broker.reject(&got.unsettled);
         }
         broker.bury();
+        queue
+    }
+
+    #[test]
+    fn letters_that_nobody_takes_are_left_alone_for_a_second() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = stuck(&mut broker, "q", 300);
         for round in 1..=5 {
-            assert_eq!((broker.held.letters.len(), broker.dying.len()), (300, 0));
+            let held: usize = broker.held.lines.values().map(VecDeque::len).sum();
+            assert_eq!((held, broker.dying.len()), (300, 0));
             assert_eq!(broker.queues().get(queue).unwrap().message_count(), 300);
             let retry_ms = NOW_MS + round * RETRY_EVERY_MS;
             assert_eq!(broker.next_retry_ms(), Some(retry_ms));
@@ -141,5 +176,50 @@ mod tests {
             broker.set_clock(retry_ms);
             broker.bury();
         }
+    }
+
+    /// The loop went round and round on a full disk.
+    #[test]
+    fn nobody_is_woken_for_letters_while_there_is_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        stuck(&mut broker, "q", 1);
+        assert!(broker.next_retry_ms().is_some());
+        broker.waits_for_room = true;
+        assert_eq!(broker.next_retry_ms(), None);
+    }
+
+    #[test]
+    fn the_letters_of_a_queue_do_not_wait_for_those_of_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queues = [stuck(&mut broker, "a", 200), stuck(&mut broker, "b", 3)];
+        let taken: Vec<Dying> = (0..6).flat_map(|_| broker.held.take_some(1)).collect();
+        let taken: Vec<_> = taken.iter().map(|letter| letter.key).collect();
+        assert_eq!(taken, [queues, queues, queues].concat());
+        assert_eq!(broker.held.take_some(50).len(), 50);
+    }
+
+    #[test]
+    fn letters_cost_work_also_where_nobody_takes_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        stuck(&mut broker, "q", 300);
+        broker.set_clock(NOW_MS + RETRY_EVERY_MS);
+        broker.work.begin(1000);
+        broker.bury();
+        assert!(broker.dying.len() > 100, "{} are left", broker.dying.len());
+    }
+
+    /// A policy made a queue drop what is too much that had letters which wait: all else went.
+    #[test]
+    fn what_waits_for_its_target_drops_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = stuck(&mut broker, "q", 20);
+        let settings = &mut broker.queues.get_mut(queue).unwrap().settings;
+        (settings.max_length, settings.overflow) = (Some(10), Overflow::DropHead);
+        publish(&mut broker, queue, 12);
+        assert_eq!(broker.queues().get(queue).unwrap().ready.len(), 10);
     }
 }

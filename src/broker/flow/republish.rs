@@ -30,7 +30,7 @@ pub(in crate::broker) struct Republish<'a> {
 }
 
 /// What it costs to route, change and store a message anew, beside its bytes.
-const WORK_PER_REPUBLISH: usize = 10;
+pub(in crate::broker) const WORK_PER_REPUBLISH: usize = 10;
 
 impl Broker {
     /// Stores the message anew for those of `queues` that take it and settles its old place

@@ -179,9 +179,10 @@ impl Queue {
         }
     }
 
-    /// Whether it holds more than it may.
+    /// Whether more is ready than it may hold: dropping cannot bring it down to less than what it
+    /// keeps beside that.
     pub fn is_too_long(&self) -> bool {
-        self.would_be_too_long(0, 0)
+        self.exceeds(self.ready.len() as u64, self.ready_bytes)
     }
 
     /// Whether it would hold more than it may with this much more in it. Dead letters that wait for
@@ -189,8 +190,12 @@ impl Queue {
     #[inline]
     pub fn would_be_too_long(&self, messages: u64, bytes: u64) -> bool {
         let length = (self.ready.len() + self.letters) as u64 + messages;
-        let bytes = self.ready_bytes + self.letter_bytes + bytes;
-        self.settings.max_length.is_some_and(|most| length > most)
+        self.exceeds(length, self.ready_bytes + self.letter_bytes + bytes)
+    }
+
+    #[inline]
+    fn exceeds(&self, messages: u64, bytes: u64) -> bool {
+        self.settings.max_length.is_some_and(|most| messages > most)
             || self.settings.max_length_bytes.is_some_and(|most| bytes > most)
     }
 

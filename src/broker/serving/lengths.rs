@@ -1,6 +1,7 @@
 //! Is a queue too long, or would it be?
 //!
-//! Limits count ready messages. A message that a consumer takes at once does not count, so a
+//! Limits count ready messages and, where publishes are refused, dead letters that the queue keeps
+//! for their targets. A message that a consumer takes at once does not count, so a
 //! queue whose consumers can take all that waits is looked at again after the deliveries.
 
 use crate::broker::arguments::effective::Overflow;

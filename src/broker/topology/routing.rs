@@ -44,6 +44,7 @@ impl Topology {
         queues: &mut Vec<QueueKey>,
     ) {
         let mut keys: Vec<&[u8]> = sender_keys(routing_key, properties.headers).collect();
+        work.spend(keys.len());
         keys[1..].sort_unstable();
         keys.dedup();
         self.route_keys(work, exchange, &keys, properties, queues);

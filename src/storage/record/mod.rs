@@ -261,14 +261,9 @@ impl<'a> Frame<'a> {
         let places: &[usize] = match self.kind {
             Kind::Chain => &[16, 32, 48, 56, 64],
             Kind::Definition | Kind::Clean => &[16, 24],
-            Kind::Mark => &[16],
+            Kind::Mark | Kind::End => &[16],
             Kind::Transaction => &[24],
-            Kind::Message
-            | Kind::Piece
-            | Kind::Settle
-            | Kind::State
-            | Kind::Inventory
-            | Kind::End => &[],
+            Kind::Message | Kind::Piece | Kind::Settle | Kind::State | Kind::Inventory => &[],
         };
         let is_slot = |slot: u32| u64::from(slot) * 8 <= u64::from(offset) + u64::from(self.span);
         places.iter().all(|at| u64_at(self.bytes, *at) <= NUMBER_MAX)

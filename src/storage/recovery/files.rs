@@ -144,20 +144,23 @@ impl Files {
             Some(_) | None => true,
         };
         self.has_unread = !looks;
-        let mut buffer = Vec::new();
-        for mut candidate in unnamed {
+        let (mut buffer, mut guessed) = (Vec::new(), Vec::new());
+        for candidate in unnamed {
             let mut own = None;
             if looks {
                 let mut reader = Reader::open(&candidate, buffer)?;
                 own = own_sequence(reader.whole()?, candidate.salt);
                 buffer = reader.into_buffer();
             }
-            let Some(own) = own else {
-                self.spares.push(candidate.number);
-                continue;
-            };
-            candidate.is_guessed = own.is_none();
-            self.add_headless(candidate, own.unwrap_or_else(|| self.next_sequence()));
+            match own {
+                None => self.spares.push(candidate.number),
+                Some(Some(sequence)) => self.add_headless(candidate, sequence),
+                Some(None) => guessed.push(Candidate { is_guessed: true, ..candidate }),
+            }
+        }
+        // Behind all that are known.
+        for candidate in guessed {
+            self.add_headless(candidate, self.next_sequence());
         }
         Ok(())
     }

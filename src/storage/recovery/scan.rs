@@ -31,6 +31,8 @@ pub(super) struct Loaded {
     pub(super) bytes: u32,
     pub(super) readable_bytes: u32,
     pub(super) chain: Chain,
+    /// Its place in the log is a guess, and may be too low.
+    is_guessed: bool,
     /// After the last record that counts.
     pub(super) end: u32,
     pub(super) slots: Vec<u8>,
@@ -171,6 +173,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             bytes: candidate.bytes,
             readable_bytes: candidate.readable_bytes,
             chain: candidate.chain,
+            is_guessed: candidate.is_guessed,
             end: HEADER_BYTES,
             slots: Vec::new(),
             large: Vec::new(),
@@ -289,7 +292,8 @@ impl<'a, 'p> Scan<'a, 'p> {
             while let Some(next) = next_record(buffer, candidate.salt, at) {
                 let frame = record::frame(&buffer[next as usize..]).expect("it was just found");
                 let here = LogPos { sequence: candidate.chain.sequence, offset: next };
-                let known = frame.durable().filter(|durable| *durable <= here);
+                let is_known = |durable: &LogPos| candidate.is_guessed || *durable <= here;
+                let known = frame.durable().filter(is_known);
                 furthest = furthest.max(known.unwrap_or(LogPos::START));
                 at = next + frame.span - in_file(ALIGN);
             }
@@ -305,7 +309,8 @@ impl<'a, 'p> Scan<'a, 'p> {
     fn accept(&mut self, n: usize, at: u32, frame: Frame<'_>) -> bool {
         if let Some(durable) = frame.durable() {
             // Nothing knows of what comes behind it.
-            if durable > (LogPos { sequence: self.loaded[n].chain.sequence, offset: at }) {
+            let Loaded { chain: Chain { sequence, .. }, is_guessed, .. } = self.loaded[n];
+            if !is_guessed && durable > (LogPos { sequence, offset: at }) {
                 return false;
             }
             self.durable = self.durable.max(durable);

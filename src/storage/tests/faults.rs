@@ -348,6 +348,42 @@ fn what_stood_past_the_end_never_counts_whatever_is_freed_later() {
     assert_eq!(replay(&mut store).iter().filter(is_first).count(), 10);
 }
 
+/// Power went while a sync was late and two segments had been begun: neither has its beginning, and
+/// the one of which nothing tells its place has the lower number. It was taken for the other one,
+/// and the other one for a copy of it.
+#[test]
+fn two_segments_without_their_beginnings_are_no_copies() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    publish(&mut store, 1, b"stays");
+    turn(&mut store);
+    let first = store.end().sequence;
+    let mut further = 0;
+    while further < 3 {
+        further += u32::from(store.end().sequence == first + 2);
+        publish(&mut store, 2, &[0; 6000]);
+        store.write_out(true).unwrap();
+        store.maintain().unwrap();
+        store.run_helper(usize::MAX);
+        store.take_answers().unwrap();
+    }
+    let numbers = [first + 1, first + 2].map(|sequence| {
+        let index = store.durable.by_sequence[&sequence];
+        store.durable.segment(index).number
+    });
+    drop(store);
+    let paths = numbers.map(|number| directory.path().join(format!("{number:08}.segment")));
+    let files = paths.each_ref().map(|path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[4096..4608].fill(0);
+        bytes
+    });
+    fs::write(&paths[1], &files[0]).unwrap();
+    fs::write(&paths[0], &files[1]).unwrap();
+    let mut store = open(directory.path());
+    assert!(bodies(&replay(&mut store)).contains(&&b"stays"[..]));
+}
+
 /// After a kill, power went before what had been written in a segment was synced; an inventory
 /// that counts leaves it out. It was reported as damaged.
 #[test]
