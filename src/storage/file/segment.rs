@@ -111,7 +111,7 @@ impl SegmentFile {
             witness.syncs(&self.path).map_err(wrap())?;
         }
         self.file.sync_data().map_err(wrap())?;
-        if rustix::fs::fstat(&self.file).map_err(|error| wrap()(error.into()))?.st_nlink == 0 {
+        if !sys::has_name(&self.file).map_err(wrap())? {
             return Err(wrap()(io::Error::other("somebody removed the file")));
         }
         Ok(())
