@@ -316,17 +316,23 @@ fn a_segment_that_lost_nearly_everything_is_kept_and_told_of() {
     assert_eq!(fs::metadata(path.join(name)).expect("it is there").len(), 3000);
 }
 
+/// A broker on a directory of its own, and a client whose channel confirms, with a durable queue.
+fn begin() -> (TempDir, Process, Client, String) {
+    let keep = TempDir::new().expect("a temporary directory can be made");
+    let process = Process::start(&keep.path().join("data"), SEGMENT_BYTES);
+    let mut client = Client::connect(process.address());
+    let queue = client.durable_queue(1);
+    client.confirm_select(1);
+    (keep, process, client, queue)
+}
+
 /// The broker came up, and nobody could log in.
 #[test]
 fn a_start_without_a_user_or_a_virtual_host_says_how_to_mend_it() {
     // Something of the user's record, and the whole key of the virtual host's.
     for lost in [&b"password_hash"[..], b"\x01\x01/"] {
-        let keep = TempDir::new().expect("a temporary directory can be made");
-        let path = keep.path().join("data");
-        let process = Process::start(&path, SEGMENT_BYTES);
-        let mut client = Client::connect(process.address());
-        let queue = client.durable_queue(1);
-        client.confirm_select(1);
+        let (_keep, process, mut client, queue) = begin();
+        let path = process.directory().to_owned();
         client.publish_with(1, "", &queue, &persistent(), b"a message");
         client.expect_confirms(1, 1, 1);
         process.terminate();
@@ -350,12 +356,8 @@ fn a_start_without_a_user_or_a_virtual_host_says_how_to_mend_it() {
 /// It confirmed on, into files without a name, and went on waiting for space.
 #[test]
 fn a_directory_that_is_removed_ends_the_broker_before_it_confirms_more() {
-    let keep = TempDir::new().expect("a temporary directory can be made");
-    let path = keep.path().join("data");
-    let process = Process::start(&path, SEGMENT_BYTES);
-    let mut client = Client::connect(process.address());
-    let queue = client.durable_queue(1);
-    client.confirm_select(1);
+    let (_keep, process, mut client, queue) = begin();
+    let path = process.directory().to_owned();
     client.publish_with(1, "", &queue, &persistent(), b"safe");
     client.expect_confirms(1, 1, 1);
     fs::remove_dir_all(&path).expect("it can be removed");
@@ -367,12 +369,8 @@ fn a_directory_that_is_removed_ends_the_broker_before_it_confirms_more() {
 /// What was confirmed until then is where the directory is now.
 #[test]
 fn a_directory_that_is_moved_away_ends_the_broker_and_keeps_what_it_confirmed() {
-    let keep = TempDir::new().expect("a temporary directory can be made");
-    let path = keep.path().join("data");
-    let process = Process::start(&path, SEGMENT_BYTES);
-    let mut client = Client::connect(process.address());
-    let queue = client.durable_queue(1);
-    client.confirm_select(1);
+    let (keep, process, mut client, queue) = begin();
+    let path = process.directory().to_owned();
     let elsewhere = keep.path().join("elsewhere");
     fs::rename(&path, &elsewhere).expect("it can be moved");
     let publish = Burst::default().publish(&queue, &persistent(), &[7; 20_000]).0;

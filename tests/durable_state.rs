@@ -82,13 +82,7 @@ fn durable_exchanges_and_bindings_route_as_before() {
     for end in ENDS {
         let Some((mut node, mut client)) = Node::start_with_confirms() else { return };
         let queue = client.durable_queue(1);
-        let declare = exchange::Declare {
-            exchange: b"lasting",
-            kind: b"topic",
-            durable: true,
-            ..Default::default()
-        };
-        client.call::<ExchangeDeclareOk>(1, declare);
+        client.durable_exchange_with(1, "lasting", "topic", Table::EMPTY);
         let transient = client.exchange(1, "fanout");
         client.bind(1, &queue, "lasting", "a.*");
         client.bind(1, &queue, &transient, "");
@@ -476,13 +470,7 @@ fn letters_that_wait_for_their_targets_survive() {
         client = node.connect();
         client.wait_for_messages(1, &queue, 1);
     }
-    let declare = exchange::Declare {
-        exchange: b"later",
-        kind: b"fanout",
-        durable: true,
-        ..Default::default()
-    };
-    client.call::<ExchangeDeclareOk>(1, declare);
+    client.durable_exchange_with(1, "later", "fanout", Table::EMPTY);
     client.bind(1, &target, "later", "");
     let message = client.dead_letter(1, &target);
     assert_eq!(message.deaths_in_short(), [("expired".to_owned(), queue, 1)]);

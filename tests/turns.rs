@@ -58,6 +58,17 @@ impl Case {
         self.client.queue_with(1, arguments.table())
     }
 
+    /// A queue with so many messages, all of them delivered to one consumer and unacknowledged.
+    fn with_unacked(count: usize) -> Option<(Case, String, Client)> {
+        let mut case = Case::new()?;
+        let queue = case.client.shared_queue(1);
+        case.fill(&queue, count, 10);
+        let mut consumer = Client::connect(case.server.address());
+        consumer.consume(1, &queue);
+        consumer.expect_bodies(1, count);
+        Some((case, queue, consumer))
+    }
+
     /// Publishes so many messages, and returns when the queue has them.
     fn fill(&mut self, queue: &str, count: usize, size: usize) {
         let body = vec![b'x'; size];
@@ -342,13 +353,8 @@ fn exclusive_queues_go_with_their_connection() {
 
 #[test]
 fn very_many_unacked_messages_are_settled_and_given_back() {
-    let Some(mut case) = Case::new() else { return };
     let count = many(1_000_000);
-    let queue = case.client.shared_queue(1);
-    case.fill(&queue, count, 10);
-    let mut consumer = Client::connect(case.server.address());
-    consumer.consume(1, &queue);
-    consumer.expect_bodies(1, count);
+    let Some((mut case, queue, mut consumer)) = Case::with_unacked(count) else { return };
     case.begin();
     consumer.send(1, basic::Nack { delivery_tag: 0, multiple: true, requeue: true });
     consumer.expect_bodies(1, count);
@@ -367,13 +373,8 @@ fn very_many_unacked_messages_are_settled_and_given_back() {
 /// Each took a search through all that came before it, and moved all that came behind it.
 #[test]
 fn very_many_unacked_messages_are_settled_in_any_order() {
-    let Some(mut case) = Case::new() else { return };
     let count = many(1_000_000);
-    let queue = case.client.shared_queue(1);
-    case.fill(&queue, count, 10);
-    let mut consumer = Client::connect(case.server.address());
-    consumer.consume(1, &queue);
-    consumer.expect_bodies(1, count);
+    let Some((mut case, _, mut consumer)) = Case::with_unacked(count) else { return };
     let mut tags: Vec<u64> = (1..=count as u64).collect();
     let mut random = Random::new(seed(1));
     for place in 0..count {

@@ -22,13 +22,7 @@ fn start() -> Option<(Server, Client)> {
 
 /// Declares a durable exchange that leads to a queue.
 fn declare_target(client: &mut Client, exchange: &str, queue: &str) {
-    let declare = exchange::Declare {
-        exchange: exchange.as_bytes(),
-        kind: b"fanout",
-        durable: true,
-        ..Default::default()
-    };
-    client.call::<ExchangeDeclareOk>(1, declare);
+    client.durable_exchange_with(1, exchange, "fanout", Table::EMPTY);
     client.bind(1, queue, exchange, "");
 }
 

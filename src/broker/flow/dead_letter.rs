@@ -160,9 +160,6 @@ impl Broker {
         let record = self.store.record(entry.at);
         let old = record.properties().to_vec();
         let (exchange, key) = (record.exchange().to_vec(), record.routing_key().to_vec());
-        // Also of one that stays where it is.
-        self.work.spend(WORK_PER_REPUBLISH);
-        self.work.spend_bytes(old.len() as u64);
         let list = Properties::new(&old).list().unwrap_or_default();
         let properties = death::properties_after(
             &list,
@@ -187,6 +184,9 @@ impl Broker {
             && delay.is_none()
             && let Some(waits) = self.waits_for_targets(dying, &queues)
         {
+            // It was looked at all the same.
+            self.work.spend(WORK_PER_REPUBLISH);
+            self.work.spend_bytes(old.len() as u64);
             return Ok(Some(waits));
         }
         let message = Republish {
