@@ -37,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("broker", "key", &[]),
     ("broker", "hashing", &[]),
+    ("broker", "chunks", &[]),
     ("broker", "term", &[]),
     ("broker", "resource", &[]),
     ("broker", "payload", &[]),
@@ -56,7 +57,18 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     (
         "broker",
         "flow",
-        &["*", "key", "work", "resource", "exchange", "arguments", "queue", "serving", "topology"],
+        &[
+            "*",
+            "key",
+            "work",
+            "chunks",
+            "resource",
+            "exchange",
+            "arguments",
+            "queue",
+            "serving",
+            "topology",
+        ],
     ),
     (
         "broker",

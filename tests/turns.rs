@@ -455,6 +455,74 @@ fn very_many_acks_are_committed_at_once() {
     case.end("commit 100,000 acks");
 }
 
+#[test]
+fn very_many_acks_are_committed_in_any_order() {
+    let count = many(500_000);
+    let Some((mut case, queue, mut consumer)) = Case::with_unacked(count) else { return };
+    consumer.call::<TxSelectOk>(1, tx::Select {});
+    let mut tags: Vec<u64> = (1..=count as u64).collect();
+    let mut random = Random::new(seed(1));
+    for place in 0..count {
+        tags.swap(place, random.within(place..count));
+    }
+    let mut acks = Vec::new();
+    for (n, delivery_tag) in tags.into_iter().enumerate() {
+        if n % 2 == 0 {
+            encoder::method_frame(&mut acks, 1, &basic::Ack { delivery_tag, multiple: false });
+        } else {
+            let nack = basic::Nack { delivery_tag, multiple: false, requeue: true };
+            encoder::method_frame(&mut acks, 1, &nack);
+        }
+    }
+    consumer.send_bytes(&acks);
+    consumer.round_trip(1);
+    case.begin();
+    consumer.send(1, tx::Commit {});
+    // What is put back comes again.
+    while !matches!(consumer.next(1).method(), Method::TxCommitOk(_)) {}
+    assert_eq!(case.client.inspect(1, &queue).messages, 0);
+    case.end("commit 500,000 acks and requeues in random order");
+}
+
+#[test]
+fn very_many_publishes_are_committed_at_once() {
+    let Some(mut case) = Case::new() else { return };
+    let count = many(1_000_000);
+    let (queue, other) = (case.client.durable_queue(1), case.client.durable_queue(1));
+    let mut owner = Client::connect(case.server.address());
+    owner.call::<TxSelectOk>(1, tx::Select {});
+    for (queue, delivery_mode) in [(&queue, Some(2)), (&other, None)] {
+        let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
+        let properties = PropertyList { delivery_mode, ..Default::default() };
+        let mut out = Vec::new();
+        for _ in 0..count / 10 {
+            encode_publish(&mut out, 1, publish, &properties, b"", 131_072);
+        }
+        (0..10).for_each(|_| owner.send_bytes(&out));
+        owner.round_trip(1);
+        case.begin();
+        owner.call::<TxCommitOk>(1, tx::Commit {});
+        assert_eq!(owner.inspect(1, queue).messages as usize, count);
+        let how = if delivery_mode.is_some() { "persistent" } else { "transient" };
+        case.look(&format!("commit 1,000,000 {how} messages"));
+    }
+}
+
+#[test]
+fn a_commit_goes_to_very_many_queues() {
+    let Some(mut case) = Case::new() else { return };
+    let exchange = case.client.exchange(1, "fanout");
+    let queues: Vec<String> = (0..many(1000)).map(|_| case.client.durable_queue(1)).collect();
+    queues.iter().for_each(|queue| case.client.bind(1, queue, &exchange, ""));
+    let mut owner = Client::connect(case.server.address());
+    owner.call::<TxSelectOk>(1, tx::Select {});
+    owner.send_bytes(&messages(1, &exchange, "", many(1000), b""));
+    owner.round_trip(1);
+    case.begin();
+    owner.call::<TxCommitOk>(1, tx::Commit {});
+    case.end("commit 1,000 messages that go to 1,000 queues each");
+}
+
 /// Binds a queue to an exchange with so many keys.
 fn bind_many(client: &mut Client, queue: &str, exchange: &str, count: usize) {
     for n in 0..count {

@@ -20,6 +20,7 @@
 
 pub mod arguments;
 mod block_reasons;
+pub mod chunks;
 pub mod effect;
 pub mod exchange;
 pub mod flow;
@@ -50,11 +51,12 @@ pub use block_reasons::BlockReasons;
 pub use effect::Effect;
 pub use exchange::Exchange;
 pub use exchange::matcher::ExchangeKind;
-pub use flow::commit::{Committed, TransactionMessage};
+pub use flow::commit::{Commit, Committed};
 pub use flow::delivery::{Delivery, Got};
 pub use flow::hand_over::Handed;
 pub use flow::message::{Content, Message, Published};
 pub use flow::settle::Settlement;
+pub use flow::transaction::Transaction;
 pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
 pub use opening::Found;
 pub use queue::consumer::{ChannelCredit, Consumer};
@@ -65,6 +67,7 @@ pub use topology::vhost::Vhost;
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
+use flow::commit::Commits;
 use flow::compaction::{Compactor, Relocations};
 use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
@@ -96,6 +99,8 @@ pub struct Broker {
     /// Messages on their way to a dead-letter exchange.
     dying: VecDeque<Dying>,
     held: HeldLetters,
+    /// The transaction that takes effect over several turns.
+    commits: Commits,
     /// Deliveries of channels that ended, which go back to their queues by and by.
     returning: VecDeque<Deliveries>,
     /// Queues that nobody uses, or whose connection ended: they are removed by and by.
@@ -135,10 +140,11 @@ impl Broker {
         self.effects.pop_front()
     }
 
-    /// Whether publishers may go on: the message log takes what they send, and there is no alarm.
+    /// Whether publishers may go on: the message log takes what they send, no commit goes on, and
+    /// there is no alarm.
     #[inline]
     pub fn has_room(&self) -> bool {
-        !self.alarms.is_any() && self.has_log_room()
+        !self.alarms.is_any() && !self.commits.is_any_running() && self.has_log_room()
     }
 
     /// Whether the message log takes what publishers send in a turn.
@@ -200,6 +206,7 @@ impl Broker {
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
         self.queues.has_work()
+            || self.commits.is_any_running()
             || (self.is_discarding() && !self.store.has_deferred())
             || (!self.dying.is_empty() && !self.waits_for_room)
             || !self.returning.is_empty()

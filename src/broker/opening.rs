@@ -6,6 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Properties, Table};
+use crate::broker::flow::commit::Commits;
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
 use crate::broker::flow::delayed::Delayed;
@@ -66,6 +67,7 @@ impl Broker {
             returning: VecDeque::new(),
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
+            commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),
             relocations: Relocations::default(),
@@ -150,6 +152,7 @@ impl Broker {
     /// The disk failed; the next start treats the stop as a crash.
     pub fn close(mut self) -> Result<(), StorageError> {
         self.work.begin(u32::MAX);
+        self.go_on_committing();
         self.go_on_returning();
         while self.is_discarding() && !self.store.has_deferred() {
             self.work.begin(u32::MAX);

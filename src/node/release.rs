@@ -83,10 +83,16 @@ impl Node {
             let Some(endpoint) = self.endpoints.get_mut(key) else {
                 return false;
             };
+            if let Some(WaitUntil::Committed(number)) = endpoint.session.waits_for()
+                && let Some(committed) = self.broker.take_committed(number)
+            {
+                endpoint.session.committed(&mut self.broker, committed);
+            }
             let is_over = match endpoint.session.waits_for() {
                 Some(WaitUntil::Changed(change)) => self.broker.store.is_kept(change),
                 Some(WaitUntil::Discarded(line)) => self.broker.is_discarded(line),
                 Some(WaitUntil::Messages(position)) => position <= durable,
+                Some(WaitUntil::Committed(_)) => false,
                 None => true,
             };
             if !is_over {

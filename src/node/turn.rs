@@ -7,7 +7,7 @@
 //!
 //!       node.turn:
 //!         1 deadlines     heartbeats, timeouts, alarms
-//!         2 unfinished    purges, dead letters, delays, compaction: a bounded part of each
+//!         2 unfinished    commits, purges, dead letters, delays, compaction: some of each
 //!         3 answers       what the helper did: the durable position moves here and nowhere else
 //!         4 write         what gathered, with one call
 //!         5 sync          if somebody waits, or something has waited for long
@@ -47,6 +47,8 @@ impl Node {
         self.fire_deadlines(watch);
         watch.after(self, Step::Deadlines)?;
         // Before what gathered is written: what moves by itself goes out with the same call.
+        self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_committing();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_returning();
         self.broker.go_on_removing();

@@ -2,7 +2,7 @@
 
 use crate::amqp::method::channel as channel_methods;
 use crate::amqp::{AmqpError, Frame, FrameKind, Level, Method, ReplyCode};
-use crate::broker::{Broker, Handed};
+use crate::broker::{Broker, Committed, Handed};
 
 use super::channel::{Channel, ChannelState, Out, Progress, Scope};
 use super::{Phase, Session, Step};
@@ -47,6 +47,24 @@ impl Session {
                 Ok(Step::Took(0))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The commit that the session waited for is over. If its channel was closed meanwhile, nobody
+    /// is told.
+    pub fn committed(&mut self, broker: &mut Broker, committed: Committed) {
+        let Some(wait) = self.notes.wait.take() else {
+            return;
+        };
+        let result = match self.open_channel_at(broker, wait.channel) {
+            Some((channel, mut scope)) => channel.committed(&mut scope, committed),
+            None => {
+                broker.give_back_failed(committed);
+                Ok(())
+            }
+        };
+        if let Err(error) = result {
+            self.close_channel_with(broker, wait.channel, &error.at(90, 20));
         }
     }
 

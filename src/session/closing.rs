@@ -10,7 +10,7 @@ use crate::broker::Broker;
 
 use super::channel::arriving::Arriving;
 use super::channel::{Channel, ChannelState, Mode, drop_body};
-use super::{CLOSE_OK_WITHIN, Phase, Session};
+use super::{CLOSE_OK_WITHIN, Phase, Session, WaitUntil};
 
 impl Session {
     /// The broker ends the connection: `connection.close` with this error.
@@ -39,7 +39,9 @@ impl Session {
     /// The socket is gone, or the connection ends: every channel goes, then the exclusive
     /// queues.
     pub fn end(&mut self, broker: &mut Broker) {
-        self.notes.wait = None;
+        if let Some(WaitUntil::Committed(number)) = self.notes.wait.take().map(|wait| wait.until) {
+            broker.disown_commit(number);
+        }
         let channels = std::mem::take(&mut self.channels);
         for state in channels.into_states() {
             if let ChannelState::Open(channel) = state {
@@ -124,7 +126,7 @@ impl Session {
 fn stop(broker: &mut Broker, channel: &mut Channel) {
     broker.end_consumers(channel.key);
     if let Mode::Transaction(transaction) = &mut channel.mode {
-        let settled = transaction.settlements.drain(..);
+        let settled = std::mem::take(&mut transaction.settlements);
         channel.unacked.put_back(settled.map(|(tag, unsettled, _)| (tag, unsettled)));
     }
 }

@@ -5,7 +5,7 @@ use crate::broker::LogPos;
 /// What a session waits for before it reads on, and what it says then.
 #[derive(Debug)]
 pub struct Wait {
-    /// What has to be on disk.
+    /// What has to be on disk, or done.
     pub until: WaitUntil,
     /// The channel of the answer.
     pub(super) channel: u16,
@@ -13,7 +13,7 @@ pub struct Wait {
     pub(super) reply: Vec<u8>,
 }
 
-/// What has to be on disk before a session goes on.
+/// What has to be on disk, or done, before a session goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitUntil {
     /// The change of definitions of this number.
@@ -23,4 +23,7 @@ pub enum WaitUntil {
     Discarded(u64),
     /// The message log up to this position.
     Messages(LogPos),
+    /// The commit of this number is over: see [`Broker::commit`](crate::broker::Broker::commit).
+    /// What it came to is told first ([`Session::committed`](super::Session::committed)).
+    Committed(u64),
 }

@@ -5,6 +5,7 @@ use super::file::directory::Directory;
 use super::file::segment::PAGE_BYTES;
 use super::helper::Helper;
 use super::helper::jobs::{Answer, Job, Release, SyncJob};
+use super::log::append::Row;
 use super::log::compact::Compacting;
 use super::log::define::DefinitionIndex;
 use super::log::publication::{Appended, LargeBody, Publication};
@@ -37,6 +38,8 @@ pub struct Store {
     pub(in crate::storage) scratch: Vec<u8>,
     pub(in crate::storage) messages: u64,
     pub(in crate::storage) compacting: Compacting,
+    /// The transaction that is being appended.
+    pub(in crate::storage) row: Option<Row>,
     /// (Record, queue) pairs that compaction copied.
     pub(in crate::storage) relocated: u64,
     helper: Helper,
@@ -86,6 +89,7 @@ impl Store {
             scratch: Vec::new(),
             messages: 0,
             compacting: Compacting::default(),
+            row: None,
             relocated: 0,
             helper: Helper::start(helper)?,
             report: found.report,
@@ -129,8 +133,8 @@ impl Store {
     /// See [`AppendError`]; then nothing was changed.
     #[inline]
     pub fn append(&mut self, publication: &Publication<'_>) -> Result<Appended, AppendError> {
-        if publication.durable && self.has_deferred() {
-            self.append_deferred()?;
+        if publication.durable && (self.has_deferred() || self.row.is_some()) {
+            self.may_append()?;
         }
         let result = self.append_message(publication);
         if result == Err(AppendError::Full) {
@@ -141,26 +145,69 @@ impl Store {
         result
     }
 
-    /// Appends durable messages and settles slots, all or nothing also after a crash. Slots of
-    /// the transient ring are settled at once.
+    fn may_append(&mut self) -> Result<(), AppendError> {
+        // The messages of a transaction stand side by side.
+        if self.row.is_some() { Err(AppendError::Full) } else { self.append_deferred() }
+    }
+
+    /// Appends a part of a transaction: durable messages, and slots that it settles. It is all
+    /// there or nothing of it, also after a crash: it counts when its last part is in the log.
+    /// `appended` gets the messages; their `position` says nothing. No other message can be
+    /// appended before the transaction ends ([`Store::end_transaction`]); then those whose slots
+    /// were given must have been settled ([`Store::settle_with_transaction`]), which is done after
+    /// the last part.
     ///
     /// # Errors
-    /// See [`AppendError`]; then nothing was changed. After [`AppendError::Full`] the store sees to
-    /// it that there is room for as much.
-    pub fn append_transaction(
+    /// See [`AppendError`]; then nothing of this part was appended. What the parts before it
+    /// appended has to be taken back ([`Store::abandon_transaction`]). After
+    /// [`AppendError::Full`] the store sees to it that there is room for as much.
+    pub fn append_part(
         &mut self,
         publications: &[Publication<'_>],
         settles: &[SlotRef],
-    ) -> Result<(Vec<Appended>, LogPos), AppendError> {
+        is_last: bool,
+        appended: &mut Vec<Appended>,
+    ) -> Result<(), AppendError> {
+        let is_durable = |p: &Publication<'_>| p.durable && p.replaces.is_none();
+        assert!(publications.iter().all(is_durable), "a transaction is in the durable log");
         if self.has_deferred() {
             self.append_deferred()?;
         }
-        let result = self.append_all(publications, settles);
+        let result = self.append_step(publications, settles, is_last, appended);
         if let Err(AppendError::Full) = result {
             let need = self.transaction_room(publications, settles.len());
             self.want_room(true, need);
         }
+        if result.is_ok() && is_last {
+            let definitions = self.row.as_mut().map(Row::take_definitions).unwrap_or_default();
+            definitions.into_iter().for_each(|(key, at)| self.define_with(&key, at));
+        }
         result
+    }
+
+    /// The transaction whose last part was just appended settled this slot.
+    pub fn settle_with_transaction(&mut self, slot: SlotRef) {
+        let by = self.row.as_ref().expect("a transaction that has not ended").last();
+        self.durable.settle_by(slot.segment.index(), slot.slot, by);
+    }
+
+    /// Takes back up to so many messages' slots of a transaction that does not come to its end;
+    /// `true` when that was all of it. Others may append then.
+    pub fn abandon_transaction(&mut self, slots_max: usize) -> bool {
+        for _ in 0..slots_max {
+            let Some(slot) = self.row.as_mut().and_then(Row::take_slot) else {
+                self.end_transaction();
+                return true;
+            };
+            self.settle_slot(slot);
+        }
+        false
+    }
+
+    /// All that a transaction does is done: others may append.
+    pub fn end_transaction(&mut self) {
+        self.row = None;
+        self.durable.row_is_open = false;
     }
 
     /// Somebody waits for room for so many bytes in one of the rings.

@@ -220,9 +220,13 @@ impl Writer {
         let ids: Vec<_> = indices.iter().map(|index| self.queues[*index]).collect();
         let all: Vec<_> = bodies.iter().map(|body| publication(Body::Inline(body), &ids)).collect();
         let slots: Vec<_> = settled.iter().map(|key| self.alive[key].slot).collect();
-        let Ok((appended, end)) = self.store.append_transaction(&all, &slots) else {
+        let mut appended = Vec::new();
+        if self.store.append_part(&all, &slots, true, &mut appended).is_err() {
             return;
-        };
+        }
+        slots.into_iter().for_each(|slot| self.store.settle_with_transaction(slot));
+        self.store.end_transaction();
+        let end = self.store.end();
         for (number, appended) in numbers.into_iter().zip(&appended) {
             self.note(number, &indices, appended, end);
         }

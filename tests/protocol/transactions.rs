@@ -270,18 +270,20 @@ fn transaction_of_too_many_empty_messages_is_406() {
         return;
     }
     let mut client = transactional(&server);
-    let queue = client.queue(1);
-    let publish = basic::Publish { routing_key: queue.as_bytes(), ..Default::default() };
+    let exchange = client.exchange(1, "fanout");
+    let queues: Vec<String> = (0..20).map(|_| client.queue(1)).collect();
+    queues.iter().for_each(|queue| client.bind(1, queue, &exchange, ""));
+    let publish = basic::Publish { exchange: exchange.as_bytes(), ..Default::default() };
     let mut out = Vec::new();
     for _ in 0..10_000 {
         encode_publish(&mut out, 1, publish, &PropertyList::default(), b"", 131_072);
     }
-    // Half a million structs of 256 bytes are 128 MiB.
-    for _ in 0..100 {
+    // Half a million structs and lists of 20 queues are more than 128 MiB.
+    for _ in 0..55 {
         client.send_bytes(&out);
     }
     let text = "PRECONDITION_FAILED - a transaction may take at most 134217728 bytes";
     client.expect_channel_error(1, 406, text);
     client.open(1);
-    assert_eq!(client.inspect(1, &queue).messages, 0);
+    assert_eq!(client.inspect(1, &queues[0]).messages, 0);
 }

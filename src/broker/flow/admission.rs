@@ -31,12 +31,17 @@ pub(in crate::broker) struct Together {
 }
 
 impl Broker {
-    /// Whether a message of this size may join all of `queues`, whatever its deduplication key:
-    /// nearly always so, and found out without any memory.
+    /// Whether so many messages with bodies of this size together may join all of `queues`,
+    /// whatever their deduplication keys: nearly always so, and found out without any memory.
     #[inline]
-    pub(in crate::broker) fn all_take(&self, queues: &[QueueKey], body_bytes: u64) -> bool {
+    pub(in crate::broker) fn all_take(
+        &self,
+        queues: &[QueueKey],
+        messages: u64,
+        bytes: u64,
+    ) -> bool {
         queues.iter().all(|&key| {
-            !self.takes_dedup_keys_once(key) && !self.queues.refuses_more(key, 1, body_bytes)
+            !self.takes_dedup_keys_once(key) && !self.queues.refuses_more(key, messages, bytes)
         })
     }
 

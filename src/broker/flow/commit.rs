@@ -1,215 +1,596 @@
 //! How does a transaction take effect, whole or not at all?
+//!
+//! A large one takes several turns, in these stages:
+//! 1. its messages are appended and what it settles is said in the log, in parts of which none
+//!    counts before the last one;
+//! 2. with the last part it counts: the messages join their queues;
+//! 3. what it settled is settled, put back or dead-lettered.
+//!
+//! Meanwhile nobody else's message is stored: [`Broker::has_room`] says no, and what moves by
+//! itself waits. So the messages of a transaction follow one another, in the log and in every
+//! queue. Only one commit goes on at a time; a small one is done at once.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
+use crate::amqp::TableBuf;
 use crate::broker::Broker;
-use crate::broker::flow::admission::{Admitted, Together};
-use crate::broker::flow::message::{Message, publication};
-use crate::broker::key::QueueKey;
-use crate::broker::serving::Unsettled;
-use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId};
-
-/// A message of a transaction and the queues that it was routed to.
-#[derive(Debug)]
-pub struct TransactionMessage<'a> {
-    /// Where it goes; those that are gone by now are passed over.
-    pub queues: &'a [QueueKey],
-    /// What is stored.
-    pub message: Message<'a>,
-}
+use crate::broker::chunks::Chunks;
+use crate::broker::flow::admission::Together;
+use crate::broker::flow::deduplication::NewDedupKey;
+use crate::broker::flow::message::{Delay, Message, publication};
+use crate::broker::flow::publish::Letter;
+use crate::broker::flow::transaction::{Destinations, Settlements, Transaction, WORK_PER_MESSAGE};
+use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId, SlotRef};
 
 /// What a commit came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// What `tx.commit-ok` waits for, if anything.
-    pub position: Option<LogPos>,
-    /// A full queue refused a message.
-    pub refused: bool,
+#[derive(Debug)]
+pub enum Committed {
+    /// The transaction took effect.
+    Done {
+        /// What `tx.commit-ok` waits for, if anything.
+        position: Option<LogPos>,
+        /// A full queue refused a message.
+        refused: bool,
+    },
+    /// The log did not take it, nothing was done; what it would have settled is unsettled.
+    Failed(AppendError, Settlements),
 }
 
-/// A message of a transaction that is about to be stored.
+/// How a commit began.
+#[derive(Debug)]
+pub enum Commit {
+    /// It is over.
+    Over(Committed),
+    /// It goes on in the next turns, under this number.
+    GoesOn(u64),
+}
+
+/// The commit that goes on, and what the last one came to that nobody has asked for yet.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Commits {
+    /// How many there have been.
+    count: u64,
+    running: Option<Box<Committing>>,
+    over: Option<(u64, Committed)>,
+}
+
+/// A commit that was begun.
+#[derive(Debug)]
+struct Committing {
+    number: u64,
+    transaction: Transaction,
+    stage: Stage,
+    /// Its messages go to the durable log.
+    durable: bool,
+    /// Something of it stands there.
+    is_in_log: bool,
+    together: Together,
+    /// Keys that exchanges will remember.
+    dedup_keys: HashSet<(ExchangeKey, Box<[u8]>)>,
+    /// Messages that are in the log.
+    stored: Chunks<Stored>,
+    /// Keys of messages that no queue took.
+    unstored: Vec<NewDedupKey>,
+    /// Which of the settlements the log says, as far as they were looked at.
+    said: Vec<bool>,
+    /// One of its messages repeats one that may not be durable yet.
+    repeats: bool,
+    refused: bool,
+    position: Option<LogPos>,
+    /// Whoever began it is gone.
+    is_orphan: bool,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Messages are appended, and what is settled is said.
+    Appending,
+    /// Messages join their queues.
+    Pushing,
+    /// So many settlements were carried out.
+    Settling(usize),
+    /// What was appended is taken back.
+    Undoing(AppendError),
+}
+
+/// A message of the transaction that is in the log, and not yet in its queues.
+#[derive(Debug)]
+struct Stored {
+    appended: Appended,
+    slots: u32,
+    /// The queues that its slots are for; none of a message that its exchange delays.
+    queues: Destinations,
+    body_bytes: u64,
+    priority: u8,
+    seldom: Option<Box<(Option<Delay>, Option<NewDedupKey>)>>,
+}
+
+/// What becomes of one publish of the transaction.
+enum Plan<'a> {
+    /// Its exchange knows it already.
+    Known,
+    /// All of these take it.
+    Plain(&'a [QueueKey]),
+    /// `taking` take it; if others refuse it, letters may go out for them.
+    Apart { taking: Vec<QueueKey>, refusing: bool, letters: Vec<Letter> },
+}
+
+/// The messages that are about to be stored together.
+struct Parts<'a> {
+    planned: Vec<Planned<'a>>,
+    /// The numbers of their queues as the log knows them; of a message that its exchange delays,
+    /// that of the exchange.
+    ids: Vec<QueueId>,
+    /// The queues themselves.
+    queues: Vec<QueueKey>,
+}
+
+/// One of them.
 struct Planned<'a> {
     message: Message<'a>,
-    /// They take it.
-    queues: &'a [QueueKey],
-    /// Those that still exist, as the log knows them; of a message that its exchange holds
-    /// back, the number of the exchange.
-    ids: Vec<QueueId>,
+    body_bytes: u64,
+    /// Where its numbers stand among all, and where its queues do.
+    ids: Range<usize>,
+    queues: Range<usize>,
+}
+
+/// A commit that costs no more than this is done at once.
+const AT_ONCE_MAX: usize = 2_000;
+
+/// A part of a transaction costs no more than this, but for its last message.
+const WORK_PER_PART: usize = 2_000;
+
+impl Committing {
+    fn new(number: u64, transaction: Transaction) -> Self {
+        Self {
+            number,
+            durable: transaction.is_durable(),
+            transaction,
+            stage: Stage::Appending,
+            is_in_log: false,
+            together: Together::default(),
+            dedup_keys: HashSet::new(),
+            stored: Chunks::default(),
+            unstored: Vec::new(),
+            said: Vec::new(),
+            repeats: false,
+            refused: false,
+            position: None,
+            is_orphan: false,
+        }
+    }
+
+    /// Takes messages that were appended over from the transaction.
+    fn note_stored(&mut self, parts: &Parts<'_>, appended: Vec<Appended>) {
+        let one = |(planned, appended): (&Planned<'_>, Appended)| {
+            let Message { delay, dedup_key, priority, .. } = planned.message;
+            let is_seldom = delay.is_some() || dedup_key.is_some();
+            Stored {
+                appended,
+                slots: u32::try_from(planned.ids.len()).expect("at most 65,535 queues"),
+                queues: Destinations::new(&parts.queues[planned.queues.clone()]),
+                body_bytes: planned.body_bytes,
+                priority,
+                seldom: is_seldom.then(|| Box::new((delay, dedup_key.cloned()))),
+            }
+        };
+        self.stored.extend(parts.planned.iter().zip(appended).map(one));
+    }
+}
+
+impl Commits {
+    /// Whether a commit goes on.
+    #[inline]
+    pub(in crate::broker) fn is_any_running(&self) -> bool {
+        self.running.is_some()
+    }
 }
 
 impl Broker {
-    /// Stores and enqueues `messages` in order and settles `settled`, all or nothing, also
-    /// after a crash. Acknowledgements and rejections without a dead-letter exchange are
-    /// settled; the caller requeues and dead-letters afterwards.
+    /// Stores and enqueues the messages of a transaction in order and carries out what it settles,
+    /// all or nothing, also after a crash. [`Broker::has_room`] must say yes.
     ///
-    /// When one message has to be durable, all of them go into the durable log: one record
-    /// holds the transaction, and ids grow in the order of the publishes.
-    ///
-    /// # Errors
-    /// See [`AppendError`]; then nothing was changed.
-    pub fn commit(
-        &mut self,
-        messages: &[TransactionMessage<'_>],
-        settled: &[Unsettled],
-    ) -> Result<Committed, AppendError> {
-        let mut together = Together::default();
-        let mut admitted = Vec::with_capacity(messages.len());
-        // Somebody else, or an earlier message, may have brought its deduplication key by now.
-        let mut dedup_keys = HashSet::new();
-        let (mut new, mut any_known) = (Vec::with_capacity(messages.len()), false);
-        for one in messages {
-            let dedup_key = one.message.dedup_key;
-            if dedup_key.is_none_or(|dedup_key| {
-                !self.is_known(dedup_key) && dedup_keys.insert(dedup_key.identity())
-            }) {
-                new.push(one);
-            } else {
-                any_known |= one.message.persistent;
+    /// When one message has to be durable, all of them go into the durable log: one record, or a
+    /// row of them, holds the transaction, and ids grow in the order of the publishes.
+    pub fn commit(&mut self, transaction: Transaction) -> Commit {
+        assert!(self.commits.running.is_none(), "one commit at a time");
+        self.commits.count += 1;
+        let mut committing = Committing::new(self.commits.count, transaction);
+        let is_small = committing.transaction.work() <= AT_ONCE_MAX;
+        loop {
+            if let Some(committed) = self.commit_step(&mut committing) {
+                return Commit::Over(committed);
+            }
+            if self.work.is_done() && !is_small {
+                let number = committing.number;
+                self.commits.running = Some(Box::new(committing));
+                return Commit::GoesOn(number);
             }
         }
-        let messages = new;
-        for TransactionMessage { queues, message } in &messages {
-            let body_bytes = self.body_bytes(&message.content.body);
-            let one = self.admit(queues, message.content.properties, body_bytes, &mut together);
-            let letters = self.letters_of_refused(&one, message, body_bytes, &mut together);
-            admitted.push((one, letters));
-        }
-        let mut planned = Vec::with_capacity(messages.len());
-        let mut unstored = Vec::new();
-        for (TransactionMessage { message, .. }, (one, letters)) in messages.iter().zip(&admitted) {
-            let copies = letters.iter().map(|copy| (copy.message(message), &copy.queues));
-            // One that is refused may be sent again.
-            let dedup_key = message.dedup_key.filter(|_| one.refusing.is_empty());
-            let own = Message { dedup_key, ..*message };
-            for (message, queues) in copies.chain([(own, &one.taking)]) {
-                let ids = self.ids_of(message.delay, queues);
-                if !ids.is_empty() {
-                    planned.push(Planned { message, queues, ids });
-                } else if let Some(dedup_key) = message.dedup_key {
-                    unstored.push(dedup_key);
-                }
-            }
-        }
-        // A message that is there already survives when the one that it repeats does.
-        let is_repeat = |(m, (one, _)): (&&TransactionMessage<'_>, &(Admitted, Vec<_>))| {
-            let asked = one.taking.len() + one.refusing.len();
-            m.message.persistent && m.message.delay.is_none() && asked < m.queues.len()
+    }
+
+    /// Does a part of the commit that goes on.
+    pub fn go_on_committing(&mut self) {
+        let Some(mut committing) = self.commits.running.take() else {
+            return;
         };
-        let repeats = any_known || messages.iter().zip(&admitted).any(is_repeat);
-        let position = self.commit_planned(&planned, settled)?;
-        unstored.into_iter().for_each(|dedup_key| self.remember_dedup_key(dedup_key, false));
-        let position = position.or_else(|| repeats.then(|| self.store.end()));
-        let refused = admitted.iter().any(|(one, _)| !one.refusing.is_empty());
-        Ok(Committed { position, refused })
+        while !self.work.is_done() {
+            let Some(committed) = self.commit_step(&mut committing) else {
+                continue;
+            };
+            if committing.is_orphan {
+                self.give_back_failed(committed);
+            } else {
+                self.commits.over = Some((committing.number, committed));
+            }
+            return;
+        }
+        self.commits.running = Some(committing);
     }
 
-    fn commit_planned(
-        &mut self,
-        planned: &[Planned<'_>],
-        settled: &[Unsettled],
-    ) -> Result<Option<LogPos>, AppendError> {
-        let settled = &self.where_they_are(settled);
-        let durable = planned.iter().any(|Planned { message, queues, .. }| {
-            self.is_logged(queues, message.persistent, message.delay)
-        });
-        let (logged, volatile): (Vec<&Unsettled>, Vec<&Unsettled>) = settled
-            .iter()
-            .partition(|unsettled| unsettled.slot.segment.is_durable() && !unsettled.kept);
-        let dedup_keys: Vec<_> = logged
-            .iter()
-            .map(|unsettled| self.dedup_key_of(unsettled.queue, unsettled.entry))
-            .collect();
-        let (appended, position) = self.append_planned(planned, durable, &logged)?;
-        for dedup_key in planned.iter().filter_map(|planned| planned.message.dedup_key) {
-            self.remember_dedup_key(dedup_key, durable);
-        }
-        for (Planned { message, queues, .. }, appended) in planned.iter().zip(&appended) {
-            match message.delay {
-                Some(delay) => self.delay_stored(delay, appended),
-                None => {
-                    let body_bytes = self.store.record(appended.entry.at).body_bytes();
-                    self.push_to_queues(queues, appended, message.priority, body_bytes);
+    /// What the commit of this number came to, once it is over; only once.
+    pub fn take_committed(&mut self, number: u64) -> Option<Committed> {
+        self.commits.over.take_if(|(over, _)| *over == number).map(|(_, committed)| committed)
+    }
+
+    /// Nobody will ask what the commit of this number came to. It goes on all the same.
+    pub fn disown_commit(&mut self, number: u64) {
+        match &mut self.commits.running {
+            Some(running) if running.number == number => running.is_orphan = true,
+            Some(_) | None => {
+                if let Some(committed) = self.take_committed(number) {
+                    self.give_back_failed(committed);
                 }
             }
         }
-        for unsettled in volatile {
-            self.ack(unsettled);
-        }
-        for (unsettled, dedup_key) in logged.into_iter().zip(dedup_keys) {
-            self.settled_by_transaction(unsettled, dedup_key);
-        }
-        Ok(position)
     }
 
-    /// Appends the messages and settles what is in the durable log, all or nothing.
-    fn append_planned(
+    /// What a commit would have settled that failed goes back to its queues.
+    pub fn give_back_failed(&mut self, committed: Committed) {
+        if let Committed::Failed(_, settlements) = committed {
+            let unsettled = settlements.map(|(tag, one, _)| (tag, Some(one)));
+            self.give_back([unsettled.collect()]);
+        }
+    }
+
+    /// One bounded step of a commit; what it came to, with the last one.
+    fn commit_step(&mut self, committing: &mut Committing) -> Option<Committed> {
+        match committing.stage {
+            Stage::Appending => match self.append_part(committing) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let waits = committing.is_in_log || committing.repeats;
+                    committing.position = waits.then(|| self.store.end());
+                    committing.stage = Stage::Pushing;
+                }
+                Err(error) => committing.stage = Stage::Undoing(error),
+            },
+            Stage::Pushing => {
+                if self.push_stored(committing) {
+                    committing.stage = Stage::Settling(0);
+                }
+            }
+            Stage::Settling(from) => {
+                let to = self.carry_out(committing, from);
+                committing.stage = Stage::Settling(to);
+                if committing.transaction.settlements.is_empty() {
+                    if committing.is_in_log {
+                        self.store.end_transaction();
+                    }
+                    let Committing { position, refused, .. } = *committing;
+                    return Some(Committed::Done { position, refused });
+                }
+            }
+            Stage::Undoing(error) => {
+                if self.undo(committing) {
+                    let settlements = std::mem::take(&mut committing.transaction.settlements);
+                    return Some(Committed::Failed(error, settlements));
+                }
+            }
+        }
+        None
+    }
+
+    /// Appends as many messages as a part has, and what is settled behind the last of them;
+    /// whether that was all.
+    fn append_part(&mut self, committing: &mut Committing) -> Result<bool, AppendError> {
+        let mut transaction = std::mem::take(&mut committing.transaction);
+        let result = self.append_part_of(&transaction, committing);
+        for _ in 0..result.as_ref().map_or(0, |(count, _)| *count) {
+            if let Some(body) = transaction.drop_first() {
+                self.abandon_body(body);
+            }
+        }
+        committing.transaction = transaction;
+        result.map(|(_, is_last)| is_last)
+    }
+
+    /// The same; how many messages it took.
+    fn append_part_of(
         &mut self,
-        planned: &[Planned<'_>],
+        transaction: &Transaction,
+        committing: &mut Committing,
+    ) -> Result<(usize, bool), AppendError> {
+        let plans = self.plan_part(transaction, committing);
+        let parts = self.lay_out(&plans, &mut committing.unstored);
+        let is_logged = |planned: &Planned<'_>| {
+            let Message { persistent, delay, .. } = planned.message;
+            self.is_logged(&parts.queues[planned.queues.clone()], persistent, delay)
+        };
+        committing.durable |= parts.planned.iter().any(is_logged);
+        let all_there = plans.len() == transaction.len();
+        let slots = if all_there {
+            self.say_next(&transaction.settlements, &mut committing.said)
+        } else {
+            Vec::new()
+        };
+        let is_last = all_there && committing.said.len() == transaction.settlements.len();
+        let mut appended = Vec::with_capacity(parts.planned.len());
+        let definitions = self.definitions_of(&parts, committing.durable);
+        let mut publications = self.publications(&parts, &definitions, committing.durable);
+        if !committing.durable {
+            let result = self.append_transient(&publications, &mut appended);
+            committing.note_stored(&parts, std::mem::take(&mut appended));
+            result?;
+            publications.clear();
+        }
+        if committing.is_in_log || !publications.is_empty() || !slots.is_empty() {
+            self.store.append_part(&publications, &slots, is_last, &mut appended)?;
+            committing.is_in_log = true;
+            committing.note_stored(&parts, appended);
+        }
+        Ok((plans.len(), is_last))
+    }
+
+    /// What becomes of the next messages, as many as a part has.
+    fn plan_part<'a>(
+        &mut self,
+        transaction: &'a Transaction,
+        committing: &mut Committing,
+    ) -> Vec<(Message<'a>, u64, Plan<'a>)> {
+        let mut plans = Vec::with_capacity(transaction.len().min(WORK_PER_PART / WORK_PER_MESSAGE));
+        let (mut large, mut work) = (transaction.large(), 0);
+        for publish in transaction.publishes() {
+            if work >= WORK_PER_PART {
+                break;
+            }
+            let (message, queues) = (publish.message(&mut large), publish.queues());
+            let body_bytes = self.body_bytes(&message.content.body);
+            work += publish.work();
+            let plan = self.plan(&message, queues, body_bytes, transaction, committing);
+            plans.push((message, body_bytes, plan));
+        }
+        self.work.spend(work);
+        plans
+    }
+
+    fn plan<'a>(
+        &mut self,
+        message: &Message<'a>,
+        queues: &'a [QueueKey],
+        body_bytes: u64,
+        transaction: &Transaction,
+        committing: &mut Committing,
+    ) -> Plan<'a> {
+        // Somebody else, or an earlier message, may have brought its deduplication key by now.
+        if let Some(dedup_key) = message.dedup_key {
+            let (exchange, key) = dedup_key.identity();
+            let is_new = committing.dedup_keys.insert((exchange, key.into()));
+            if self.is_known(dedup_key) || !is_new {
+                committing.repeats |= message.persistent;
+                return Plan::Known;
+            }
+        }
+        // A queue that takes the whole of the transaction need not be asked for each message.
+        let (messages, bytes) = transaction.totals();
+        if self.all_take(queues, messages, bytes) {
+            return Plan::Plain(queues);
+        }
+        let properties = message.content.properties;
+        let together = &mut committing.together;
+        let admitted = self.admit(queues, properties, body_bytes, together);
+        let letters = self.letters_of_refused(&admitted, message, body_bytes, together);
+        // A message that is there already survives when the one that it repeats does.
+        let asked = admitted.taking.len() + admitted.refusing.len();
+        committing.repeats |= message.persistent && message.delay.is_none() && asked < queues.len();
+        committing.refused |= !admitted.refusing.is_empty();
+        Plan::Apart { taking: admitted.taking, refusing: !admitted.refusing.is_empty(), letters }
+    }
+
+    /// Which records these plans come to, in their order.
+    fn lay_out<'a>(
+        &self,
+        plans: &'a [(Message<'a>, u64, Plan<'a>)],
+        unstored: &mut Vec<NewDedupKey>,
+    ) -> Parts<'a> {
+        let planned = Vec::with_capacity(plans.len());
+        let mut parts = Parts { planned, ids: Vec::new(), queues: Vec::new() };
+        for &(message, body_bytes, ref plan) in plans {
+            match plan {
+                Plan::Known => {}
+                Plan::Plain(queues) => self.lay(&mut parts, message, queues, body_bytes, unstored),
+                Plan::Apart { taking, refusing, letters } => {
+                    for letter in letters {
+                        let copy = letter.message(&message);
+                        self.lay(&mut parts, copy, &letter.queues, body_bytes, unstored);
+                    }
+                    // One that is refused may be sent again.
+                    let dedup_key = message.dedup_key.filter(|_| !refusing);
+                    let own = Message { dedup_key, ..message };
+                    self.lay(&mut parts, own, taking, body_bytes, unstored);
+                }
+            }
+        }
+        parts
+    }
+
+    fn lay<'a>(
+        &self,
+        parts: &mut Parts<'a>,
+        message: Message<'a>,
+        queues: &[QueueKey],
+        body_bytes: u64,
+        unstored: &mut Vec<NewDedupKey>,
+    ) {
+        let (ids_from, queues_from) = (parts.ids.len(), parts.queues.len());
+        match message.delay {
+            Some(Delay { exchange, .. }) => {
+                let exchange = self.topology.exchange(exchange);
+                parts.ids.extend(exchange.and_then(|exchange| exchange.delay_id));
+            }
+            None => {
+                for &key in queues {
+                    if let Some(queue) = self.queues.get(key) {
+                        parts.ids.push(queue.id);
+                        parts.queues.push(key);
+                    }
+                }
+            }
+        }
+        let (ids, queues) = (ids_from..parts.ids.len(), queues_from..parts.queues.len());
+        if !ids.is_empty() {
+            parts.planned.push(Planned { message, body_bytes, ids, queues });
+        } else if let Some(dedup_key) = message.dedup_key {
+            unstored.push(dedup_key.clone());
+        }
+    }
+
+    /// What the next settlements do in the log by themselves: these slots are settled there. For
+    /// each, `said` learns whether it is one of them.
+    fn say_next(&self, settlements: &Settlements, said: &mut Vec<bool>) -> Vec<SlotRef> {
+        let mut slots = Vec::new();
+        for (_, unsettled, settlement) in settlements.iter_from(said.len()).take(WORK_PER_PART) {
+            let slot = self.where_it_is(unsettled).slot;
+            let is_said = self.is_settled_by(unsettled, *settlement)
+                && slot.segment.is_durable()
+                && !unsettled.kept;
+            said.push(is_said);
+            slots.extend(is_said.then_some(slot));
+        }
+        slots
+    }
+
+    /// What exchanges remember once the messages are stored; nothing where none of them does.
+    fn definitions_of(&self, parts: &Parts<'_>, durable: bool) -> Vec<Option<(Vec<u8>, TableBuf)>> {
+        let keys = || parts.planned.iter().map(|planned| planned.message.dedup_key);
+        if !durable || keys().all(|dedup_key| dedup_key.is_none()) {
+            return Vec::new();
+        }
+        keys().map(|dedup_key| self.definition_of_dedup_key(dedup_key?)).collect()
+    }
+
+    fn publications<'a>(
+        &self,
+        parts: &'a Parts<'a>,
+        definitions: &'a [Option<(Vec<u8>, TableBuf)>],
         durable: bool,
-        logged: &[&Unsettled],
-    ) -> Result<(Vec<Appended>, Option<LogPos>), AppendError> {
-        let definitions: Vec<_> = planned
-            .iter()
-            .map(|planned| {
-                self.definition_of_dedup_key(planned.message.dedup_key.filter(|_| durable)?)
-            })
-            .collect();
-        let publications: Vec<_> = planned
-            .iter()
-            .zip(&definitions)
-            .map(|(Planned { message, ids, .. }, definition)| {
-                let mut publication = publication(message, ids, durable, self.clock_ms);
-                let defines = definition.as_ref();
-                publication.defines = defines.map(|(key, t)| (&key[..], t.table().as_bytes()));
-                if let Some(delay) = message.delay {
-                    publication.expiry_ms = self.due_ms(delay);
-                }
-                publication
-            })
-            .collect();
-        let slots: Vec<_> = logged.iter().map(|unsettled| unsettled.slot).collect();
-        if durable {
-            let (appended, end) = self.store.append_transaction(&publications, &slots)?;
-            return Ok((appended, Some(end)));
-        }
-        let appended = self.append_all(&publications)?;
-        if slots.is_empty() {
-            return Ok((appended, None));
-        }
-        match self.store.append_transaction(&[], &slots) {
-            Ok((_, end)) => Ok((appended, Some(end))),
-            Err(error) => {
-                self.take_back(&appended, &publications);
-                Err(error)
+    ) -> Vec<Publication<'a>> {
+        let one = |(n, Planned { message, ids, .. }): (usize, &'a Planned<'a>)| {
+            let ids = &parts.ids[ids.clone()];
+            let mut publication = publication(message, ids, durable, self.clock_ms);
+            let defines = definitions.get(n).and_then(Option::as_ref);
+            publication.defines = defines.map(|(key, t)| (&key[..], t.table().as_bytes()));
+            if let Some(delay) = message.delay {
+                publication.expiry_ms = self.due_ms(delay);
             }
-        }
+            publication
+        };
+        parts.planned.iter().enumerate().map(one).collect()
     }
 
-    /// Appends transient messages; when one does not fit, those before it are dropped again.
-    fn append_all(
+    /// Appends messages that need not be durable, up to the one that does not fit.
+    fn append_transient(
         &mut self,
         publications: &[Publication<'_>],
-    ) -> Result<Vec<Appended>, AppendError> {
-        let mut all: Vec<Appended> = Vec::with_capacity(publications.len());
+        appended: &mut Vec<Appended>,
+    ) -> Result<(), AppendError> {
         for publication in publications {
-            match self.store.append(publication) {
-                Ok(appended) => all.push(appended),
-                Err(error) => {
-                    self.take_back(&all, publications);
-                    return Err(error);
+            appended.push(self.store.append(publication)?);
+        }
+        Ok(())
+    }
+
+    /// Adds messages that are stored to their queues, as many as a step allows; whether that were
+    /// all.
+    fn push_stored(&mut self, committing: &mut Committing) -> bool {
+        let mut work = 0;
+        while work < WORK_PER_PART
+            && let Some(stored) = committing.stored.pop_front()
+        {
+            let Stored { appended, queues, body_bytes, priority, seldom, .. } = stored;
+            let queues = queues.as_slice();
+            work += WORK_PER_MESSAGE + queues.len();
+            let (delay, dedup_key) = seldom.map_or((None, None), |seldom| *seldom);
+            if let Some(dedup_key) = dedup_key {
+                self.remember_dedup_key(&dedup_key, appended.entry.at.segment.is_durable());
+            }
+            match delay {
+                Some(delay) if self.delays(delay.exchange) => self.delay_stored(delay, &appended),
+                Some(_) => self.store.settle(appended.entry.at, appended.slot(0)),
+                None => {
+                    // First: what it is pushed to may drop it at once.
+                    self.settle_for_gone(queues, &appended);
+                    self.push_to_queues(queues, &appended, priority, body_bytes);
                 }
             }
         }
-        Ok(all)
-    }
-
-    fn take_back(&mut self, appended: &[Appended], publications: &[Publication<'_>]) {
-        for (appended, publication) in appended.iter().zip(publications) {
-            for index in 0..publication.queues.len() {
-                let index = u32::try_from(index).expect("at most 65,535 queues");
-                self.store.settle(appended.entry.at, appended.slot(index));
+        self.work.spend(work);
+        if committing.stored.is_empty() {
+            for dedup_key in std::mem::take(&mut committing.unstored) {
+                self.remember_dedup_key(&dedup_key, false);
             }
         }
+        committing.stored.is_empty()
+    }
+
+    /// A queue that was deleted since the message was stored for it gets nothing.
+    fn settle_for_gone(&mut self, queues: &[QueueKey], appended: &Appended) {
+        for (n, key) in (0..).zip(queues) {
+            if self.queues.get(*key).is_none() {
+                self.store.settle(appended.entry.at, appended.slot(n));
+            }
+        }
+    }
+
+    /// Carries out settlements from this one on, as many as a step allows; how many are done.
+    fn carry_out(&mut self, committing: &mut Committing, from: usize) -> usize {
+        let Committing { transaction, said, .. } = committing;
+        let mut done = from;
+        while done < from + WORK_PER_PART
+            && let Some((_, unsettled, settlement)) = transaction.settlements.pop_front()
+        {
+            done += 1;
+            let (unsettled, settlement) = (&unsettled, &settlement);
+            if !said[done - 1] {
+                self.settle(unsettled, *settlement);
+                continue;
+            }
+            self.work.spend(1);
+            let found = self.where_it_is(unsettled);
+            let dedup_key = self.dedup_key_of(found.queue, found.entry);
+            self.store.settle_with_transaction(found.slot);
+            self.settled_by_transaction(&found, dedup_key);
+        }
+        done
+    }
+
+    /// Takes back what was appended, as much as a step allows; whether that was all.
+    fn undo(&mut self, committing: &mut Committing) -> bool {
+        self.work.spend(WORK_PER_PART);
+        for _ in 0..WORK_PER_PART {
+            let Some(Stored { appended, slots, .. }) = committing.stored.pop_front() else {
+                committing.transaction.release_bodies(self);
+                return !committing.is_in_log || self.store.abandon_transaction(WORK_PER_PART);
+            };
+            let at = appended.entry.at;
+            if !at.segment.is_durable() {
+                (0..slots).for_each(|n| self.store.settle(at, appended.slot(n)));
+            }
+        }
+        false
     }
 }
 
@@ -218,6 +599,7 @@ mod tests {
     use super::*;
     use crate::amqp::TableBuf;
     use crate::broker::flow::message::Content;
+    use crate::broker::flow::settle::Settlement;
     use crate::broker::testing::{declare, open, open_channel, publish_with};
     use crate::storage::Body;
 
@@ -250,12 +632,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut broker = open(directory.path());
         let queue = declare(&mut broker, "q", TableBuf::new().table());
-        let (queues, body) = ([queue], vec![b'x'; 7000]);
+        let body = vec![b'x'; 7000];
         let transient = transient(b"x");
         let content = Content { body: Body::Inline(&body), ..transient.content };
         let message = Message { content, persistent, ..transient };
-        let messages: Vec<_> =
-            (0..30).map(|_| TransactionMessage { queues: &queues, message }).collect();
         let mut turns = 0;
         while !broker.has_room_for(persistent, 30 * 7000) {
             broker.store.maintain().unwrap();
@@ -265,7 +645,10 @@ mod tests {
             assert!(turns < 100, "nobody makes room");
         }
         assert!(turns > 0, "a segment is smaller than that");
-        assert!(broker.commit(&messages, &[]).is_ok());
+        let mut transaction = Transaction::default();
+        (0..30).for_each(|_| assert!(transaction.add(&broker, &message, &[queue], false)));
+        let committed = broker.commit(transaction);
+        assert!(matches!(committed, Commit::Over(Committed::Done { refused: false, .. })));
     }
 
     /// The acknowledgements of a transaction were carried out, and only then the room for its
@@ -285,10 +668,17 @@ mod tests {
         let channel = open_channel(&mut broker);
         let unsettled = broker.get(queue, channel, false).unwrap().unsettled;
 
-        let good = TransactionMessage { queues: &[other], message: transient(b"x") };
         // What the log refuses for its length fails where what it has no room for fails.
-        let bad = TransactionMessage { queues: &[other], message: transient(&[b'x'; 256]) };
-        assert_eq!(broker.commit(&[good, bad], &[unsettled]), Err(AppendError::TooLarge));
+        let mut transaction = Transaction::default();
+        for exchange in [&b"x"[..], &[b'x'; 256]] {
+            assert!(transaction.add(&broker, &transient(exchange), &[other], false));
+        }
+        transaction.settlements.push_back((1, unsettled, Settlement::Ack));
+        let committed = broker.commit(transaction);
+        let Commit::Over(Committed::Failed(AppendError::TooLarge, settlements)) = committed else {
+            panic!("the log took it: {committed:?}");
+        };
+        assert_eq!(settlements.len(), 1, "it is unsettled");
 
         assert_eq!(broker.queues().get(other).unwrap().ready.len(), 0);
         assert_eq!(broker.queues().get(queue).unwrap().unacked, 1);

@@ -146,13 +146,10 @@ impl Broker {
     }
 
     /// These deliveries, with the places where their messages lie now.
-    pub(in crate::broker) fn where_they_are(&self, unsettled: &[Unsettled]) -> Vec<Unsettled> {
-        let found = |unsettled: &Unsettled| {
-            let (entry, slot) =
-                self.relocations.find(unsettled.queue_id, unsettled.entry, unsettled.slot);
-            Unsettled { entry, slot, ..*unsettled }
-        };
-        unsettled.iter().map(found).collect()
+    pub(in crate::broker) fn where_it_is(&self, unsettled: &Unsettled) -> Unsettled {
+        let (entry, slot) =
+            self.relocations.find(unsettled.queue_id, unsettled.entry, unsettled.slot);
+        Unsettled { entry, slot, ..*unsettled }
     }
 }
 
@@ -162,7 +159,10 @@ mod tests {
     use crate::amqp::{PropertyList, Table, TableBuf, Value};
     use crate::broker::arguments::ExchangeTraits;
     use crate::broker::arguments::QueueTraits;
+    use crate::broker::flow::commit::Commit;
     use crate::broker::flow::message::{Content, Message, PERSISTENT};
+    use crate::broker::flow::settle::Settlement;
+    use crate::broker::flow::transaction::Transaction;
     use crate::broker::key::ChannelKey;
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
     use crate::broker::testing::{NOW_MS, declare, open, open_channel, subject};
@@ -425,7 +425,9 @@ mod tests {
         node.broker.ack(&unsettled[0]);
         node.broker.requeue(&unsettled[1]);
         node.broker.reject(&unsettled[2]);
-        node.broker.commit(&[], &unsettled[3..4]).unwrap();
+        let mut transaction = Transaction::default();
+        transaction.settlements.push_back((4, unsettled[3], Settlement::Ack));
+        assert!(matches!(node.broker.commit(transaction), Commit::Over(_)));
         node.broker.requeue(&of_gone);
         node.fill();
         // What was moved once can be moved again.

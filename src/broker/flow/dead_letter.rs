@@ -110,7 +110,7 @@ impl Broker {
 
     /// Moves dying messages to their dead-letter exchanges, a bounded number a turn.
     pub fn bury(&mut self) {
-        if self.waits_for_room {
+        if self.waits_for_room || self.commits.is_any_running() {
             return;
         }
         self.retry_letters();

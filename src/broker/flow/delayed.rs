@@ -128,6 +128,11 @@ impl Broker {
         self.clock_ms.saturating_add(delay.ms)
     }
 
+    /// Whether the exchange is still there to delay a message.
+    pub(in crate::broker) fn delays(&self, exchange: ExchangeKey) -> bool {
+        self.topology.exchange(exchange).is_some_and(|exchange| exchange.delay_id.is_some())
+    }
+
     /// Notes a message that was just stored.
     pub(in crate::broker) fn delay_stored(&mut self, delay: Delay, appended: &Appended) {
         let id = self.topology.exchange(delay.exchange).and_then(|exchange| exchange.delay_id);
@@ -157,6 +162,7 @@ impl Broker {
     pub fn release_delayed(&mut self) {
         while !self.work.is_done()
             && !self.waits_for_room
+            && !self.commits.is_any_running()
             && let Some(&Reverse((at_ms, exchange))) = self.delayed.wakeups.peek()
             && at_ms <= self.clock_ms
         {

@@ -21,3 +21,4 @@ pub mod republish;
 pub mod retention;
 pub mod settle;
 pub mod stream_reader;
+pub mod transaction;

@@ -51,7 +51,7 @@ impl Broker {
             return self.delay_message(message, delay);
         }
         let body_bytes = self.body_bytes(&message.content.body);
-        if self.all_take(queues, body_bytes) {
+        if self.all_take(queues, 1, body_bytes) {
             return self.store_message(queues, message, body_bytes);
         }
         let mut together = Together::default();

@@ -2,12 +2,13 @@
 
 use crate::amqp::method::tx;
 use crate::amqp::{AmqpError, ReplyCode};
-use crate::broker::{Broker, Settlement, Unsettled};
-use crate::session::wait::WaitUntil;
+use crate::broker::flow::transaction::Settlements;
+use crate::broker::{Commit, Committed, Transaction};
+use crate::session::wait::{Wait, WaitUntil};
 
+use super::frames::Progress;
 use super::publish::no_room;
 use super::scope::{Notes, Scope};
-use super::transaction::Transaction;
 use super::{Channel, Mode};
 
 impl Channel {
@@ -24,61 +25,62 @@ impl Channel {
         Ok(())
     }
 
-    /// Stores and enqueues the publishes, then carries the settlements out. The answer leaves
-    /// when the log is durable.
-    pub(super) fn tx_commit(&mut self, scope: &mut Scope<'_>) -> Result<(), AmqpError> {
-        let mut transaction = self.take_transaction()?;
+    /// Returns what no queue gets, stores and enqueues the other publishes, then carries the
+    /// settlements out. The answer leaves when the log is durable.
+    pub(super) fn tx_commit(&mut self, scope: &mut Scope<'_>) -> Result<Progress, AmqpError> {
+        let transaction = self.transaction()?;
         let Scope { broker, out, .. } = scope;
-        let (messages, returned): (Vec<_>, Vec<_>) =
-            transaction.messages(broker).into_iter().unzip();
-        for (message, returned) in messages.iter().zip(returned) {
-            if returned {
-                out.send_return(broker, &message.message.content);
+        while let Some(content) = transaction.next_to_return(broker) {
+            out.send_return(broker, &content);
+        }
+        if !transaction.all_returned() {
+            return Ok(Progress::ComesAgain);
+        }
+        match broker.commit(std::mem::take(transaction)) {
+            Commit::Over(committed) => self.committed(scope, committed)?,
+            Commit::GoesOn(number) => {
+                let until = WaitUntil::Committed(number);
+                out.notes.wait = Some(Wait { until, channel: out.number, reply: Vec::new() });
             }
         }
-        let settled: Vec<_> = transaction
-            .settlements
-            .iter()
-            .filter(|(_, unsettled, settlement)| broker.is_settled_by(unsettled, *settlement))
-            .map(|(_, unsettled, _)| *unsettled)
-            .collect();
-        let outcome = broker.commit(&messages, &settled).map_err(no_room);
-        transaction.release_bodies(broker);
-        let committed = match outcome {
-            Ok(committed) => committed,
-            Err(error) => {
-                self.make_outstanding(out.notes, transaction.settlements);
-                return Err(error);
+        Ok(Progress::Took(0))
+    }
+
+    /// The commit is over.
+    pub fn committed(
+        &mut self,
+        scope: &mut Scope<'_>,
+        committed: Committed,
+    ) -> Result<(), AmqpError> {
+        match committed {
+            Committed::Done { refused: true, .. } => {
+                let text = "partial tx completion";
+                Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
             }
-        };
-        for (_, unsettled, settlement) in transaction.settlements {
-            if !broker.is_settled_by(&unsettled, settlement) {
-                broker.settle(&unsettled, settlement);
+            Committed::Done { position, refused: false } => {
+                let until = position.map(WaitUntil::Messages);
+                scope.out.answer_when(false, until, tx::CommitOk {}.into());
+                Ok(())
+            }
+            Committed::Failed(error, settlements) => {
+                self.make_outstanding(scope.out.notes, settlements);
+                Err(no_room(error))
             }
         }
-        if committed.refused {
-            let text = "partial tx completion";
-            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
-        }
-        let until = committed.position.map(WaitUntil::Messages);
-        out.answer_when(false, until, tx::CommitOk {}.into());
-        Ok(())
     }
 
     /// Whether the messages of the channel's transaction belong in the durable log, and so many
     /// bytes of room its commit takes, about.
-    pub(super) fn transaction_room(&self, broker: &Broker) -> (bool, u64) {
+    pub(super) fn transaction_room(&self) -> (bool, u64) {
         match &self.mode {
-            Mode::Transaction(transaction) => {
-                (transaction.is_durable(broker), transaction.log_bytes())
-            }
+            Mode::Transaction(transaction) => transaction.room(),
             Mode::Plain | Mode::Confirm(_) => (false, 0),
         }
     }
 
     /// Drops the publishes; what was acked is outstanding again.
     pub(super) fn tx_rollback(&mut self, scope: &mut Scope<'_>) -> Result<(), AmqpError> {
-        let mut transaction = self.take_transaction()?;
+        let mut transaction = std::mem::take(self.transaction()?);
         transaction.release_bodies(scope.broker);
         self.make_outstanding(scope.out.notes, transaction.settlements);
         scope.out.send(&tx::RollbackOk {}.into());
@@ -86,16 +88,16 @@ impl Channel {
     }
 
     /// Deliveries that the transaction does not settle after all have to be acknowledged in time.
-    fn make_outstanding(&mut self, notes: &mut Notes, settled: Vec<(u64, Unsettled, Settlement)>) {
-        for (_, unsettled, _) in &settled {
+    fn make_outstanding(&mut self, notes: &mut Notes, settled: Settlements) {
+        for (_, unsettled, _) in settled.iter() {
             notes.note_ack_due(unsettled.due_ms);
         }
-        self.unacked.put_back(settled.into_iter().map(|(tag, unsettled, _)| (tag, unsettled)));
+        self.unacked.put_back(settled.map(|(tag, unsettled, _)| (tag, unsettled)));
     }
 
-    fn take_transaction(&mut self) -> Result<Transaction, AmqpError> {
+    fn transaction(&mut self) -> Result<&mut Transaction, AmqpError> {
         match &mut self.mode {
-            Mode::Transaction(transaction) => Ok(std::mem::take(transaction)),
+            Mode::Transaction(transaction) => Ok(transaction),
             Mode::Plain | Mode::Confirm(_) => {
                 let text = "channel is not transactional";
                 Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))

@@ -88,7 +88,7 @@ impl Channel {
         };
         let mut must_wait = !broker.has_room();
         if commits {
-            let (durable, bytes) = self.transaction_room(broker);
+            let (durable, bytes) = self.transaction_room();
             must_wait |= !broker.has_room_for(durable, bytes);
         }
         must_wait

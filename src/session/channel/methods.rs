@@ -48,7 +48,7 @@ impl Channel {
             M::ExchangeUnbind(unbind) => scope.exchange_unbind(&unbind),
             M::ConfirmSelect(select) => self.confirm_select(scope, select),
             M::TxSelect(_) => self.tx_select(scope),
-            M::TxCommit(_) => self.tx_commit(scope),
+            M::TxCommit(_) => return self.tx_commit(scope),
             M::TxRollback(_) => self.tx_rollback(scope),
             M::ChannelClose(_) => return Ok(Progress::Closes),
             M::ChannelFlow(flow) => channel_flow(scope, flow),

@@ -18,7 +18,6 @@ mod queues;
 mod route_cache;
 mod scope;
 mod settle;
-mod transaction;
 mod unacked;
 
 use std::collections::HashMap;
@@ -28,12 +27,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::amqp::method::basic;
 use crate::amqp::{Method, Name};
-use crate::broker::{ChannelKey, ConsumerKey, LogPos};
+use crate::broker::{ChannelKey, ConsumerKey, LogPos, Transaction};
 
 use arriving::Arriving;
 use confirms::Confirms;
 use route_cache::RouteCache;
-use transaction::Transaction;
 use unacked::Unacked;
 
 pub use frames::{Progress, drop_body};

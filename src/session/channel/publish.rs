@@ -7,6 +7,7 @@ use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, encoder};
 use crate::broker::flow::blind;
 use crate::broker::flow::deduplication::Sighting;
 use crate::broker::flow::message::{Delay, PERSISTENT, Published};
+use crate::broker::flow::transaction::TRANSACTION_BYTES_MAX;
 use crate::broker::topology::routing::Reuse;
 use crate::broker::{AppendError, Body, Broker, Content, Handed, LargeBody, Message, Subject};
 
@@ -62,7 +63,11 @@ impl Channel {
         };
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {
-            return transaction.note(&message, queues, mandatory).map(|()| true);
+            if !transaction.add(broker, &message, queues, mandatory) {
+                let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
+                return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+            }
+            return Ok(true);
         }
         let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
         if mandatory && unroutable {
@@ -147,7 +152,7 @@ impl Channel {
     /// alone does from now on.
     pub(super) fn give_up_large(&mut self, broker: &mut Broker, body: LargeBody) {
         match &mut self.mode {
-            Mode::Transaction(transaction) => transaction.large.push(body),
+            Mode::Transaction(transaction) => transaction.add_body(body),
             Mode::Plain | Mode::Confirm(_) => broker.abandon_body(body),
         }
     }

@@ -69,7 +69,7 @@ impl Channel {
         match &mut self.mode {
             Mode::Transaction(transaction) => {
                 broker.work.spend(1);
-                transaction.settlements.push((tag, unsettled, settlement));
+                transaction.settlements.push_back((tag, unsettled, settlement));
             }
             Mode::Plain | Mode::Confirm(_) => broker.settle(&unsettled, settlement),
         }

@@ -2,8 +2,10 @@
 //! ids, bodies wherever they come from, and what a record settles.
 //!
 //! A transaction is one record, so that it is there as a whole or not at all. One that is too large
-//! for that is a row of records with one number, of which none counts before the last one is there;
-//! so segments all have one size.
+//! for that, or that is appended in several steps, is a row of records with one number, of which
+//! none counts before the last one is there; so segments all have one size.
+
+use std::collections::BTreeSet;
 
 use super::ring::{Ids, Rank, Ring, capacity};
 use super::segment::LargeRecord;
@@ -192,12 +194,14 @@ impl Store {
         }
     }
 
-    pub(in crate::storage) fn append_all(
+    /// Appends one step of a transaction; see [`Store::append_part`].
+    pub(in crate::storage) fn append_step(
         &mut self,
         publications: &[Publication<'_>],
         settles: &[SlotRef],
-    ) -> Result<(Vec<Appended>, LogPos), AppendError> {
-        assert!(publications.iter().all(|p| p.durable), "a transaction is a durable record");
+        is_last: bool,
+        appended: &mut Vec<Appended>,
+    ) -> Result<(), AppendError> {
         let mut sources = Vec::with_capacity(publications.len());
         let mut result = Ok(());
         for publication in publications {
@@ -209,9 +213,14 @@ impl Store {
                 }
             }
         }
-        let appended = result.and_then(|()| self.append_sources(publications, &sources, settles));
+        let from = appended.len();
+        let result = result
+            .and_then(|()| self.append_sources(publications, &sources, settles, is_last, appended));
         sources.iter_mut().for_each(|source| self.release_source(true, source));
-        appended
+        if result.is_ok() {
+            self.note_appended(publications, &appended[from..]);
+        }
+        result
     }
 
     fn append_sources(
@@ -219,28 +228,31 @@ impl Store {
         publications: &[Publication<'_>],
         sources: &[Source<'_>],
         settles: &[SlotRef],
-    ) -> Result<(Vec<Appended>, LogPos), AppendError> {
+        is_last: bool,
+        appended: &mut Vec<Appended>,
+    ) -> Result<(), AppendError> {
+        let mut row = self.row.take().unwrap_or_else(|| Row::new(&mut self.ids));
         let ring = &self.durable;
-        let logged = settles.iter().filter(|slot| slot.segment.is_durable());
-        let old = logged.map(|slot| ring.old_slot(slot.segment.index(), slot.slot)).collect();
-        let drafts: Vec<Draft<'_>> =
-            publications.iter().zip(sources).map(|(p, s)| self.draft(p, s.body())).collect();
-        let next = self.ids.next_message;
-        let messages: Vec<_> = drafts.iter().zip(next..).map(|(d, n)| (*d, MessageId(n))).collect();
-        let rank = match publications {
-            [] => Rank::Statement,
-            all => Rank::of(all.iter().all(|p| p.replaces.is_some())),
-        };
-        let mut appended = Vec::with_capacity(publications.len());
-        let mut by = None;
-        if !messages.is_empty() || !Vec::is_empty(&old) {
-            let ids = self.ids;
-            by = Some(self.durable.append_row(&messages, old, rank, ids, &mut appended)?);
+        let old = settles.iter().map(|slot| ring.old_slot(slot.segment.index(), slot.slot));
+        let (old, next) = (old.collect(), self.ids.next_message);
+        let with_ids = publications.iter().zip(sources).zip(next..);
+        let messages: Vec<_> =
+            with_ids.map(|((p, s), id)| (self.draft(p, s.body()), MessageId(id))).collect();
+        let rank = if publications.is_empty() { Rank::Statement } else { Rank::Publish };
+        let step = Step { messages: &messages, old, is_last, rank, ids: self.ids };
+        let result = self.durable.append_step(&mut row, step, appended);
+        if result.is_ok() {
             self.ids.next_message += messages.len() as u64;
         }
-        let until = self.durable.end;
-        for (publication, appended) in publications.iter().zip(&mut appended) {
-            appended.position = until;
+        if result.is_ok() || row.is_begun() {
+            self.row = Some(row);
+            self.durable.row_is_open = true;
+        }
+        result
+    }
+
+    fn note_appended(&mut self, publications: &[Publication<'_>], appended: &[Appended]) {
+        for (publication, appended) in publications.iter().zip(appended) {
             let deliveries = initial_deliveries(publication);
             if deliveries > 0 {
                 let index = appended.first_slot.segment.index();
@@ -249,18 +261,11 @@ impl Store {
                     self.durable.set_deliveries(index, slot, deliveries);
                 }
             }
-            if let Some((key, _)) = publication.defines {
-                self.define_with(key, appended.entry.at);
+            if let (Some((key, _)), Some(row)) = (publication.defines, &mut self.row) {
+                row.defines.push((key.to_vec(), appended.entry.at));
             }
-            if let Some(old) = publication.replaces {
-                self.settle_replaced(old, Some(appended.entry.at.segment.index()));
-            }
-        }
-        for &slot in settles {
-            self.settle_replaced(slot, by);
         }
         self.messages += appended.len() as u64;
-        Ok((appended, until))
     }
 
     /// So many bytes of room the body of a publication takes: none where it lies in the ring
@@ -274,7 +279,7 @@ impl Store {
         }
     }
 
-    /// So many bytes of room a transaction takes, about.
+    /// So many bytes of room a step of a transaction takes, about.
     pub(in crate::storage) fn transaction_room(
         &self,
         publications: &[Publication<'_>],
@@ -288,54 +293,126 @@ impl Store {
     }
 }
 
+/// A transaction that is being appended.
+#[derive(Debug)]
+pub(in crate::storage) struct Row {
+    /// What its records have in common, if they are several.
+    number: u64,
+    /// The segments of its records so far, and those of whose slots they say something.
+    speaks_of: BTreeSet<u64>,
+    /// Where the last record lies.
+    last: Option<u32>,
+    /// The slots of its records: the first one of each, and how many.
+    slots: Vec<(SlotRef, u32)>,
+    /// What its messages define once all of it is there.
+    defines: Vec<(Vec<u8>, RecordRef)>,
+}
+
+impl Row {
+    /// Takes a number that no other one has.
+    pub(in crate::storage) fn new(ids: &mut Ids) -> Row {
+        let number = ids.next_message;
+        ids.next_message += 1;
+        let (speaks_of, last) = (BTreeSet::new(), None);
+        Row { number, speaks_of, last, slots: Vec::new(), defines: Vec::new() }
+    }
+
+    /// Whether something of it was appended.
+    pub(in crate::storage) fn is_begun(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// The segment of its last record.
+    pub(in crate::storage) fn last(&self) -> u32 {
+        self.last.expect("a transaction has at least one record")
+    }
+
+    /// One of its slots, each once.
+    pub(in crate::storage) fn take_slot(&mut self) -> Option<SlotRef> {
+        let (first, count) = self.slots.last_mut().map(|(slot, count)| (*slot, count))?;
+        *count -= 1;
+        let slot = SlotRef { slot: first.slot + *count, ..first };
+        if *count == 0 {
+            self.slots.pop();
+        }
+        Some(slot)
+    }
+
+    /// What its messages define, key and record; only once.
+    pub(in crate::storage) fn take_definitions(&mut self) -> Vec<(Vec<u8>, RecordRef)> {
+        std::mem::take(&mut self.defines)
+    }
+}
+
+/// What is appended of a transaction at once.
+pub(in crate::storage) struct Step<'a> {
+    pub(in crate::storage) messages: &'a [(Draft<'a>, MessageId)],
+    /// What it settles.
+    pub(in crate::storage) old: Vec<OldSlot>,
+    /// Nothing more follows: with this it counts.
+    pub(in crate::storage) is_last: bool,
+    pub(in crate::storage) rank: Rank,
+    pub(in crate::storage) ids: Ids,
+}
+
 impl Ring {
-    /// Appends the record or the records of a transaction, of messages with these ids; says in
-    /// which segment the last one lies.
-    pub(in crate::storage) fn append_row(
+    /// Appends the record or the records of one step of a transaction, all or none.
+    pub(in crate::storage) fn append_step(
         &mut self,
-        messages: &[(Draft<'_>, MessageId)],
-        mut old: Vec<OldSlot>,
-        rank: Rank,
-        ids: Ids,
+        transaction: &mut Row,
+        step: Step<'_>,
         appended: &mut Vec<Appended>,
-    ) -> Result<u32, AppendError> {
+    ) -> Result<(), AppendError> {
+        let Step { messages, mut old, is_last, rank, ids } = step;
         old.sort_unstable();
         let ranges = ranges_of(&old);
         let most = TRANSACTION_RECORD_BYTES_MAX.min(capacity(self.segment_bytes) / 2);
-        let rows = rows_of(messages, ranges.len(), most, capacity(self.segment_bytes))?;
-        if rows.len() > 1 && !self.takes_all(&rows, rank) {
+        let records = records_of(messages, ranges.len(), most, capacity(self.segment_bytes))?;
+        if records.len() > 1 && !self.takes_all(&records, rank) {
             return Err(AppendError::Full);
         }
-        let number = ids.next_message;
-        let (mut last, mut segments) = (None, Vec::new());
-        for (n, row) in rows.iter().enumerate() {
-            let is_last = n + 1 == rows.len();
-            let part = (rows.len() > 1).then_some(Part { number, is_last });
-            let (messages, said) = (&messages[row.messages.clone()], &ranges[row.ranges.clone()]);
+        let is_alone = is_last && records.len() == 1 && !transaction.is_begun();
+        for (n, record) in records.iter().enumerate() {
+            let is_last = is_last && n + 1 == records.len();
+            let part = (!is_alone).then_some(Part { number: transaction.number, is_last });
+            let (messages, said) =
+                (&messages[record.messages.clone()], &ranges[record.ranges.clone()]);
             let index = self.append_transaction(messages, said, part, rank, ids, appended);
             // What was only begun would have to be undone.
             assert!(n == 0 || index.is_ok(), "there was room for all of it");
             let index = index?;
-            segments.push(self.segment(index).sequence);
-            last = Some(index);
+            transaction.last = Some(index);
+            if is_alone {
+                return Ok(());
+            }
+            let slots = messages.iter().map(|(draft, _)| draft.slots()).sum();
+            if slots > 0 {
+                let slot = self.segment(index).slot_count() - in_file(slots);
+                let segment = self.key(index);
+                transaction.slots.push((SlotRef { segment, slot }, in_file(slots)));
+            }
+            transaction.speaks_of.insert(self.segment(index).sequence);
+            transaction.speaks_of.extend(said.iter().map(|range| range.sequence));
+            if is_last {
+                // The others count, and with them what they say, only because of this one.
+                let spoken_of = transaction.speaks_of.iter();
+                spoken_of.for_each(|sequence| self.note_spoken_of(index, *sequence));
+            }
         }
-        let last = last.expect("there is always one record");
-        // The others count only because of the last one.
-        segments.into_iter().for_each(|sequence| self.note_spoken_of(last, sequence));
-        Ok(last)
+        Ok(())
     }
 
     /// Whether there is room for these records one behind the other.
-    fn takes_all(&self, rows: &[Row], rank: Rank) -> bool {
+    fn takes_all(&self, records: &[OneRecord], rank: Rank) -> bool {
         let mut room = self.active.map_or(0, |active| self.segment(active).room());
         let (mut spares, mut taken) = (self.spares_for(rank), 0);
-        rows.iter().all(|row| {
-            if row.bytes + self.reserve(rank, taken) > room && spares > 0 {
+        records.iter().all(|record| {
+            if record.bytes + self.reserve(rank, taken) > room && spares > 0 {
                 (spares, taken) = (spares - 1, taken + 1);
                 room = capacity(self.segment_bytes);
             }
-            let fits = row.bytes + self.reserve(rank, taken) <= room;
-            room = room.saturating_sub(row.bytes);
+            let fits = record.bytes + self.reserve(rank, taken) <= room;
+            room = room.saturating_sub(record.bytes);
             fits
         })
     }
@@ -412,7 +489,7 @@ impl Ring {
 }
 
 /// One record of a transaction: these of its messages and of what it says of slots.
-struct Row {
+struct OneRecord {
     messages: std::ops::Range<usize>,
     ranges: std::ops::Range<usize>,
     bytes: usize,
@@ -421,39 +498,40 @@ struct Row {
 /// A range takes no more than this in a statement, its segment's number included.
 const RANGE_BYTES_MAX: usize = 22;
 
-fn rows_of(
+fn records_of(
     messages: &[(Draft<'_>, MessageId)],
     ranges: usize,
     bytes_max: usize,
     capacity: usize,
-) -> Result<Vec<Row>, AppendError> {
-    let row = |messages, ranges, bytes| Row { messages, ranges, bytes: TRANSACTION_BYTES + bytes };
-    let mut rows = vec![row(0..0, 0..0, 0)];
+) -> Result<Vec<OneRecord>, AppendError> {
+    let record =
+        |messages, ranges, bytes| OneRecord { messages, ranges, bytes: TRANSACTION_BYTES + bytes };
+    let mut records = vec![record(0..0, 0..0, 0)];
     for (n, (draft, _)) in messages.iter().enumerate() {
         let bytes = padded(draft.record_bytes().ok_or(AppendError::TooLarge)? as usize);
         if bytes + padded(TRANSACTION_BYTES) > capacity {
             return Err(AppendError::TooLarge);
         }
-        let last = rows.last_mut().expect("there is always one");
+        let last = records.last_mut().expect("there is always one");
         if last.messages.is_empty() || last.bytes + bytes <= bytes_max {
             (last.messages.end, last.bytes) = (n + 1, last.bytes + bytes);
         } else {
-            rows.push(row(n..n + 1, 0..0, bytes));
+            records.push(record(n..n + 1, 0..0, bytes));
         }
     }
     let mut said = 0;
     while said < ranges {
-        let last = rows.last_mut().expect("there is always one");
+        let last = records.last_mut().expect("there is always one");
         let fit = bytes_max.saturating_sub(last.bytes) / RANGE_BYTES_MAX;
         let now = fit.min(ranges - said);
         last.ranges = said..said + now;
         last.bytes += padded(now * RANGE_BYTES_MAX);
         said += now;
         if said < ranges {
-            rows.push(row(messages.len()..messages.len(), said..said, 0));
+            records.push(record(messages.len()..messages.len(), said..said, 0));
         }
     }
-    Ok(rows)
+    Ok(records)
 }
 
 fn ranges_of(old: &[OldSlot]) -> Vec<Range> {

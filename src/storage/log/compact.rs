@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::ring::{Rank, Ring};
 use super::segment::{Segment, State};
 use crate::storage::file::segment::HEADER_BYTES;
+use crate::storage::log::append::{Row, Step};
 use crate::storage::record::draft::{Draft, DraftBody};
 use crate::storage::record::message::{Message, Piece};
 use crate::storage::record::statement::SETTLED;
@@ -144,7 +145,10 @@ impl Store {
         // With a transaction's head, and the record that goes beyond the limit.
         let live = self.durable.segment(cursor.segment).live_bytes();
         let need = usize::try_from(2 * live).unwrap_or(usize::MAX).saturating_add(HEADS_BYTES);
-        if !self.may_copy() || !self.durable.has_room_for(need.min(2 * bytes_max)) {
+        if self.row.is_some()
+            || !self.may_copy()
+            || !self.durable.has_room_for(need.min(2 * bytes_max))
+        {
             return Compaction::Waiting;
         }
         let next = match cursor.stage {
@@ -376,7 +380,10 @@ impl Store {
             batch.iter().map(|live| (live.draft(), live.message.id())).collect();
         let mut copies = Vec::with_capacity(batch.len());
         let count = old.len();
-        self.durable.append_row(&messages, old, Rank::Change, self.ids, &mut copies)?;
+        let mut row = Row::new(&mut self.ids);
+        let (rank, ids) = (Rank::Change, self.ids);
+        let step = Step { messages: &messages, old, is_last: true, rank, ids };
+        self.durable.append_step(&mut row, step, &mut copies)?;
         for (live, copy) in batch.iter().zip(&copies) {
             let by = copy.entry.at.segment.index();
             let deliveries = |slot: &u32| self.durable.deliveries(from, *slot);

@@ -43,6 +43,9 @@ impl Ring {
     /// Appends what has to be in the log before dead segments are free. Says whether it appended
     /// anything.
     pub(in crate::storage) fn retire(&mut self, ids: Ids) -> bool {
+        if self.row_is_open {
+            return false;
+        }
         self.leave_dead_active(ids);
         if self.dead.is_empty() {
             return false;

@@ -132,6 +132,9 @@ pub(in crate::storage) struct Ring {
     /// Live slots of records in the buffer.
     pub(in crate::storage) buffer_live: u32,
 
+    /// A transaction is being appended. Until it is there as a whole its messages are neither alive
+    /// nor settled: nothing of it is restated or moved.
+    pub(in crate::storage) row_is_open: bool,
     /// What the log does not say yet of slots.
     pub(in crate::storage) unsaid: Unsaid,
     /// Slots were settled since compaction found nothing to do.
@@ -190,6 +193,7 @@ impl Ring {
             buffer: Vec::new(),
             extents: Vec::new(),
             buffer_live: 0,
+            row_is_open: false,
             unsaid: Unsaid::default(),
             grew_sparser: true,
             unsynced: Vec::new(),

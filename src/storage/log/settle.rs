@@ -63,6 +63,12 @@ impl Ring {
         self.after_settling(index, slot);
     }
 
+    /// The log says with its next statement that these slots are settled, which recovery found out.
+    pub(in crate::storage) fn say_undone(&mut self, undone: Vec<Range>) {
+        let counts = |range: &Range| self.by_sequence.contains_key(&range.sequence);
+        self.unsaid.settled.extend(undone.into_iter().filter(counts));
+    }
+
     /// A record in segment `by` says something of slots in the segment `sequence`.
     pub(in crate::storage) fn note_spoken_of(&mut self, by: u32, sequence: u64) {
         let segment = self.segment_mut(by);

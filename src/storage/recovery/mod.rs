@@ -126,6 +126,7 @@ pub(super) fn open(
     ring.end = found.end;
     ring.in_files = found.end;
     ring.end_of_content = found.end;
+    ring.say_undone(found.undone);
     replay.take_places(&ring, &indices, found.relocated, found.definitions);
     hold_pieces(&mut ring, &replay, &mut report.damaged);
     report.may_lack_some = !report.damaged.is_empty() || files.has_evidence;

@@ -71,6 +71,8 @@ pub(super) struct FoundState {
     /// Id, segment, offset.
     pub(super) relocated: Vec<(MessageId, usize, u32)>,
     pub(super) definitions: Vec<(u64, usize, u32)>,
+    /// Slots that are settled without anything in the log that says so.
+    pub(super) undone: Vec<Range>,
 }
 
 /// See the top of the file.
@@ -91,6 +93,8 @@ pub(super) struct Scan<'a, 'p> {
     clean_at: Option<LogPos>,
     inventory: Option<(u64, Inventory)>,
     parts: HashMap<u64, Effects>,
+    /// Slots of transactions that never came to their end.
+    undone: Vec<Range>,
     relocated: Vec<(MessageId, usize, u32)>,
     definitions: Vec<(u64, usize, u32)>,
     pub(super) damaged: Vec<Damage>,
@@ -123,6 +127,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             clean_at: None,
             inventory: None,
             parts: HashMap::new(),
+            undone: Vec::new(),
             relocated: Vec::new(),
             definitions: Vec::new(),
             damaged: Vec::new(),
@@ -383,8 +388,10 @@ impl<'a, 'p> Scan<'a, 'p> {
                 all.definitions.extend(effects.definitions);
                 all.slots.extend(effects.slots);
                 all.segments.extend(effects.segments);
+                self.note_ids(part.number.saturating_add(1), 0);
                 if part.is_last {
-                    // The others count only because of this one.
+                    // The others count, and with them what they say, only because of this one.
+                    self.note_spoken_of(n, &all);
                     for &other in all.segments.iter().filter(|other| **other != n) {
                         let other = self.loaded[other].chain.sequence;
                         self.loaded[n].speaks_of.insert(other);
@@ -502,13 +509,13 @@ impl<'a, 'p> Scan<'a, 'p> {
         let Some(&n) = self.by_sequence.get(&state.sequence) else {
             return;
         };
-        // A transaction whose last part was freed since: it was there when this was written.
+        // A transaction whose last part was freed since was there when this was written, and all
+        // that it says of others was restated. Of one that never was, it is said that its messages
+        // are settled.
         let is_there = |effects: &Effects| effects.segments.contains(&n);
-        let numbers: Vec<u64> = self.parts.iter().filter(|p| is_there(p.1)).map(|p| *p.0).collect();
-        for number in numbers {
-            if let Some(effects) = self.parts.remove(&number) {
-                self.take_effect(by, effects);
-            }
+        for (_, effects) in self.parts.extract_if(|_, effects| is_there(effects)) {
+            self.relocated.extend(effects.relocated);
+            self.definitions.extend(effects.definitions);
         }
         let sequence = self.loaded[by].chain.sequence;
         if by != n {
@@ -604,7 +611,8 @@ impl<'a, 'p> Scan<'a, 'p> {
         self.dropped.retain(|number| !unknown.contains(number));
     }
 
-    /// Transactions whose last record never came do not count, unless it may have been damaged.
+    /// Transactions whose last record never came do not count, unless it may have been damaged. The
+    /// log is to say so: a restatement of one of their segments would be taken for their end.
     fn end_parts(&mut self) {
         for (_, effects) in std::mem::take(&mut self.parts) {
             if !self.damaged.is_empty() {
@@ -616,6 +624,8 @@ impl<'a, 'p> Scan<'a, 'p> {
                 let slots = &mut self.loaded[n].slots;
                 let slots = slots.get_mut(first as usize..(first + count) as usize);
                 slots.unwrap_or_default().fill(SETTLED);
+                let sequence = self.loaded[n].chain.sequence;
+                self.undone.push(Range { sequence, first, count, state: SETTLED });
             }
         }
     }
@@ -643,8 +653,8 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 
     pub(super) fn into_found(self) -> FoundState {
-        let Scan { loaded, end, relocated, definitions, .. } = self;
-        FoundState { loaded, end, relocated, definitions }
+        let Scan { loaded, end, relocated, definitions, undone, .. } = self;
+        FoundState { loaded, end, relocated, definitions, undone }
     }
 }
 

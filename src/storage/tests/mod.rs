@@ -17,8 +17,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Appended, Body, Entry, HelperMode, LargeBody, Publication, QueueId, SlotRef, StorageError,
-    Store, StoreOptions,
+    AppendError, Appended, Body, Entry, HelperMode, LargeBody, LogPos, Publication, QueueId,
+    SlotRef, StorageError, Store, StoreOptions,
 };
 use disk::Disk;
 
@@ -37,6 +37,28 @@ pub(super) fn open(directory: &Path) -> Store {
 fn open_on(directory: &Path, segment_bytes: u32, disk: &Arc<Disk>) -> Result<Store, StorageError> {
     let witness = Some(Arc::clone(disk) as Arc<dyn super::Witness>);
     Store::open(StoreOptions { segment_bytes, witness, ..options(directory) })
+}
+
+impl Store {
+    /// A transaction in one part; slots of the transient ring are settled beside it.
+    fn append_transaction(
+        &mut self,
+        publications: &[Publication<'_>],
+        settles: &[SlotRef],
+    ) -> Result<(Vec<Appended>, LogPos), AppendError> {
+        let (logged, others): (Vec<SlotRef>, Vec<SlotRef>) =
+            settles.iter().partition(|slot| slot.segment.is_durable());
+        let mut appended = Vec::new();
+        if !publications.is_empty() || !logged.is_empty() {
+            self.append_part(publications, &logged, true, &mut appended)?;
+            logged.into_iter().for_each(|slot| self.settle_with_transaction(slot));
+            self.end_transaction();
+        }
+        others.into_iter().for_each(|slot| self.settle_slot(slot));
+        let until = self.end();
+        appended.iter_mut().for_each(|appended| appended.position = until);
+        Ok((appended, until))
+    }
 }
 
 /// A publication to one queue.

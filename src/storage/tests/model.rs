@@ -49,6 +49,9 @@ struct Group {
 /// message that the definition came with.
 type History = Vec<(u64, Option<Vec<u8>>, Option<MessageId>)>;
 
+/// Queues and body of a message.
+type Sent = (Vec<QueueId>, Vec<u8>);
+
 #[derive(Default)]
 struct Twin {
     alive: BTreeMap<(MessageId, u64), Pair>,
@@ -67,6 +70,8 @@ struct World {
     twin: Twin,
     arriving: Vec<(LargeBody, Vec<u8>)>,
     pins: Vec<(bytes::Bytes, Vec<u8>)>,
+    /// A transaction that goes on will settle them.
+    reserved: Vec<(MessageId, u64)>,
     step: usize,
 }
 
@@ -99,6 +104,7 @@ impl World {
             twin: Twin::default(),
             arriving: Vec::new(),
             pins: Vec::new(),
+            reserved: Vec::new(),
             step: 0,
         }
     }
@@ -115,7 +121,8 @@ impl World {
                 220..240 => self.begin_large(),
                 240..270 => self.arrive(),
                 270..310 => self.move_one(),
-                310..335 => self.transact(),
+                310..325 => self.transact(),
+                325..335 => self.transact_slowly(),
                 335..345 => self.transact_much(),
                 345..375 => self.define(),
                 375..600 => self.settle(),
@@ -306,7 +313,7 @@ impl World {
         let n = self.random.below(self.twin.alive.len());
         // Rather the old ones, so that segments get empty.
         let n = if self.random.chance(70) { n / 8 } else { n };
-        self.twin.alive.keys().nth(n).copied()
+        self.twin.alive.keys().nth(n).copied().filter(|key| !self.reserved.contains(key))
     }
 
     fn move_one(&mut self) {
@@ -373,6 +380,96 @@ impl World {
             self.twin.gone.insert(key, Gone { pair, by });
         }
         settled.retain(|key| self.twin.gone[key].by.is_some());
+        self.twin.groups.insert(self.step, Group { position, published, settled });
+    }
+
+    /// In parts, with all kinds of things between them; it may be given up, or a life may end.
+    fn transact_slowly(&mut self) {
+        for _ in 0..self.random.below(4) {
+            let picked = self.pick().filter(|key| self.twin.alive[key].durable_ring);
+            self.reserved.extend(picked);
+        }
+        let (settled, count) = (self.reserved.clone(), 1 + self.random.below(4));
+        let mut stored = Vec::new();
+        for part in 0..count {
+            let is_last = part + 1 == count;
+            let large = self.random.chance(30);
+            let messages: Vec<(Vec<QueueId>, Vec<u8>)> = (0..self.random.below(4))
+                .map(|_| (self.queues(), if large { self.bytes(5000) } else { self.body() }))
+                .collect();
+            let publications: Vec<Publication<'_>> =
+                messages.iter().map(|(queues, body)| publication(true, queues, body)).collect();
+            let from = settled.len().min(part);
+            let to = if is_last { settled.len() } else { settled.len().min(part + 1) };
+            let slots: Vec<_> =
+                settled[from..to].iter().map(|key| self.twin.alive[key].slot).collect();
+            let mut appended = Vec::new();
+            let store = self.store.as_mut().unwrap();
+            let result = store.append_part(&publications, &slots, is_last, &mut appended);
+            let is_given_up = !is_last && self.random.chance(10);
+            if result.is_err() || is_given_up {
+                assert!(result.is_ok() || result == Err(AppendError::Full), "it waits for room");
+                while !self.store().abandon_transaction(2) {}
+                return self.reserved.clear();
+            }
+            stored.extend(appended.into_iter().zip(messages));
+            if !is_last && self.something_else_happens() {
+                return;
+            }
+        }
+        self.note_transaction(stored, &settled);
+    }
+
+    /// What may happen between two parts of a transaction; whether the life of the store ended.
+    fn something_else_happens(&mut self) -> bool {
+        for _ in 0..self.random.below(5) {
+            match self.random.below(24) {
+                0..4 => self.settle(),
+                4..6 => self.deliver(),
+                6..8 => self.put_back(),
+                8..10 => self.define(),
+                10..14 => self.write_out(),
+                14..16 => {
+                    self.store().start_sync_if(true).unwrap();
+                }
+                16..19 => {
+                    self.store().run_helper(3);
+                    self.store().take_answers().unwrap();
+                }
+                19..20 => self.store().maintain().unwrap(),
+                20..21 => {
+                    self.store().compact(9000, &mut |_| panic!("it may be none of it"));
+                }
+                21..22 => {
+                    self.kill();
+                    return true;
+                }
+                _ => {
+                    self.cut_power();
+                    return true;
+                }
+            }
+        }
+        self.keep_room();
+        false
+    }
+
+    fn note_transaction(&mut self, stored: Vec<(Appended, Sent)>, settled: &[(MessageId, u64)]) {
+        let position = self.store().end();
+        let mut published = Vec::new();
+        for (appended, (queues, body)) in stored {
+            self.note(Appended { position, ..appended }, &queues, &body, true);
+            published.extend(queues.iter().map(|queue| (appended.entry.id, queue.0)));
+        }
+        let by = Some(self.step);
+        for key in settled {
+            let pair = self.twin.alive.remove(key).unwrap();
+            self.store().settle_with_transaction(pair.slot);
+            self.twin.gone.insert(*key, Gone { pair, by });
+        }
+        self.store().end_transaction();
+        self.reserved.clear();
+        let settled = settled.to_vec();
         self.twin.groups.insert(self.step, Group { position, published, settled });
     }
 
@@ -496,6 +593,7 @@ impl World {
             assert!(pin[..] == body, "a pinned body does not change");
         }
         self.arriving.clear();
+        self.reserved.clear();
         if self.random.chance(30) {
             self.segment_bytes = SEGMENT_BYTES << self.random.below(3);
         }
