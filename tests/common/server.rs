@@ -85,6 +85,7 @@ impl Server {
         let config = daemon::Config {
             data_dir: directory.path().to_path_buf(),
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            management: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             ..settings
         };
         let broker = daemon::Server::start(config).expect("the broker starts");
