@@ -56,7 +56,7 @@ class Broker:
         self.port = free_port()
         log = open(os.path.join(self.directory, "log"), "ab")
         command = [self.program, "--data-dir", os.path.join(self.directory, "data")]
-        command += ["--port", str(self.port), "--log-level", "warning"]
+        command += ["--port", str(self.port), "--management-port", "0", "--log-level", "warning"]
         began = time.monotonic()
         self.process = subprocess.Popen(pinned(BROKER_CORE, command), stdout=log, stderr=log)
         log.close()

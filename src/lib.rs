@@ -7,9 +7,11 @@
 //! |---|---|
 //! | [`sys`] | the few system calls that std lacks, each a safe function |
 //! | [`amqp`] | bytes to AMQP values and back, borrowing from the input |
+//! | [`outbox`] | what waits to be sent, on connections of every kind |
 //! | [`storage`] | the log: append, settle, sync, recover, compact; the queues' index |
 //! | [`broker`] | who gets which message; no sockets, no clock |
 //! | [`session`] | one AMQP connection: bytes in, bytes out, no socket |
+//! | [`management`] | one HTTP connection and what operators ask there: bytes in, bytes out |
 //! | [`node`] | broker, sessions, deadlines: the turn, without sockets and clock |
 //! | [`net`] | sockets, readiness, flushing; alone in waiting and reading the clock |
 //! | [`daemon`] | configuration, start-up, shutdown, signals, logging |
@@ -83,7 +85,8 @@
 //! permission patterns, which use look-aheads; foldhash hashes the names of bindings and
 //! definitions, of which there may be a million at start, and the numbers of segments; rustix
 //! makes system calls without `unsafe`, and libc has the two questions to the allocator that rustix
-//! has not; signal-hook catches signals.
+//! has not; signal-hook catches signals. httparse finds the parts of a request's head in the HTTP
+//! API, serde_json reads and writes the API's JSON, and base64 reads the credentials of requests.
 //!
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde
@@ -93,8 +96,10 @@
 pub mod amqp;
 pub mod broker;
 pub mod daemon;
+pub mod management;
 pub mod net;
 pub mod node;
+pub mod outbox;
 pub mod session;
 pub mod storage;
 pub mod sys;

@@ -7,12 +7,27 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
+
+/// Whether the process at the other end of a Unix socket belongs to this one's user, or to root.
+///
+/// # Errors
+/// What the system says.
+pub fn is_peer_trusted(socket: &impl AsFd) -> io::Result<bool> {
+    let peer = rustix::net::sockopt::socket_peercred(socket)?;
+    Ok(peer.uid == rustix::process::geteuid() || peer.uid.is_root())
+}
+
+/// The name of this machine.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
 
 /// Whether a file still has a name.
 ///

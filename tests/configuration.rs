@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-const ANY_PORT: &[&str] = &["--port", "0"];
+const ANY_PORT: &[&str] = &["--port", "0", "--management-port", "0"];
 
 fn leveret(directory: &TempDir, configuration: &str, options: &[&str]) -> Command {
     let path = directory.path().join("leveret.conf");
@@ -34,8 +34,7 @@ fn keys_of_a_later_version_end_the_start_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     for (line, why) in [
         ("load_definitions = /etc/definitions.json", "definitions cannot be imported"),
-        ("management.tcp.ip = 0.0.0.0", "there is no HTTP API"),
-        ("management.tcp.port = 0", "there is no HTTP API"),
+        ("management.ssl.port = 15671", "of the HTTP API, address and port can be set"),
         ("vm_memory_high_watermark_paging_ratio = 0.75", "messages are always on disk"),
     ] {
         let file = format!("# RabbitMQ's\nheartbeat = 10\n{line}\n");
@@ -49,13 +48,18 @@ fn keys_of_a_later_version_end_the_start_with_file_and_line() {
     }
 }
 
+/// It is on by default: whoever starts a second broker has to learn which option it is about.
 #[test]
-fn an_option_of_a_later_version_ends_the_start() {
+fn a_start_whose_port_for_the_http_api_is_taken_names_the_option() {
     let directory = tempfile::tempdir().unwrap();
-    let options = &["--management-port", "15672"];
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let port = address.port().to_string();
+    let options = &["--port", "0", "--management-port", &port];
     let (code, text) = refusal(&mut leveret(&directory, "", options));
-    assert!(text.contains("--management-port is not supported by this version"), "{text}");
-    assert_eq!(code, Some(64));
+    assert!(text.contains(&format!("cannot listen on {address} for the HTTP API: ")), "{text}");
+    assert!(text.contains("choose another port with --management-port"), "{text}");
+    assert_eq!(code, Some(71));
 }
 
 /// The broker had opened its log and left it open, so that the next start marked everything as
@@ -66,7 +70,11 @@ fn a_start_that_cannot_listen_leaves_an_orderly_directory() {
     assert!(run_and_stop(&directory).iter().all(|line| !line.contains("unclean")));
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = taken.local_addr().unwrap();
-    let mut refused = leveret(&directory, &format!("listeners.tcp.taken = {address}\n"), &[]);
+    let mut refused = leveret(
+        &directory,
+        &format!("listeners.tcp.taken = {address}\n"),
+        &["--management-port", "0"],
+    );
     let (code, text) = refusal(&mut refused);
     assert!(text.contains(&format!("cannot listen on {address}: ")), "{text}");
     assert!(text.contains("; stop what listens there or choose another port"), "{text}");

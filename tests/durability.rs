@@ -49,6 +49,7 @@ fn config(directory: &TempDir) -> Config {
     Config {
         data_dir: directory.path().to_path_buf(),
         listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        management: None,
         ..Config::default()
     }
 }

@@ -23,12 +23,13 @@ use source::{Source, item_end};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("amqp", &[]),
+    ("outbox", &[]),
     ("storage", &["sys"]),
     ("broker", &["amqp", "storage"]),
-    ("session", &["amqp", "broker"]),
-    ("management", &["broker"]),
-    ("node", &["sys", "amqp", "storage", "broker", "session", "management"]),
-    ("net", &["sys", "amqp", "storage", "broker", "session", "management", "node"]),
+    ("session", &["amqp", "outbox", "broker"]),
+    ("management", &["amqp", "outbox", "broker"]),
+    ("node", &["sys", "amqp", "outbox", "storage", "broker", "session", "management"]),
+    ("net", &["sys", "amqp", "outbox", "storage", "broker", "session", "management", "node"]),
     ("daemon", &["sys", "amqp", "storage", "broker", "session", "management", "node", "net"]),
 ];
 
@@ -95,13 +96,27 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("storage", "log", &["types", "record", "file", "helper", "store"]),
     ("storage", "recovery", &["types", "record", "file", "helper", "log", "store"]),
     ("storage", "options", &["file", "helper", "recovery"]),
-    ("session", "outbox", &[]),
     ("session", "wait", &[]),
-    ("session", "channel", &["outbox", "wait"]),
+    ("management", "request", &[]),
+    ("management", "response", &[]),
+    ("management", "view", &[]),
+    ("management", "json", &["response"]),
+    ("management", "authentication", &["response", "call"]),
+    ("management", "call", &["request", "response", "view", "authentication", "list"]),
+    ("management", "list", &["request", "response", "call"]),
+    (
+        "management",
+        "resources",
+        &["request", "response", "view", "json", "authentication", "call", "list"],
+    ),
+    ("management", "router", &["request", "response", "call", "resources"]),
+    ("management", "conversation", &["request", "response", "authentication", "call", "router"]),
+    ("session", "channel", &["wait"]),
 ];
 
 /// What a module may not reach for, as tokens: methods of what lies two floors down.
-const MAY_NOT_REACH: &[(&str, &[&str])] = &[("session", &["broker", ".", "store"])];
+const MAY_NOT_REACH: &[(&str, &[&str])] =
+    &[("session", &["broker", ".", "store"]), ("management", &["broker", ".", "store"])];
 
 /// The islands of `unsafe`: system calls, the mapping of a segment, and the mapping of the
 /// scratch file that holds the middle of long queues' indexes (memory only, never read back

@@ -142,6 +142,18 @@ impl<K: ArenaKey, T> Arena<K, T> {
         })
     }
 
+    /// What is in the slot of this number: a way through all objects that goes on where it stopped
+    /// while they come and go.
+    pub fn at(&self, slot: u32) -> Option<(K, &T)> {
+        let found = self.slots.get(slot as usize)?;
+        Some((K::new(slot, found.generation), &found.tenant))
+    }
+
+    /// All objects are in slots with lower numbers than this.
+    pub fn places(&self) -> u32 {
+        u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
+    }
+
     /// The number of objects.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -192,5 +204,26 @@ mod tests {
         assert!(seen.iter().all(|(key, value)| arena.get(*key) == Some(value)));
         assert!(!seen.iter().any(|(_, value)| *value == 103));
         assert!(!arena.contains(keys[3]));
+    }
+
+    #[test]
+    fn a_walk_over_the_slots_finds_what_stays_whatever_comes_and_goes() {
+        let mut arena: Arena<QueueKey, u32> = Arena::new();
+        let keys: Vec<_> = (0..10).map(|n| arena.insert(n)).collect();
+        let (mut slot, mut seen) = (0, Vec::new());
+        while slot < arena.places() {
+            seen.extend(arena.at(slot).map(|(key, _)| key));
+            if slot == 4 {
+                arena.remove(keys[2]);
+                arena.remove(keys[7]);
+                for n in 10..50 {
+                    arena.insert(n);
+                }
+            }
+            slot += 1;
+        }
+        let stays = |key: &&QueueKey| **key != keys[7];
+        assert!(keys.iter().filter(stays).all(|key| seen.contains(key)));
+        assert!(!seen.contains(&keys[7]));
     }
 }

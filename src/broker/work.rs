@@ -27,6 +27,9 @@ pub const WORK_PER_STEP: u32 = 5_000;
 /// What the sessions may do with what arrived, all of them together.
 pub const WORK_PER_INPUT: u32 = 10_000;
 
+/// What is done for operators in one turn, all of their requests together.
+pub const WORK_FOR_OPERATORS: u32 = 10_000;
+
 /// So many bytes are copied, checked and written for one unit.
 const BYTES_PER_UNIT: u64 = 256;
 

@@ -20,7 +20,7 @@ use super::units::{Limit, Ratio};
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
-/// Tests start from [`Config::default`] and replace `data_dir` and `listeners`.
+/// Tests start from [`Config::default`] and replace `data_dir`, `listeners` and `management`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where messages, definitions and the lock live.
@@ -28,6 +28,8 @@ pub struct Config {
     /// Where AMQP is spoken without TLS; port 0 takes any free one. Empty with
     /// `listeners.tcp = none`.
     pub listeners: Vec<SocketAddr>,
+    /// Where the HTTP API is served; port 0 takes any free one. `None`: nowhere.
+    pub management: Option<SocketAddr>,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -90,6 +92,7 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from(DATA_DIR),
             listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
+            management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -189,6 +192,10 @@ pub(super) struct Draft {
     pub config: Config,
     /// `listeners.tcp.NAME`, by name; `None` until the file names one.
     pub tcp: Option<BTreeMap<String, Endpoint>>,
+    /// `management.tcp.ip`
+    pub management_ip: Option<IpAddr>,
+    /// `management.tcp.port`; 0 is off.
+    pub management_port: Option<u16>,
 }
 
 /// A port and, if it was given, the address to listen on.
@@ -213,14 +220,16 @@ impl Draft {
         if let Some(vhost) = &environment.default_vhost {
             config.default_vhost.clone_from(vhost);
         }
-        Draft { config, tcp: None }
+        Draft { config, tcp: None, management_ip: None, management_port: None }
     }
 
     /// The finished configuration, with what the command line overrides.
     pub fn finish(self, options: &Options) -> Config {
         let listeners = self.amqp_addresses(options);
+        let management = self.management_address(options);
         let mut config = self.config;
         config.listeners = listeners;
+        config.management = management;
         if let Some(directory) = &options.data_dir {
             config.data_dir.clone_from(directory);
         }
@@ -229,6 +238,13 @@ impl Draft {
         }
         config.make_default_user = options.make_default_user;
         config
+    }
+
+    /// `--bind` moves this, too.
+    fn management_address(&self, options: &Options) -> Option<SocketAddr> {
+        let ip = options.bind.or(self.management_ip).unwrap_or(BIND);
+        let port = options.management_port.or(self.management_port).unwrap_or(MANAGEMENT_PORT);
+        (port != 0).then(|| SocketAddr::new(ip, port))
     }
 
     /// `--port` replaces all listeners of the file by one; `--bind` moves what there is.
@@ -257,6 +273,8 @@ impl Draft {
 pub const BIND: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// AMQP's port.
 pub const AMQP_PORT: u16 = 5672;
+/// The HTTP API's port.
+pub const MANAGEMENT_PORT: u16 = 15672;
 /// The data directory unless configured.
 pub const DATA_DIR: &str = "./leveret-data";
 
@@ -348,6 +366,22 @@ mod tests {
         assert_eq!(config.listeners, addresses(&["10.0.0.1:0"]));
         let config = load(text, |options| options.bind = Some([0, 0, 0, 0].into()));
         assert_eq!(config.listeners, addresses(&["0.0.0.0:5673"]));
+    }
+
+    #[test]
+    fn the_http_api_moves_and_goes_away() {
+        let management = |text: &str, change: fn(&mut Options)| load(text, change).management;
+        let address = |text: &str| Some(text.parse().unwrap());
+        let text = "management.tcp.ip = 0.0.0.0\nmanagement.tcp.port = 15673\n";
+        assert_eq!(management(text, |_| ()), address("0.0.0.0:15673"));
+        let text = "management.tcp.port = 15673\n";
+        assert_eq!(management(text, |_| ()), address("127.0.0.1:15673"));
+        let set = |options: &mut Options| options.management_port = Some(15674);
+        assert_eq!(management(text, set), address("127.0.0.1:15674"));
+        let bind = |options: &mut Options| options.bind = Some([10, 0, 0, 1].into());
+        assert_eq!(management("", bind), address("10.0.0.1:15672"));
+        assert_eq!(management(text, |options| options.management_port = Some(0)), None);
+        assert_eq!(management("management.tcp.port = 0\n", |_| ()), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::net::Protocol;
 use crate::storage::Damage;
 
 /// The command line is wrong.
@@ -151,6 +152,8 @@ pub enum StartError {
     Directory(LockError),
     /// An address cannot be listened on.
     Listen {
+        /// For what.
+        protocol: Protocol,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -203,8 +206,21 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Directory(error) => error.fmt(f),
-            StartError::Listen { address, source } => {
-                write!(f, "cannot listen on {address}: {source}{}", advice(source.kind()))
+            StartError::Listen { protocol, address, source } => {
+                let (what_for, options) = match protocol {
+                    Protocol::Amqp => ("", "--port or listeners.tcp"),
+                    Protocol::Http => {
+                        (" for the HTTP API", "--management-port (0 is off) or management.tcp.port")
+                    }
+                };
+                write!(f, "cannot listen on {address}{what_for}: {source}")?;
+                if source.kind() == io::ErrorKind::AddrInUse {
+                    return write!(
+                        f,
+                        "; stop what listens there or choose another port with {options}"
+                    );
+                }
+                f.write_str(advice(source.kind()))
             }
             StartError::Io { doing, source } => write!(f, "cannot {doing}: {source}"),
             StartError::NobodyCanLogIn { directory, messages, damaged } => {
@@ -238,14 +254,10 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     ADVICE.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text)
 }
 
-const ADVICE: [(io::ErrorKind, &str); 3] = [
-    (
-        io::ErrorKind::AddrInUse,
-        "; stop what listens there or choose another port with --port or listeners.tcp",
-    ),
+const ADVICE: [(io::ErrorKind, &str); 2] = [
     (
         io::ErrorKind::AddrNotAvailable,
-        "; choose an address of this machine with --bind or listeners.tcp",
+        "; choose an address of this machine with --bind, listeners.tcp or management.tcp.ip",
     ),
     (
         io::ErrorKind::PermissionDenied,
@@ -278,7 +290,8 @@ mod tests {
             (io::ErrorKind::PermissionDenied, "; choose a port from 1024 up"),
         ] {
             let address = SocketAddr::from(([127, 0, 0, 1], 5672));
-            let error = StartError::Listen { address, source: kind.into() };
+            let protocol = Protocol::Amqp;
+            let error = StartError::Listen { protocol, address, source: kind.into() };
             let text = error.to_string();
             assert!(text.starts_with("cannot listen on 127.0.0.1:5672: "), "{text}");
             assert!(text.contains(what_to_do), "{text}");

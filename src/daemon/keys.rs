@@ -76,6 +76,10 @@ fn shown<'a>(key: &str, value: &'a str) -> &'a str {
 const SUPPORTED: &[(&str, Setter)] = &[
     ("listeners.tcp", tcp_none),
     ("listeners.tcp.*", tcp_listener),
+    ("management.tcp.ip", management_ip),
+    ("management.tcp.port", |draft, setting| {
+        put(&mut draft.management_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
+    }),
     ("heartbeat", |draft, setting| {
         put(&mut draft.config.heartbeat_s, in_range(setting, 0, u16::MAX, "seconds"))
     }),
@@ -145,8 +149,8 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("cluster_formation", NO_CLUSTER),
     ("cluster_keepalive_interval", NO_CLUSTER),
     ("cluster_partition_handling", NO_CLUSTER),
-    ("collect_statistics", NO_API),
-    ("collect_statistics_interval", NO_API),
+    ("collect_statistics", NO_STATISTICS),
+    ("collect_statistics_interval", NO_STATISTICS),
     ("consumer_max_per_channel", "consumers are not limited per channel"),
     ("credential_validator", "there are no rules for passwords"),
     ("default_limits", "new virtual hosts have no limits"),
@@ -168,8 +172,8 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("log.file", LOG_TO_STDERR),
     ("log.journald", LOG_TO_STDERR),
     ("log.syslog", LOG_TO_STDERR),
-    ("management", NO_API),
-    ("management_agent", NO_API),
+    ("management", NO_OTHER_API),
+    ("management_agent", NO_STATISTICS),
     ("message_interceptors", "there are no message interceptors"),
     ("metadata_store", NO_ERLANG),
     ("mqtt", "there is no MQTT"),
@@ -206,7 +210,9 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 const LOG_TO_STDERR: &str = "the log goes to standard error";
-const NO_API: &str = "there is no HTTP API";
+const NO_OTHER_API: &str =
+    "of the HTTP API, address and port can be set (management.tcp.ip, .port)";
+const NO_STATISTICS: &str = "there are no statistics";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions cannot be imported";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
@@ -225,6 +231,11 @@ fn tcp_listener(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> 
     let endpoint = parse_endpoint(setting.value).ok_or(expected)?;
     draft.tcp.get_or_insert_default().insert(setting.word.to_owned(), endpoint);
     Ok(())
+}
+
+fn management_ip(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let ip = parse_ip(setting.value).ok_or("an IP address or localhost".to_owned());
+    put(&mut draft.management_ip, ip.map(Some))
 }
 
 /// Reads `5672`, `127.0.0.1:5672`, `[::1]:5672` and RabbitMQ's way of writing the last one,
@@ -510,6 +521,8 @@ mod tests {
         vm_memory_high_watermark.relative|1.1|a ratio from 0 to 1 as in 0.4
         disk_free_limit.relative|x|a ratio as in 0.4
         disk_free_limit.absolute|0.5GB|a size in bytes or with a unit
+        management.tcp.ip|eth0|an IP address or localhost, not 'eth0'
+        management.tcp.port|65536|a whole number from 0 to 65535 (0 is off)
         listeners.tcp|5672|none (or a listener as in listeners.tcp.default = 5672)
         listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
         log.console.level|loud|trace, debug, info, warning, error or none
@@ -556,8 +569,7 @@ mod tests {
         for (key, why) in [
             ("ssl_options.certfile", "there is no TLS"),
             ("load_definitions", "definitions cannot be imported"),
-            ("management.tcp.ip", "there is no HTTP API"),
-            ("management.tcp.port", "there is no HTTP API"),
+            ("management.tcp.backlog", "of the HTTP API, address and port can be set"),
             ("vm_memory_high_watermark_paging_ratio", "messages are always on disk"),
         ] {
             let expected = format!("{key} is not supported by this version: {why}");

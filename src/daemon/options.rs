@@ -8,7 +8,7 @@ use std::str::FromStr;
 use getopts::{Fail, HasArg, Matches, Occur, Options as Syntax};
 use log::LevelFilter;
 
-use super::config::{AMQP_PORT, BIND, DATA_DIR};
+use super::config::{AMQP_PORT, BIND, DATA_DIR, MANAGEMENT_PORT};
 use super::error::UsageError;
 use super::nearest::nearest;
 
@@ -46,6 +46,9 @@ impl Invocation {
             data_dir: matches.opt_str("data-dir").map(PathBuf::from),
             bind: value(&matches, "bind", "an IP address or localhost", parse_ip)?,
             port: value(&matches, "port", PORT, |text| u16::from_str(text).ok())?,
+            management_port: value(&matches, "management-port", PORT, |text| {
+                u16::from_str(text).ok()
+            })?,
             log_level: value(&matches, "log-level", LEVELS, parse_level)?,
             make_default_user: matches.opt_present("make-default-user"),
         }))
@@ -63,6 +66,8 @@ pub struct Options {
     pub bind: Option<IpAddr>,
     /// `--port N`: AMQP, 0 takes any free one.
     pub port: Option<u16>,
+    /// `--management-port N`: the HTTP API, 0 is off.
+    pub management_port: Option<u16>,
     /// `--log-level LEVEL`
     pub log_level: Option<LevelFilter>,
     /// `--make-default-user`
@@ -109,9 +114,6 @@ fn value<T>(
 
 fn usage_error(fail: Fail) -> UsageError {
     UsageError(match fail {
-        Fail::UnrecognizedOption(name) if name == "management-port" => "--management-port is not \
-             supported by this version: there is no HTTP API; leave it out"
-            .to_owned(),
         Fail::UnrecognizedOption(name) => match nearest(&name, LONG_NAMES) {
             Some(known) => {
                 format!("there is no option '{}'; did you mean --{known}?", dashed(&name))
@@ -133,7 +135,7 @@ fn dashed(name: &str) -> String {
 
 fn syntax() -> Syntax {
     let mut syntax = Syntax::new();
-    for name in ["config", "data-dir", "bind", "port", "log-level"] {
+    for name in ["config", "data-dir", "bind", "port", "management-port", "log-level"] {
         syntax.opt("", name, "", "", HasArg::Yes, Occur::Optional);
     }
     syntax.optflag("", "make-default-user", "");
@@ -154,6 +156,7 @@ Options, with their defaults in parentheses:
   --data-dir DIR       where messages are kept ({DATA_DIR})
   --bind ADDRESS       IP address to listen on ({BIND})
   --port N             AMQP port, 0 = any free one ({AMQP_PORT})
+  --management-port N  port of the HTTP API, 0 = none ({MANAGEMENT_PORT})
   --log-level LEVEL    {LEVELS} (info)
   --make-default-user  make the configuration's default user and virtual host anew, for when
                        nobody can log in any more
@@ -168,7 +171,8 @@ Examples:
   leveret --data-dir /var/lib/leveret --bind 0.0.0.0
   leveret --config /etc/leveret/leveret.conf --log-level debug
 
-The first listens on {BIND}:{AMQP_PORT}; log in as guest with the password guest.
+The first listens on {BIND}:{AMQP_PORT}, and for the HTTP API on port {MANAGEMENT_PORT}; log in as
+guest with the password guest.
 
 Signals: TERM and INT stop the broker cleanly. HUP changes nothing: the configuration is
 read at the start only.
@@ -178,8 +182,17 @@ cannot be made, 74 storage, 78 configuration.
     )
 }
 
-const LONG_NAMES: [&str; 8] =
-    ["config", "data-dir", "bind", "port", "log-level", "make-default-user", "version", "help"];
+const LONG_NAMES: [&str; 9] = [
+    "config",
+    "data-dir",
+    "bind",
+    "port",
+    "management-port",
+    "log-level",
+    "make-default-user",
+    "version",
+    "help",
+];
 
 const PORT: &str = "a port number from 0 to 65535";
 pub(super) const LEVELS: &str = "trace, debug, info, warning, error or none";
@@ -214,6 +227,8 @@ mod tests {
             "::1",
             "--port",
             "0",
+            "--management-port",
+            "15673",
             "--log-level",
             "Warning",
             "--make-default-user",
@@ -223,6 +238,7 @@ mod tests {
             data_dir: Some(PathBuf::from("/data")),
             bind: Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
             port: Some(0),
+            management_port: Some(15673),
             log_level: Some(LevelFilter::Warn),
             make_default_user: true,
         };
@@ -238,15 +254,6 @@ mod tests {
         );
         assert!(complaint(&["--datadir", "x"]).contains("did you mean --data-dir?"));
         assert!(complaint(&["-x"]).starts_with("there is no option '-x'"));
-    }
-
-    #[test]
-    fn an_option_of_a_later_version_is_refused_by_name() {
-        assert_eq!(
-            complaint(&["--management-port", "0"]),
-            "--management-port is not supported by this version: there is no HTTP API; leave it \
-             out (see leveret --help)"
-        );
     }
 
     #[test]
@@ -271,7 +278,7 @@ mod tests {
         for name in LONG_NAMES {
             assert!(text.contains(&format!("--{name}")), "{name}");
         }
-        for default in ["(127.0.0.1)", "(5672)", "(./leveret-data)", "(info)"] {
+        for default in ["(127.0.0.1)", "(5672)", "(15672)", "(./leveret-data)", "(info)"] {
             assert!(text.contains(default), "{default}");
         }
         assert!(text.lines().all(|line| line.len() <= 100));

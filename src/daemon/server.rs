@@ -16,7 +16,7 @@ use super::signals::{Signal, Signals};
 use crate::amqp::Name;
 use crate::broker::users::user::Permissions;
 use crate::broker::{Broker, Found, Users};
-use crate::net::{Clock, Command, EventLoop, Remote, Wakeup};
+use crate::net::{Clock, Command, EventLoop, Protocol, Remote, Wakeup};
 use crate::node::ResourceLimits;
 use crate::session::Limits;
 use crate::storage::{Gate, HelperMode, RecoveryProgress, StorageError, StoreOptions};
@@ -56,6 +56,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    management: Option<SocketAddr>,
     remote: Remote,
     gate: Gate,
     thread: Option<JoinHandle<Result<(), StartError>>>,
@@ -79,7 +80,8 @@ impl Server {
                     return Ok(());
                 }
             };
-            let _ = sender.send(Ok((node.addresses.clone(), node.event_loop.remote())));
+            let addresses = (node.addresses.clone(), node.management);
+            let _ = sender.send(Ok((addresses, node.event_loop.remote())));
             node.run(&mut || None)?;
             node.stop()
         };
@@ -88,13 +90,18 @@ impl Server {
             .spawn(body)
             .map_err(|e| StartError::io("start the broker's thread", e))?;
         let lost = || StartError::Storage("the broker's thread ended before it listened".into());
-        let (addresses, remote) = started.recv().map_err(|_| lost())??;
-        Ok(Self { addresses, remote, gate, thread: Some(thread) })
+        let ((addresses, management), remote) = started.recv().map_err(|_| lost())??;
+        Ok(Self { addresses, management, remote, gate, thread: Some(thread) })
     }
 
     /// Where AMQP is spoken; the first listener.
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    /// Where the HTTP API is served, if it is.
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management
     }
 
     /// Holds the storage helper back: nothing becomes durable meanwhile.
@@ -141,6 +148,7 @@ impl Drop for Server {
 struct Node {
     event_loop: EventLoop,
     addresses: Vec<SocketAddr>,
+    management: Option<SocketAddr>,
     /// Held as long as the directory is in use.
     _lock: DirectoryLock,
 }
@@ -165,8 +173,8 @@ impl Node {
             event_loop.limit_connections(connections_max);
         }
         event_loop.limit_resources(resource_limits(config));
-        let addresses = match listen(&mut event_loop, &config.listeners) {
-            Ok(addresses) => addresses,
+        let (addresses, management) = match listen(&mut event_loop, config) {
+            Ok(listening) => listening,
             Err(error) => {
                 // Nothing happened; the next start is to know that.
                 close(event_loop.into_broker())?;
@@ -179,13 +187,13 @@ impl Node {
             "Leveret {} listening on {}, data in {}: {} queues and {} messages recovered, \
              started in {:.1} ms",
             env!("CARGO_PKG_VERSION"),
-            list(&addresses),
+            list(&addresses, management),
             config.data_dir.display(),
             found.queues,
             found.messages,
             took.as_secs_f64() * 1000.0
         );
-        Ok(Self { event_loop, addresses, _lock: lock })
+        Ok(Self { event_loop, addresses, management, _lock: lock })
     }
 
     fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), StartError> {
@@ -204,16 +212,30 @@ impl Node {
     }
 }
 
-/// Listens on all `configured` addresses; where that is, if ports were left to the system.
+/// Listens on all configured addresses; where that is, if ports were left to the system: for AMQP
+/// and for the HTTP API.
 fn listen(
     event_loop: &mut EventLoop,
-    configured: &[SocketAddr],
-) -> Result<Vec<SocketAddr>, StartError> {
-    let bind = |&address: &SocketAddr| {
-        event_loop.listen(address).map_err(|source| StartError::Listen { address, source })
+    config: &Config,
+) -> Result<(Vec<SocketAddr>, Option<SocketAddr>), StartError> {
+    let mut bind = |protocol: Protocol, address: SocketAddr| {
+        let listening = event_loop.listen(protocol, address);
+        listening.map_err(|source| StartError::Listen { protocol, address, source })
     };
-    configured.iter().map(bind).collect()
+    let amqp = config.listeners.iter().map(|&address| bind(Protocol::Amqp, address));
+    let amqp = amqp.collect::<Result<_, _>>()?;
+    let http = config.management.map(|address| bind(Protocol::Http, address)).transpose()?;
+    let path = config.data_dir.join(SOCKET_NAME);
+    if let Err(error) = event_loop.listen_at_path(&path) {
+        // The broker does its work without it, and a path may be too long for a socket.
+        warn!("cannot listen at {}: {error}; use the HTTP API's port instead", path.display());
+    }
+    event_loop.introduce(format!("leveret@{}", sys::host_name()));
+    Ok((amqp, http))
 }
+
+/// The Unix socket in the data directory that lets the broker's owner ask over HTTP.
+const SOCKET_NAME: &str = "leveret.sock";
 
 fn close(broker: Broker) -> Result<(), StartError> {
     broker.close().map_err(|error| StartError::Storage(error.to_string()))
@@ -336,8 +358,9 @@ fn resource_limits(config: &Config) -> ResourceLimits {
     }
 }
 
-fn list(addresses: &[SocketAddr]) -> String {
-    let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+fn list(addresses: &[SocketAddr], management: Option<SocketAddr>) -> String {
+    let mut all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    all.extend(management.map(|address| format!("http://{address}")));
     if all.is_empty() { "nothing".into() } else { all.join(" and ") }
 }
 

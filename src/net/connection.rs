@@ -1,13 +1,12 @@
 //! What is a connection to the loop: a socket, and what it is ready for.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
-
-use mio::net::TcpStream;
+use std::io::{self, IoSlice};
 
 use crate::broker::ConnectionKey;
-use crate::session::{Outbox, SLICES_MAX};
+use crate::outbox::{Outbox, SLICES_MAX};
+
+use super::socket::Socket;
 
 /// One accepted socket.
 ///
@@ -16,7 +15,7 @@ use crate::session::{Outbox, SLICES_MAX};
 #[derive(Debug)]
 pub struct Connection {
     /// The socket; registered once, for both directions.
-    pub socket: TcpStream,
+    pub socket: Socket,
     /// The kernel may have input.
     pub readable: bool,
     /// The peer sends no more: it is read until it says so, since no further event will come.
@@ -48,7 +47,7 @@ pub enum Fill {
 
 impl Connection {
     /// Wraps a socket that was just accepted.
-    pub fn new(socket: TcpStream) -> Self {
+    pub fn new(socket: Socket) -> Self {
         Self {
             socket,
             readable: false,
@@ -116,11 +115,11 @@ impl Connection {
     /// that we sent. Whether that is possible.
     pub fn linger(&mut self) -> bool {
         self.lingers = true;
-        self.socket.shutdown(Shutdown::Write).is_ok()
+        self.socket.shutdown().is_ok()
     }
 
-    /// The peer's address, for the log.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr().ok()
+    /// Who is at the other end, for the log.
+    pub fn peer(&self) -> String {
+        self.socket.peer()
     }
 }

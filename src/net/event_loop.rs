@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,6 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::broker::key::ArenaKey;
 use crate::broker::{Broker, ConnectionKey};
+use crate::management::Protocol;
 use crate::node::{Node, ResourceLimits};
 use crate::session::Limits;
 use crate::storage::StorageError;
@@ -205,14 +207,30 @@ impl EventLoop {
         self.node.limit_resources(limits);
     }
 
-    /// Listens for AMQP on this address; where it really listens.
-    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let mut listener = Listener::bind(address)?;
-        let token = Token(LISTENERS + self.listeners.len());
-        self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
-        let local = listener.socket.local_addr()?;
-        self.listeners.push(listener);
+    /// Listens for this protocol on this address; where it really listens.
+    pub fn listen(&mut self, protocol: Protocol, address: SocketAddr) -> io::Result<SocketAddr> {
+        let (listener, local) = Listener::bind(address, protocol)?;
+        self.add_listener(listener)?;
+        self.node.note_listener(protocol, local);
         Ok(local)
+    }
+
+    /// Lets the owner of this process ask over HTTP, through a Unix socket at this path.
+    pub fn listen_at_path(&mut self, path: &Path) -> io::Result<()> {
+        let listener = Listener::bind_path(path)?;
+        self.add_listener(listener)
+    }
+
+    fn add_listener(&mut self, mut listener: Listener) -> io::Result<()> {
+        let token = Token(LISTENERS + self.listeners.len());
+        self.poll.registry().register(listener.source(), token, Interest::READABLE)?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Tells operators who this node is.
+    pub fn introduce(&mut self, node_name: String) {
+        self.node.introduce(node_name);
     }
 
     /// Registers the source of the signals, which the callback of [`EventLoop::run`] looks at.
@@ -227,6 +245,7 @@ impl EventLoop {
 
     /// Takes the broker out of a loop that has ended.
     pub fn into_broker(self) -> Broker {
+        self.listeners.into_iter().for_each(Listener::close);
         self.node.into_broker()
     }
 

@@ -1,19 +1,25 @@
 //! How do connections come in, also when the process has no file descriptor for them?
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use log::warn;
-use mio::net::{TcpListener, TcpStream};
+use log::{debug, warn};
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
 
+use crate::management::{Origin, Protocol};
 use crate::sys;
+
+use super::socket::Socket;
 
 /// One listening socket. Edge-triggered: `ready` stays set until "would block".
 #[derive(Debug)]
 pub struct Listener {
-    /// The socket.
-    pub socket: TcpListener,
+    door: Door,
     /// The kernel may have connections.
     pub ready: bool,
     /// Out of file descriptors: not before this time.
@@ -21,11 +27,41 @@ pub struct Listener {
     warned_at: Option<Instant>,
 }
 
+/// Where connections come in, and what is spoken there.
+#[derive(Debug)]
+enum Door {
+    /// A port.
+    Tcp(TcpListener, Protocol),
+    /// A file that only the owner of this process may open; HTTP.
+    Unix(UnixListener, PathBuf),
+}
+
+/// Somebody who connected.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The way to it.
+    pub socket: Socket,
+    /// Who it is.
+    pub visitor: Visitor,
+}
+
+/// What somebody who connected wants to speak, and from where.
+#[derive(Debug, Clone, Copy)]
+pub enum Visitor {
+    /// AMQP.
+    Client(SocketAddr),
+    /// HTTP.
+    Operator(Origin),
+}
+
 /// Without a free file descriptor, how long until the next try.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// How often the log says so.
 const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// Only its owner may connect.
+const SOCKET_MODE: u32 = 0o600;
 
 /// So many file descriptors are no client's: the process has some from its start, and the log
 /// needs one for each file that it makes, writes or syncs. Without them publishers would wait.
@@ -39,15 +75,53 @@ pub fn sockets_max(open_files: u64) -> usize {
 }
 
 impl Listener {
-    /// Listens on this address.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    /// Listens on this address; where that really is.
+    pub fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<(Self, SocketAddr)> {
         let socket = TcpListener::bind(address)?;
-        Ok(Self { socket, ready: true, retry_at: None, warned_at: None })
+        let local = socket.local_addr()?;
+        Ok((Self::new(Door::Tcp(socket, protocol)), local))
+    }
+
+    /// Listens at this path, where a socket that nobody listens at any more may be left over. Until
+    /// it is the owner's alone it has another name.
+    pub fn bind_path(path: &Path) -> io::Result<Self> {
+        let unfinished = path.with_extension("new");
+        for left_over in [&unfinished, path] {
+            match fs::remove_file(left_over) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let socket = UnixListener::bind(&unfinished)?;
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(SOCKET_MODE))?;
+        fs::rename(&unfinished, path)?;
+        Ok(Self::new(Door::Unix(socket, path.to_owned())))
+    }
+
+    fn new(door: Door) -> Self {
+        Self { door, ready: true, retry_at: None, warned_at: None }
+    }
+
+    /// What has to be watched to know when somebody comes.
+    pub fn source(&mut self) -> &mut dyn Source {
+        match &mut self.door {
+            Door::Tcp(socket, _) => socket,
+            Door::Unix(socket, _) => socket,
+        }
+    }
+
+    /// Nobody is let in any more, and what is left at a path goes.
+    pub fn close(self) {
+        if let Door::Unix(_, path) = self.door
+            && let Err(error) = fs::remove_file(&path)
+        {
+            debug!("cannot remove {}: {error}", path.display());
+        }
     }
 
     /// The next connection; `None` when there is none for now, or no descriptor for it, because
     /// there are `sockets` already.
-    pub fn accept(&mut self, now: Instant, sockets: usize) -> Option<(TcpStream, SocketAddr)> {
+    pub fn accept(&mut self, now: Instant, sockets: usize) -> Option<Accepted> {
         if !self.ready || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
@@ -57,8 +131,9 @@ impl Listener {
             return None;
         }
         loop {
-            match self.socket.accept() {
-                Ok(accepted) => return Some(accepted),
+            match self.door.accept() {
+                Ok(Some(accepted)) => return Some(accepted),
+                Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready = false;
                     return None;
@@ -87,6 +162,35 @@ impl Listener {
     /// When a failed accept should be tried again.
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry_at
+    }
+}
+
+impl Door {
+    /// The next connection; `None`: it was somebody who has no business there.
+    fn accept(&self) -> io::Result<Option<Accepted>> {
+        match self {
+            Self::Tcp(socket, protocol) => {
+                let (stream, peer) = socket.accept()?;
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!("{peer}: TCP_NODELAY cannot be set: {error}");
+                }
+                let visitor = match protocol {
+                    Protocol::Amqp => Visitor::Client(peer),
+                    Protocol::Http => Visitor::Operator(Origin::Address(peer)),
+                };
+                Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor }))
+            }
+            Self::Unix(socket, path) => {
+                let (stream, _) = socket.accept()?;
+                // The file's mode says so too; but not every system looks at it.
+                if !sys::is_peer_trusted(&stream)? {
+                    warn!("{}: refused, another user connected", path.display());
+                    return Ok(None);
+                }
+                let visitor = Visitor::Operator(Origin::Owner);
+                Ok(Some(Accepted { socket: Socket::Unix(stream), visitor }))
+            }
+        }
     }
 }
 

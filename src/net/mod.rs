@@ -6,7 +6,9 @@ mod connection;
 mod connections;
 mod event_loop;
 mod listener;
+mod socket;
 mod turn;
 
+pub use crate::management::Protocol;
 pub use clock::Clock;
 pub use event_loop::{Command, EventLoop, LoopError, Remote, Wakeup};

@@ -10,6 +10,7 @@ use crate::node::Unwatched;
 
 use super::connection::{Connection, Fill};
 use super::event_loop::{Command, EventLoop, EventSource, LoopError, STOP_WITHIN};
+use super::listener::{Accepted, Visitor};
 
 /// Input that one connection may bring in one turn.
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
@@ -231,7 +232,7 @@ impl EventLoop {
                 Ok(Some(bytes)) => self.node.flushed(key, bytes),
                 Ok(None) => connection.writable = false,
                 Err(error) => {
-                    debug!("{:?}: writing failed: {error}", connection.peer());
+                    debug!("{}: writing failed: {error}", connection.peer());
                     connection.gone = true;
                     self.gone.push(key);
                     break;
@@ -259,27 +260,37 @@ impl EventLoop {
         let now = self.clock.now();
         for index in 0..self.listeners.len() {
             loop {
-                let count = self.node.connection_count();
-                let Some((mut socket, peer)) = self.listeners[index].accept(now, count) else {
+                let sockets = self.node.endpoint_count();
+                let Some(accepted) = self.listeners[index].accept(now, sockets) else {
                     break;
                 };
-                if self.sockets_max.is_some_and(|max| count >= max) {
-                    warn!("{peer}: refused, {count} connections are open");
-                    continue;
-                }
-                if let Err(error) = socket.set_nodelay(true) {
-                    debug!("{peer}: TCP_NODELAY cannot be set: {error}");
-                }
-                let key = self.node.connect(peer);
-                let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
-                let registry = self.poll.registry();
-                if let Err(error) = registry.register(&mut socket, Self::token_of(key), interest) {
-                    warn!("{peer}: cannot watch the socket: {error}");
-                    self.gone.push(key);
-                }
-                self.connections.insert(key, Connection::new(socket));
+                self.take_in(accepted);
             }
         }
+    }
+
+    /// Takes somebody in who connected, unless too many of the kind are there.
+    fn take_in(&mut self, Accepted { mut socket, visitor }: Accepted) {
+        let key = match visitor {
+            Visitor::Client(peer) => {
+                let count = self.node.connection_count();
+                if self.sockets_max.is_some_and(|max| count >= max) {
+                    return warn!("{peer}: refused, {count} connections are open");
+                }
+                self.node.connect(peer)
+            }
+            Visitor::Operator(origin) => match self.node.connect_operator(origin) {
+                Some(key) => key,
+                None => return warn!("{origin}: refused, too many HTTP connections are open"),
+            },
+        };
+        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        let registry = self.poll.registry();
+        if let Err(error) = registry.register(&mut socket, Self::token_of(key), interest) {
+            warn!("{}: cannot watch the socket: {error}", socket.peer());
+            self.gone.push(key);
+        }
+        self.connections.insert(key, Connection::new(socket));
     }
 
     /// Those whose sessions go on are read again.
@@ -300,7 +311,7 @@ impl EventLoop {
         for key in std::mem::take(&mut self.gone) {
             if let Some(mut connection) = self.connections.remove(key) {
                 if let Err(error) = self.poll.registry().deregister(&mut connection.socket) {
-                    debug!("{:?}: {error}", connection.peer());
+                    debug!("{}: {error}", connection.peer());
                 }
                 self.node.remove(key);
             }

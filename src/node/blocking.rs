@@ -52,7 +52,10 @@ impl Node {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
-        endpoint.session.block(self.broker.block_reasons().text(), self.now);
+        let Some(session) = endpoint.session_mut() else {
+            return;
+        };
+        session.block(self.broker.block_reasons().text(), self.now);
         if !endpoint.listed_blocked {
             endpoint.listed_blocked = true;
             self.blocking.blocked.push(key);
@@ -104,7 +107,9 @@ impl Node {
                 self.block(key);
                 continue;
             }
-            endpoint.session.unblock(self.now);
+            if let Some(session) = endpoint.session_mut() {
+                session.unblock(self.now);
+            }
             endpoint.touch(&mut self.touched, key);
             self.resumed.push(key);
         }

@@ -1,17 +1,18 @@
-//! What does the node keep of a connection beside its session: the lists that it is on.
+//! What does the node keep of a connection: who is at its other end, and the lists that it is on.
 
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::session::Session;
+use crate::management::Conversation;
+use crate::outbox::Outbox;
+use crate::session::{Session, WaitUntil};
 
 use super::deadlines::Deadlines;
 
 /// One connection.
-#[derive(Debug)]
 pub struct Endpoint {
     /// What is spoken on it.
-    pub session: Session,
+    pub(super) peer: Peer,
     /// It is on the list of those that may have output.
     touched: bool,
     /// It is on the list of those that wait for the disk.
@@ -26,14 +27,25 @@ pub struct Endpoint {
     pub(super) active: bool,
     /// When it will be asked what is due.
     deadline: Option<Instant>,
+    /// It is on the list of conversations that are worked for.
+    pub(super) listed_working: bool,
     /// Its socket is of no more use.
     pub(super) gone: bool,
 }
 
+/// What is spoken on a connection.
+#[allow(clippy::large_enum_variant, reason = "a session is found without another pointer")]
+pub(super) enum Peer {
+    /// AMQP.
+    Amqp(Session),
+    /// HTTP, by an operator.
+    Http(Box<Conversation>),
+}
+
 impl Endpoint {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(peer: Peer) -> Self {
         Self {
-            session,
+            peer,
             touched: false,
             listed_waiting: false,
             listed_confirming: false,
@@ -41,7 +53,77 @@ impl Endpoint {
             listed_warm: false,
             active: false,
             deadline: None,
+            listed_working: false,
             gone: false,
+        }
+    }
+
+    /// The session, where AMQP is spoken.
+    #[inline]
+    pub(super) fn session(&self) -> Option<&Session> {
+        match &self.peer {
+            Peer::Amqp(session) => Some(session),
+            Peer::Http(_) => None,
+        }
+    }
+
+    /// The same, to change it.
+    #[inline]
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.peer {
+            Peer::Amqp(session) => Some(session),
+            Peer::Http(_) => None,
+        }
+    }
+
+    /// The conversation, where HTTP is spoken.
+    pub(super) fn conversation_mut(&mut self) -> Option<&mut Conversation> {
+        match &mut self.peer {
+            Peer::Amqp(_) => None,
+            Peer::Http(conversation) => Some(conversation),
+        }
+    }
+
+    /// What waits to be sent.
+    #[inline]
+    pub(super) fn outbox(&self) -> &Outbox {
+        match &self.peer {
+            Peer::Amqp(session) => &session.outbox,
+            Peer::Http(conversation) => &conversation.outbox,
+        }
+    }
+
+    /// The same, to give its memory back.
+    pub(super) fn outbox_mut(&mut self) -> &mut Outbox {
+        match &mut self.peer {
+            Peer::Amqp(session) => &mut session.outbox,
+            Peer::Http(conversation) => &mut conversation.outbox,
+        }
+    }
+
+    /// What has to be on disk before it goes on.
+    #[inline]
+    pub(super) fn waits_for(&self) -> Option<WaitUntil> {
+        match &self.peer {
+            Peer::Amqp(session) => session.waits_for(),
+            Peer::Http(conversation) => conversation.waits_for().map(WaitUntil::Changed),
+        }
+    }
+
+    /// What it waited for is on disk.
+    pub(super) fn wait_is_over(&mut self) {
+        match &mut self.peer {
+            Peer::Amqp(session) => session.wait_is_over(),
+            Peer::Http(conversation) => conversation.wait_is_over(),
+        }
+    }
+
+    /// Whether its socket has to be closed once the outbox is empty.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        match &self.peer {
+            Peer::Amqp(session) => session.is_closed(),
+            Peer::Http(conversation) => conversation.is_closed(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::broker::flow::hand_over::emptied;
 use crate::session::Session;
 
 use super::Node;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Peer};
 use super::watch::{Told, Watch};
 
 impl Node {
@@ -16,8 +16,9 @@ impl Node {
     pub fn connect(&mut self, peer: SocketAddr) -> ConnectionKey {
         let key = self.endpoints.next_key();
         let session = Session::new(key, peer, self.limits.clone(), self.now);
-        let key = self.endpoints.insert(Endpoint::new(session));
-        self.after_session(key);
+        let key = self.endpoints.insert(Endpoint::new(Peer::Amqp(session)));
+        self.amqp_count += 1;
+        self.after_change(key);
         key
     }
 
@@ -26,7 +27,10 @@ impl Node {
         let Some(endpoint) = self.endpoints.get(key) else {
             return false;
         };
-        let session = &endpoint.session;
+        let session = match &endpoint.peer {
+            Peer::Amqp(session) => session,
+            Peer::Http(conversation) => return conversation.may_read() && !endpoint.gone,
+        };
         if session.waits_for().is_some() || session.is_overfull() || endpoint.gone {
             return false;
         }
@@ -45,14 +49,19 @@ impl Node {
             let Some(endpoint) = self.endpoints.get_mut(key) else {
                 return input.len();
             };
+            let Peer::Amqp(session) = &mut endpoint.peer else {
+                return self.hear(key, input);
+            };
             let mut handed = std::mem::take(&mut self.handed);
             let rest = &input[taken..];
-            taken += endpoint.session.receive(&mut self.broker, self.now, rest, &mut handed);
-            let looks_at = endpoint.session.looks_at();
+            taken += session.receive(&mut self.broker, self.now, rest, &mut handed);
+            let looks_at = session.looks_at();
             for handed in &handed {
                 let to = handed.to.connection;
-                if let Some(endpoint) = self.endpoints.get_mut(to) {
-                    endpoint.session.take_handed(&mut self.broker, handed);
+                if let Some(endpoint) = self.endpoints.get_mut(to)
+                    && let Peer::Amqp(session) = &mut endpoint.peer
+                {
+                    session.take_handed(&mut self.broker, handed);
                     endpoint.touch(&mut self.touched, to);
                     watch.told(self, to, Told::Handed(handed));
                 }
@@ -73,30 +82,31 @@ impl Node {
         if taken < input.len() && waits_for_its_turn {
             self.resumed.push(key);
         }
-        self.after_session(key);
+        self.after_change(key);
         taken
     }
 
-    /// Puts a connection on the lists that its session's new state asks for.
-    pub(super) fn after_session(&mut self, key: ConnectionKey) {
+    /// Puts a connection on the lists that its new state asks for.
+    pub(super) fn after_change(&mut self, key: ConnectionKey) {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
-        let session = &mut endpoint.session;
-        let waits = session.waits_for().is_some();
+        let waits = endpoint.waits_for().is_some();
+        let answered = endpoint.session_mut().is_some_and(Session::take_answered);
         // What waits for the disk is an answer, too.
-        self.sync.answered |= session.take_answered() || waits;
+        self.sync.answered |= answered || waits;
         self.waiting.note(key, endpoint);
         self.arm(key);
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
-        let session = &endpoint.session;
-        if !session.outbox.is_empty() || session.is_closed() {
+        if !endpoint.outbox().is_empty() || endpoint.is_closed() {
             endpoint.touch(&mut self.touched, key);
         }
-        if endpoint.session.awaits_room() {
-            self.block(key);
+        match &endpoint.peer {
+            Peer::Amqp(session) if session.awaits_room() => self.block(key),
+            Peer::Amqp(_) => {}
+            Peer::Http(_) => self.note_work(key),
         }
     }
 
@@ -106,8 +116,11 @@ impl Node {
             return;
         };
         endpoint.disarm(&mut self.deadlines, key);
-        endpoint.session.end(&mut self.broker);
-        endpoint.session.log_end();
+        if let Some(session) = endpoint.session_mut() {
+            self.amqp_count -= 1;
+            session.end(&mut self.broker);
+            session.log_end();
+        }
     }
 
     /// Tells every client that the node ends.
@@ -117,14 +130,18 @@ impl Node {
         let keys: Vec<_> = self.endpoints.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(endpoint) = self.endpoints.get_mut(key) {
-                if endpoint.session.is_open() || endpoint.session.has_left() {
-                    endpoint.session.close_with(&mut self.broker, self.now, &error);
-                } else {
-                    endpoint.gone = true;
-                    self.gone.push(key);
+                match &mut endpoint.peer {
+                    Peer::Amqp(session) if session.is_open() || session.has_left() => {
+                        session.close_with(&mut self.broker, self.now, &error);
+                    }
+                    Peer::Amqp(_) => {
+                        endpoint.gone = true;
+                        self.gone.push(key);
+                    }
+                    Peer::Http(conversation) => conversation.stop(),
                 }
             }
-            self.after_session(key);
+            self.after_change(key);
         }
     }
 
@@ -132,9 +149,17 @@ impl Node {
     #[inline]
     pub(super) fn arm(&mut self, key: ConnectionKey) {
         if let Some(endpoint) = self.endpoints.get_mut(key) {
-            let session = &endpoint.session;
-            let acks_due = session.acks_due_ms().map(|due_ms| self.calendar.instant_of(due_ms));
-            let at = session.deadline().into_iter().chain(acks_due).min();
+            let at = match &mut endpoint.peer {
+                Peer::Amqp(session) => {
+                    let acks_due_ms = session.acks_due_ms();
+                    let acks_due = acks_due_ms.map(|due_ms| self.calendar.instant_of(due_ms));
+                    session.deadline().into_iter().chain(acks_due).min()
+                }
+                Peer::Http(conversation) => {
+                    conversation.note_deadlines(self.now);
+                    conversation.deadline()
+                }
+            };
             endpoint.arm(&mut self.deadlines, key, at);
         }
     }

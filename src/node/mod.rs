@@ -1,6 +1,7 @@
 //! What happens between "bytes arrived" and "bytes may leave"?
 //!
-//! A [`Node`] is the broker, the sessions of its clients, the lists of who waits for what, and the
+//! A [`Node`] is the broker, the sessions of its clients, the conversations of its operators, the
+//! lists of who waits for what, and the
 //! table of deadlines: everything that a turn works on, without sockets and without a clock.
 //! Whoever owns the sockets tells it the time ([`Node::begin`]), hands it what arrived
 //! ([`Node::receive`]), lets it do its turn ([`Node::turn`]), sends what is in the outboxes and
@@ -14,6 +15,7 @@ mod calendar;
 mod deadlines;
 mod endpoint;
 mod input;
+mod operators;
 mod output;
 mod release;
 mod sync;
@@ -34,6 +36,7 @@ pub use watch::{Step, Told, Unwatched, Watch};
 use blocking::Blocking;
 use deadlines::Deadlines;
 use endpoint::Endpoint;
+use operators::Operators;
 use release::Waiting;
 use sync::SyncPlan;
 
@@ -43,6 +46,10 @@ pub struct Node {
     pub broker: Broker,
     limits: Limits,
     endpoints: Arena<ConnectionKey, Endpoint>,
+    /// How many of them speak AMQP.
+    amqp_count: usize,
+    /// What operators ask for, and what they see.
+    operators: Operators,
     calendar: Calendar,
     now: Instant,
     deadlines: Deadlines,
@@ -72,6 +79,8 @@ impl Node {
             broker,
             limits,
             endpoints: Arena::new(),
+            amqp_count: 0,
+            operators: Operators::default(),
             calendar,
             now,
             deadlines: Deadlines::default(),
@@ -94,14 +103,19 @@ impl Node {
         self.broker.work.begin(WORK_PER_INPUT);
     }
 
-    /// How many connections there are.
-    pub fn connection_count(&self) -> usize {
+    /// How many connections there are, of both kinds.
+    pub fn endpoint_count(&self) -> usize {
         self.endpoints.len()
+    }
+
+    /// How many AMQP connections there are.
+    pub fn connection_count(&self) -> usize {
+        self.amqp_count
     }
 
     /// The session of a connection, if it is still there.
     pub fn session(&self, key: ConnectionKey) -> Option<&Session> {
-        self.endpoints.get(key).map(|endpoint| &endpoint.session)
+        self.endpoints.get(key).and_then(Endpoint::session)
     }
 
     /// Whether sessions took as much of what arrived as a turn allows.
@@ -111,7 +125,7 @@ impl Node {
 
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
-        self.broker.has_work()
+        self.broker.has_work() || self.operators.has_work()
     }
 
     /// When the next turn has something to do, whatever arrives; `None` = never.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::broker::ConnectionKey;
-use crate::session::Outbox;
+use crate::outbox::Outbox;
 
 use super::Node;
 use super::deadlines::Due;
+use super::endpoint::Peer;
 
 /// Connections that were idle for this long hold no buffers.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -15,18 +16,22 @@ impl Node {
     /// What a connection's client is to get, if there is something.
     #[inline]
     pub fn output(&self, key: ConnectionKey) -> Option<&Outbox> {
-        let outbox = &self.endpoints.get(key)?.session.outbox;
+        let outbox = self.endpoints.get(key)?.outbox();
         (!outbox.is_empty()).then_some(outbox)
     }
 
     /// So many bytes of a connection's output are with the kernel.
     pub fn flushed(&mut self, key: ConnectionKey, bytes: usize) {
-        if let Some(endpoint) = self.endpoints.get_mut(key) {
-            let was_overfull = endpoint.session.is_overfull();
-            endpoint.session.flushed(&mut self.broker, bytes, self.now);
-            if was_overfull && !endpoint.session.is_overfull() {
-                self.resumed.push(key);
-            }
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        let Peer::Amqp(session) = &mut endpoint.peer else {
+            return self.flushed_conversation(key, bytes);
+        };
+        let was_overfull = session.is_overfull();
+        session.flushed(&mut self.broker, bytes, self.now);
+        if was_overfull && !session.is_overfull() {
+            self.resumed.push(key);
         }
     }
 
@@ -51,7 +56,7 @@ impl Node {
             }
             self.warm.push(key);
         }
-        let is_closed = endpoint.session.is_closed();
+        let is_closed = endpoint.is_closed();
         self.arm(key);
         is_closed
     }
@@ -66,8 +71,8 @@ impl Node {
             if std::mem::take(&mut endpoint.active) {
                 return true;
             }
-            endpoint.session.outbox.release_memory();
-            endpoint.listed_warm = endpoint.session.outbox.holds_memory();
+            endpoint.outbox_mut().release_memory();
+            endpoint.listed_warm = endpoint.outbox().holds_memory();
             endpoint.listed_warm
         });
         let next = (!warm.is_empty()).then(|| self.now + SWEEP_EVERY);

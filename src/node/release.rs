@@ -1,7 +1,7 @@
 //! Who waits for the durable position, and who goes on now that it moved?
 
 use crate::broker::ConnectionKey;
-use crate::session::WaitUntil;
+use crate::session::{Session, WaitUntil};
 use crate::storage::LogPos;
 
 use super::Node;
@@ -24,14 +24,14 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Puts a connection on the lists that its session's state asks for.
     pub(super) fn note(&mut self, key: ConnectionKey, endpoint: &mut Endpoint) {
-        if endpoint.session.is_confirming() {
+        if endpoint.session().is_some_and(Session::is_confirming) {
             self.fresh.push(key);
             if !endpoint.listed_confirming {
                 endpoint.listed_confirming = true;
                 self.confirming.push(key);
             }
         }
-        if endpoint.session.waits_for().is_some() && !endpoint.listed_waiting {
+        if endpoint.waits_for().is_some() && !endpoint.listed_waiting {
             endpoint.listed_waiting = true;
             self.paused.push(key);
         }
@@ -58,9 +58,11 @@ impl Node {
                 some_are_done = true;
                 continue;
             };
-            endpoint.listed_confirming = endpoint.session.release_confirms(durable);
+            let session = endpoint.session_mut();
+            endpoint.listed_confirming =
+                session.is_some_and(|session| session.release_confirms(durable));
             some_are_done |= !endpoint.listed_confirming;
-            if !endpoint.session.outbox.is_empty() {
+            if !endpoint.outbox().is_empty() {
                 endpoint.touch(&mut self.touched, key);
             }
             watch.told(self, key, Told::Confirms);
@@ -83,12 +85,13 @@ impl Node {
             let Some(endpoint) = self.endpoints.get_mut(key) else {
                 return false;
             };
-            if let Some(WaitUntil::Committed(number)) = endpoint.session.waits_for()
+            if let Some(WaitUntil::Committed(number)) = endpoint.waits_for()
                 && let Some(committed) = self.broker.take_committed(number)
+                && let Some(session) = endpoint.session_mut()
             {
-                endpoint.session.committed(&mut self.broker, committed);
+                session.committed(&mut self.broker, committed);
             }
-            let is_over = match endpoint.session.waits_for() {
+            let is_over = match endpoint.waits_for() {
                 Some(WaitUntil::Changed(change)) => self.broker.store.is_kept(change),
                 Some(WaitUntil::Discarded(line)) => self.broker.is_discarded(line),
                 Some(WaitUntil::Messages(position)) => position <= durable,
@@ -99,7 +102,7 @@ impl Node {
                 return true;
             }
             endpoint.listed_waiting = false;
-            endpoint.session.wait_is_over();
+            endpoint.wait_is_over();
             endpoint.touch(&mut self.touched, key);
             self.resumed.push(key);
             watch.told(self, key, Told::WaitIsOver);

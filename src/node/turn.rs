@@ -7,7 +7,8 @@
 //!
 //!       node.turn:
 //!         1 deadlines     heartbeats, timeouts, alarms
-//!         2 unfinished    commits, purges, dead letters, delays, compaction: some of each
+//!         2 unfinished    commits, purges, dead letters, delays, compaction, operators' requests:
+//!                         a bounded part of each
 //!         3 answers       what the helper did: the durable position moves here and nowhere else
 //!         4 write         what gathered, with one call
 //!         5 sync          if somebody waits, or something has waited for long
@@ -28,12 +29,13 @@
 //! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
 //! stands where it does.
 
-use crate::broker::work::{WORK_PER_INPUT, WORK_PER_STEP};
+use crate::broker::work::{WORK_FOR_OPERATORS, WORK_PER_INPUT, WORK_PER_STEP};
 use crate::broker::{Delivery, Effect, QueueKey};
 use crate::storage::StorageError;
 
 use super::Node;
 use super::deadlines::Due;
+use super::endpoint::{Endpoint, Peer};
 use super::watch::{Step, Told, Watch};
 
 impl Node {
@@ -59,6 +61,10 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.release_delayed();
         self.broker.compact();
+        // Here, too: what operators change is written with the same call as all else, and what they
+        // look at is as clients left it.
+        self.broker.work.begin(WORK_FOR_OPERATORS);
+        self.work_for_operators();
         watch.after(self, Step::Unfinished)?;
         // Before anything is released, and before a sync begins: one at a time runs.
         let answers = self.broker.store.take_answers()?;
@@ -117,8 +123,14 @@ impl Node {
                 continue;
             };
             endpoint.deadline_came();
-            if endpoint.session.tick(&mut self.broker, self.now) {
-                self.after_session(key);
+            let stays = match &mut endpoint.peer {
+                Peer::Amqp(session) => session.tick(&mut self.broker, self.now),
+                Peer::Http(conversation) => {
+                    conversation.tick(self.broker.users(), &mut self.operators.logins, self.now)
+                }
+            };
+            if stays {
+                self.after_change(key);
             } else {
                 endpoint.gone = true;
                 self.gone.push(key);
@@ -135,9 +147,10 @@ impl Node {
     fn carry_out_effects<W: Watch>(&mut self, watch: &mut W) {
         while let Some(effect) = self.broker.next_effect() {
             let Effect::ConsumerCancelled { connection: key, channel, tag, consumer } = effect;
-            if let Some(endpoint) = self.endpoints.get_mut(key) {
-                endpoint.session.consumer_cancelled(channel, &tag, consumer);
-                self.after_session(key);
+            let endpoint = self.endpoints.get_mut(key);
+            if let Some(session) = endpoint.and_then(Endpoint::session_mut) {
+                session.consumer_cancelled(channel, &tag, consumer);
+                self.after_change(key);
             }
             watch.told(self, key, Told::ConsumerCancelled(channel, tag.as_bytes()));
         }
@@ -175,8 +188,10 @@ impl Node {
     /// Writes a delivery into the outbox of the session that it is for.
     pub fn deliver_one(&mut self, delivery: &Delivery) {
         let key = delivery.connection;
-        if let Some(endpoint) = self.endpoints.get_mut(key) {
-            endpoint.session.deliver(&mut self.broker, delivery);
+        if let Some(endpoint) = self.endpoints.get_mut(key)
+            && let Peer::Amqp(session) = &mut endpoint.peer
+        {
+            session.deliver(&mut self.broker, delivery);
             endpoint.touch(&mut self.touched, key);
         }
     }

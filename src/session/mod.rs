@@ -1,8 +1,7 @@
 //! One AMQP connection as a state machine: bytes in, bytes out, no socket.
 //!
 //! A [`Session`] is fed with what the client sent and changes the broker; what the client
-//! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `broker` and the
-//! value types of `storage`.
+//! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `outbox` and `broker`.
 
 mod channel;
 mod channels;
@@ -10,7 +9,6 @@ mod closing;
 mod handshake;
 mod heartbeat;
 mod numbers;
-mod outbox;
 mod output;
 mod timeouts;
 mod wait;
@@ -21,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::amqp::method::connection;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Parsed, ReplyCode, tolerated_bytes};
 use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
+use crate::outbox::Outbox;
 
 use channel::Notes;
 use handshake::{FRAME_BYTES_MIN, Handshake};
@@ -28,7 +27,6 @@ use heartbeat::Heartbeat;
 use numbers::Numbers;
 
 pub use handshake::Limits;
-pub use outbox::{Outbox, SLICES_MAX};
 pub use wait::{Wait, WaitUntil};
 
 /// One client's connection.

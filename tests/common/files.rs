@@ -8,11 +8,13 @@ use std::path::Path;
 /// which segment of the log this is.
 const SEQUENCE_AT: usize = 4096 + 16;
 
-/// The names of the files in a directory, in order.
+/// The names of the files in a directory, in order; a socket is none.
 pub fn files(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("the directory can be read");
     let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("the directory can be read").file_name())
+        .map(|entry| entry.expect("the directory can be read"))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.file_name())
         .map(|name| name.into_string().expect("the broker's names are ASCII"))
         .collect();
     names.sort();

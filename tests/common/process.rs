@@ -202,7 +202,7 @@ fn command(directory: &Path, segment_bytes: u32) -> Command {
     fs::write(&config, text).expect("the configuration can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
     command
-        .args(["--port", "0", "--config"])
+        .args(["--port", "0", "--management-port", "0", "--config"])
         .arg(&config)
         .arg("--data-dir")
         .arg(directory)

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::time::Duration;
 
 use leveret::amqp::Name;
@@ -85,6 +86,7 @@ impl Server {
         let config = daemon::Config {
             data_dir: directory.path().to_path_buf(),
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            management: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             ..settings
         };
         let broker = daemon::Server::start(config).expect("the broker starts");
@@ -94,6 +96,16 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its HTTP API is; `None` for another broker, whose API is not ours to ask.
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.own.as_ref().and_then(|own| own.broker.management_address())
+    }
+
+    /// Where its files are; `None` for another broker.
+    pub fn directory(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.directory.path())
     }
 
     /// How long the longest turn of its loop took since this was last asked; `None` for another

@@ -9,7 +9,8 @@ use leveret::amqp::{Frame, FrameKind, Method, Name, PROTOCOL_HEADER, Parsed, enc
 use leveret::broker::users::user::Permissions;
 use leveret::broker::{Broker, ConnectionKey, Users};
 use leveret::node::{Calendar, Node, Step, Watch};
-use leveret::session::{Limits, SLICES_MAX};
+use leveret::outbox::SLICES_MAX;
+use leveret::session::Limits;
 use leveret::storage::{HelperMode, StorageError, StoreOptions};
 use tempfile::TempDir;
 

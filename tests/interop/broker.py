@@ -29,7 +29,8 @@ class Broker:
         """Starts the process and returns when it said that it is listening; 0 is any free port."""
         self.process = subprocess.Popen(
             [
-                *(self.binary, "--port", str(port), "--data-dir", self.data_dir),
+                *(self.binary, "--port", str(port), "--management-port", "0"),
+                *("--data-dir", self.data_dir),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use leveret::amqp::Method;
 use leveret::broker::arguments::QueueKind;
 use leveret::node::Unwatched;
-use leveret::session::SLICES_MAX;
+use leveret::outbox::SLICES_MAX;
 
 use super::client::Client;
 use super::disk::Disk;

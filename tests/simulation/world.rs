@@ -13,7 +13,8 @@ use leveret::amqp::{Method, Name, PROTOCOL_HEADER, TableBuf, Value, encoder};
 use leveret::broker::key::ArenaKey;
 use leveret::broker::{Broker, ConnectionKey, Delivery, Handed, QueueKey, VhostKey};
 use leveret::node::{Calendar, Node, Step, Told, Watch};
-use leveret::session::{Limits, SLICES_MAX, Session};
+use leveret::outbox::SLICES_MAX;
+use leveret::session::{Limits, Session};
 use leveret::storage::{Body, HelperMode, Publication, QueueId, StorageError, StoreOptions};
 use tempfile::TempDir;
 

@@ -93,6 +93,26 @@ impl Queues {
         self.queues.iter()
     }
 
+    /// What is in the place of this number, for a walk over all queues in several turns.
+    pub fn at(&self, place: u32) -> Option<(QueueKey, &Queue)> {
+        self.queues.at(place)
+    }
+
+    /// All queues are in places with lower numbers than this.
+    pub fn places(&self) -> u32 {
+        self.queues.places()
+    }
+
+    /// How many consumers there are.
+    pub fn consumer_count(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// How many channels there are.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.queues.len()

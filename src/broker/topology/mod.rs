@@ -61,6 +61,21 @@ impl Topology {
         self.vhosts.get(key)
     }
 
+    /// What is in the place of this number, for a walk over all vhosts in several turns.
+    pub fn vhost_at(&self, place: u32) -> Option<(VhostKey, &Vhost)> {
+        self.vhosts.at(place)
+    }
+
+    /// All vhosts are in places with lower numbers than this.
+    pub fn vhost_places(&self) -> u32 {
+        self.vhosts.places()
+    }
+
+    /// How many exchanges there are.
+    pub fn exchange_count(&self) -> usize {
+        self.exchanges.len()
+    }
+
     /// A vhost's name; empty when it is gone.
     pub fn vhost_name(&self, key: VhostKey) -> Name {
         self.vhosts.get(key).map_or_else(|| Name::from(""), |vhost| vhost.name.clone())

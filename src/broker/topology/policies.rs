@@ -1,9 +1,8 @@
 //! Which policies are there, and what do they make of a queue or an exchange?
 
 use crate::amqp::{Name, Table};
-use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::effective::{EffectiveArguments, alternate_exchange};
-use crate::broker::arguments::policy::{Policy, Target};
+use crate::broker::arguments::policy::{Matched, Policy, Target};
 use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::broker::topology::Topology;
@@ -27,17 +26,19 @@ impl Topology {
         vhost.is_some_and(|vhost| vhost.policies.remove(operator, name).is_some())
     }
 
+    /// The policies that hold for a queue; for one of direct replies, none.
+    pub fn policies_of(&self, queue: &Queue) -> Matched<'_> {
+        match self.vhosts.get(queue.vhost).filter(|_| !queue.is_reply_queue) {
+            Some(vhost) => vhost.policies.matching(Target::Queue(queue.settings.kind), &queue.name),
+            None => Matched::default(),
+        }
+    }
+
     /// What its arguments and policies make of a queue; one of direct replies follows no policy.
     pub(in crate::broker) fn settings_of(&self, queue: &Queue) -> EffectiveArguments {
         let arguments = queue.declaration.table();
-        let target = Target::Queue(QueueKind::of(arguments));
-        match self.vhosts.get(queue.vhost).filter(|_| !queue.is_reply_queue) {
-            Some(vhost) => {
-                let definition = vhost.policies.matching(target, &queue.name).definition();
-                EffectiveArguments::of_queue(arguments, definition.table())
-            }
-            None => EffectiveArguments::of_queue(arguments, Table::EMPTY),
-        }
+        let definition = self.policies_of(queue).definition();
+        EffectiveArguments::of_queue(arguments, definition.table())
     }
 
     /// The alternate of an exchange of this name and these arguments. The default exchange has

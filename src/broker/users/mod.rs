@@ -8,6 +8,7 @@ pub mod user;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use crate::amqp::Name;
 use crate::broker::key::ConnectionKey;
@@ -87,6 +88,12 @@ impl Users {
             return Err(LoginRefusal::LoopbackOnly);
         }
         Ok(user)
+    }
+
+    /// The first user behind this one by name, or of all.
+    pub fn after(&self, name: Option<&Name>) -> Option<&User> {
+        let start = name.map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_bytes()));
+        self.users.range::<[u8], _>((start, Bound::Unbounded)).next().map(|(_, user)| user)
     }
 
     /// The user of that name.

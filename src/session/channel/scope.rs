@@ -2,7 +2,7 @@
 
 use crate::amqp::{Method, encoder};
 use crate::broker::{Broker, Subject};
-use crate::session::outbox::Outbox;
+use crate::outbox::Outbox;
 use crate::session::wait::{Wait, WaitUntil};
 
 /// What a method works with besides its channel.

@@ -1,7 +1,8 @@
-//! What waits to be sent to the client?
+//! What waits to be sent to a client, whatever protocol it speaks?
 //!
 //! Small things are copied into one buffer; large bodies are slices of the message log that
 //! are sent from where they lie. Owns no socket: it lends slices and is told how much went.
+//! Imports nothing of the crate.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

@@ -1,0 +1,313 @@
+//! Who asks, and may that user ask this?
+//!
+//! Basic authentication against the broker's users. Whoever comes by the Unix socket owns the
+//! broker's files and is let in without a password. Failed logins are logged with their peer, and
+//! a peer that fails often has its next ones looked at later: [`Logins`] remembers a bounded number
+//! of peers.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use log::warn;
+
+use super::call::Right;
+use super::response::Response;
+use crate::amqp::Name;
+use crate::broker::Users;
+use crate::broker::users::user::LoginRefusal;
+
+/// Where a client comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An address.
+    Address(SocketAddr),
+    /// The Unix socket, which only the owner of the broker's process may open.
+    Owner,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(out),
+            Self::Owner => out.write_str("the Unix socket"),
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The user's name.
+    pub name: Name,
+    /// Its tags at the time.
+    pub tags: Vec<String>,
+    /// It came by the Unix socket, and needs to be no user of the broker.
+    pub is_owner: bool,
+}
+
+impl Caller {
+    fn owner() -> Self {
+        let tags = vec!["administrator".to_owned()];
+        Self { name: Name::from("owner"), tags, is_owner: true }
+    }
+
+    fn has(&self, tags: &[&str]) -> bool {
+        self.tags.iter().any(|tag| tags.contains(&tag.as_str()))
+    }
+
+    /// Whether it sees what is no vhost's.
+    pub fn is_monitor(&self) -> bool {
+        self.has(&["monitoring", "administrator"])
+    }
+
+    /// Whether it sees what is in the vhost, where vhosts are listed together.
+    pub fn sees(&self, users: &Users, vhost: &[u8]) -> bool {
+        self.is_monitor() || users.find(&self.name).is_some_and(|user| user.may_enter(vhost))
+    }
+
+    /// 401 unless it has this right.
+    ///
+    /// # Errors
+    /// In RabbitMQ's words.
+    pub fn check(&self, right: Right) -> Result<(), Response> {
+        let (has, lacks) = match right {
+            Right::Management => (
+                self.has(&["management", "policymaker", "monitoring", "administrator"]),
+                "Not management user",
+            ),
+            Right::Monitoring => (self.is_monitor(), "Not monitor user"),
+            Right::Administrator => (self.has(&["administrator"]), "Not administrator user"),
+        };
+        if has { Ok(()) } else { Err(Response::not_authorised(lacks)) }
+    }
+}
+
+/// Whether a request is let in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Login {
+    /// As this user.
+    Granted(Caller),
+    /// It is not.
+    Refused(Response),
+    /// It is looked at then: too many from there failed.
+    Later(Instant),
+}
+
+/// Which peers failed to log in of late.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// The one that failed last comes last.
+    failed: VecDeque<(IpAddr, Failures)>,
+}
+
+/// How often a peer failed, less one for every [`FORGIVEN_EVERY`].
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    since: Instant,
+}
+
+/// So many peers that failed are remembered; the one that failed longest ago is forgotten.
+const PEERS_MAX: usize = 256;
+
+/// A peer may fail so often before it has to wait.
+const FREE_FAILURES: u32 = 10;
+
+/// How long until one failure is forgotten.
+const FORGIVEN_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a login waits for each failure too many, and at most.
+const DELAY_PER_FAILURE: Duration = Duration::from_millis(100);
+const DELAY_MAX: Duration = Duration::from_secs(2);
+
+impl Logins {
+    /// Looks at a request's credentials; `has_waited`: it was told to come later, and did.
+    pub fn check(
+        &mut self,
+        users: &Users,
+        origin: Origin,
+        authorization: Option<&[u8]>,
+        has_waited: bool,
+        now: Instant,
+    ) -> Login {
+        let Origin::Address(address) = origin else {
+            return Login::Granted(Caller::owner());
+        };
+        let Some(authorization) = authorization else {
+            return Login::Refused(challenge(Response::empty(401)));
+        };
+        let delay = self.delay(address.ip(), now);
+        if !has_waited && !delay.is_zero() {
+            return Login::Later(now + delay);
+        }
+        let Some((name, password)) = credentials(authorization) else {
+            self.note_failure(address.ip(), now);
+            return Login::Refused(Response::empty(400));
+        };
+        let from_loopback = address.ip().to_canonical().is_loopback();
+        match users.log_in(&name, &password, from_loopback) {
+            Ok(user) => {
+                let (name, tags) = (user.name.clone(), user.tags.clone());
+                Login::Granted(Caller { name, tags, is_owner: false })
+            }
+            Err(reason) => {
+                warn!(
+                    "{origin}: login of user '{}' to the HTTP API refused: {reason}",
+                    shown(&name)
+                );
+                self.note_failure(address.ip(), now);
+                let told = match reason {
+                    LoginRefusal::LoopbackOnly => "User can only log in via localhost",
+                    LoginRefusal::UnknownUser | LoginRefusal::WrongPassword => "Login failed",
+                };
+                Login::Refused(challenge(Response::error(401, "not_authorized", told)))
+            }
+        }
+    }
+
+    /// How long a login from there has to wait.
+    fn delay(&self, from: IpAddr, now: Instant) -> Duration {
+        let found = self.failed.iter().find(|(peer, _)| *peer == from);
+        let count = found.map_or(0, |(_, failures)| failures.left(now));
+        (DELAY_PER_FAILURE * count.saturating_sub(FREE_FAILURES)).min(DELAY_MAX)
+    }
+
+    fn note_failure(&mut self, from: IpAddr, now: Instant) {
+        let found = self.failed.iter().position(|(peer, _)| *peer == from);
+        let before = found.and_then(|index| self.failed.remove(index));
+        let count = before.map_or(0, |(_, failures)| failures.left(now)).saturating_add(1);
+        if self.failed.len() >= PEERS_MAX {
+            self.failed.pop_front();
+        }
+        self.failed.push_back((from, Failures { count, since: now }));
+    }
+}
+
+impl Failures {
+    fn left(&self, now: Instant) -> u32 {
+        let forgiven =
+            now.saturating_duration_since(self.since).as_secs() / FORGIVEN_EVERY.as_secs();
+        self.count.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    }
+}
+
+/// A name that somebody sent, as the log may show it.
+fn shown(name: &[u8]) -> String {
+    const BYTES_MAX: usize = 255;
+    name[..name.len().min(BYTES_MAX)].escape_ascii().to_string()
+}
+
+fn challenge(response: Response) -> Response {
+    response.header("www-authenticate", "Basic realm=\"RabbitMQ Management\"")
+}
+
+/// User and password of basic authentication (RFC 7617); another scheme is a login without either.
+fn credentials(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut words = authorization.splitn(2, |&byte| byte == b' ');
+    if !words.next()?.eq_ignore_ascii_case(b"basic") {
+        return Some((Vec::new(), Vec::new()));
+    }
+    let mut decoded = STANDARD.decode(words.next()?.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    let password = decoded.split_off(colon + 1);
+    decoded.truncate(colon);
+    Some((decoded, password))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+    use crate::broker::User;
+    use crate::broker::users::password::PasswordHash;
+
+    const HERE: Origin =
+        Origin::Address(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1));
+
+    fn users() -> Users {
+        let mut users = Users::new();
+        users.put(Users::first_user("guest", "guest", "/").unwrap());
+        let hash = PasswordHash::create(b"a:b").unwrap();
+        users.put(User::new(Name::from("mon"), Some(hash), vec!["monitoring".to_owned()]));
+        users
+    }
+
+    fn basic(text: &str) -> Vec<u8> {
+        format!("Basic {}", STANDARD.encode(text)).into_bytes()
+    }
+
+    fn elsewhere(last: u8) -> Origin {
+        Origin::Address(SocketAddr::from(([192, 0, 2, last], 1)))
+    }
+
+    #[test]
+    fn who_knows_the_password_is_let_in_with_its_tags() {
+        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let mut login = |origin, text: &[u8]| logins.check(&users, origin, Some(text), false, now);
+        let Login::Granted(caller) = login(elsewhere(1), &basic("mon:a:b")) else { panic!() };
+        assert!(caller.is_monitor() && caller.check(Right::Management).is_ok());
+        assert!(caller.check(Right::Administrator).is_err());
+        assert!(matches!(login(HERE, &basic("guest:guest")), Login::Granted(_)));
+        let Login::Refused(refused) = login(elsewhere(1), &basic("guest:guest")) else { panic!() };
+        let text = String::from_utf8(refused.body).unwrap();
+        assert!(text.contains("User can only log in via localhost"), "{text}");
+    }
+
+    #[test]
+    fn who_does_not_is_told_to_log_in() {
+        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let Login::Refused(asked) = logins.check(&users, HERE, None, false, now) else { panic!() };
+        assert_eq!((asked.status, asked.body.len()), (401, 0));
+        assert_eq!(asked.headers[0].0, "www-authenticate");
+        for (text, status) in [
+            (basic("guest:"), 401),
+            (basic("ghost:guest"), 401),
+            (b"Bearer abc".to_vec(), 401),
+            (b"Basic !!!".to_vec(), 400),
+            (b"Basic".to_vec(), 400),
+            (basic("guest"), 400),
+        ] {
+            let login = logins.check(&users, HERE, Some(&text), false, now);
+            assert!(matches!(login, Login::Refused(response) if response.status == status));
+        }
+    }
+
+    #[test]
+    fn the_owner_needs_no_password() {
+        let mut logins = Logins::default();
+        let login = logins.check(&Users::new(), Origin::Owner, None, false, Instant::now());
+        let Login::Granted(caller) = login else { panic!() };
+        assert!(caller.is_owner && caller.check(Right::Administrator).is_ok());
+    }
+
+    #[test]
+    fn whoever_fails_often_is_looked_at_later_and_others_are_not() {
+        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let wrong = basic("mon:wrong");
+        for _ in 0..=FREE_FAILURES {
+            let login = logins.check(&users, elsewhere(1), Some(&wrong), false, now);
+            assert!(matches!(login, Login::Refused(_)));
+        }
+        let right = basic("mon:a:b");
+        let mut login =
+            |last, waited, at| logins.check(&users, elsewhere(last), Some(&right), waited, at);
+        assert_eq!(login(1, false, now), Login::Later(now + DELAY_PER_FAILURE));
+        assert!(matches!(login(2, false, now), Login::Granted(_)));
+        assert!(matches!(login(1, true, now), Login::Granted(_)));
+        assert!(matches!(login(1, false, now + FORGIVEN_EVERY), Login::Granted(_)));
+    }
+
+    #[test]
+    fn peers_that_fail_are_remembered_in_bounded_memory() {
+        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        for number in 0..10_000_u32 {
+            let origin = Origin::Address(SocketAddr::from((number.to_be_bytes(), 1)));
+            logins.check(&users, origin, Some(&basic("a:b")), true, now);
+        }
+        assert_eq!(logins.failed.len(), PEERS_MAX);
+    }
+}

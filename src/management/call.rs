@@ -1,0 +1,149 @@
+//! What does a resource get, what may it answer, and how does it stand in the table of resources?
+
+use serde_json::Value;
+
+use super::authentication::Caller;
+use super::request::{Method, Request};
+use super::response::Response;
+use super::view::NodeView;
+use crate::amqp::Name;
+use crate::broker::{Broker, VhostKey};
+
+/// What there is to look at and to change.
+pub struct Context<'a> {
+    /// Who gets which message.
+    pub broker: &'a mut Broker,
+    /// What there is beyond the broker.
+    pub node: &'a dyn NodeView,
+}
+
+/// One request, as a resource gets it.
+pub struct Call<'a, 'b> {
+    /// What there is to look at and to change.
+    pub context: &'a mut Context<'b>,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// What for.
+    pub request: &'a Request,
+    /// What stands in the path where its row has a `*`, in order.
+    pub parts: Vec<&'a [u8]>,
+}
+
+/// What a resource answers.
+pub enum Answer {
+    /// All of it.
+    Whole(Response),
+    /// The same; but what the request changed has to be durable first, if it is not.
+    OnceDurable(Response),
+    /// It takes longer.
+    Later(Box<dyn Work>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Whole(response)
+    }
+}
+
+/// An answer, or the one that says why there is none.
+pub type Outcome = Result<Answer, Response>;
+
+/// Something that takes longer than a turn may: it is asked again and again, in later turns, with
+/// others in between. Whatever it remembers may be gone by then.
+///
+/// A trait, where the peers of a node are an enum: there is one for each resource that needs it,
+/// and nothing but its resource knows it.
+pub trait Work {
+    /// Goes on, as long as the broker's budget of this step allows and the piece is not
+    /// [`PIECE_BYTES_MAX`] long.
+    ///
+    /// What is appended to `piece` is the next part of an answer in JSON with status 200.
+    fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress;
+}
+
+/// A piece of this many bytes is sent before more is made.
+pub const PIECE_BYTES_MAX: usize = 32 * 1024;
+
+/// How far work is.
+pub enum Progress {
+    /// There is more to do.
+    Unfinished,
+    /// The pieces are the answer.
+    Finished,
+    /// This is the answer; nothing was appended to any piece.
+    Instead(Response),
+}
+
+/// What one must be to ask for something. Each resource looks after vhosts itself
+/// ([`Call::vhost`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Any of the tags that open the API.
+    Management,
+    /// monitoring or administrator.
+    Monitoring,
+    /// administrator.
+    Administrator,
+}
+
+/// What is done with a request that was let through.
+pub type Action = fn(&mut Call<'_, '_>) -> Outcome;
+
+/// One row of the table of resources.
+pub struct Route {
+    /// The path's segments behind `/api/`; `*` stands for any one.
+    pub path: &'static str,
+    /// What may be done there, and who may. HEAD goes with GET and OPTIONS with everything.
+    pub methods: &'static [(Method, Right, Action)],
+}
+
+impl Call<'_, '_> {
+    /// A part of the path.
+    ///
+    /// # Panics
+    /// When the resource's row in the table has not as many `*`.
+    pub fn part(&self, index: usize) -> &[u8] {
+        self.parts[index]
+    }
+
+    /// The part of the path that names something new. What does not fit into a short string of the
+    /// protocol is nobody's name.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn new_name(&self, index: usize) -> Result<Name, Response> {
+        let bytes = self.part(index);
+        if bytes.len() > NAME_BYTES_MAX {
+            return Err(Response::bad_request("a name has at most 255 bytes"));
+        }
+        if std::str::from_utf8(bytes).is_err() {
+            return Err(Response::bad_request("a name has to be UTF-8"));
+        }
+        Ok(Name::from(bytes))
+    }
+
+    /// The vhost that a part of the path names.
+    ///
+    /// # Errors
+    /// 404 when there is none, 401 when the caller has nothing to do there.
+    pub fn vhost(&self, index: usize) -> Result<VhostKey, Response> {
+        let name = self.part(index);
+        let broker = &self.context.broker;
+        let key = broker.topology().vhost_named(name).ok_or_else(Response::not_found)?;
+        let user = broker.users().find(self.caller.name.as_bytes());
+        // The owner, who comes by the Unix socket, is no user.
+        if self.caller.is_owner || user.is_some_and(|user| user.may_enter(name)) {
+            return Ok(key);
+        }
+        Err(Response::not_authorised("User not authorised to access virtual host"))
+    }
+
+    /// What shows one thing, as much of it as the request's `columns` ask for.
+    pub fn show(&self, value: Value) -> Outcome {
+        let columns = super::list::Columns::of(self.request);
+        Ok(Response::json(&columns.pick(value)).into())
+    }
+}
+
+/// The most bytes of a name.
+const NAME_BYTES_MAX: usize = 255;

@@ -1,0 +1,138 @@
+//! How do AMQP's values look in JSON, and what does a request's body say?
+//!
+//! Names and texts are bytes in AMQP: what is no UTF-8 in them is shown as U+FFFD. Imports
+//! `response`, for what is wrong with a body.
+
+use serde_json::{Map, Number, Value as Json};
+
+use super::response::Response;
+use crate::amqp::{Table, Value};
+
+/// A name or another text.
+pub fn text(bytes: &[u8]) -> Json {
+    Json::String(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// A table, such as the arguments of a queue.
+pub fn table(table: Table<'_>) -> Json {
+    let entry = |(key, value)| (String::from_utf8_lossy(key).into_owned(), self::value(&value));
+    Json::Object(table.iter().map(entry).collect())
+}
+
+fn value(value: &Value<'_>) -> Json {
+    match *value {
+        Value::Bool(value) => Json::Bool(value),
+        Value::I8(number) => number.into(),
+        Value::U8(number) => number.into(),
+        Value::I16(number) => number.into(),
+        Value::U16(number) => number.into(),
+        Value::I32(number) => number.into(),
+        Value::U32(number) => number.into(),
+        Value::I64(number) => number.into(),
+        Value::U64(number) | Value::Timestamp(number) => number.into(),
+        Value::F32(_) | Value::F64(_) | Value::Decimal { .. } => {
+            // What is no number, as NaN, has none in JSON.
+            let number = value.fraction().and_then(Number::from_f64);
+            number.map_or(Json::Null, Json::Number)
+        }
+        Value::LongString(bytes) | Value::Bytes(bytes) => text(bytes),
+        Value::Array(array) => array.iter().map(|value| self::value(&value)).collect(),
+        Value::Table(inner) => table(inner),
+        Value::Void => Json::Null,
+    }
+}
+
+/// The object that a request's body is; nothing at all counts as an empty one.
+///
+/// # Errors
+/// 400 in RabbitMQ's words.
+pub fn object(body: &[u8]) -> Result<Map<String, Json>, Response> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Json::Object(map)) => Ok(map),
+        Ok(Json::String(_)) => Err(Response::bad_request(
+            "invalid payload: the request body JSON-decoded to a string. Is the input \
+             doubly-JSON-encoded?",
+        )),
+        Ok(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_)) | Err(_) => {
+            Err(Response::bad_request("not_json"))
+        }
+    }
+}
+
+/// Words of a list, or of a text with commas: both are ways to write tags.
+///
+/// # Errors
+/// 400 when it is neither.
+pub fn words(field: &str, value: &Json) -> Result<Vec<String>, Response> {
+    let wrong = || Response::bad_request(&format!("{field} has to be a text or a list of texts"));
+    match value {
+        Json::String(text) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            Ok(words.map(str::to_owned).collect())
+        }
+        Json::Array(values) => {
+            let word = |value: &Json| value.as_str().map(str::to_owned).ok_or_else(wrong);
+            values.iter().map(word).collect()
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::amqp::{ArrayBuf, TableBuf};
+
+    #[test]
+    fn every_kind_of_value_has_a_form_in_json() {
+        let mut inner = ArrayBuf::new();
+        inner.push(Value::I32(-1));
+        inner.push(Value::LongString(b"a\xff"));
+        let mut arguments = TableBuf::new();
+        arguments.put_str(b"x-queue-type", "quorum");
+        arguments.put_bool(b"flag", true);
+        arguments.put(b"list", Value::Array(inner.array()));
+        arguments.put(b"money", Value::Decimal { scale: 2, value: 150 });
+        arguments.put(b"nan", Value::F64(f64::NAN));
+        arguments.put(b"time", Value::Timestamp(u64::MAX));
+        arguments.put(b"void", Value::Void);
+        let expected = json!({
+            "x-queue-type": "quorum", "flag": true, "list": [-1, "a\u{fffd}"], "money": 1.5,
+            "nan": null, "time": u64::MAX, "void": null,
+        });
+        assert_eq!(table(arguments.table()), expected);
+        assert_eq!(table(Table::EMPTY), json!({}));
+    }
+
+    #[test]
+    fn a_body_is_an_object_or_nothing() {
+        assert_eq!(object(b"").unwrap(), Map::new());
+        assert_eq!(object(b" {\"a\": 1} ").unwrap()["a"], json!(1));
+        let reason = |body: &[u8]| {
+            let response = object(body).unwrap_err();
+            assert_eq!(response.status, 400);
+            String::from_utf8(response.body).unwrap()
+        };
+        for body in [&b"{bad"[..], b"[]", b"123", b"null", b"\xff", b"{}{}"] {
+            assert!(reason(body).contains("not_json"), "{}", body.escape_ascii());
+        }
+        assert!(reason(b"\"{}\"").contains("doubly-JSON-encoded"));
+        // It ends nobody's stack.
+        assert!(object("[".repeat(1 << 20).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn tags_are_a_list_or_a_text_with_commas() {
+        assert_eq!(words("tags", &json!("a, b ,,c")).unwrap(), ["a", "b", "c"]);
+        assert_eq!(words("tags", &json!(["a", "b,c"])).unwrap(), ["a", "b,c"]);
+        assert!(words("tags", &json!("")).unwrap().is_empty());
+        for wrong in [json!(5), json!(null), json!(["a", 5]), json!({})] {
+            assert_eq!(words("tags", &wrong).unwrap_err().status, 400);
+        }
+    }
+}

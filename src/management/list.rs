@@ -1,0 +1,486 @@
+//! How is a list answered that may be long: pages, sorting, names, columns?
+//!
+//! Nothing looks at a whole list at once. A [`Source`] is asked for one thing after the other, by
+//! a place in it that stays valid while things come and go; what is read, sorted and shown in a
+//! turn is bounded. A page keeps only what it shows and what sorts before it; a list without pages
+//! leaves as it is read. Sorted, it keeps the names of what is in it.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::call::{Answer, Call, Context, Outcome, PIECE_BYTES_MAX, Progress, Work};
+use super::request::Request;
+use super::response::Response;
+use crate::amqp::Name;
+use crate::broker::users::pattern::Pattern;
+
+/// Where the things of a list come from.
+pub trait Source: 'static {
+    /// Finds one of them again, if it is still there.
+    type Key: Clone;
+
+    /// What it costs to show one of them, in units of the broker's work.
+    const WORK_PER_ITEM: usize;
+
+    /// The next place of the list.
+    fn next(&mut self, context: &Context<'_>) -> Next<Self::Key>;
+
+    /// What orders it where nothing else does: its vhost and its name; where it has no vhost, an
+    /// empty one. `None`: it is gone.
+    fn place(&self, context: &Context<'_>, key: &Self::Key) -> Option<(Name, Name)>;
+
+    /// A field that can be had without showing all of it.
+    fn field(&self, context: &Context<'_>, key: &Self::Key, path: &str) -> Option<Field>;
+
+    /// All that is shown of it; `None`: it is gone.
+    fn item(&self, context: &Context<'_>, key: &Self::Key) -> Option<Value>;
+}
+
+/// What is in a place of a list.
+pub enum Next<K> {
+    /// Something that the caller may see.
+    Item(K),
+    /// Nothing.
+    Nothing,
+    /// There are no more places.
+    End,
+}
+
+/// What a list is sorted by. What is missing comes first, then numbers, flags and texts.
+#[derive(Debug, Clone)]
+pub enum Field {
+    /// Not there, or not to be compared.
+    Missing,
+    /// A number.
+    Number(f64),
+    /// A flag.
+    Flag(bool),
+    /// A text.
+    Text(Name),
+}
+
+impl Field {
+    /// A count.
+    #[allow(clippy::cast_precision_loss, reason = "it orders; beyond 2^53 neighbours are equal")]
+    pub fn count(count: usize) -> Self {
+        Self::Number(count as f64)
+    }
+
+    fn of(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::Number(number)) => Self::Number(number.as_f64().unwrap_or_default()),
+            Some(Value::Bool(flag)) => Self::Flag(*flag),
+            Some(Value::String(text)) => Self::Text(Name::from(text.as_str())),
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Self::Missing,
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Missing => 0,
+            Self::Number(_) => 1,
+            Self::Flag(_) => 2,
+            Self::Text(_) => 3,
+        }
+    }
+}
+
+impl Ord for Field {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(one), Self::Number(other)) => one.total_cmp(other),
+            (Self::Flag(one), Self::Flag(other)) => one.cmp(other),
+            (Self::Text(one), Self::Text(other)) => one.cmp(other),
+            (one, other) => one.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+impl PartialOrd for Field {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Field {}
+
+/// What a thing is sorted by; no two have the same.
+type Place = (Field, (Name, Name), u64);
+
+/// A list that is being answered.
+pub struct List<S: Source> {
+    source: S,
+    page: Option<Page>,
+    /// What to sort by, and whether backwards.
+    sort: Option<String>,
+    reverse: bool,
+    filter: Filter,
+    columns: Columns,
+    /// How many things there are, how many have the right name, and how many were shown.
+    total: u64,
+    filtered: u64,
+    shown: u64,
+    phase: Phase<S::Key>,
+}
+
+/// How far it is.
+enum Phase<K> {
+    /// What is read is shown at once.
+    Passing,
+    /// What is read is sorted.
+    Sorting(BTreeMap<Place, K>),
+    /// What was sorted is shown, but for so many at first.
+    Showing(BTreeMap<Place, K>, u64),
+}
+
+/// Which part of a list to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Page {
+    /// From 1.
+    number: u64,
+    size: u64,
+}
+
+/// The most things on a page.
+const PAGE_SIZE_MAX: u64 = 500;
+
+/// How many there are unless the request says.
+const PAGE_SIZE: u64 = 100;
+
+/// What it costs to read a place, and to sort what is in it.
+const WORK_PER_PLACE: usize = 1;
+const WORK_PER_SORTED: usize = 4;
+
+/// Answers a request for a list.
+///
+/// # Errors
+/// 400 for pages that there cannot be.
+pub fn answer<S: Source>(call: &Call<'_, '_>, source: S) -> Outcome {
+    let list = List::new(call.request, source)?;
+    Ok(Answer::Later(Box::new(list)))
+}
+
+impl<S: Source> List<S> {
+    fn new(request: &Request, source: S) -> Result<Self, Response> {
+        let page = Page::of(request)?;
+        // As in RabbitMQ, names count on pages only.
+        let filter = if page.is_some() { Filter::of(request)? } else { Filter::None };
+        let sort = request.parameter("sort").filter(|path| !path.is_empty()).map(str::to_owned);
+        let reverse = request.parameter("sort_reverse") == Some("true");
+        let is_sorted = page.is_some() || sort.is_some();
+        let phase = if is_sorted { Phase::Sorting(BTreeMap::new()) } else { Phase::Passing };
+        let columns = Columns::of(request);
+        let (total, filtered, shown) = (0, 0, 0);
+        Ok(Self { source, page, sort, reverse, filter, columns, total, filtered, shown, phase })
+    }
+
+    /// Reads one more place; whether there was one.
+    fn read(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> bool {
+        context.broker.work.spend(WORK_PER_PLACE);
+        let key = match self.source.next(context) {
+            Next::Item(key) => key,
+            Next::Nothing => return true,
+            Next::End => return false,
+        };
+        let Some((vhost, name)) = self.source.place(context, &key) else {
+            return true;
+        };
+        self.total += 1;
+        context.broker.work.spend(self.filter.work());
+        if !self.filter.takes(&name) {
+            return true;
+        }
+        self.filtered += 1;
+        match &self.phase {
+            Phase::Passing | Phase::Showing(..) => self.show(context, &key, piece),
+            Phase::Sorting(_) => {
+                let field = self.field(context, &key);
+                context.broker.work.spend(WORK_PER_SORTED);
+                self.sort_in((field, (vhost, name), self.total), key);
+            }
+        }
+        true
+    }
+
+    /// What a thing is sorted by.
+    fn field(&self, context: &mut Context<'_>, key: &S::Key) -> Field {
+        let Some(path) = &self.sort else {
+            return Field::Missing;
+        };
+        self.source.field(context, key, path).unwrap_or_else(|| {
+            context.broker.work.spend(S::WORK_PER_ITEM);
+            let item = self.source.item(context, key);
+            Field::of(item.as_ref().and_then(|item| at(item, path)))
+        })
+    }
+
+    /// Keeps a thing, unless so many come before it that it is not on the page.
+    fn sort_in(&mut self, place: Place, key: S::Key) {
+        let Phase::Sorting(sorted) = &mut self.phase else {
+            return;
+        };
+        let most = self.page.map_or(u64::MAX, |page| page.number.saturating_mul(page.size));
+        let is_full = sorted.len() as u64 >= most;
+        let last = if self.reverse { sorted.first_key_value() } else { sorted.last_key_value() };
+        let is_behind =
+            |(last, _): (&Place, _)| if self.reverse { place < *last } else { place > *last };
+        if is_full && last.is_some_and(is_behind) {
+            return;
+        }
+        sorted.insert(place, key);
+        if is_full {
+            if self.reverse {
+                sorted.pop_first()
+            } else {
+                sorted.pop_last()
+            };
+        }
+    }
+
+    /// All is read: shows what was sorted.
+    ///
+    /// # Errors
+    /// 400 when there are not so many pages.
+    fn begin_to_show(&mut self) -> Result<(), Response> {
+        let Phase::Sorting(sorted) = &mut self.phase else {
+            return Ok(());
+        };
+        let mut skipped = 0;
+        if let Some(page) = self.page {
+            skipped = (page.number - 1).saturating_mul(page.size);
+            if skipped > 0 && skipped >= self.filtered {
+                let Page { number, size } = page;
+                let len = self.filtered;
+                let text =
+                    format!("Page out of range, page: {number} page size: {size}, len: {len}");
+                return Err(Response::error(400, "page_out_of_range", &text));
+            }
+        }
+        self.phase = Phase::Showing(std::mem::take(sorted), skipped);
+        Ok(())
+    }
+
+    /// Shows the next of what was sorted; whether there was one.
+    fn show_next(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> bool {
+        let Phase::Showing(sorted, skipped) = &mut self.phase else {
+            return false;
+        };
+        context.broker.work.spend(WORK_PER_SORTED);
+        let next = if self.reverse { sorted.pop_last() } else { sorted.pop_first() };
+        let Some((_, key)) = next else {
+            return false;
+        };
+        if *skipped > 0 {
+            *skipped -= 1;
+        } else {
+            self.show(context, &key, piece);
+        }
+        true
+    }
+
+    /// Appends a thing, if it is still there.
+    fn show(&mut self, context: &mut Context<'_>, key: &S::Key, piece: &mut Vec<u8>) {
+        context.broker.work.spend(S::WORK_PER_ITEM);
+        let Some(item) = self.source.item(context, key) else {
+            return;
+        };
+        let text = self.columns.pick(item).to_string();
+        context.broker.work.spend_bytes(text.len() as u64);
+        if self.shown == 0 {
+            self.begin(piece);
+        } else {
+            piece.push(b',');
+        }
+        self.shown += 1;
+        piece.extend_from_slice(text.as_bytes());
+    }
+
+    fn begin(&self, piece: &mut Vec<u8>) {
+        let text: &[u8] = if self.page.is_some() { b"{\"items\":[" } else { b"[" };
+        piece.extend_from_slice(text);
+    }
+
+    fn end(&self, piece: &mut Vec<u8>) {
+        if self.shown == 0 {
+            self.begin(piece);
+        }
+        let Some(Page { number, size }) = self.page else {
+            return piece.push(b']');
+        };
+        let (total, filtered, shown) = (self.total, self.filtered, self.shown);
+        let pages = filtered.div_ceil(size);
+        let counts = format!(
+            "],\"filtered_count\":{filtered},\"item_count\":{shown},\"page\":{number},\
+             \"page_count\":{pages},\"page_size\":{size},\"total_count\":{total}}}"
+        );
+        piece.extend_from_slice(counts.as_bytes());
+    }
+}
+
+impl<S: Source> Work for List<S> {
+    fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
+        while !context.broker.work.is_done() && piece.len() < PIECE_BYTES_MAX {
+            let has_more = match self.phase {
+                Phase::Passing => self.read(context, piece),
+                Phase::Sorting(_) => {
+                    if !self.read(context, piece)
+                        && let Err(response) = self.begin_to_show()
+                    {
+                        return Progress::Instead(response);
+                    }
+                    true
+                }
+                Phase::Showing(..) => self.show_next(context, piece),
+            };
+            if !has_more {
+                self.end(piece);
+                return Progress::Finished;
+            }
+        }
+        Progress::Unfinished
+    }
+}
+
+impl Page {
+    /// The page that a request asks for, if it does.
+    fn of(request: &Request) -> Result<Option<Self>, Response> {
+        let Some(number) = request.parameter("page") else {
+            return Ok(None);
+        };
+        let read = |text: &str| text.parse::<i64>().map_err(|_| unreadable());
+        let number = read(number)?;
+        let size = request.parameter("page_size").map(read).transpose()?;
+        let shown = size.map_or("undefined".to_owned(), |size| size.to_string());
+        let refuse = || {
+            let text = "Invalid pagination parameters: page number";
+            let reason = format!("{text} {number}, page size {shown}");
+            Response::error(400, "invalid_pagination_parameters", &reason)
+        };
+        let number = u64::try_from(number).ok().filter(|&number| number > 0).ok_or_else(refuse)?;
+        let size = size.map_or(Ok(PAGE_SIZE), u64::try_from).ok();
+        let size = size.filter(|size| (1..=PAGE_SIZE_MAX).contains(size)).ok_or_else(refuse)?;
+        Ok(Some(Self { number, size }))
+    }
+}
+
+fn unreadable() -> Response {
+    Response::bad_request("Pagination parameters are invalid")
+}
+
+/// Which names a list shows.
+enum Filter {
+    /// All.
+    None,
+    /// Those with this in them, in upper or lower case.
+    Part(Vec<u8>),
+    /// Those that match, and what one match may cost.
+    Pattern(Box<Pattern>, usize),
+}
+
+/// What it costs to compare a name with a part.
+const WORK_PER_PART: usize = 1;
+
+/// What it costs to match a name: without look-around and the like a pattern reads it once; with
+/// it, it may be tried in very many ways.
+const WORK_PER_PATTERN: usize = 20;
+const WORK_PER_BACKTRACKING: usize = 2_000;
+
+impl Filter {
+    fn of(request: &Request) -> Result<Self, Response> {
+        let Some(name) = request.parameter("name").filter(|name| !name.is_empty()) else {
+            return Ok(Self::None);
+        };
+        if request.parameter("use_regex") != Some("true") {
+            return Ok(Self::Part(name.as_bytes().to_vec()));
+        }
+        let pattern = Pattern::of_policy(&format!("(?i){name}"));
+        if pattern.defect().is_some() {
+            return Err(unreadable());
+        }
+        let work = if backtracks(name) { WORK_PER_BACKTRACKING } else { WORK_PER_PATTERN };
+        Ok(Self::Pattern(Box::new(pattern), work))
+    }
+
+    fn work(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Part(_) => WORK_PER_PART,
+            Self::Pattern(_, work) => *work,
+        }
+    }
+
+    fn takes(&self, name: &[u8]) -> bool {
+        match self {
+            Self::None => true,
+            Self::Part(part) => {
+                name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+            }
+            Self::Pattern(pattern, _) => pattern.matches(name),
+        }
+    }
+}
+
+/// Whether a pattern may have something in it that is tried in several ways: groups that are more
+/// than groups, references back, possessive repetitions.
+fn backtracks(pattern: &str) -> bool {
+    let pairs = pattern.as_bytes().windows(2);
+    pairs.into_iter().any(|pair| match pair {
+        b"(?" | b"++" | b"*+" | b"?+" | b"}+" => true,
+        [b'\\', after] => after.is_ascii_digit() || b"gGkKzZ".contains(after),
+        _ => false,
+    })
+}
+
+/// Which fields are shown.
+pub struct Columns {
+    /// Paths with dots; `None`: all.
+    paths: Option<Vec<String>>,
+}
+
+impl Columns {
+    /// Those that a request asks for.
+    pub fn of(request: &Request) -> Self {
+        let columns = request.parameter("columns").filter(|columns| !columns.is_empty());
+        Self { paths: columns.map(|columns| columns.split(',').map(str::to_owned).collect()) }
+    }
+
+    /// What they show of something.
+    pub fn pick(&self, value: Value) -> Value {
+        let Some(paths) = &self.paths else {
+            return value;
+        };
+        let mut picked = Map::new();
+        for path in paths {
+            if let Some(found) = at(&value, path) {
+                put(&mut picked, path, found.clone());
+            }
+        }
+        Value::Object(picked)
+    }
+}
+
+/// What is at a path of names with dots between them.
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |value, name| value.get(name))
+}
+
+/// Puts something at a path.
+fn put(map: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => drop(map.insert(path.to_owned(), value)),
+        Some((first, rest)) => {
+            let inner = map.entry(first).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}

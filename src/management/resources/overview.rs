@@ -1,0 +1,151 @@
+//! How is the node as a whole?
+
+use serde_json::{Value, json};
+
+use crate::broker::ExchangeKind;
+use crate::management::authentication::Caller;
+use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
+use crate::management::list::Columns;
+use crate::management::request::Method;
+use crate::management::view::{Listening, Protocol};
+
+/// Its rows of the table.
+pub const ROUTES: &[Route] =
+    &[Route { path: "overview", methods: &[(Method::Get, Right::Management, show)] }];
+
+/// What it costs to look at one queue.
+const WORK_PER_QUEUE: usize = 1;
+
+fn show(call: &mut Call<'_, '_>) -> Outcome {
+    let (caller, columns) = (call.caller.clone(), Columns::of(call.request));
+    Ok(Answer::Later(Box::new(Overview { at: 0, totals: Totals::default(), caller, columns })))
+}
+
+/// Counts what is in all queues that the caller sees, however many turns that takes.
+struct Overview {
+    /// The next place among the queues.
+    at: u32,
+    totals: Totals,
+    caller: Caller,
+    columns: Columns,
+}
+
+#[derive(Default)]
+struct Totals {
+    queues: usize,
+    ready: usize,
+    unacknowledged: usize,
+}
+
+impl Work for Overview {
+    fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
+        while self.at < context.broker.queues().places() {
+            if context.broker.work.is_done() {
+                return Progress::Unfinished;
+            }
+            context.broker.work.spend(WORK_PER_QUEUE);
+            self.count(context);
+            self.at += 1;
+        }
+        let overview = self.columns.pick(self.overview(context));
+        piece.extend_from_slice(overview.to_string().as_bytes());
+        Progress::Finished
+    }
+}
+
+impl Overview {
+    fn count(&mut self, context: &Context<'_>) {
+        let Some((_, queue)) = context.broker.queues().at(self.at) else {
+            return;
+        };
+        let vhost = context.broker.topology().vhost(queue.vhost);
+        let users = context.broker.users();
+        let sees = vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name));
+        if queue.is_reply_queue || !sees {
+            return;
+        }
+        self.totals.queues += 1;
+        self.totals.ready += queue.message_count();
+        self.totals.unacknowledged += queue.unacked;
+    }
+
+    fn overview(&self, context: &Context<'_>) -> Value {
+        let identity = context.node.identity();
+        let Totals { queues, ready, unacknowledged } = self.totals;
+        let mut overview = json!({
+            "management_version": identity.product_version,
+            "rates_mode": "basic",
+            "sample_retention_policies": {
+                "global": [600, 3600, 28800, 86400], "basic": [600, 3600], "detailed": [600],
+            },
+            "exchange_types": exchange_types(),
+            "product_version": identity.product_version,
+            "product_name": identity.product_name,
+            "rabbitmq_version": identity.product_version,
+            "leveret_version": env!("CARGO_PKG_VERSION"),
+            "cluster_name": identity.cluster_name,
+            "disable_stats": false,
+            "enable_queue_totals": false,
+            "message_stats": {},
+            "queue_totals": {
+                "messages": ready + unacknowledged,
+                "messages_ready": ready,
+                "messages_unacknowledged": unacknowledged,
+            },
+            "object_totals": { "queues": queues },
+            "statistics_db_event_queue": 0,
+        });
+        if self.caller.is_monitor() {
+            overview["object_totals"] = json!({
+                "channels": context.broker.queues().channel_count(),
+                "connections": context.node.connection_count(),
+                "consumers": context.broker.queues().consumer_count(),
+                "exchanges": context.broker.topology().exchange_count(),
+                "queues": queues,
+            });
+            overview["node"] = json!(identity.node_name);
+            overview["listeners"] = listeners(context);
+            overview["contexts"] = contexts(context);
+        }
+        overview
+    }
+}
+
+fn exchange_types() -> Value {
+    let of_kind = |kind: &ExchangeKind| {
+        let name = kind.name();
+        json!({ "name": name, "description": name, "enabled": true })
+    };
+    ExchangeKind::ALL.iter().map(of_kind).collect()
+}
+
+fn listeners(context: &Context<'_>) -> Value {
+    let identity = context.node.identity();
+    let of_one = |listening: &Listening| {
+        json!({
+            "node": identity.node_name,
+            "protocol": listening.protocol.name(),
+            "ip_address": listening.address.ip().to_string(),
+            "port": listening.address.port(),
+            "socket_opts": {},
+        })
+    };
+    identity.listening.iter().map(of_one).collect()
+}
+
+/// What is served over HTTP.
+fn contexts(context: &Context<'_>) -> Value {
+    let identity = context.node.identity();
+    let http = identity.listening.iter().filter(|one| one.protocol == Protocol::Http);
+    let of_one = |listening: &Listening| {
+        json!({
+            "node": identity.node_name,
+            "description": "RabbitMQ Management",
+            "path": "/",
+            "ip": listening.address.ip().to_string(),
+            "port": listening.address.port().to_string(),
+            "ssl_opts": [],
+        })
+    };
+    http.map(of_one).collect()
+}

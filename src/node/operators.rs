@@ -1,0 +1,163 @@
+//! What is done for operators, who ask over HTTP, and what do they see of the node?
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::broker::ConnectionKey;
+use crate::management::Protocol;
+use crate::management::{Context, Conversation, Identity, Listening, Logins, NodeView, Origin};
+
+use super::Node;
+use super::endpoint::{Endpoint, Peer};
+
+/// What the node keeps for operators.
+#[derive(Default)]
+pub(super) struct Operators {
+    /// What they may know of the node.
+    identity: Identity,
+    /// Who failed to log in.
+    pub(super) logins: Logins,
+    /// Conversations whose requests can be worked on; whoever waited longest comes first.
+    working: VecDeque<ConnectionKey>,
+    /// What a request's step appends to its answer; kept for its memory.
+    piece: Vec<u8>,
+}
+
+/// The node as management sees it.
+struct View<'a> {
+    identity: &'a Identity,
+    amqp_count: usize,
+}
+
+impl NodeView for View<'_> {
+    fn identity(&self) -> &Identity {
+        self.identity
+    }
+
+    fn connection_count(&self) -> usize {
+        self.amqp_count
+    }
+}
+
+/// The most conversations at a time: all of them together hold a bounded amount of memory.
+pub const CONVERSATIONS_MAX: usize = 256;
+
+impl Operators {
+    /// Whether a request can be worked on.
+    pub(super) fn has_work(&self) -> bool {
+        !self.working.is_empty()
+    }
+}
+
+impl Node {
+    /// Tells operators who this node is.
+    pub fn introduce(&mut self, node_name: String) {
+        let limits = &self.limits;
+        let listening = std::mem::take(&mut self.operators.identity.listening);
+        self.operators.identity = Identity {
+            node_name,
+            cluster_name: limits.cluster_name.to_string(),
+            product_name: limits.product_name.to_string(),
+            product_version: limits.product_version.to_string(),
+            listening,
+        };
+    }
+
+    /// Tells operators where the node listens.
+    pub fn note_listener(&mut self, protocol: Protocol, address: SocketAddr) {
+        self.operators.identity.listening.push(Listening { protocol, address });
+    }
+
+    /// An operator connected; `None` when too many are.
+    pub fn connect_operator(&mut self, origin: Origin) -> Option<ConnectionKey> {
+        if self.endpoints.len() - self.amqp_count >= CONVERSATIONS_MAX {
+            return None;
+        }
+        let conversation = Box::new(Conversation::new(origin, self.now));
+        let key = self.endpoints.insert(Endpoint::new(Peer::Http(conversation)));
+        self.after_change(key);
+        Some(key)
+    }
+
+    /// Gives what arrived to a conversation; how many bytes are done with.
+    pub(super) fn hear(&mut self, key: ConnectionKey, input: &[u8]) -> usize {
+        let endpoint = self.endpoints.get_mut(key);
+        let Some(conversation) = endpoint.and_then(Endpoint::conversation_mut) else {
+            return input.len();
+        };
+        let (users, logins) = (self.broker.users(), &mut self.operators.logins);
+        let taken = conversation.receive(users, logins, input, self.now);
+        self.broker.work.spend_bytes(taken as u64);
+        self.after_change(key);
+        taken
+    }
+
+    /// Puts a conversation on the list of those that are worked for, once, if there is something
+    /// to do.
+    pub(super) fn note_work(&mut self, key: ConnectionKey) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        let wants_work = endpoint.conversation_mut().is_some_and(|it| it.wants_work());
+        if wants_work && !endpoint.listed_working {
+            endpoint.listed_working = true;
+            self.operators.working.push_back(key);
+        }
+    }
+
+    /// Goes on with operators' requests, one after the other, as far as this step allows. One that
+    /// is not finished is the last of them then.
+    pub(super) fn work_for_operators(&mut self) {
+        for _ in 0..self.operators.working.len() {
+            if self.broker.work.is_done() {
+                break;
+            }
+            let Some(key) = self.operators.working.pop_front() else {
+                break;
+            };
+            self.work_for(key);
+        }
+    }
+
+    fn work_for(&mut self, key: ConnectionKey) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        endpoint.listed_working = false;
+        let Some(mut job) = endpoint.conversation_mut().and_then(Conversation::take_job) else {
+            return;
+        };
+        let mut piece = std::mem::take(&mut self.operators.piece);
+        piece.clear();
+        let view = View { identity: &self.operators.identity, amqp_count: self.amqp_count };
+        let mut context = Context { broker: &mut self.broker, node: &view };
+        let step = job.go_on(&mut context, &mut piece);
+        if let Some(endpoint) = self.endpoints.get_mut(key)
+            && let Some(conversation) = endpoint.conversation_mut()
+        {
+            conversation.put_back(job, step, &piece);
+            if conversation.may_read() {
+                self.resumed.push(key);
+            }
+        }
+        self.operators.piece = piece;
+        self.after_change(key);
+    }
+
+    /// Bytes of a conversation's output are with the kernel: its work goes on if it waited for
+    /// that, and so does its input.
+    pub(super) fn flushed_conversation(&mut self, key: ConnectionKey, bytes: usize) {
+        let endpoint = self.endpoints.get_mut(key);
+        let Some(conversation) = endpoint.and_then(Endpoint::conversation_mut) else {
+            return;
+        };
+        let read_before = conversation.may_read();
+        conversation.flushed(bytes, self.now);
+        if !read_before && conversation.may_read() {
+            self.resumed.push(key);
+        }
+        if conversation.has_room_again() {
+            self.note_work(key);
+        }
+    }
+}

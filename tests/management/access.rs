@@ -1,0 +1,82 @@
+//! Who is let in, and what may they ask?
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use super::http::{Http, start};
+
+fn basic(login: &str) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(login);
+    format!("Authorization: Basic {text}\r\n")
+}
+
+#[test]
+fn without_a_login_one_is_asked_to_log_in() {
+    let Some((_server, mut http)) = start() else { return };
+    let answer = http.ask_as("", "GET", "/api/overview", "");
+    assert_eq!((answer.status, answer.body.len()), (401, 0));
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(challenge, Some("Basic realm=\"RabbitMQ Management\""));
+    for login in ["guest:wrong", "ghost:guest", "guest:"] {
+        let answer = http.ask_as(&basic(login), "GET", "/api/overview", "");
+        assert_eq!(answer.error(401), ("not_authorized".into(), "Login failed".into()), "{login}");
+    }
+    assert_eq!(http.get("/api/whoami").json(), json!({"name": "guest", "tags": ["administrator"]}));
+}
+
+#[test]
+fn each_tag_opens_what_is_meant_for_it() {
+    let Some((_server, mut http)) = start() else { return };
+    for (name, tags) in [("none", ""), ("mgmt", "management"), ("mon", "monitoring,other")] {
+        let body = json!({"password": name, "tags": tags}).to_string();
+        assert_eq!(http.ask("PUT", &format!("/api/users/{name}"), &body).status, 201);
+    }
+    for (login, path, reason) in [
+        ("none:none", "/api/whoami", "Not management user"),
+        ("mgmt:mgmt", "/api/users", "Not administrator user"),
+        ("mon:mon", "/api/users/mon", "Not administrator user"),
+        ("mgmt:mgmt", "/api/vhosts/%2F", "Not administrator user"),
+        ("mgmt:mgmt", "/api/queues/%2F", "User not authorised to access virtual host"),
+        ("mon:mon", "/api/queues/%2F", "User not authorised to access virtual host"),
+    ] {
+        let answer = http.ask_as(&basic(login), "GET", path, "");
+        assert_eq!(answer.error(401), ("not_authorised".into(), reason.into()), "{login} {path}");
+    }
+    let put = http.ask_as(&basic("mgmt:mgmt"), "PUT", "/api/users/me", "{}");
+    assert_eq!(put.error(401).1, "Not administrator user");
+    let mut list = |login: &str| http.ask_as(&basic(login), "GET", "/api/vhosts", "").json();
+    assert_eq!(list("mgmt:mgmt"), json!([]), "it may enter none");
+    assert_eq!(list("mon:mon").as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn the_owner_comes_in_by_the_socket_in_the_data_directory() {
+    let Some((server, _)) = start() else { return };
+    let directory = server.directory().expect("it is ours").to_owned();
+    let mut owner = Http::connect_owner(&directory);
+    let answer = owner.ask_as("", "GET", "/api/whoami", "");
+    assert_eq!(answer.json(), json!({"name": "owner", "tags": ["administrator"]}));
+    assert_eq!(owner.ask_as("", "GET", "/api/queues/%2F", "").status, 200);
+    let path = directory.join("leveret.sock");
+    let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may open it");
+    drop(owner);
+    drop(server);
+    assert!(!path.exists(), "it goes with the broker");
+}
+
+#[test]
+fn what_is_not_there_is_not_found_and_what_may_not_be_done_is_said() {
+    let Some((_server, mut http)) = start() else { return };
+    let not_found = ("Object Not Found".to_owned(), "Not Found".to_owned());
+    for path in ["/api/nope", "/nope", "/api//queues", "/api/queues/nope", "/api/queues/%2F/nope"] {
+        assert_eq!(http.get(path).error(404), not_found, "{path}");
+    }
+    let answer = http.ask("POST", "/api/whoami", "");
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("HEAD, GET, OPTIONS")));
+    let answer = http.ask_as("", "OPTIONS", "/api/users/x", "");
+    assert_eq!((answer.status, answer.header("allow")), (200, Some("HEAD, GET, PUT, OPTIONS")));
+}
