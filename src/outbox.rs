@@ -88,7 +88,17 @@ impl Outbox {
     }
 
     /// The first `sent` bytes are with the kernel.
-    pub fn advance(&mut self, mut sent: usize) {
+    #[inline]
+    pub fn advance(&mut self, sent: usize) {
+        if self.bodies.is_empty() && self.inline_sent + sent == self.inline.len() {
+            self.inline.clear();
+            self.inline_sent = 0;
+        } else {
+            self.advance_by_part(sent);
+        }
+    }
+
+    fn advance_by_part(&mut self, mut sent: usize) {
         while sent > 0 {
             let inline_end = self.bodies.front().map_or(self.inline.len(), |placed| placed.after);
             let inline = (inline_end - self.inline_sent).min(sent);

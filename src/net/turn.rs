@@ -93,7 +93,8 @@ impl EventLoop {
                         connection.read_closed |= event.is_read_closed();
                         connection.enqueue(&mut self.run_queue, key);
                     }
-                    if event.is_writable() {
+                    // Said with every event; as long as it was so, all was sent that there was.
+                    if event.is_writable() && !connection.writable {
                         connection.writable = true;
                         self.writable.push(key);
                     }

@@ -23,6 +23,7 @@ impl Node {
     }
 
     /// Whether a connection may be read: its session waits for nothing, and takes what comes.
+    #[inline]
     pub fn may_read(&mut self, key: ConnectionKey) -> bool {
         let Some(endpoint) = self.endpoints.get(key) else {
             return false;
@@ -87,6 +88,7 @@ impl Node {
     }
 
     /// Puts a connection on the lists that its new state asks for.
+    #[inline]
     pub(super) fn after_change(&mut self, key: ConnectionKey) {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;

@@ -11,7 +11,8 @@ const LISTED: u16 = 2048;
 #[derive(Debug, Default)]
 pub struct Numbers {
     listed: Vec<Option<ChannelState>>,
-    beyond: BTreeMap<u16, ChannelState>,
+    /// Those of high numbers, once there was one: whoever goes through all pays for few.
+    beyond: Option<BTreeMap<u16, ChannelState>>,
     /// How many of them have not ended.
     count: usize,
 }
@@ -23,7 +24,7 @@ impl Numbers {
         if number < LISTED {
             return self.listed.get(usize::from(number))?.as_ref();
         }
-        self.beyond.get(&number)
+        self.beyond.as_ref()?.get(&number)
     }
 
     /// The same, to change it.
@@ -32,7 +33,7 @@ impl Numbers {
         if number < LISTED {
             return self.listed.get_mut(usize::from(number))?.as_mut();
         }
-        self.beyond.get_mut(&number)
+        self.beyond.as_mut()?.get_mut(&number)
     }
 
     /// Sets what becomes of a number; what it was.
@@ -45,7 +46,7 @@ impl Numbers {
             }
             self.listed[place].replace(state)
         } else {
-            self.beyond.insert(number, state)
+            self.beyond.get_or_insert_default().insert(number, state)
         };
         self.count -= usize::from(before.as_ref().is_some_and(is_in_use));
         before
@@ -56,26 +57,32 @@ impl Numbers {
         self.count
     }
 
+    fn beyond(&self) -> impl Iterator<Item = &ChannelState> {
+        self.beyond.iter().flat_map(|beyond| beyond.values())
+    }
+
     /// All of them in order.
     pub fn iter(&self) -> impl Iterator<Item = &ChannelState> {
-        self.listed.iter().flatten().chain(self.beyond.values())
+        self.listed.iter().flatten().chain(self.beyond())
     }
 
     /// The same, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut ChannelState> {
-        self.listed.iter_mut().flatten().chain(self.beyond.values_mut())
+        let beyond = self.beyond.iter_mut().flat_map(|beyond| beyond.values_mut());
+        self.listed.iter_mut().flatten().chain(beyond)
     }
 
     /// All of them, taken out.
     pub fn into_states(self) -> impl Iterator<Item = ChannelState> {
-        self.listed.into_iter().flatten().chain(self.beyond.into_values())
+        let beyond = self.beyond.into_iter().flat_map(|beyond| beyond.into_values());
+        self.listed.into_iter().flatten().chain(beyond)
     }
 
     /// All of them, beginning with another one each time that `turn` grows.
     pub fn iter_in_turn(&self, turn: usize) -> impl Iterator<Item = &ChannelState> {
         let first = turn % self.listed.len().max(1);
         let (before, from_first) = self.listed.split_at(first);
-        from_first.iter().chain(before).flatten().chain(self.beyond.values())
+        from_first.iter().chain(before).flatten().chain(self.beyond())
     }
 }
 

@@ -136,13 +136,18 @@ impl Store {
         if publication.durable && (self.has_deferred() || self.row.is_some()) {
             self.may_append()?;
         }
-        let result = self.append_message(publication);
-        if result == Err(AppendError::Full) {
-            // Pieces leave room at the ends of segments.
-            let need = 2 * self.body_room(publication) + MESSAGE_BYTES;
-            self.want_room(publication.durable, need);
+        match self.append_message(publication) {
+            Err(AppendError::Full) => Err(self.found_no_room(publication)),
+            other => other,
         }
-        result
+    }
+
+    #[cold]
+    fn found_no_room(&mut self, publication: &Publication<'_>) -> AppendError {
+        // Pieces leave room at the ends of segments.
+        let need = 2 * self.body_room(publication) + MESSAGE_BYTES;
+        self.want_room(publication.durable, need);
+        AppendError::Full
     }
 
     fn may_append(&mut self) -> Result<(), AppendError> {

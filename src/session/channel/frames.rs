@@ -13,6 +13,7 @@ use super::arriving::{self, Arriving, Growing, GrowingBody, LARGE_BYTES_MIN, Sta
 use super::checks::check_size;
 use super::publish::at_publish;
 use super::scope::Scope;
+use super::settle::Settling;
 
 /// What became of a frame on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,19 +55,29 @@ impl Channel {
                     Arriving::Header(_) => return Err(arriving::expected_header()),
                     Arriving::Body(_) => return Err(arriving::expected_body()),
                 }
-                let method = Method::decode(frame.payload)?;
+                let decoded = Method::decode(frame.payload);
+                // Looked at where it lies: it is not small.
+                let Ok(method) = &decoded else {
+                    return decoded.map(|_| Progress::Took(0));
+                };
+                // Most of what comes is one of these.
                 if let Method::BasicPublish(publish) = method {
-                    return self.begin_publish(scope, &publish, rest, handed);
+                    return self.begin_publish(scope, publish, rest, handed);
                 }
-                let looked_at = self.queue_looked_at(scope, &method);
+                let (class, id) = method.id();
+                let at_method = |error: AmqpError| {
+                    if error.class_id == 0 { error.at(class, id) } else { error }
+                };
+                if let Some(settling) = Settling::of(method) {
+                    return self.settle(scope, settling).map_err(at_method);
+                }
+                let looked_at = self.queue_looked_at(scope, method);
                 if let Some(queue) =
                     looked_at.filter(|&queue| scope.broker.queues().can_deliver(queue))
                 {
                     return Ok(Progress::LooksAt(queue));
                 }
-                let (class, id) = method.id();
-                self.method(scope, method)
-                    .map_err(|error| if error.class_id == 0 { error.at(class, id) } else { error })
+                self.method(scope, *method).map_err(at_method)
             }
             FrameKind::Header => self.content_header(scope, frame),
             FrameKind::Body => self.content_body(scope, frame),

@@ -2,35 +2,23 @@
 
 use crate::amqp::method::{access, basic, channel as channel_methods, confirm};
 use crate::amqp::{AmqpError, Method, ReplyCode};
-use crate::broker::{QueueKey, Settlement};
+use crate::broker::QueueKey;
 
 use Method as M;
 
 use super::confirms::Confirms;
 use super::frames::Progress;
 use super::scope::Scope;
-use super::settle::negative;
 use super::{Channel, Mode};
 
 impl Channel {
-    /// Any method but `basic.publish`, which has content behind it.
+    /// Any method but `basic.publish`, which has content behind it, and those that settle.
     pub(super) fn method(
         &mut self,
         scope: &mut Scope<'_>,
         method: Method<'_>,
     ) -> Result<Progress, AmqpError> {
         match method {
-            M::BasicAck(ack) => {
-                return self.settle(scope, ack.delivery_tag, ack.multiple, Settlement::Ack);
-            }
-            M::BasicNack(nack) => {
-                let settlement = negative(nack.requeue);
-                return self.settle(scope, nack.delivery_tag, nack.multiple, settlement);
-            }
-            M::BasicReject(reject) => {
-                let settlement = negative(reject.requeue);
-                return self.settle(scope, reject.delivery_tag, false, settlement);
-            }
             M::BasicRecover(recover) => return self.recover(scope, recover.requeue, true),
             M::BasicRecoverAsync(recover) => return self.recover(scope, recover.requeue, false),
             M::BasicGet(get) => self.basic_get(scope, &get),
@@ -68,7 +56,8 @@ impl Channel {
             | M::ExchangeBindOk(_) | M::ExchangeUnbindOk(_) | M::QueueDeclareOk(_)
             | M::QueueBindOk(_) | M::QueuePurgeOk(_) | M::QueueDeleteOk(_)
             | M::QueueUnbindOk(_) | M::BasicQosOk(_) | M::BasicConsumeOk(_) | M::BasicCancelOk(_)
-            | M::BasicPublish(_) | M::BasicReturn(_) | M::BasicDeliver(_) | M::BasicGetOk(_)
+            | M::BasicPublish(_) | M::BasicAck(_) | M::BasicNack(_) | M::BasicReject(_)
+            | M::BasicReturn(_) | M::BasicDeliver(_) | M::BasicGetOk(_)
             | M::BasicGetEmpty(_) | M::BasicRecoverOk(_) | M::ConfirmSelectOk(_)
             | M::TxSelectOk(_) | M::TxCommitOk(_) | M::TxRollbackOk(_) => {
                 let text = "unimplemented method";

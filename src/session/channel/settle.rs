@@ -1,7 +1,7 @@
 //! How does a client settle its deliveries: ack, nack, reject, recover?
 
 use crate::amqp::method::basic;
-use crate::amqp::{AmqpError, ReplyCode};
+use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::{Broker, Settlement, Unsettled};
 
 use super::frames::Progress;
@@ -11,28 +11,52 @@ use super::{Channel, Mode};
 /// What is settled out of order is looked for, and lies anywhere in memory.
 const WORK_OUT_OF_ORDER: usize = 3;
 
+/// What a method settles.
+pub(super) struct Settling {
+    tag: u64,
+    multiple: bool,
+    settlement: Settlement,
+}
+
+impl Settling {
+    /// What it does if it is `basic.ack`, `basic.nack` or `basic.reject`.
+    #[inline]
+    pub(super) fn of(method: &Method<'_>) -> Option<Self> {
+        let (tag, multiple, settlement) = if let Method::BasicAck(ack) = method {
+            (ack.delivery_tag, ack.multiple, Settlement::Ack)
+        } else if let Method::BasicNack(nack) = method {
+            (nack.delivery_tag, nack.multiple, negative(nack.requeue))
+        } else if let Method::BasicReject(reject) = method {
+            (reject.delivery_tag, false, negative(reject.requeue))
+        } else {
+            return None;
+        };
+        Some(Self { tag, multiple, settlement })
+    }
+}
+
 impl Channel {
-    /// `basic.ack`, `basic.nack`, `basic.reject`; 406 for an unknown or settled tag.
+    /// Does it; 406 for an unknown or settled tag.
     pub(super) fn settle(
         &mut self,
         scope: &mut Scope<'_>,
-        tag: u64,
-        multiple: bool,
-        settlement: Settlement,
+        settling: Settling,
     ) -> Result<Progress, AmqpError> {
+        let Settling { tag, multiple, settlement } = settling;
         let unknown = || {
             let text = format!("unknown delivery tag {tag}");
             AmqpError::channel(ReplyCode::PreconditionFailed, text)
         };
         if !multiple {
-            let unsettled = match self.unacked.take_first_if(tag) {
-                Some(unsettled) => unsettled,
-                None => {
-                    scope.broker.work.spend(WORK_OUT_OF_ORDER);
-                    self.unacked.take(tag).ok_or_else(unknown)?
-                }
-            };
-            self.settle_one(scope.broker, tag, unsettled, settlement);
+            // It stays where it lies while it is settled.
+            if let Some(unsettled) = self.unacked.first_if(tag) {
+                settle_one(&mut self.mode, scope.broker, tag, unsettled, settlement);
+                self.unacked.drop_first();
+                return Ok(Progress::Took(0));
+            }
+            scope.broker.work.spend(WORK_OUT_OF_ORDER);
+            let unsettled = self.unacked.take(tag).ok_or_else(unknown)?;
+            settle_one(&mut self.mode, scope.broker, tag, &unsettled, settlement);
             return Ok(Progress::Took(0));
         }
         if self.goes_on_to.is_none() && !self.unacked.knows(tag) {
@@ -52,27 +76,10 @@ impl Channel {
                 return Progress::ComesAgain;
             }
             if let Some((tag, unsettled)) = self.unacked.take_first() {
-                self.settle_one(broker, tag, unsettled, settlement);
+                settle_one(&mut self.mode, broker, tag, &unsettled, settlement);
             }
         }
         Progress::Took(0)
-    }
-
-    /// Carries a settlement out, or notes it in the channel's transaction.
-    fn settle_one(
-        &mut self,
-        broker: &mut Broker,
-        tag: u64,
-        unsettled: Unsettled,
-        settlement: Settlement,
-    ) {
-        match &mut self.mode {
-            Mode::Transaction(transaction) => {
-                broker.work.spend(1);
-                transaction.settlements.push_back((tag, unsettled, settlement));
-            }
-            Mode::Plain | Mode::Confirm(_) => broker.settle(&unsettled, settlement),
-        }
     }
 
     /// `basic.recover`: everything goes back to its queue; 540 for a redelivery to this channel.
@@ -97,7 +104,25 @@ impl Channel {
     }
 }
 
+/// Carries a settlement out, or notes it in the channel's transaction.
+#[inline]
+fn settle_one(
+    mode: &mut Mode,
+    broker: &mut Broker,
+    tag: u64,
+    unsettled: &Unsettled,
+    settlement: Settlement,
+) {
+    match mode {
+        Mode::Transaction(transaction) => {
+            broker.work.spend(1);
+            transaction.settlements.push_back((tag, *unsettled, settlement));
+        }
+        Mode::Plain | Mode::Confirm(_) => broker.settle(unsettled, settlement),
+    }
+}
+
 /// What a refusal asks for.
-pub(super) fn negative(requeue: bool) -> Settlement {
+fn negative(requeue: bool) -> Settlement {
     if requeue { Settlement::Requeue } else { Settlement::Reject }
 }

@@ -50,16 +50,29 @@ impl Unacked {
         self.last_tag
     }
 
-    /// Takes the oldest delivery if it has this tag.
+    /// The oldest delivery if it has this tag.
     #[inline]
-    pub fn take_first_if(&mut self, tag: u64) -> Option<Unsettled> {
-        (self.first_tag()? == tag).then(|| self.take_first()).flatten().map(|(_, taken)| taken)
+    pub fn first_if(&self, tag: u64) -> Option<&Unsettled> {
+        let (first, unsettled) = self.parts.front()?.places.front()?;
+        unsettled.as_ref().filter(|_| *first == tag)
+    }
+
+    /// Drops the oldest delivery.
+    #[inline]
+    pub fn drop_first(&mut self) {
+        if let Some(part) = self.parts.front_mut() {
+            part.places.pop_front();
+            part.count -= 1;
+            if !matches!(part.places.front(), Some((_, Some(_)))) {
+                self.tidy_front();
+            }
+        }
     }
 
     /// Takes the delivery with this tag; `None` when it is unknown or settled.
     pub fn take(&mut self, tag: u64) -> Option<Unsettled> {
         if self.first_tag() == Some(tag) {
-            return self.take_first_if(tag);
+            return self.take_first().map(|(_, taken)| taken);
         }
         let n = self.part_of(tag)?;
         let is_last = n + 1 == self.parts.len();
@@ -86,12 +99,8 @@ impl Unacked {
     /// Takes the oldest delivery with its tag.
     #[inline]
     pub fn take_first(&mut self) -> Option<(u64, Unsettled)> {
-        let part = self.parts.front_mut()?;
-        let (tag, unsettled) = part.places.pop_front()?;
-        part.count -= 1;
-        if !matches!(part.places.front(), Some((_, Some(_)))) {
-            self.tidy_front();
-        }
+        let (tag, unsettled) = *self.parts.front()?.places.front()?;
+        self.drop_first();
         Some((tag, unsettled.expect("the first place is no hole")))
     }
 
