@@ -54,6 +54,14 @@
 //! than they become durable. Queues are told where their messages lie now; a delivery that is not
 //! acked asks when it is settled (see `broker::flow::compaction`).
 //!
+//! # The way of an operator's request
+//!
+//! [`net`] accepts at the port of the HTTP API and at the Unix socket of the owner; the bytes go to
+//! a [`management::Conversation`], which takes a request out of them and asks who sent it. The turn
+//! works on it, within the budget that all requests share: a resource answers at once, or leaves
+//! work that goes on in later turns and writes its answer piece by piece, as long as the client
+//! takes them. What a request changed is answered once the log says that it is durable.
+//!
 //! # The turn
 //!
 //! It is drawn at the top of [`node::turn`], one line a step.

@@ -42,13 +42,20 @@ fn value(value: &Value<'_>) -> Json {
     }
 }
 
+/// The most bytes of a body that is read at once: a larger one would take longer than a turn may.
+const OBJECT_BYTES_MAX: usize = 256 * 1024;
+
 /// The object that a request's body is; nothing at all counts as an empty one.
 ///
 /// # Errors
-/// 400 in RabbitMQ's words.
+/// 400 in RabbitMQ's words; 413 when it is larger than what is read at once.
 pub fn object(body: &[u8]) -> Result<Map<String, Json>, Response> {
     if body.is_empty() {
         return Ok(Map::new());
+    }
+    if body.len() > OBJECT_BYTES_MAX {
+        let text = format!("the body is larger than {OBJECT_BYTES_MAX} bytes");
+        return Err(Response::error(413, "bad_request", &text));
     }
     match serde_json::from_slice(body) {
         Ok(Json::Object(map)) => Ok(map),
@@ -123,7 +130,8 @@ mod tests {
         }
         assert!(reason(b"\"{}\"").contains("doubly-JSON-encoded"));
         // It ends nobody's stack.
-        assert!(object("[".repeat(1 << 20).as_bytes()).is_err());
+        assert!(object("[".repeat(1 << 17).as_bytes()).is_err());
+        assert_eq!(object(" ".repeat(1 << 20).as_bytes()).unwrap_err().status, 413);
     }
 
     #[test]

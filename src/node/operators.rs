@@ -42,6 +42,9 @@ impl NodeView for View<'_> {
 /// The most conversations at a time: all of them together hold a bounded amount of memory.
 pub const CONVERSATIONS_MAX: usize = 256;
 
+/// So many more are the owner's alone, whom nobody at the port can keep out.
+const CONVERSATIONS_OF_OWNER: usize = 16;
+
 impl Operators {
     /// Whether a request can be worked on.
     pub(super) fn has_work(&self) -> bool {
@@ -70,7 +73,11 @@ impl Node {
 
     /// An operator connected; `None` when too many are.
     pub fn connect_operator(&mut self, origin: Origin) -> Option<ConnectionKey> {
-        if self.endpoints.len() - self.amqp_count >= CONVERSATIONS_MAX {
+        let most = match origin {
+            Origin::Address(_) => CONVERSATIONS_MAX,
+            Origin::Owner => CONVERSATIONS_MAX + CONVERSATIONS_OF_OWNER,
+        };
+        if self.endpoints.len() - self.amqp_count >= most {
             return None;
         }
         let conversation = Box::new(Conversation::new(origin, self.now));
@@ -136,12 +143,19 @@ impl Node {
             && let Some(conversation) = endpoint.conversation_mut()
         {
             conversation.put_back(job, step, &piece);
-            if conversation.may_read() {
-                self.resumed.push(key);
-            }
         }
         self.operators.piece = piece;
         self.after_change(key);
+        self.resume_conversation(key);
+    }
+
+    /// What a conversation was sent while it waited is read now.
+    pub(super) fn resume_conversation(&mut self, key: ConnectionKey) {
+        let endpoint = self.endpoints.get_mut(key);
+        let conversation = endpoint.and_then(Endpoint::conversation_mut);
+        if conversation.is_some_and(|conversation| conversation.may_read()) {
+            self.resumed.push(key);
+        }
     }
 
     /// Bytes of a conversation's output are with the kernel: its work goes on if it waited for

@@ -131,6 +131,7 @@ impl Node {
             };
             if stays {
                 self.after_change(key);
+                self.resume_conversation(key);
             } else {
                 endpoint.gone = true;
                 self.gone.push(key);

@@ -8,6 +8,7 @@ use leveret::amqp::method::{channel, connection};
 use leveret::amqp::{Frame, FrameKind, Method, Name, PROTOCOL_HEADER, Parsed, encoder};
 use leveret::broker::users::user::Permissions;
 use leveret::broker::{Broker, ConnectionKey, Users};
+use leveret::management::Origin;
 use leveret::node::{Calendar, Node, Step, Watch};
 use leveret::outbox::SLICES_MAX;
 use leveret::session::Limits;
@@ -104,6 +105,24 @@ impl Driver {
         self.clients.len() - 1
     }
 
+    /// An operator who has said nothing yet.
+    pub fn connect_operator(&mut self, origin: Origin) {
+        let key = self.node.connect_operator(origin).expect("there are few");
+        self.clients.push(Client::new(key));
+    }
+
+    /// An operator's connection breaks, and it comes back with another.
+    pub fn reconnect_operator(&mut self, client: usize, origin: Origin) {
+        self.node.remove(self.clients[client].key);
+        let key = self.node.connect_operator(origin).expect("there are few");
+        self.clients[client] = Client::new(key);
+    }
+
+    /// How much a client sent that was not taken.
+    pub fn unread(&self, client: usize) -> usize {
+        self.clients[client].sent.len()
+    }
+
     /// All that a client sends until its channel 1 is open.
     pub fn log_in(&mut self, client: usize) {
         let mut frames = PROTOCOL_HEADER.to_vec();
@@ -195,6 +214,16 @@ impl Driver {
         for _ in 0..20 {
             self.turn(Duration::ZERO);
         }
+    }
+
+    /// The node stops in an orderly way, and what it leaves can be read.
+    pub fn expect_good_end(self) {
+        let Driver { node, directory, .. } = self;
+        node.into_broker().close().expect("the disk takes it");
+        let opened = Broker::open(directory.path(), options(&directory));
+        let (broker, _) = opened.expect("it opens again");
+        let report = broker.store.report();
+        assert!(report.clean && report.damaged.is_empty(), "{report:?}");
     }
 
     /// Every client finds whole frames in what it got, and methods that it can read.

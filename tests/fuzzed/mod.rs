@@ -6,6 +6,7 @@ mod driver;
 pub mod frames;
 mod harm;
 pub mod recovery;
+pub mod requests;
 pub mod sessions;
 pub mod tables;
 mod wishes;
@@ -14,9 +15,10 @@ mod wishes;
 pub type Target = fn(&[u8]);
 
 /// Every target and its name, which is that of its directory of inputs.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("frames", frames::run),
     ("tables", tables::run),
     ("sessions", sessions::run),
     ("recovery", recovery::run),
+    ("requests", requests::run),
 ];

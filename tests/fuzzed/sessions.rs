@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use leveret::amqp::method::{basic, confirm, queue};
 use leveret::amqp::{FrameKind, Method, encoder};
-use leveret::broker::Broker;
 
 use super::cursor::Cursor;
-use super::driver::{Driver, options};
+use super::driver::Driver;
 use super::wishes;
 
 const BYSTANDER: usize = 0;
@@ -33,7 +32,7 @@ pub fn run(input: &[u8]) {
     driver.settle();
     driver.read_all();
     expect_untouched(&mut driver);
-    expect_good_end(driver);
+    driver.expect_good_end();
 }
 
 fn step(driver: &mut Driver, input: &mut Cursor<'_>) {
@@ -98,13 +97,4 @@ fn expect_untouched(driver: &mut Driver) {
     }
     let gone = driver.clients[BYSTANDER].gone;
     panic!("the bystander noticed: gone {gone}, confirmed {confirmed}, found {found}");
-}
-
-/// The node stops in an orderly way, and what it leaves can be read.
-fn expect_good_end(driver: Driver) {
-    let Driver { node, directory, .. } = driver;
-    node.into_broker().close().expect("the disk takes it");
-    let (broker, _) = Broker::open(directory.path(), options(&directory)).expect("it opens again");
-    let report = broker.store.report();
-    assert!(report.clean && report.damaged.is_empty(), "{report:?}");
 }

@@ -68,6 +68,32 @@ fn the_owner_comes_in_by_the_socket_in_the_data_directory() {
     assert!(!path.exists(), "it goes with the broker");
 }
 
+/// It is looked at later than others, and what it sent meanwhile is not forgotten.
+#[test]
+fn who_fails_too_often_waits_and_goes_on() {
+    let Some((_server, mut http)) = start() else { return };
+    let wrong = super::http::request(&basic("guest:wrong"), "GET", "/api/whoami", "");
+    let right = super::http::request(super::http::GUEST, "GET", "/api/whoami", "");
+    let body = r#"{"tags": ""}"#;
+    let put = super::http::request(super::http::GUEST, "PUT", "/api/users/ann", body);
+    http.send([wrong.repeat(12), right, put].concat().as_bytes());
+    (0..12).for_each(|_| assert_eq!(http.answer().status, 401));
+    assert_eq!([http.answer().status, http.answer().status], [200, 201]);
+}
+
+#[test]
+fn nobody_at_the_port_keeps_the_owner_out() {
+    let Some((server, first)) = start() else { return };
+    let address = server.management_address().expect("it is ours");
+    let mut others: Vec<_> = (1..256).map(|_| Http::connect(address)).collect();
+    // The last of them is in.
+    assert_eq!(others.last_mut().expect("it is there").get("/api/whoami").status, 200);
+    Http::connect(address).expect_closed();
+    let mut owner = Http::connect_owner(server.directory().expect("it is ours"));
+    assert_eq!(owner.ask_as("", "GET", "/api/whoami", "").status, 200);
+    drop(first);
+}
+
 #[test]
 fn what_is_not_there_is_not_found_and_what_may_not_be_done_is_said() {
     let Some((_server, mut http)) = start() else { return };
