@@ -93,7 +93,11 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "await_startup",
-        asks: &[("GET /api/whoami", 503, ""), ("GET /api/whoami", 200, "{}")],
+        asks: &[
+            ("GET /api/whoami", 503, ""),
+            ("GET /api/whoami", 200, "{}"),
+            ("GET /api/whoami", 200, "{}"),
+        ],
         ..Case::NONE
     },
     Case {

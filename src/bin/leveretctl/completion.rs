@@ -1,6 +1,6 @@
 //! What can shells complete? Verbs, their options and columns, read from the table.
 
-use crate::options::{OPTIONS, Opt};
+use crate::options::{OPTIONS, Opt, Takes};
 use crate::verb::Verb;
 
 /// A script for this shell; `None` when we have none.
@@ -44,7 +44,8 @@ fn fish(program: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     for option in OPTIONS.iter().filter(|option| option.general) {
         let summary = quoted(option.summary);
-        text.push_str(&format!("complete -c {program} -l {} -d {summary}\n", option.long));
+        let value = if option.takes == Takes::Nothing { "" } else { " -r" };
+        text.push_str(&format!("complete -c {program} -l {}{value} -d {summary}\n", option.long));
     }
     for verb in Verb::all() {
         let summary = quoted(verb.summary);

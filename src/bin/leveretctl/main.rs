@@ -103,6 +103,13 @@ fn complain(program: &str, arguments: &[String], failure: &Failure) {
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
         Failure::Output(error) => format!("Error: cannot print the result: {error}"),
     };
+    // Names in it may be somebody else's choice, and tell a terminal what to do.
+    let tame = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() && io::stderr().is_terminal() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    let text: String = text.chars().map(tame).collect();
     // There is nowhere left to say that this did not work.
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -260,16 +260,16 @@ impl<'a> Session<'a> {
         (verb.run)(&mut session)
     }
 
-    /// Whether a broker answers, whatever it says.
+    /// The status with which the broker answers; `None` when nobody does.
     ///
     /// # Errors
-    /// The time is over.
-    pub fn is_up(&mut self) -> Result<bool, Failure> {
+    /// The time is over, or that is no broker.
+    pub fn probe(&mut self) -> Result<Option<u16>, Failure> {
         match self.client.send(&Request::get(&["whoami"])) {
-            Ok(_) | Err(Trouble::Nonsense(_)) => Ok(true),
-            Err(_) if self.client.is_late() => Err(self.timed_out()),
-            Err(Trouble::TimedOut) => Err(self.timed_out()),
-            Err(Trouble::Unreachable(_) | Trouble::Broken(_)) => Ok(false),
+            Ok(answer) => Ok(Some(answer.status)),
+            Err(Trouble::Unreachable(_) | Trouble::Broken(_)) if !self.client.is_late() => Ok(None),
+            Err(Trouble::Unreachable(_) | Trouble::Broken(_)) => Err(self.timed_out()),
+            Err(trouble @ (Trouble::TimedOut | Trouble::Nonsense(_))) => Err(self.failed(&trouble)),
         }
     }
 
@@ -279,25 +279,22 @@ impl<'a> Session<'a> {
     }
 
     fn send_now(&mut self, request: &Request) -> Result<Answer, Failure> {
-        self.client.send(request).map_err(|trouble| match trouble {
-            Trouble::TimedOut => self.timed_out(),
-            Trouble::Unreachable(error) => {
-                let text = format!(
-                    "Error: unable to connect to the broker at {}: {error}. Is it running there? \
-                     Choose a broker with --data-dir or --uri.",
-                    self.target
-                );
-                Failure::plain(Exit::Unavailable, text)
-            }
-            Trouble::Broken(error) => {
-                let text = format!("Error: the broker at {} broke off: {error}", self.target);
-                Failure::plain(Exit::Unavailable, text)
-            }
-            Trouble::Nonsense(text) => {
-                let text = format!("Error: what is at {} is no broker: {text}", self.target);
-                Failure::plain(Exit::Unavailable, text)
-            }
-        })
+        self.client.send(request).map_err(|trouble| self.failed(&trouble))
+    }
+
+    /// What to say about an answer that never came.
+    fn failed(&self, trouble: &Trouble) -> Failure {
+        let target = &self.target;
+        let text = match trouble {
+            Trouble::TimedOut => return self.timed_out(),
+            Trouble::Unreachable(error) => format!(
+                "Error: unable to connect to the broker at {target}: {error}. Is it running there? \
+                 Choose a broker with --data-dir or --uri."
+            ),
+            Trouble::Broken(error) => format!("Error: the broker at {target} broke off: {error}"),
+            Trouble::Nonsense(text) => format!("Error: what is at {target} is no broker: {text}"),
+        };
+        Failure::plain(Exit::Unavailable, text)
     }
 }
 

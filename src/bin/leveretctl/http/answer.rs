@@ -232,7 +232,7 @@ fn framing(
             }
             chunked = true;
         } else if header.name.eq_ignore_ascii_case("connection") {
-            reusable = !value.eq_ignore_ascii_case("close");
+            reusable &= !value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"));
         }
     }
     if matches!(status, 100..200 | 204 | 304) {

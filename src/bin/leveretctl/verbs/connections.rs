@@ -81,7 +81,12 @@ fn close_each(
     reason: &str,
     counted: bool,
 ) -> Result<(), Failure> {
-    let found = session.ask_in_vhost(&Request::get(segments).query("columns", "name"))?;
+    let request = Request::get(segments).query("columns", "name");
+    let found = match segments {
+        ["vhosts", ..] => session.ask_in_vhost(&request)?,
+        // A user who does not exist has no connections.
+        _ => session.find(&request)?.unwrap_or_default(),
+    };
     let names = found.as_array().into_iter().flatten().filter_map(|row| row["name"].as_str());
     let positive = |name| session.given.number(name).and_then(|n| u64::try_from(n).ok());
     let limit = positive("limit").filter(|limit| *limit > 0).unwrap_or(u64::MAX);

@@ -81,7 +81,8 @@ fn ping(session: &mut Session<'_>) -> Result<(), Failure> {
 
 fn await_startup(session: &mut Session<'_>) -> Result<(), Failure> {
     let life = terminal::progress(None, session.given.quiet());
-    while !session.is_up()? {
+    // A broker that fails to answer is still starting.
+    while session.probe()?.is_none_or(|status| status >= 500) {
         thread::sleep(POLL);
     }
     life.finish_and_clear();
@@ -93,7 +94,7 @@ fn stop(session: &mut Session<'_>) -> Result<(), Failure> {
     session.banner(&format!("Stopping and halting node {node} ..."))?;
     session.ask(&Request::new(Method::Post, &["leveret", "stop"]))?;
     let life = terminal::progress(None, session.given.quiet());
-    while session.is_up()? {
+    while session.probe()?.is_some() {
         thread::sleep(POLL);
     }
     life.finish_and_clear();
