@@ -50,6 +50,19 @@ pub const CASES: &[Case] = &[
         ..Case::NONE
     },
     Case {
+        line: "add_user '' p -q",
+        stderr: "Error (argument validation): Bad argument: user cannot be an empty string\n\
+                 Arguments given:\n\tadd_user  p -q",
+        code: 65,
+        ..Case::NONE
+    },
+    Case {
+        line: "change_password u -q",
+        stderr: "Error:\nPassword is not provided via argument or stdin\n",
+        code: 70,
+        ..Case::NONE
+    },
+    Case {
         line: "authenticate_user u p",
         asks: &[("GET /api/whoami [Basic dTpw]", 200, "{}")],
         stdout: "Authenticating user \"u\" ...\nSuccess\n",

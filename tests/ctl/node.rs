@@ -184,7 +184,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
         stdout: "Asking node n@h to report any local resource alarms ...\n",
-        stderr: "Error:\nMemory alarm on node n@h\nFree disk space alarm on node n@h\n",
+        stderr: "Memory alarm on node n@h\nFree disk space alarm on node n@h\n",
         code: 69,
         ..Case::NONE
     },

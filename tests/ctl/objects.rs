@@ -3,9 +3,9 @@
 use crate::case::Case;
 
 const QUEUES: &str = r#"[
+    {"name":"q2","messages":0,"state":"down","arguments":{}},
     {"name":"q1","messages":5,"state":"running",
-     "arguments":{"x-message-ttl":60000,"x-queue-type":"classic"}},
-    {"name":"q2","messages":0,"state":"down","arguments":{}}]"#;
+     "arguments":{"x-message-ttl":60000,"x-queue-type":"classic"}}]"#;
 const CONNECTIONS: &str = r#"[
     {"name":"127.0.0.1:1 -> 127.0.0.1:2","user":"guest","peer_host":"127.0.0.1","peer_port":1,
      "state":"running","protocol":"AMQP 0-9-1","ssl":false,"ssl_cipher":null,
@@ -79,10 +79,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "delete_queue no -q",
-        asks: &[
-            ("GET /api/queues/%2F/no", 404, ""),
-            ("GET /api/vhosts/%2F?columns=name", 200, r#"{"name":"/"}"#),
-        ],
+        asks: &[("GET /api/queues/%2F/no", 404, "")],
         stderr: "Error:\nQueue not found\n",
         code: 64,
         ..Case::NONE
@@ -95,12 +92,9 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "purge_queue q -p nov -q",
-        asks: &[
-            ("DELETE /api/queues/nov/q/contents", 404, ""),
-            ("GET /api/vhosts/nov?columns=name", 404, ""),
-        ],
-        stderr: "Virtual host 'nov' does not exist\n",
-        code: 65,
+        asks: &[("DELETE /api/queues/nov/q/contents", 404, "")],
+        stderr: "Error:\nnot_found\n",
+        code: 69,
         ..Case::NONE
     },
     Case {
@@ -176,6 +170,13 @@ pub const CASES: &[Case] = &[
             "",
         )],
         stdout: "Closing connection 127.0.0.1:1 -> 127.0.0.1:2, reason: because of this...\n",
+        ..Case::NONE
+    },
+    Case {
+        line: "close_connection '' why -q",
+        stderr: "Error (argument validation): Bad argument: a name cannot be an empty string\n\
+                 Arguments given:\n\tclose_connection  why -q",
+        code: 65,
         ..Case::NONE
     },
     Case {

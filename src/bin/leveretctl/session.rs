@@ -221,8 +221,8 @@ impl<'a> Session<'a> {
             true => self.ask_in_vhost(&request)?,
             false => self.ask(&request)?,
         };
-        let objects = found.as_array().map(Vec::as_slice).unwrap_or_default();
-        self.rows(listing, objects)
+        let objects: Vec<Value> = in_order(&found).into_iter().cloned().collect();
+        self.rows(listing, &objects)
     }
 
     /// Prints `objects` in the columns that were asked for.
@@ -279,6 +279,10 @@ impl<'a> Session<'a> {
     }
 
     fn send_now(&mut self, request: &Request) -> Result<Answer, Failure> {
+        if request.has_gap() {
+            // The path would lead to something else.
+            return Err(Failure::bad_argument("Bad argument: a name cannot be an empty string"));
+        }
         self.client.send(request).map_err(|trouble| self.failed(&trouble))
     }
 
@@ -309,6 +313,30 @@ impl Listing<'_> {
         Listing { banner, segments, stream: false, headers: true }
     }
 }
+
+/// The objects of a list, in an order that is the same each time; brokers promise none.
+pub fn in_order(list: &Value) -> Vec<&Value> {
+    let text = |object: &Value, place| {
+        object.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let mut objects: Vec<&Value> = list.as_array().into_iter().flatten().collect();
+    objects.sort_by_cached_key(|object| ORDER.map(|place| text(object, place)));
+    objects
+}
+
+/// Where an object has what its place in a list depends on, the weightiest first.
+const ORDER: [&str; 10] = [
+    "/vhost",
+    "/component",
+    "/name",
+    "/source",
+    "/destination",
+    "/routing_key",
+    "/user",
+    "/exchange",
+    "/queue/name",
+    "/consumer_tag",
+];
 
 /// The body of an answer, which must be a success.
 fn body(answer: &Answer) -> Result<Value, Failure> {

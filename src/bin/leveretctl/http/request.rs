@@ -89,6 +89,12 @@ impl Request {
         self
     }
 
+    /// Whether a step of the path has no name.
+    pub fn has_gap(&self) -> bool {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.ends_with('/') || path.contains("//")
+    }
+
     /// Whether it may be sent twice to the same effect.
     pub fn may_repeat(&self) -> bool {
         self.method != Method::Post

@@ -6,7 +6,7 @@ use super::LIST;
 use crate::failure::{Exit, Failure};
 use crate::http::{Method, Request};
 use crate::output::Column;
-use crate::session::{Listing, Session};
+use crate::session::{Listing, Session, in_order};
 use crate::verb::{Argument, Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Access);
@@ -171,8 +171,8 @@ fn list_of_user(session: &mut Session<'_>, listing: &Listing<'_>) -> Result<(), 
         let text = format!("User \"{}\" does not exist", session.given.argument(0));
         return Err(Failure::error(Exit::Unavailable, text));
     };
-    let objects = found.as_array().map(Vec::as_slice).unwrap_or_default();
-    session.rows(listing, objects)
+    let objects: Vec<Value> = in_order(&found).into_iter().cloned().collect();
+    session.rows(listing, &objects)
 }
 
 /// Sends a request that needs user and virtual host, and finds out which of them is missing.

@@ -71,7 +71,9 @@ fn check_local_alarms(session: &mut Session<'_>) -> Result<(), Failure> {
     let node = session.node()?;
     session.banner(&format!("Asking node {node} to report any local resource alarms ..."))?;
     let answer = session.send(&Request::get(&["health", "checks", "local-alarms"]))?;
-    alarms(&node, &answer)?;
+    if let Some(alarms) = alarms(&node, &answer)? {
+        return Err(Failure::error(Exit::Unavailable, alarms));
+    }
     session.done(Some(&format!("Node {node} reported no local alarms")))
 }
 
@@ -79,7 +81,9 @@ fn check_alarms(session: &mut Session<'_>) -> Result<(), Failure> {
     let node = session.node()?;
     session.banner(&format!("Asking node {node} to report any local resource alarms ..."))?;
     let answer = session.send(&Request::get(&["health", "checks", "alarms"]))?;
-    alarms(&node, &answer)?;
+    if let Some(alarms) = alarms(&node, &answer)? {
+        return Err(Failure::plain(Exit::Unavailable, alarms));
+    }
     session.done(Some(&format!("Node {node} reported no alarms, local or clusterwide")))
 }
 
@@ -183,9 +187,10 @@ fn connects(host: &str, port: u16) -> bool {
     addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, CONNECT_MAX).is_ok())
 }
 
-fn alarms(node: &str, answer: &Answer) -> Result<(), Failure> {
+/// The alarms that a check found, a line each; `None` when there are none.
+fn alarms(node: &str, answer: &Answer) -> Result<Option<String>, Failure> {
     let Some(body) = failed(answer)? else {
-        return Ok(());
+        return Ok(None);
     };
     let alarm = |alarm: &Value| match alarm["resource"].as_str() {
         Some("memory") => format!("Memory alarm on node {node}"),
@@ -193,7 +198,7 @@ fn alarms(node: &str, answer: &Answer) -> Result<(), Failure> {
         other => format!("{} alarm on node {node}", other.unwrap_or("Unknown")),
     };
     let alarms: Vec<String> = body["alarms"].as_array().into_iter().flatten().map(alarm).collect();
-    Err(Failure::error(Exit::Unavailable, alarms.join("\n")))
+    Ok(Some(alarms.join("\n")))
 }
 
 /// What a check found wrong, if it did.

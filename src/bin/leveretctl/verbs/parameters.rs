@@ -6,7 +6,7 @@ use super::LIST;
 use crate::failure::{Exit, Failure};
 use crate::http::{Method, Request};
 use crate::output::{Column, Show};
-use crate::session::{Listing, Session};
+use crate::session::{Listing, Session, in_order};
 use crate::verb::{Argument, Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Parameters);
@@ -116,7 +116,7 @@ fn list_parameters(session: &mut Session<'_>) -> Result<(), Failure> {
     // The API lists those of one virtual host only for one component.
     let found = session.ask(&Request::get(listing.segments))?;
     let here = |row: &&Value| row.get("vhost").is_some_and(|name| name == vhost);
-    let here: Vec<Value> = found.as_array().into_iter().flatten().filter(here).cloned().collect();
+    let here: Vec<Value> = in_order(&found).into_iter().filter(here).cloned().collect();
     if here.is_empty() {
         session.ask_in_vhost(&Request::get(&["vhosts", vhost]).query("columns", "name"))?;
     }

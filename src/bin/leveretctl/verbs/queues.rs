@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::failure::{Exit, Failure};
 use crate::http::{Method, Request};
 use crate::output::{Column, Show};
-use crate::session::{Listing, Session};
+use crate::session::{Listing, Session, in_order};
 use crate::verb::{Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Objects);
@@ -102,8 +102,7 @@ fn list_queues(session: &mut Session<'_>) -> Result<(), Failure> {
         // Neither or both: all of them.
         online == offline || offline == down
     };
-    let queues: Vec<Value> =
-        found.as_array().into_iter().flatten().filter(wanted).cloned().collect();
+    let queues: Vec<Value> = in_order(&found).into_iter().filter(wanted).cloned().collect();
     session.rows(&Listing::stream(banner, &[]), &queues)
 }
 
@@ -124,7 +123,7 @@ fn delete_queue(session: &mut Session<'_>) -> Result<(), Failure> {
     session.banner(&format!("Deleting queue '{queue}' on vhost '{vhost}'{conditions} ..."))?;
     let not_found = || Failure::error(Exit::Usage, "Queue not found");
     let Some(before) = session.find(&Request::get(&["queues", vhost, queue]))? else {
-        return Err(session.missing(not_found()));
+        return Err(not_found());
     };
     let answer = session.send(&request)?;
     if answer.status == 404 {
@@ -148,6 +147,6 @@ fn purge_queue(session: &mut Session<'_>) -> Result<(), Failure> {
     let request = Request::new(Method::Delete, &["queues", vhost, queue, "contents"]);
     match session.find(&request)? {
         Some(_) => session.done(None),
-        None => Err(session.missing(Failure::error(Exit::Unavailable, "not_found"))),
+        None => Err(Failure::error(Exit::Unavailable, "not_found")),
     }
 }

@@ -91,8 +91,11 @@ static USERS: Columns =
 
 fn add_user(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
+    if name.is_empty() {
+        return Err(Failure::bad_argument("Bad argument: user cannot be an empty string"));
+    }
     session.banner(&format!("Adding user \"{name}\" ..."))?;
-    let password = password(session, 1)?;
+    let password = password(session, 1, Exit::DataError)?;
     if session.find(&Request::get(&["users", name]))?.is_some() {
         let text = format!("User \"{name}\" already exists");
         return Err(Failure::error(Exit::Software, text));
@@ -108,7 +111,7 @@ fn add_user(session: &mut Session<'_>) -> Result<(), Failure> {
 fn authenticate_user(session: &mut Session<'_>) -> Result<(), Failure> {
     let user = session.given.argument(0).to_owned();
     session.banner(&format!("Authenticating user \"{user}\" ..."))?;
-    let password = password(session, 1)?;
+    let password = password(session, 1, Exit::Software)?;
     let credentials = Credentials { user: user.clone(), password };
     let answer = session.send(&Request::get(&["whoami"]).login(credentials))?;
     // Whoever may not use the API has been recognised all the same.
@@ -129,7 +132,7 @@ fn authenticate_user(session: &mut Session<'_>) -> Result<(), Failure> {
 fn change_password(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
     session.banner(&format!("Changing password for user \"{name}\" ..."))?;
-    let password = password(session, 1)?;
+    let password = password(session, 1, Exit::Software)?;
     let user = user(session, name, Failure::no_user(name))?;
     put_user(session, name, &secret(&password), &user["tags"])?;
     session.done(None)
@@ -154,7 +157,7 @@ fn delete_user(session: &mut Session<'_>) -> Result<(), Failure> {
 
 fn hash_password(session: &mut Session<'_>) -> Result<(), Failure> {
     session.banner("Will hash password")?;
-    let password = password(session, 0)?;
+    let password = password(session, 0, Exit::DataError)?;
     let hash = session.ask(&Request::get(&["auth", "hash_password", &password]))?;
     let hash = hash.get("ok").and_then(Value::as_str).unwrap_or_default().to_owned();
     session.done(Some(&hash))
@@ -202,15 +205,16 @@ fn secret(password: &str) -> Value {
     if password.is_empty() { json!({"password_hash": ""}) } else { json!({"password": password}) }
 }
 
-/// The password at this place of the arguments, or from standard input.
-fn password(session: &Session<'_>, index: usize) -> Result<String, Failure> {
+/// The password at this place of the arguments, or from standard input. What it means that there
+/// is none differs between rabbitmqctl's verbs.
+fn password(session: &Session<'_>, index: usize, missing: Exit) -> Result<String, Failure> {
     if let Some(password) = session.given.arguments().get(index) {
         return Ok(password.clone());
     }
-    let missing = "Password is not provided via argument or stdin";
+    let text = "Password is not provided via argument or stdin";
     match terminal::password() {
         Ok(Some(password)) => Ok(password),
-        Ok(None) => Err(Failure::error(Exit::DataError, missing)),
-        Err(error) => Err(Failure::error(Exit::DataError, format!("{missing}: {error}"))),
+        Ok(None) => Err(Failure::error(missing, text)),
+        Err(error) => Err(Failure::error(missing, format!("{text}: {error}"))),
     }
 }
