@@ -64,8 +64,17 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "authenticate_user u p",
-        asks: &[("GET /api/whoami [Basic dTpw]", 200, "{}")],
+        asks: &[("GET /api/whoami [Basic dTpw]", 200, r#"{"name":"u","tags":[]}"#)],
         stdout: "Authenticating user \"u\" ...\nSuccess\n",
+        ..Case::NONE
+    },
+    // A broker that trusts whoever may open the socket has not looked at the password.
+    Case {
+        line: "authenticate_user u p -q",
+        asks: &[("GET /api/whoami [Basic dTpw]", 200, r#"{"name":"owner","tags":[]}"#)],
+        stderr: "Error:\nThe broker did not say who the user is, so nothing is known about \
+                 them.\n",
+        code: 69,
         ..Case::NONE
     },
     Case {
@@ -238,7 +247,10 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "list_permissions -p nov",
-        asks: &[("GET /api/vhosts/nov/permissions", 404, "")],
+        asks: &[
+            ("GET /api/vhosts/nov/permissions", 404, ""),
+            ("GET /api/vhosts/nov?columns=name", 404, ""),
+        ],
         stdout: "Listing permissions for vhost \"nov\" ...\n",
         stderr: "Virtual host 'nov' does not exist\n",
         code: 65,

@@ -48,7 +48,10 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "list_queues -p nov -q",
-        asks: &[("GET /api/queues/nov?columns=messages%2Cname%2Cstate", 404, "")],
+        asks: &[
+            ("GET /api/queues/nov?columns=messages%2Cname%2Cstate", 404, ""),
+            ("GET /api/vhosts/nov?columns=name", 404, ""),
+        ],
         stderr: "Virtual host 'nov' does not exist\n",
         code: 65,
         ..Case::NONE
@@ -244,7 +247,10 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "declare binding source=x destination=y destination_type=exchange -p nov -q",
-        asks: &[(r#"POST /api/bindings/nov/e/x/e/y {"routing_key":""}"#, 404, "")],
+        asks: &[
+            (r#"POST /api/bindings/nov/e/x/e/y {"routing_key":""}"#, 404, ""),
+            ("GET /api/vhosts/nov?columns=name", 404, ""),
+        ],
         stderr: "Virtual host 'nov' does not exist\n",
         code: 65,
         ..Case::NONE

@@ -13,6 +13,11 @@
 //!
 //! One table of verbs is behind help, completion, dispatch and usage errors; to add a verb is to
 //! add a row and a function. Sockets block: there is one connection and one request at a time.
+//!
+//! It stands on getopts (options), httparse (heads and chunk sizes of answers), serde_json (what
+//! is in them), base64 (basic authentication), indicatif (how far long work has come) and rustix
+//! (a password that is typed is not shown).
+//!
 //! Called by another name, `rabbitmqctl` say, the program does the same.
 
 // Only the broker's own modules get the time as an argument; here it limits how long we wait.

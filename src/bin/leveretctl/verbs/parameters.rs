@@ -117,8 +117,10 @@ fn list_parameters(session: &mut Session<'_>) -> Result<(), Failure> {
     let found = session.ask(&Request::get(listing.segments))?;
     let here = |row: &&Value| row.get("vhost").is_some_and(|name| name == vhost);
     let here: Vec<Value> = in_order(&found).into_iter().filter(here).cloned().collect();
-    if here.is_empty() {
-        session.ask_in_vhost(&Request::get(&["vhosts", vhost]).query("columns", "name"))?;
+    let vhost_exists = !here.is_empty()
+        || session.find(&Request::get(&["vhosts", vhost]).query("columns", "name"))?.is_some();
+    if !vhost_exists {
+        return Err(Failure::no_vhost(vhost));
     }
     session.rows(&listing, &here)
 }

@@ -117,6 +117,10 @@ fn authenticate_user(session: &mut Session<'_>) -> Result<(), Failure> {
     // Whoever may not use the API has been recognised all the same.
     let stranger = answer.status == 401 && answer.reason() == "Not management user";
     match answer.status {
+        200..300 if answer.json().is_none_or(|body| body["name"] != *user) => {
+            let text = "The broker did not say who the user is, so nothing is known about them.";
+            Err(Failure::error(Exit::Unavailable, text))
+        }
         200..300 => session.done(Some("Success")),
         _ if stranger => session.done(Some("Success")),
         401 => {
