@@ -318,6 +318,12 @@ pub const CASES: &[Case] = &[
         ..Case::NONE
     },
     Case {
+        line: "add_vhost v --default-queue-type bogus -q",
+        stderr: "Error:\ninvalid_queue_type\n",
+        code: 69,
+        ..Case::NONE
+    },
+    Case {
         line: "delete_vhost v",
         asks: &[("DELETE /api/vhosts/v", 404, "")],
         stdout: "Deleting vhost \"v\" ...\n",

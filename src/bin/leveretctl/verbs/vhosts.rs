@@ -78,6 +78,11 @@ static VHOSTS: Columns = Columns {
 fn add_vhost(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
     session.banner(&format!("Adding vhost \"{name}\" ..."))?;
+    // RabbitMQ's API does not look at the type, and some versions not at all.
+    let queue_type = session.given.text("default-queue-type");
+    if queue_type.is_some_and(|name| !["classic", "quorum", "stream"].contains(&name)) {
+        return Err(Failure::error(Exit::Unavailable, "invalid_queue_type"));
+    }
     let mut body = json!({});
     for (option, field) in [
         ("description", "description"),
