@@ -1,0 +1,52 @@
+//! What does the program say about itself?
+
+use crate::completion;
+use crate::failure::{Exit, Failure};
+use crate::help as texts;
+use crate::session::Session;
+use crate::verb::{Group, Verb};
+
+const ROW: Verb = Verb::of(Group::Help);
+
+/// The verbs.
+pub const VERBS: &[Verb] = &[
+    Verb {
+        name: "completion",
+        arguments: &[("<shell>", "bash, zsh or fish")],
+        summary: "Prints what a shell needs to complete commands",
+        run: completion,
+        ..ROW
+    },
+    Verb {
+        name: "help",
+        arguments: &[("[<command>]", "the command to explain")],
+        summary: "Displays usage information for a command",
+        run: help,
+        ..ROW
+    },
+    Verb { name: "version", summary: "Displays the version", run: version, ..ROW },
+];
+
+fn completion(session: &mut Session<'_>) -> Result<(), Failure> {
+    let shell = session.given.argument(0);
+    let script = completion::script(shell, session.program)
+        .ok_or_else(|| Failure::bad_argument("Bad argument: the shell is bash, zsh or fish"))?;
+    session.print_raw(script.as_bytes())
+}
+
+fn help(session: &mut Session<'_>) -> Result<(), Failure> {
+    let name = session.given.argument(0);
+    let text = match Verb::named(name) {
+        _ if name.is_empty() => texts::general(session.program),
+        Some(verb) => texts::of(session.program, verb),
+        None => {
+            let text = format!("\nCommand '{name}' not found.");
+            return Err(Failure::error(Exit::Usage, text));
+        }
+    };
+    session.print_raw(text.as_bytes())
+}
+
+fn version(session: &mut Session<'_>) -> Result<(), Failure> {
+    session.print(env!("CARGO_PKG_VERSION"))
+}
