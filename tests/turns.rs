@@ -487,7 +487,7 @@ fn very_many_acks_are_committed_in_any_order() {
 #[test]
 fn very_many_publishes_are_committed_at_once() {
     let Some(mut case) = Case::new() else { return };
-    let count = many(1_000_000);
+    let count = many(3_000_000);
     let (queue, other) = (case.client.durable_queue(1), case.client.durable_queue(1));
     let mut owner = Client::connect(case.server.address());
     owner.call::<TxSelectOk>(1, tx::Select {});
@@ -504,7 +504,7 @@ fn very_many_publishes_are_committed_at_once() {
         owner.call::<TxCommitOk>(1, tx::Commit {});
         assert_eq!(owner.inspect(1, queue).messages as usize, count);
         let how = if delivery_mode.is_some() { "persistent" } else { "transient" };
-        case.look(&format!("commit 1,000,000 {how} messages"));
+        case.look(&format!("commit 3,000,000 {how} messages"));
     }
 }
 

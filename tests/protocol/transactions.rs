@@ -273,13 +273,15 @@ fn transaction_of_too_many_empty_messages_is_406() {
     let exchange = client.exchange(1, "fanout");
     let queues: Vec<String> = (0..20).map(|_| client.queue(1)).collect();
     queues.iter().for_each(|queue| client.bind(1, queue, &exchange, ""));
-    let publish = basic::Publish { exchange: exchange.as_bytes(), ..Default::default() };
     let mut out = Vec::new();
-    for _ in 0..10_000 {
+    // Each goes another way than the one before it, so that all of that is kept.
+    for routing_key in [b"a", b"b"].iter().cycle().take(10_000) {
+        let exchange = exchange.as_bytes();
+        let publish = basic::Publish { exchange, routing_key: *routing_key, ..Default::default() };
         encode_publish(&mut out, 1, publish, &PropertyList::default(), b"", 131_072);
     }
-    // Half a million structs and lists of 20 queues are more than 128 MiB.
-    for _ in 0..55 {
+    // Seven hundred thousand lists of 20 queues are more than 128 MiB.
+    for _ in 0..70 {
         client.send_bytes(&out);
     }
     let text = "PRECONDITION_FAILED - a transaction may take at most 134217728 bytes";

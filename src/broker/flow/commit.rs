@@ -19,10 +19,12 @@ use crate::broker::chunks::Chunks;
 use crate::broker::flow::admission::Together;
 use crate::broker::flow::deduplication::NewDedupKey;
 use crate::broker::flow::message::{Delay, Message, publication};
+use crate::broker::flow::pending::{Destinations, PendingPublish, Place};
 use crate::broker::flow::publish::Letter;
-use crate::broker::flow::transaction::{Destinations, Settlements, Transaction, WORK_PER_MESSAGE};
+use crate::broker::flow::transaction::{Settlements, Transaction, WORK_PER_MESSAGE, work_of};
 use crate::broker::key::{ExchangeKey, QueueKey};
-use crate::storage::{AppendError, Appended, LogPos, Publication, QueueId, SlotRef};
+use crate::storage::{AppendError, Appended, Entry, LogPos, MessageId, Publication, QueueId};
+use crate::storage::{RecordRef, SlotRef};
 
 /// What a commit came to.
 #[derive(Debug)]
@@ -71,6 +73,12 @@ struct Committing {
     dedup_keys: HashSet<(ExchangeKey, Box<[u8]>)>,
     /// Messages that are in the log.
     stored: Chunks<Stored>,
+    /// Where those go that do not go the way of the one before them.
+    ways: Chunks<Destinations>,
+    /// What few of them have.
+    seldom: Chunks<(Option<Delay>, Option<NewDedupKey>)>,
+    /// Where the last one went that joined its queues.
+    way: Option<Destinations>,
     /// Keys of messages that no queue took.
     unstored: Vec<NewDedupKey>,
     /// Which of the settlements the log says, as far as they were looked at.
@@ -99,13 +107,14 @@ enum Stage {
 /// A message of the transaction that is in the log, and not yet in its queues.
 #[derive(Debug)]
 struct Stored {
-    appended: Appended,
-    slots: u32,
-    /// The queues that its slots are for; none of a message that its exchange delays.
-    queues: Destinations,
-    body_bytes: u64,
+    at: RecordRef,
+    /// Its first slot.
+    slot: u32,
     priority: u8,
-    seldom: Option<Box<(Option<Delay>, Option<NewDedupKey>)>>,
+    /// It goes where the one before it goes.
+    goes_same_way: bool,
+    /// Something stands of it in the list of what few have.
+    is_seldom: bool,
 }
 
 /// What becomes of one publish of the transaction.
@@ -131,7 +140,6 @@ struct Parts<'a> {
 /// One of them.
 struct Planned<'a> {
     message: Message<'a>,
-    body_bytes: u64,
     /// Where its numbers stand among all, and where its queues do.
     ids: Range<usize>,
     queues: Range<usize>,
@@ -139,6 +147,12 @@ struct Planned<'a> {
 
 /// A commit that costs no more than this is done at once.
 const AT_ONCE_MAX: usize = 2_000;
+
+/// What is settled out of order lies anywhere in memory.
+const WORK_OUT_OF_ORDER: usize = 12;
+
+/// So many settlements are carried out in a step, however little it allows.
+const AT_LEAST: usize = 64;
 
 /// A part of a transaction costs no more than this, but for its last message.
 const WORK_PER_PART: usize = 2_000;
@@ -154,6 +168,9 @@ impl Committing {
             together: Together::default(),
             dedup_keys: HashSet::new(),
             stored: Chunks::default(),
+            ways: Chunks::default(),
+            seldom: Chunks::default(),
+            way: None,
             unstored: Vec::new(),
             said: Vec::new(),
             repeats: false,
@@ -163,21 +180,35 @@ impl Committing {
         }
     }
 
-    /// Takes messages that were appended over from the transaction.
+    /// Notes messages that were appended.
     fn note_stored(&mut self, parts: &Parts<'_>, appended: Vec<Appended>) {
-        let one = |(planned, appended): (&Planned<'_>, Appended)| {
+        for (planned, appended) in parts.planned.iter().zip(appended) {
             let Message { delay, dedup_key, priority, .. } = planned.message;
-            let is_seldom = delay.is_some() || dedup_key.is_some();
-            Stored {
-                appended,
-                slots: u32::try_from(planned.ids.len()).expect("at most 65,535 queues"),
-                queues: Destinations::new(&parts.queues[planned.queues.clone()]),
-                body_bytes: planned.body_bytes,
-                priority,
-                seldom: is_seldom.then(|| Box::new((delay, dedup_key.cloned()))),
+            let queues = &parts.queues[planned.queues.clone()];
+            let last = self.ways.len().checked_sub(1).and_then(|last| self.ways.get(last));
+            let goes_same_way = last.is_some_and(|last| last.as_slice() == queues);
+            if !goes_same_way {
+                self.ways.push_back(Destinations::new(queues));
             }
-        };
-        self.stored.extend(parts.planned.iter().zip(appended).map(one));
+            let is_seldom = delay.is_some() || dedup_key.is_some();
+            if is_seldom {
+                self.seldom.push_back((delay, dedup_key.cloned()));
+            }
+            let (at, slot) = (appended.entry.at, appended.first_slot.slot);
+            self.stored.push_back(Stored { at, slot, priority, goes_same_way, is_seldom });
+        }
+    }
+}
+
+impl Stored {
+    /// It, as if it was just appended.
+    fn appended(&self, id: MessageId) -> Appended {
+        let Self { at, slot, .. } = *self;
+        Appended {
+            entry: Entry { id, at },
+            first_slot: SlotRef { segment: at.segment, slot },
+            position: LogPos::START,
+        }
     }
 }
 
@@ -299,22 +330,20 @@ impl Broker {
     fn append_part(&mut self, committing: &mut Committing) -> Result<bool, AppendError> {
         let mut transaction = std::mem::take(&mut committing.transaction);
         let result = self.append_part_of(&transaction, committing);
-        for _ in 0..result.as_ref().map_or(0, |(count, _)| *count) {
-            if let Some(body) = transaction.drop_first() {
-                self.abandon_body(body);
-            }
+        if let Ok((until, _)) = result {
+            transaction.drop_until(until, self);
         }
         committing.transaction = transaction;
         result.map(|(_, is_last)| is_last)
     }
 
-    /// The same; how many messages it took.
+    /// The same; up to where it took messages.
     fn append_part_of(
         &mut self,
         transaction: &Transaction,
         committing: &mut Committing,
-    ) -> Result<(usize, bool), AppendError> {
-        let plans = self.plan_part(transaction, committing);
+    ) -> Result<(Place, bool), AppendError> {
+        let (plans, until) = self.plan_part(transaction, committing);
         let parts = self.lay_out(&plans, &mut committing.unstored);
         let is_logged = |planned: &Planned<'_>| {
             let Message { persistent, delay, .. } = planned.message;
@@ -342,29 +371,27 @@ impl Broker {
             committing.is_in_log = true;
             committing.note_stored(&parts, appended);
         }
-        Ok((plans.len(), is_last))
+        Ok((until, is_last))
     }
 
-    /// What becomes of the next messages, as many as a part has.
+    /// What becomes of the next messages, as many as a part has, and where that ends.
     fn plan_part<'a>(
         &mut self,
         transaction: &'a Transaction,
         committing: &mut Committing,
-    ) -> Vec<(Message<'a>, u64, Plan<'a>)> {
+    ) -> (Vec<(Message<'a>, Plan<'a>)>, Place) {
         let mut plans = Vec::with_capacity(transaction.len().min(WORK_PER_PART / WORK_PER_MESSAGE));
-        let (mut large, mut work) = (transaction.large(), 0);
-        for publish in transaction.publishes() {
-            if work >= WORK_PER_PART {
-                break;
-            }
-            let (message, queues) = (publish.message(&mut large), publish.queues());
+        let (mut publishes, mut work) = (transaction.publishes(), 0);
+        while work < WORK_PER_PART
+            && let Some(PendingPublish { message, queues, .. }) = publishes.next()
+        {
             let body_bytes = self.body_bytes(&message.content.body);
-            work += publish.work();
+            work += work_of(&message, queues);
             let plan = self.plan(&message, queues, body_bytes, transaction, committing);
-            plans.push((message, body_bytes, plan));
+            plans.push((message, plan));
         }
         self.work.spend(work);
-        plans
+        (plans, publishes.place())
     }
 
     fn plan<'a>(
@@ -403,24 +430,24 @@ impl Broker {
     /// Which records these plans come to, in their order.
     fn lay_out<'a>(
         &self,
-        plans: &'a [(Message<'a>, u64, Plan<'a>)],
+        plans: &'a [(Message<'a>, Plan<'a>)],
         unstored: &mut Vec<NewDedupKey>,
     ) -> Parts<'a> {
         let planned = Vec::with_capacity(plans.len());
         let mut parts = Parts { planned, ids: Vec::new(), queues: Vec::new() };
-        for &(message, body_bytes, ref plan) in plans {
+        for &(message, ref plan) in plans {
             match plan {
                 Plan::Known => {}
-                Plan::Plain(queues) => self.lay(&mut parts, message, queues, body_bytes, unstored),
+                Plan::Plain(queues) => self.lay(&mut parts, message, queues, unstored),
                 Plan::Apart { taking, refusing, letters } => {
                     for letter in letters {
                         let copy = letter.message(&message);
-                        self.lay(&mut parts, copy, &letter.queues, body_bytes, unstored);
+                        self.lay(&mut parts, copy, &letter.queues, unstored);
                     }
                     // One that is refused may be sent again.
                     let dedup_key = message.dedup_key.filter(|_| !refusing);
                     let own = Message { dedup_key, ..message };
-                    self.lay(&mut parts, own, taking, body_bytes, unstored);
+                    self.lay(&mut parts, own, taking, unstored);
                 }
             }
         }
@@ -432,7 +459,6 @@ impl Broker {
         parts: &mut Parts<'a>,
         message: Message<'a>,
         queues: &[QueueKey],
-        body_bytes: u64,
         unstored: &mut Vec<NewDedupKey>,
     ) {
         let (ids_from, queues_from) = (parts.ids.len(), parts.queues.len());
@@ -452,7 +478,7 @@ impl Broker {
         }
         let (ids, queues) = (ids_from..parts.ids.len(), queues_from..parts.queues.len());
         if !ids.is_empty() {
-            parts.planned.push(Planned { message, body_bytes, ids, queues });
+            parts.planned.push(Planned { message, ids, queues });
         } else if let Some(dedup_key) = message.dedup_key {
             unstored.push(dedup_key.clone());
         }
@@ -520,20 +546,25 @@ impl Broker {
         while work < WORK_PER_PART
             && let Some(stored) = committing.stored.pop_front()
         {
-            let Stored { appended, queues, body_bytes, priority, seldom, .. } = stored;
-            let queues = queues.as_slice();
+            if !stored.goes_same_way {
+                committing.way = committing.ways.pop_front();
+            }
+            let queues = committing.way.as_ref().map_or(&[][..], Destinations::as_slice);
+            let record = self.store.record(stored.at);
+            let (appended, body_bytes) = (stored.appended(record.id()), record.body_bytes());
             work += WORK_PER_MESSAGE + queues.len();
-            let (delay, dedup_key) = seldom.map_or((None, None), |seldom| *seldom);
+            let seldom = if stored.is_seldom { committing.seldom.pop_front() } else { None };
+            let (delay, dedup_key) = seldom.unwrap_or_default();
             if let Some(dedup_key) = dedup_key {
-                self.remember_dedup_key(&dedup_key, appended.entry.at.segment.is_durable());
+                self.remember_dedup_key(&dedup_key, stored.at.segment.is_durable());
             }
             match delay {
                 Some(delay) if self.delays(delay.exchange) => self.delay_stored(delay, &appended),
-                Some(_) => self.store.settle(appended.entry.at, appended.slot(0)),
+                Some(_) => self.store.settle(stored.at, appended.slot(0)),
                 None => {
                     // First: what it is pushed to may drop it at once.
                     self.settle_for_gone(queues, &appended);
-                    self.push_to_queues(queues, &appended, priority, body_bytes);
+                    self.push_to_queues(queues, &appended, stored.priority, body_bytes);
                 }
             }
         }
@@ -558,12 +589,17 @@ impl Broker {
     /// Carries out settlements from this one on, as many as a step allows; how many are done.
     fn carry_out(&mut self, committing: &mut Committing, from: usize) -> usize {
         let Committing { transaction, said, .. } = committing;
-        let mut done = from;
-        while done < from + WORK_PER_PART
+        let (mut done, mut last) = (from, MessageId(0));
+        while (done < from + AT_LEAST || !self.work.is_done())
+            && done < from + WORK_PER_PART
             && let Some((_, unsettled, settlement)) = transaction.settlements.pop_front()
         {
             done += 1;
             let (unsettled, settlement) = (&unsettled, &settlement);
+            if unsettled.entry.id < last {
+                self.work.spend(WORK_OUT_OF_ORDER);
+            }
+            last = unsettled.entry.id;
             if !said[done - 1] {
                 self.settle(unsettled, *settlement);
                 continue;
@@ -581,13 +617,14 @@ impl Broker {
     fn undo(&mut self, committing: &mut Committing) -> bool {
         self.work.spend(WORK_PER_PART);
         for _ in 0..WORK_PER_PART {
-            let Some(Stored { appended, slots, .. }) = committing.stored.pop_front() else {
+            let Some(stored) = committing.stored.pop_front() else {
                 committing.transaction.release_bodies(self);
                 return !committing.is_in_log || self.store.abandon_transaction(WORK_PER_PART);
             };
-            let at = appended.entry.at;
-            if !at.segment.is_durable() {
-                (0..slots).for_each(|n| self.store.settle(at, appended.slot(n)));
+            if !stored.at.segment.is_durable() {
+                let record = self.store.record(stored.at);
+                let (appended, slots) = (stored.appended(record.id()), record.queue_count());
+                (0..slots).for_each(|n| self.store.settle(stored.at, appended.slot(n)));
             }
         }
         false

@@ -15,6 +15,7 @@ pub mod hand_over;
 pub(in crate::broker) mod held_letters;
 pub mod lengths;
 pub mod message;
+pub(in crate::broker) mod pending;
 pub mod publish;
 pub mod removal;
 pub mod republish;

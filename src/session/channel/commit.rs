@@ -14,7 +14,7 @@ use super::{Channel, Mode};
 impl Channel {
     pub(super) fn tx_select(&mut self, scope: &mut Scope<'_>) -> Result<(), AmqpError> {
         match self.mode {
-            Mode::Plain => self.mode = Mode::Transaction(Transaction::default()),
+            Mode::Plain => self.mode = Mode::Transaction(Box::default()),
             Mode::Transaction(_) => {}
             Mode::Confirm(_) => {
                 let text = "cannot switch from confirm to tx mode";

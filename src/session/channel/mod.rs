@@ -73,7 +73,7 @@ pub enum Mode {
     /// Publishes are confirmed.
     Confirm(Confirms),
     /// They take effect at commit.
-    Transaction(Transaction),
+    Transaction(Box<Transaction>),
 }
 
 /// A channel number's state.

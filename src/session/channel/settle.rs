@@ -9,7 +9,7 @@ use super::scope::Scope;
 use super::{Channel, Mode};
 
 /// What is settled out of order is looked for, and lies anywhere in memory.
-const WORK_OUT_OF_ORDER: usize = 3;
+const WORK_OUT_OF_ORDER: usize = 8;
 
 /// What a method settles.
 pub(super) struct Settling {
