@@ -21,6 +21,7 @@
 pub mod arguments;
 mod block_reasons;
 pub mod chunks;
+pub mod counters;
 pub mod effect;
 pub mod exchange;
 pub mod flow;
@@ -67,6 +68,7 @@ pub use topology::vhost::Vhost;
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
+use counters::Counters;
 use flow::commit::Commits;
 use flow::compaction::{Compactor, Relocations};
 use flow::dead_letter::Dying;
@@ -92,6 +94,8 @@ pub struct Broker {
     pub work: Work,
     /// Memory or disk is low: publishers are blocked.
     alarms: BlockReasons,
+    /// What happened to messages, in all queues together.
+    pub counters: Counters,
     /// What the sessions have to be told.
     effects: VecDeque<Effect>,
     /// Messages of delayed exchanges.
@@ -214,6 +218,7 @@ impl Broker {
             || !self.unbound.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
+            || self.queues.is_sampling()
             || self.store.has_unwritten()
     }
 

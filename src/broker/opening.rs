@@ -6,6 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Properties, Table};
+use crate::broker::counters::Counters;
 use crate::broker::flow::commit::Commits;
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
@@ -67,6 +68,7 @@ impl Broker {
             returning: VecDeque::new(),
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
+            counters: Counters::default(),
             commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),

@@ -22,10 +22,12 @@ pub enum Due {
     Sync,
     /// The log looks back at what it may free.
     LookBack,
+    /// What was counted is sampled.
+    Sample,
 }
 
 /// How many kinds of them there are.
-const KINDS: usize = Due::LookBack as usize + 1;
+const KINDS: usize = Due::Sample as usize + 1;
 
 /// The table of all deadlines: one at most of each kind, and of each session.
 #[derive(Debug, Default)]
@@ -53,6 +55,11 @@ impl Deadlines {
         if let Some(at) = at {
             self.sessions.insert((at, connection));
         }
+    }
+
+    /// Whether the node's own deadline is set.
+    pub fn is_set(&self, due: Due) -> bool {
+        self.node[due as usize].is_some()
     }
 
     /// Whether the node's own deadline has come.

@@ -18,6 +18,7 @@ mod input;
 mod operators;
 mod output;
 mod release;
+mod sampling;
 mod sync;
 pub mod turn;
 mod watch;
@@ -53,6 +54,8 @@ pub struct Node {
     calendar: Calendar,
     now: Instant,
     deadlines: Deadlines,
+    /// When what was counted was last sampled.
+    sampled_at: Instant,
     /// Who waits for the durable position.
     waiting: Waiting,
     /// Which publishers wait for room, memory or disk.
@@ -84,6 +87,7 @@ impl Node {
             calendar,
             now,
             deadlines: Deadlines::default(),
+            sampled_at: now,
             waiting: Waiting::default(),
             blocking: Blocking::default(),
             sync: SyncPlan::new(now),

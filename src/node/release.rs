@@ -1,6 +1,7 @@
 //! Who waits for the durable position, and who goes on now that it moved?
 
 use crate::broker::ConnectionKey;
+use crate::broker::counters::Happening;
 use crate::session::{Session, WaitUntil};
 use crate::storage::LogPos;
 
@@ -59,8 +60,10 @@ impl Node {
                 continue;
             };
             let session = endpoint.session_mut();
-            endpoint.listed_confirming =
-                session.is_some_and(|session| session.release_confirms(durable));
+            let released = session.map(|session| session.release_confirms(durable));
+            let (confirmed, is_confirming) = released.unwrap_or_default();
+            self.broker.counters.note_many(Happening::Confirm, confirmed);
+            endpoint.listed_confirming = is_confirming;
             some_are_done |= !endpoint.listed_confirming;
             if !endpoint.outbox().is_empty() {
                 endpoint.touch(&mut self.touched, key);

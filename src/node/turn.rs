@@ -61,6 +61,8 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.release_delayed();
         self.broker.compact();
+        self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_sampling();
         // Here, too: what operators change is written with the same call as all else, and what they
         // look at is as clients left it.
         self.broker.work.begin(WORK_FOR_OPERATORS);
@@ -111,6 +113,7 @@ impl Node {
         self.broker.store.maintain()?;
         self.reconsider_blocked();
         self.plan_writes();
+        self.plan_sampling();
         let expiry = self.broker.next_expiry_ms().map(|at_ms| self.calendar.instant_of(at_ms));
         self.deadlines.set(Due::Expiry, expiry);
         Ok(())
@@ -142,6 +145,7 @@ impl Node {
             self.sweep();
         }
         self.look_at_resources();
+        self.begin_sampling();
     }
 
     /// Tells the sessions what happened to them in the broker, as far as this step allows.

@@ -7,6 +7,7 @@ use log::{info, warn};
 use crate::amqp::method::{channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
+use crate::broker::counters::Happening;
 
 use super::channel::arriving::Arriving;
 use super::channel::{Channel, ChannelState, Mode, drop_body};
@@ -100,7 +101,8 @@ impl Session {
         if let Arriving::Body(growing) = std::mem::take(&mut channel.content) {
             drop_body(broker, growing.body);
         }
-        if let Some(ack) = channel.due_confirm(broker.durable()) {
+        if let Some((ack, count)) = channel.due_confirm(broker.durable()) {
+            broker.counters.note_many(Happening::Confirm, count);
             self.send(channel.number, &ack);
         }
         if let Mode::Transaction(transaction) = &mut channel.mode {

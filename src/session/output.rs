@@ -59,19 +59,21 @@ impl Session {
         }
     }
 
-    /// Acknowledges the publishes that are durable now; `true` while others wait.
-    pub fn release_confirms(&mut self, durable: LogPos) -> bool {
+    /// Acknowledges the publishes that are durable now; how many, and `true` while others wait.
+    pub fn release_confirms(&mut self, durable: LogPos) -> (u64, bool) {
+        let mut confirmed = 0;
         self.notes.confirming = false;
         for state in self.channels.iter_mut() {
             let ChannelState::Open(channel) = state else {
                 continue;
             };
-            if let Some(ack) = channel.due_confirm(durable) {
+            if let Some((ack, count)) = channel.due_confirm(durable) {
+                confirmed += count;
                 encoder::method_frame(self.outbox.buffer(), channel.number, &ack);
             }
             self.notes.confirming |= channel.is_confirming();
         }
-        self.notes.confirming
+        (confirmed, self.notes.confirming)
     }
 
     /// Whether a publish waits for its confirm.

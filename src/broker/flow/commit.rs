@@ -16,11 +16,13 @@ use std::ops::Range;
 use crate::amqp::TableBuf;
 use crate::broker::Broker;
 use crate::broker::chunks::Chunks;
+use crate::broker::counters::Happening;
 use crate::broker::flow::admission::Together;
 use crate::broker::flow::deduplication::NewDedupKey;
 use crate::broker::flow::message::{Delay, Message, publication};
 use crate::broker::flow::pending::{Destinations, PendingPublish, Place};
 use crate::broker::flow::publish::Letter;
+use crate::broker::flow::settle::Settlement;
 use crate::broker::flow::transaction::{Settlements, Transaction, WORK_PER_MESSAGE, work_of};
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::storage::{AppendError, Appended, Entry, LogPos, MessageId, Publication, QueueId};
@@ -161,7 +163,7 @@ impl Committing {
     fn new(number: u64, transaction: Transaction) -> Self {
         Self {
             number,
-            durable: transaction.is_durable(),
+            durable: false,
             transaction,
             stage: Stage::Appending,
             is_in_log: false,
@@ -331,6 +333,7 @@ impl Broker {
         let mut transaction = std::mem::take(&mut committing.transaction);
         let result = self.append_part_of(&transaction, committing);
         if let Ok((until, _)) = result {
+            self.counters.note_many(Happening::Publish, until.count() as u64);
             transaction.drop_until(until, self);
         }
         committing.transaction = transaction;
@@ -349,8 +352,10 @@ impl Broker {
             let Message { persistent, delay, .. } = planned.message;
             self.is_logged(&parts.queues[planned.queues.clone()], persistent, delay)
         };
-        committing.durable |= parts.planned.iter().any(is_logged);
         let all_there = plans.len() == transaction.len();
+        // Of what follows in other parts it is only known where it was routed to.
+        committing.durable |= parts.planned.iter().any(is_logged);
+        committing.durable |= !all_there && transaction.is_durable();
         let slots = if all_there {
             self.say_next(&transaction.settlements, &mut committing.said)
         } else {
@@ -608,6 +613,9 @@ impl Broker {
             let found = self.where_it_is(unsettled);
             let dedup_key = self.dedup_key_of(found.queue, found.entry);
             self.store.settle_with_transaction(found.slot);
+            if *settlement == Settlement::Ack {
+                self.count(found.queue, Happening::Ack);
+            }
             self.settled_by_transaction(&found, dedup_key);
         }
         done

@@ -3,6 +3,7 @@
 //! Chooses and accounts; the session that the delivery names writes it out.
 
 use crate::broker::Broker;
+use crate::broker::counters::Happening;
 use crate::broker::flow::death::Reason;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
 use crate::broker::serving::Unsettled;
@@ -63,6 +64,8 @@ impl Broker {
         if !turn.no_ack {
             self.store.note_delivery(slot);
         }
+        let what = if turn.no_ack { Happening::DeliverNoAck } else { Happening::Deliver };
+        self.count_handed_out(key, what, before);
         let (channel, due_ms, kept) = (turn.channel, turn.due_ms, false);
         let unsettled = Unsettled {
             queue: key,
@@ -89,7 +92,10 @@ impl Broker {
     /// Takes the next message of a queue for a `basic.get`.
     pub fn get(&mut self, key: QueueKey, channel: ChannelKey, no_ack: bool) -> Option<Got> {
         self.queues.touch(key, self.clock_ms);
-        let entry = self.take_ready(key)?;
+        let Some(entry) = self.take_ready(key) else {
+            self.count(key, Happening::GetEmpty);
+            return None;
+        };
         let queue = self.queues.get_mut(key)?;
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
         let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
@@ -99,6 +105,11 @@ impl Broker {
         if !no_ack {
             self.store.note_delivery(slot);
         }
+        self.count_handed_out(
+            key,
+            if no_ack { Happening::GetNoAck } else { Happening::Get },
+            before,
+        );
         let due_ms = self.queues.take_by_get(key, no_ack, self.clock_ms);
         let (consumer, kept) = (None, false);
         let unsettled =

@@ -5,6 +5,7 @@
 //! of it is written, not even to memory, but the delivery itself.
 
 use crate::broker::Broker;
+use crate::broker::counters::Happening;
 use crate::broker::flow::message::Content;
 use crate::broker::key::{ConnectionKey, ConsumerKey, QueueKey};
 
@@ -60,6 +61,8 @@ impl Broker {
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.line.rotate();
             }
+            self.queues.count(key, Happening::Publish);
+            self.count(key, Happening::DeliverNoAck);
         }
         true
     }

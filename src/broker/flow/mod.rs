@@ -5,6 +5,7 @@ pub mod blind;
 pub mod bodies;
 pub mod commit;
 pub mod compaction;
+pub mod counting;
 pub mod dead_letter;
 pub mod death;
 pub mod deduplication;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::broker::Broker;
+use crate::broker::counters::Happening;
 use crate::broker::flow::compaction::Relocations;
 use crate::broker::flow::death::Reason;
 use crate::broker::flow::delivery::slot_in;
@@ -84,6 +85,7 @@ impl Broker {
     /// The consumer is done with the message.
     pub fn ack(&mut self, unsettled: &Unsettled) {
         self.work.spend(1);
+        self.count(unsettled.queue, Happening::Ack);
         if !unsettled.kept {
             let (entry, slot) =
                 self.relocations.take(unsettled.queue_id, unsettled.entry, unsettled.slot);

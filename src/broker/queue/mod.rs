@@ -15,6 +15,7 @@ use std::collections::{BinaryHeap, HashMap};
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::effective::{EffectiveArguments, Overflow};
+use crate::broker::counters::Counters;
 use crate::broker::key::{ConnectionKey, VhostKey};
 use crate::broker::queue::line::Line;
 use crate::broker::queue::ready::Ready;
@@ -71,6 +72,8 @@ pub struct Queue {
     pub(in crate::broker) wake_at_ms: Option<u64>,
     /// Nobody uses it any more: it is about to be removed.
     pub(in crate::broker) leaving: bool,
+    /// What happened to its messages; nothing while nothing did.
+    pub counters: Option<Box<Counters>>,
     /// It is on the broker's list of queues to deliver from.
     pub(in crate::broker) dirty: bool,
     /// It is on the broker's list of queues that may be too long.
@@ -123,6 +126,7 @@ impl Queue {
             wake_at_ms: None,
             leaving: false,
             dirty: false,
+            counters: None,
             overfull: false,
         }
     }

@@ -4,6 +4,7 @@
 //! queues that have to be looked at: because they can deliver, are too long, or have a deadline. No
 //! message is read or settled here.
 
+mod counting;
 mod credit;
 mod deadlines;
 mod lengths;
@@ -14,10 +15,13 @@ mod unsettled;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 
+use crate::broker::counters::Happening;
 use crate::broker::key::{Arena, ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
 use crate::broker::queue::Queue;
 use crate::broker::queue::consumer::{ChannelCredit, Consumer};
 use crate::storage::{Entry, QueueId, ScratchPool};
+
+use counting::Counted;
 
 pub use turns::Turn;
 pub use unsettled::{Deliveries, Unsettled};
@@ -31,6 +35,8 @@ pub struct Queues {
     owned: HashMap<ConnectionKey, BTreeSet<QueueKey>>,
     /// Where the middles of long lines are kept.
     scratch: ScratchPool,
+    /// Those in which something happened that is to be sampled.
+    counted: Counted,
     /// Those that may have something to deliver.
     dirty: Vec<QueueKey>,
     /// Those to look at after the deliveries because they may be too long.
@@ -52,6 +58,7 @@ impl Queues {
             channels: Arena::new(),
             owned: HashMap::new(),
             scratch,
+            counted: Counted::default(),
             dirty: Vec::new(),
             overfull: VecDeque::new(),
             wakeups: BinaryHeap::new(),
@@ -259,6 +266,7 @@ impl Queues {
         now_ms: u64,
     ) -> Option<bool> {
         let queue = self.queues.get_mut(key)?;
+        self.counted.note(key, queue, Happening::Publish);
         if queue.stream.is_some() {
             self.push_to_stream(key, entry, body_bytes, now_ms);
             return None;

@@ -33,14 +33,14 @@ impl Confirms {
     }
 
     /// The highest number to acknowledge, now that the log is durable up to `durable`, and
-    /// whether it stands for more than itself; `None` when nothing new is.
-    pub fn release(&mut self, durable: LogPos) -> Option<(u64, bool)> {
+    /// for how many it stands; `None` when nothing new is.
+    pub fn release(&mut self, durable: LogPos) -> Option<(u64, u64)> {
         let mut highest = None;
         while let Some(&(sequence, position)) = self.waiting.front() {
             if position.is_some_and(|position| position > durable) {
                 break;
             }
-            highest = Some((sequence, highest.is_some()));
+            highest = Some((sequence, highest.map_or(0, |(_, count)| count) + 1));
             self.waiting.pop_front();
         }
         highest
@@ -71,9 +71,9 @@ mod tests {
             confirms.note(at(offset));
         }
         assert_eq!(confirms.release(durable(9)), None);
-        assert_eq!(confirms.release(durable(20)), Some((2, true)));
+        assert_eq!(confirms.release(durable(20)), Some((2, 2)));
         assert_eq!(confirms.release(durable(20)), None);
-        assert_eq!(confirms.release(durable(30)), Some((3, false)));
+        assert_eq!(confirms.release(durable(30)), Some((3, 1)));
         assert!(confirms.is_empty());
     }
 
@@ -83,8 +83,8 @@ mod tests {
         confirms.note(Published::Done);
         confirms.note(at(10));
         confirms.note(Published::Done);
-        assert_eq!(confirms.release(durable(0)), Some((1, false)));
-        assert_eq!(confirms.release(durable(10)), Some((3, true)));
+        assert_eq!(confirms.release(durable(0)), Some((1, 1)));
+        assert_eq!(confirms.release(durable(10)), Some((3, 2)));
     }
 
     #[test]
@@ -93,6 +93,6 @@ mod tests {
         assert_eq!(confirms.note(Published::Refused), Some(1));
         assert!(confirms.is_empty());
         confirms.note(Published::Done);
-        assert_eq!(confirms.release(durable(0)), Some((2, false)));
+        assert_eq!(confirms.release(durable(0)), Some((2, 1)));
     }
 }

@@ -6,6 +6,7 @@ use crate::amqp::method::basic;
 use crate::amqp::{
     FRAME_END, Method, Properties, PropertyList, ReplyCode, TableBuf, Value, encoder,
 };
+use crate::broker::counters::Happening;
 use crate::broker::flow::blind;
 use crate::broker::{Body, Broker, Content, Delivery, Handed, Record, RecordRef};
 
@@ -131,7 +132,8 @@ impl Out<'_> {
     }
 
     /// `basic.return` with the whole message (312 NO_ROUTE).
-    pub fn send_return(&mut self, broker: &Broker, content: &Content<'_>) {
+    pub fn send_return(&mut self, broker: &mut Broker, content: &Content<'_>) {
+        broker.counters.note(Happening::ReturnUnroutable);
         let method = basic::Return {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: ReplyCode::NoRoute.name().as_bytes(),

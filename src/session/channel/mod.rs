@@ -105,14 +105,14 @@ impl Channel {
         }
     }
 
-    /// The confirm of what is durable now, if there is something to confirm.
+    /// The confirm of what is durable now, if there is something to confirm, and of how much it is.
     #[inline]
-    pub fn due_confirm(&mut self, durable: LogPos) -> Option<Method<'static>> {
+    pub fn due_confirm(&mut self, durable: LogPos) -> Option<(Method<'static>, u64)> {
         let Mode::Confirm(confirms) = &mut self.mode else {
             return None;
         };
-        let (delivery_tag, multiple) = confirms.release(durable)?;
-        Some(Method::BasicAck(basic::Ack { delivery_tag, multiple }))
+        let (delivery_tag, count) = confirms.release(durable)?;
+        Some((Method::BasicAck(basic::Ack { delivery_tag, multiple: count > 1 }), count))
     }
 
     /// Whether publishes wait for their confirm.

@@ -4,6 +4,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, encoder};
+use crate::broker::counters::Happening;
 use crate::broker::flow::blind;
 use crate::broker::flow::deduplication::Sighting;
 use crate::broker::flow::message::{Delay, PERSISTENT, Published};
@@ -73,6 +74,8 @@ impl Channel {
         if mandatory && unroutable {
             out.send_return(broker, &message.content);
             out.notes.returned = true;
+        } else if unroutable {
+            broker.counters.note(Happening::DropUnroutable);
         }
         let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
         let passing = content.in_memory().filter(|_| passes);
@@ -92,6 +95,7 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
+        broker.counters.note(Happening::Publish);
         self.note_published(out, published);
         Ok(true)
     }

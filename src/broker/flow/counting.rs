@@ -1,0 +1,46 @@
+//! What happened to messages, in their queues and in the node?
+
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::broker::counters::Happening;
+use crate::broker::key::QueueKey;
+
+impl Broker {
+    /// Something happened to a message in a queue.
+    #[inline]
+    pub(in crate::broker) fn count(&mut self, key: QueueKey, what: Happening) {
+        self.queues.count(key, what);
+        self.counters.note(what);
+    }
+
+    /// Samples are due, so long after the last ones.
+    pub fn begin_sampling(&mut self, interval: Duration) {
+        self.counters.sample(interval);
+        self.queues.begin_sampling(interval);
+    }
+
+    /// Takes samples, as far as this step allows.
+    pub fn go_on_sampling(&mut self) {
+        self.queues.go_on_sampling(&mut self.work);
+    }
+
+    /// Whether rates will change.
+    pub fn has_counted(&self) -> bool {
+        self.counters.is_listed() || self.queues.has_listed()
+    }
+
+    /// Somebody got a message that was delivered so often before.
+    #[inline]
+    pub(in crate::broker) fn count_handed_out(
+        &mut self,
+        key: QueueKey,
+        what: Happening,
+        before: u8,
+    ) {
+        self.count(key, what);
+        if before > 0 {
+            self.count(key, Happening::Redeliver);
+        }
+    }
+}
