@@ -200,7 +200,8 @@ impl Node {
         self.event_loop.run(signalled).map_err(|error| {
             StartError::Storage(format!(
                 "{error}; the broker stopped at once and confirmed nothing more. What it confirmed \
-                 before is there: start it again when the cause is gone"
+                 before is in its files as long as these are there: start it again when the cause is \
+                 gone"
             ))
         })
     }

@@ -99,8 +99,12 @@
 //!
 //! # Where this differs from what one might expect, and why
 //!
-//! - *A transaction that is larger than a record may be is a row of records*, of which none counts
-//!   before the last one: segments all have one size, and the loop never waits for one of its own.
+//! - *A transaction that is larger than a record may be, or takes several turns, is a row of
+//!   records* of one number that no other has, of which none counts before the last one: segments
+//!   all have one size, and no turn takes long. Until it ends, no other message is appended, and
+//!   nothing is restated or moved: a restatement of one of its segments would be taken for its end.
+//!   The last record speaks of all that the others do. When a start finds one without an end, the
+//!   log says next that its messages are settled.
 //! - *A definition has a slot like a message.* Its end is a settlement; there are no tombstones
 //!   that would have to outlive something.
 //! - *A purge has no record of its own.* Its answer waits until every message of it is settled and
