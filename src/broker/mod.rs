@@ -63,7 +63,7 @@ pub use queue::consumer::{ChannelCredit, Consumer};
 pub use queue::{Declaration, Queue};
 pub use serving::{Deliveries, Queues, Unsettled};
 pub use topology::Topology;
-pub use topology::vhost::Vhost;
+pub use topology::vhost::{Vhost, VhostSettings};
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
@@ -73,6 +73,7 @@ use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
+use requests::vhosts::Parting;
 
 /// What it costs to tell a session something.
 const WORK_PER_EFFECT: usize = 2;
@@ -107,6 +108,8 @@ pub struct Broker {
     leaving: VecDeque<QueueKey>,
     /// Auto-delete exchanges that lost their last binding: so are they.
     unbound: VecDeque<ExchangeKey>,
+    /// Vhosts that were deleted: what is in them goes by and by.
+    parting: VecDeque<Parting>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -212,6 +215,7 @@ impl Broker {
             || !self.returning.is_empty()
             || !self.leaving.is_empty()
             || !self.unbound.is_empty()
+            || !self.parting.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()

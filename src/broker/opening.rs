@@ -67,6 +67,7 @@ impl Broker {
             returning: VecDeque::new(),
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
+            parting: VecDeque::new(),
             commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),
@@ -77,6 +78,7 @@ impl Broker {
         };
         broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();
+        broker.finish_removing_vhosts();
         let (queues, empty) = (broker.queues.len(), broker.topology.is_empty());
         Ok((broker, Found { queues, messages, empty }))
     }

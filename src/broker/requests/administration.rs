@@ -1,4 +1,4 @@
-//! What may operators change: vhosts, users and policies?
+//! What may operators say of many things at once: policies and parameters?
 
 use crate::amqp::Name;
 use crate::broker::Broker;
@@ -6,25 +6,9 @@ use crate::broker::arguments::definition::InvalidPolicy;
 use crate::broker::arguments::policy::Policy;
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::topology::definitions;
-use crate::broker::users::User;
+use crate::broker::topology::parameters::Scope;
 
 impl Broker {
-    /// Creates a vhost with its predeclared exchanges, which lasts; one that is there is fine.
-    pub fn create_vhost(&mut self, name: &Name) -> VhostKey {
-        if let Some(key) = self.topology.vhost_named(name) {
-            return key;
-        }
-        definitions::persist_vhost(&mut self.store, name);
-        self.topology.add_vhost(name, self.clock_ms)
-    }
-
-    /// Stores a user, new or changed.
-    pub fn put_user(&mut self, user: User) {
-        definitions::persist_user(&mut self.store, &user);
-        self.users.put(user);
-        self.topology.changed();
-    }
-
     /// Sets a policy or operator policy; it acts at once on everything that it matches.
     ///
     /// # Errors
@@ -48,6 +32,21 @@ impl Broker {
         self.topology.erase_policy(&mut self.store, vhost, operator, name);
         self.apply_policies(vhost);
         true
+    }
+
+    /// Keeps a parameter, whose value is JSON; `true` when there was none of its name.
+    pub fn set_parameter(&mut self, scope: Scope<'_>, name: Name, value: &str) -> bool {
+        self.topology.persist_parameter(&mut self.store, scope, &name, value);
+        self.topology.put_parameter(scope, name, value.into())
+    }
+
+    /// Forgets a parameter; `false` when there was none of this name.
+    pub fn clear_parameter(&mut self, scope: Scope<'_>, name: &[u8]) -> bool {
+        let was_there = self.topology.remove_parameter(scope, name);
+        if was_there {
+            self.topology.erase_parameter(&mut self.store, scope, name);
+        }
+        was_there
     }
 
     fn apply_policies(&mut self, vhost: VhostKey) {

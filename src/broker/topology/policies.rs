@@ -3,7 +3,7 @@
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::effective::{EffectiveArguments, alternate_exchange};
 use crate::broker::arguments::policy::{Matched, Policy, Target};
-use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
+use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::broker::topology::Topology;
 
@@ -65,11 +65,7 @@ impl Topology {
 
     /// The policies of a vhost changed: so may the alternates of its exchanges.
     pub(in crate::broker) fn apply_to_exchanges(&mut self, vhost: VhostKey) {
-        let Some(found) = self.vhosts.get(vhost) else {
-            return;
-        };
-        let exchanges: Vec<ExchangeKey> = found.exchanges.values().copied().collect();
-        for key in exchanges {
+        for key in self.exchanges_of(vhost) {
             let Some(exchange) = self.exchanges.get(key) else {
                 continue;
             };
