@@ -37,4 +37,5 @@ mod view;
 pub use authentication::{Logins, Origin};
 pub use call::Context;
 pub use conversation::{Conversation, Job};
+pub use definitions::import::load_definitions;
 pub use view::{Identity, Listening, NodeView, Protocol};

@@ -1,7 +1,11 @@
 //! Do files of definitions come in and go out whole, and what of a broken one?
 
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
+use leveret::daemon;
 use serde_json::{Value, json};
 
 use super::common::{Client, Options, Server, now};
@@ -288,4 +292,54 @@ fn what_came_in_is_there_after_a_kill() {
         let kept = sorted(&before, section).into_iter().filter(lasts).collect::<Vec<_>>();
         assert_eq!(sorted(&after, section), kept, "{section}");
     }
+}
+
+/// A broker on this directory that takes the definitions in this file in.
+fn start_on(directory: &Path, file: &Path, skip: bool) -> (daemon::Server, Http) {
+    let server = daemon::Server::start(daemon::Config {
+        data_dir: directory.to_owned(),
+        listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        management: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        load_definitions: Some(file.to_owned()),
+        skip_unchanged_definitions: skip,
+        ..daemon::Config::default()
+    });
+    let server = server.expect("it starts");
+    let http = Http::connect(server.management_address().expect("it listens"));
+    (server, http)
+}
+
+#[test]
+fn files_are_taken_in_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, file) = (directory.path().join("data"), directory.path().join("d.json"));
+    fs::write(&file, RABBITMQ).unwrap();
+    let (server, mut http) = start_on(&data, &file, true);
+    let users = names(&http.show("/api/users?columns=name"));
+    assert_eq!(users, ["admin", "guest", "mgmt", "mon", "noperm", "notag", "pol"]);
+    assert_eq!(http.show("/api/queues/vf").as_array().unwrap().len(), 5);
+    assert_eq!(delete(&mut http, "/api/users/notag"), 204);
+    drop(server);
+    // The same file is passed over, if that is wanted.
+    let (server, mut http) = start_on(&data, &file, true);
+    assert_eq!(http.get("/api/users/notag").status, 404);
+    drop(server);
+    let (server, mut http) = start_on(&data, &file, false);
+    assert_eq!(http.get("/api/users/notag").status, 200);
+    assert_eq!(delete(&mut http, "/api/users/notag"), 204);
+    drop(server);
+    fs::write(&file, RABBITMQ.replace("\"noperm\"", "\"another\"")).unwrap();
+    let (_server, mut http) = start_on(&data, &file, true);
+    assert_eq!(http.get("/api/users/notag").status, 200);
+    assert_eq!(http.get("/api/users/another").status, 200);
+}
+
+/// Somebody has to log in.
+#[test]
+fn files_without_users_leave_the_default_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, file) = (directory.path().join("data"), directory.path().join("d.json"));
+    fs::write(&file, r#"{"vhosts": [{"name": "v"}]}"#).unwrap();
+    let (_server, mut http) = start_on(&data, &file, false);
+    assert_eq!(names(&http.show("/api/vhosts?columns=name")), ["/", "v"]);
 }

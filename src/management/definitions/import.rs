@@ -185,6 +185,23 @@ impl Import {
     }
 }
 
+/// Takes a whole file in at once, where nobody waits.
+///
+/// # Errors
+/// What is wrong with it; what was not refused is there.
+pub fn load_definitions(broker: &mut Broker, file: Vec<u8>) -> Result<(), Wrong> {
+    let mut import = Import::new(file, 0, None);
+    loop {
+        broker.work.begin(u32::MAX);
+        match import.take_in(broker) {
+            Outcome::Unfinished => {}
+            Outcome::Broken(wrong) => return Err(wrong),
+            Outcome::Done(0, _) => return Ok(()),
+            Outcome::Done(count, refused) => return Err(summary(count, &refused)),
+        }
+    }
+}
+
 fn key(broker: &Broker, vhost: &Name) -> Result<VhostKey, Wrong> {
     let found = broker.topology().vhost_named(vhost);
     found.ok_or_else(|| format!("vhost '{vhost}' does not exist"))
@@ -203,17 +220,23 @@ impl Work for Import {
 
 /// Says what of a file was not taken in.
 fn refusal(count: usize, refused: &[Refused]) -> Response {
-    let first: Vec<String> =
-        refused.iter().map(|Refused { path, reason }| format!("{path}: {reason}")).collect();
     let shown: Vec<Value> = refused
         .iter()
         .map(|Refused { path, reason }| json!({ "path": path, "reason": reason }))
         .collect();
-    let reason = format!("{count} objects were refused, all else is there: {}", first.join("; "));
+    let reason = summary(count, refused);
     Response::with(
         400,
         &json!({
             "error": "bad_request", "reason": reason, "refused_count": count, "refused": shown,
         }),
     )
+}
+
+fn summary(count: usize, refused: &[Refused]) -> String {
+    let shown = |refused: &Refused| {
+        format!("{}: {}", refused.path, refused.reason.replace("\n\n", ": ").trim_end())
+    };
+    let first: Vec<String> = refused.iter().map(shown).collect();
+    format!("{count} objects were refused, all else is there: {}", first.join("; "))
 }

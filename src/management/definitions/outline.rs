@@ -8,10 +8,11 @@ use std::ops::Range;
 use serde_json::Value;
 
 /// The lists that a file may have, in the order in which they are taken in: what others name comes
-/// before them.
+/// before them. Users come before vhosts: should the node die in between, one with a vhost and
+/// nobody who could log in does not start.
 pub const SECTIONS: [&str; 10] = [
-    "vhosts",
     "users",
+    "vhosts",
     "permissions",
     "topic_permissions",
     "parameters",
