@@ -73,6 +73,7 @@ use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
+use requests::administration::Applying;
 use requests::vhosts::Parting;
 
 /// What it costs to tell a session something.
@@ -110,6 +111,8 @@ pub struct Broker {
     unbound: VecDeque<ExchangeKey>,
     /// Vhosts that were deleted: what is in them goes by and by.
     parting: VecDeque<Parting>,
+    /// Vhosts whose policies changed: what is in them follows by and by.
+    applying: VecDeque<Applying>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -216,6 +219,7 @@ impl Broker {
             || !self.leaving.is_empty()
             || !self.unbound.is_empty()
             || !self.parting.is_empty()
+            || !self.applying.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.store.has_unwritten()

@@ -68,6 +68,7 @@ impl Broker {
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             parting: VecDeque::new(),
+            applying: VecDeque::new(),
             commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),

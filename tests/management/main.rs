@@ -13,5 +13,6 @@ mod lists;
 mod objects;
 mod permissions;
 mod policies;
+mod turns;
 mod users;
 mod vhosts;

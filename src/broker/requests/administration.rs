@@ -8,6 +8,21 @@ use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::topology::definitions;
 use crate::broker::topology::parameters::Scope;
 
+/// A vhost whose policies changed, and how far what follows from that is.
+#[derive(Debug)]
+pub(in crate::broker) struct Applying {
+    vhost: VhostKey,
+    /// Queues in places below this follow the policies, and so do exchanges.
+    queue_place: u32,
+    exchange_place: u32,
+}
+
+/// What it costs to pass over something of another vhost, to match a name with policies, and to
+/// change what follows from them.
+const WORK_PER_PLACE: usize = 1;
+const WORK_PER_MATCH: usize = 15;
+const WORK_PER_CHANGE: usize = 15;
+
 impl Broker {
     /// Sets a policy or operator policy; it acts at once on everything that it matches.
     ///
@@ -49,11 +64,47 @@ impl Broker {
         was_there
     }
 
+    /// The policies of a vhost changed: what is in it follows, as far as this step allows at once,
+    /// and the rest in later turns. What comes meanwhile follows the new ones from the start.
     fn apply_policies(&mut self, vhost: VhostKey) {
-        for key in self.topology.queues_of(vhost) {
-            self.apply_to_queue(key);
+        self.applying.retain(|applying| applying.vhost != vhost);
+        self.applying.push_back(Applying { vhost, queue_place: 0, exchange_place: 0 });
+        self.go_on_applying_policies();
+    }
+
+    /// Whether policies changed that do not hold for everything yet.
+    pub fn is_applying_policies(&self) -> bool {
+        !self.applying.is_empty()
+    }
+
+    /// Goes on with what follows changed policies, as far as this step allows.
+    pub fn go_on_applying_policies(&mut self) {
+        while !self.work.is_done()
+            && let Some(Applying { vhost, queue_place, exchange_place }) = self.applying.front_mut()
+        {
+            let vhost = *vhost;
+            self.work.spend(WORK_PER_PLACE);
+            if *queue_place < self.queues.places() {
+                let found = self.queues.at(*queue_place);
+                *queue_place += 1;
+                let key = found.filter(|(_, queue)| queue.vhost == vhost).map(|(key, _)| key);
+                if let Some(key) = key {
+                    self.work.spend(WORK_PER_MATCH);
+                    self.apply_to_queue(key);
+                }
+            } else if *exchange_place < self.topology.exchange_places() {
+                let found = self.topology.exchange_at(*exchange_place);
+                *exchange_place += 1;
+                let key = found.filter(|(_, it)| it.vhost == vhost).map(|(key, _)| key);
+                if let Some(key) = key {
+                    self.work.spend(WORK_PER_MATCH);
+                    self.topology.apply_to_exchange(key);
+                }
+            } else {
+                self.applying.pop_front();
+                self.topology.changed();
+            }
         }
-        self.topology.apply_to_exchanges(vhost);
     }
 
     fn apply_to_queue(&mut self, key: QueueKey) {
@@ -65,6 +116,7 @@ impl Broker {
             return;
         }
         queue.settings = settings;
+        self.work.spend(WORK_PER_CHANGE);
         self.queues.wake(key, self.clock_ms);
         self.queues.touch(key, self.clock_ms);
         self.limit_length(key);

@@ -209,3 +209,148 @@ impl Broker {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::{Table, TableBuf, Value};
+    use crate::broker::arguments::QueueTraits;
+    use crate::broker::arguments::policy::{ApplyTo, Policy};
+    use crate::broker::testing::open;
+    use crate::broker::users::User;
+    use crate::broker::users::pattern::Pattern;
+    use crate::broker::users::user::Permissions;
+
+    const QUEUES: usize = 50;
+
+    fn durable() -> QueueTraits<'static> {
+        let (durable, exclusive, auto_delete) = (true, false, false);
+        QueueTraits { durable, exclusive, auto_delete, arguments: Table::EMPTY }
+    }
+
+    /// A vhost with something of every kind in it.
+    fn filled(broker: &mut Broker) -> VhostKey {
+        let name = Name::from("v");
+        let key = broker.create_vhost(&name);
+        for number in 0..QUEUES {
+            broker.import_queue(key, format!("q{number}").as_bytes(), &durable()).unwrap();
+        }
+        let mut definition = TableBuf::new();
+        definition.put(b"max-length", Value::I64(5));
+        for operator in [false, true] {
+            broker
+                .set_policy(Policy {
+                    vhost: name.clone(),
+                    name: Name::from("p"),
+                    pattern: Pattern::of_policy(".*"),
+                    apply_to: ApplyTo::All,
+                    priority: 0,
+                    definition: definition.clone(),
+                    operator,
+                })
+                .unwrap();
+        }
+        let component = Name::from("shovel");
+        broker.set_parameter(Scope::Vhost(key, &component), Name::from("s"), "{}");
+        let mut user = User::new(Name::from("ann"), None, Vec::new());
+        user.set_permissions(name.clone(), Permissions::new(".*", ".*", ".*"));
+        user.set_topic_permissions(name, Name::from("amq.topic"), "", "");
+        broker.put_user(user);
+        key
+    }
+
+    fn is_all_gone(broker: &Broker) -> bool {
+        let ann = broker.users().find(b"ann").unwrap();
+        let topology = broker.topology();
+        topology.vhost_named(b"v").is_none()
+            && !topology.is_vhost_leaving(b"v")
+            && broker.queues().is_empty()
+            && topology.exchange_count() == 7
+            && !ann.has_anything_in(b"v")
+    }
+
+    #[test]
+    fn what_is_in_a_vhost_goes_a_bounded_piece_a_step() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let key = filled(&mut broker);
+        broker.delete_vhost(key);
+        assert!(broker.topology().is_vhost_leaving(b"v") && broker.has_work());
+        let mut steps = 0;
+        while broker.topology().is_vhost_leaving(b"v") {
+            let before = broker.queues().len();
+            broker.work.begin(100);
+            broker.go_on_removing_vhosts();
+            assert!(before - broker.queues().len() <= 11, "a queue costs ten units");
+            steps += 1;
+        }
+        assert!(steps > 5 && is_all_gone(&broker), "{steps}");
+        // One of the same name inherits nothing.
+        let key = broker.create_vhost(&Name::from("v"));
+        let vhost = broker.topology().vhost(key).unwrap();
+        assert!(vhost.queues.is_empty() && vhost.parameters.is_empty());
+        assert!(vhost.policies.list(true).is_empty() && vhost.policies.list(false).is_empty());
+    }
+
+    /// However far it was: what the log says is that all of it goes.
+    #[test]
+    fn a_start_finishes_what_a_crash_cut_short() {
+        for steps in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let mut broker = open(directory.path());
+            let key = filled(&mut broker);
+            broker.delete_vhost(key);
+            for _ in 0..steps {
+                broker.work.begin(50);
+                broker.go_on_removing_vhosts();
+            }
+            broker.store.sync_now().unwrap();
+            drop(broker);
+            let broker = open(directory.path());
+            assert!(is_all_gone(&broker), "after {steps} steps");
+        }
+    }
+
+    #[test]
+    fn a_vhost_stays_until_its_connections_are_gone() {
+        use crate::broker::effect::Effect;
+        use crate::broker::testing::subject;
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let key = filled(&mut broker);
+        let connection = subject(&broker).connection;
+        broker.users_mut().note_connection(connection, &Name::from("ann"), key);
+        broker.delete_vhost(key);
+        broker.work.begin(u32::MAX);
+        broker.go_on_removing_vhosts();
+        assert_eq!(broker.queues().len(), QUEUES);
+        let Some(Effect::ConnectionForced { connection: told, reason }) = broker.next_effect()
+        else {
+            panic!("its session has to be told");
+        };
+        assert_eq!((told, reason.as_str()), (connection, "vhost 'v' is deleted"));
+        broker.users_mut().forget_connection(connection);
+        broker.go_on_removing_vhosts();
+        assert!(is_all_gone(&broker));
+    }
+
+    #[test]
+    fn settings_and_limits_survive_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let settings = VhostSettings {
+            description: "d".into(),
+            queues_max: Some(1),
+            ..VhostSettings::default()
+        };
+        broker.put_vhost(&Name::from("v"), settings.clone());
+        broker.close().unwrap();
+        let mut broker = open(directory.path());
+        let key = broker.topology().vhost_named(b"v").unwrap();
+        assert_eq!(broker.topology().vhost(key).unwrap().settings, settings);
+        assert_eq!(broker.import_queue(key, b"a", &durable()), Ok(true));
+        assert_eq!(broker.import_queue(key, b"a", &durable()), Ok(false));
+        let refused = broker.import_queue(key, b"b", &durable()).unwrap_err();
+        assert!(refused.text.contains("queue limit in vhost 'v' (1) is reached"));
+    }
+}

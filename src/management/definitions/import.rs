@@ -54,7 +54,7 @@ pub enum Outcome {
 const REFUSED_MAX: usize = 50;
 
 /// What it costs to take something in, beside its bytes.
-const WORK_PER_OBJECT: usize = 30;
+const WORK_PER_OBJECT: usize = 60;
 
 /// What a vhost's file may have.
 const OF_VHOST: [&str; 5] = ["parameters", "policies", "exchanges", "queues", "bindings"];
@@ -87,6 +87,11 @@ impl Import {
                 }
             }
             let Some(section) = SECTIONS.get(self.section) else {
+                // What is answered for holds.
+                if broker.is_applying_policies() {
+                    broker.go_on_applying_policies();
+                    continue;
+                }
                 return Outcome::Done(self.refused_count, std::mem::take(&mut self.refused));
             };
             let is_taken = self.vhost.is_none() || OF_VHOST.contains(section);

@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use crate::amqp::Name;
 use crate::broker::Vhost;
-use crate::management::call::{Call, Outcome, Right, Route};
-use crate::management::change;
+use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
 use crate::management::definitions::policies;
 use crate::management::definitions::walk::Walk;
 use crate::management::list;
@@ -106,10 +105,35 @@ fn put(call: &mut Call<'_, '_>, operator: bool) -> Outcome {
     call.vhost_to_set(0)?;
     let (vhost, name) = (call.part(0).to_vec(), call.new_name(1)?);
     let body = call.fields()?;
-    change::made(policies::set(call.context.broker, operator, &vhost, name, &body))
+    let is_new = policies::set(call.context.broker, operator, &vhost, name, &body)
+        .map_err(|wrong| Response::bad_request(&wrong))?;
+    Ok(Applied::answer(if is_new { 201 } else { 204 }))
 }
 
 fn delete(call: &mut Call<'_, '_>, operator: bool) -> Outcome {
     let (vhost, name) = (call.vhost_to_see(0)?, Name::from(call.part(1)));
-    change::removed(call.context.broker.clear_policy(vhost, operator, &name))
+    if !call.context.broker.clear_policy(vhost, operator, &name) {
+        return Err(Response::not_found());
+    }
+    Ok(Applied::answer(204))
+}
+
+/// Policies changed: what is answered for holds for everything.
+struct Applied {
+    status: u16,
+}
+
+impl Applied {
+    fn answer(status: u16) -> Answer {
+        Answer::Later(Box::new(Self { status }))
+    }
+}
+
+impl Work for Applied {
+    fn go_on(&mut self, context: &mut Context<'_>, _: &mut Vec<u8>) -> Progress {
+        match context.broker.is_applying_policies() {
+            true => Progress::Unfinished,
+            false => Progress::OnceDurable(Response::empty(self.status)),
+        }
+    }
 }
