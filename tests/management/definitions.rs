@@ -76,6 +76,8 @@ fn what_is_written_comes_in_elsewhere() {
     assert_eq!(put(&mut http, "/api/vhosts/other", &settings), 204);
     let shovel = json!({"src-uri": "amqp://", "dest-uri": "amqp://", "src-queue": "q"});
     assert_eq!(put(&mut http, "/api/parameters/shovel/vf/s", &json!({"value": shovel})), 201);
+    let classic = json!({"queues": [{"name": "classic", "durable": true}]}).to_string();
+    assert_eq!(http.ask("POST", "/api/definitions/other", &classic).status, 204);
     let first = http.show("/api/definitions");
     let Some((_server, mut second)) = start() else { return };
     assert_eq!(second.ask("POST", "/api/definitions", &first.to_string()).status, 204);
@@ -83,6 +85,8 @@ fn what_is_written_comes_in_elsewhere() {
     for section in first.as_object().unwrap().keys().filter(|key| first[*key].is_array()) {
         assert_eq!(sorted(&again, section), sorted(&first, section), "{section}");
     }
+    let classic = second.show("/api/queues?columns=name,type&page=1&name=classic");
+    assert_eq!(classic["items"], json!([{"name": "classic", "type": "classic"}]));
 }
 
 #[test]

@@ -85,6 +85,9 @@ fn a_hash_is_of_the_password_and_logs_in() {
     let options = Options { user: "ann".into(), password: "secret".into(), ..Options::default() };
     connect(&server, &options);
     assert_ne!(http.show("/api/auth/hash_password/secret")["ok"], json!(hash), "it is salted");
+    let mut post = |body: &str| http.ask("POST", "/api/auth/hash_password", body);
+    assert!(post(r#"{"password": "secret"}"#).json()["ok"].is_string());
+    assert_eq!(post(r#"{"password": 5}"#).error(400).1, "password has to be a text");
 }
 
 #[test]

@@ -66,7 +66,8 @@ impl Broker {
     }
 
     /// Takes a queue in that an operator has from elsewhere, whoever may do what there; `false`:
-    /// there is one of this name, whatever it is like.
+    /// there is one of this name, whatever it is like. One without a type was a classic queue,
+    /// whatever queues of the vhost become that clients declare.
     ///
     /// # Errors
     /// 406 and 506, as for clients.
@@ -81,9 +82,7 @@ impl Broker {
             return Ok(false);
         }
         self.finish_leaving(vhost, name);
-        let of_vhost = self.with_default_type(vhost, name, traits);
-        let arguments = of_vhost.as_ref().map_or(traits.arguments, TableBuf::table);
-        self.make_queue(vhost, name, &QueueTraits { arguments, ..*traits }, None)?;
+        self.make_queue(vhost, name, traits, None)?;
         Ok(true)
     }
 

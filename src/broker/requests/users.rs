@@ -94,3 +94,106 @@ impl Broker {
         self.end_consumer(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::Table;
+    use crate::broker::queue::Queue;
+    use crate::broker::requests::consume::Consume;
+    use crate::broker::testing::{declare, open, open_channel, subject};
+    use crate::broker::users::user::Permissions;
+    use crate::broker::{ChannelKey, QueueKey};
+
+    /// Guest consumes from this queue.
+    fn consume(broker: &mut Broker, channel: ChannelKey, queue: &str) -> ConsumerKey {
+        let request = Consume {
+            queue: queue.as_bytes(),
+            tag: Name::from(queue),
+            no_ack: false,
+            exclusive: false,
+            prefetch: 0,
+            arguments: Table::EMPTY,
+        };
+        let guest = subject(broker);
+        broker.consume(&guest, channel, request).unwrap()
+    }
+
+    fn connected(broker: &mut Broker) -> ChannelKey {
+        let guest = subject(broker);
+        broker.users_mut().note_connection(guest.connection, &guest.user, guest.vhost);
+        open_channel(broker)
+    }
+
+    fn guest_who_reads(broker: &Broker, pattern: &str) -> User {
+        let mut guest = broker.users().find(b"guest").unwrap().clone();
+        guest.set_permissions(Name::from("/"), Permissions::new(".*", ".*", pattern));
+        guest
+    }
+
+    fn consumers(broker: &Broker, queue: QueueKey) -> Option<usize> {
+        broker.queues().get(queue).map(|queue: &Queue| queue.line.len())
+    }
+
+    #[test]
+    fn consumers_end_where_their_user_may_read_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let (a, b) =
+            (declare(&mut broker, "a", Table::EMPTY), declare(&mut broker, "b", Table::EMPTY));
+        let channel = connected(&mut broker);
+        let ended = consume(&mut broker, channel, "a");
+        consume(&mut broker, channel, "b");
+        let user = guest_who_reads(&broker, "^b$");
+        assert!(!broker.put_user(user));
+        assert_eq!([consumers(&broker, a), consumers(&broker, b)], [Some(0), Some(1)]);
+        let effect = broker.next_effect();
+        let Some(Effect::ConsumerCancelled { tag, consumer, .. }) = effect else {
+            panic!("its session has to be told");
+        };
+        assert_eq!((tag, consumer), (Name::from("a"), ended));
+        assert!(broker.next_effect().is_none());
+        // What changes nothing ends nothing, and nobody else's consumers end.
+        let user = guest_who_reads(&broker, "^b$");
+        broker.put_user(user);
+        broker.put_user(User::new(Name::from("ann"), None, Vec::new()));
+        assert_eq!(consumers(&broker, b), Some(1));
+    }
+
+    /// Those are everybody's own.
+    #[test]
+    fn who_waits_for_answers_waits_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let channel = connected(&mut broker);
+        let guest = subject(&broker);
+        let name = Name::from("amq.rabbitmq.reply-to.x");
+        let consumer = broker.consume_replies(&guest, channel, &name, Name::from("tag"));
+        let user = guest_who_reads(&broker, "^none$");
+        broker.put_user(user);
+        assert!(broker.queues().consumer(consumer).is_some());
+    }
+
+    #[test]
+    fn a_deleted_user_has_nothing_open_and_does_not_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let queue = declare(&mut broker, "q", Table::EMPTY);
+        let channel = connected(&mut broker);
+        consume(&mut broker, channel, "q");
+        let connection = subject(&broker).connection;
+        broker.put_user(User::new(Name::from("ann"), None, Vec::new()));
+        assert!(broker.delete_user(&Name::from("guest")));
+        assert!(!broker.delete_user(&Name::from("guest")));
+        assert_eq!(consumers(&broker, queue), Some(0));
+        let effects: Vec<_> = std::iter::from_fn(|| broker.next_effect()).collect();
+        let is_told = |effect: &Effect| match effect {
+            Effect::ConnectionForced { connection: told, .. } => *told == connection,
+            Effect::ConsumerCancelled { .. } => false,
+        };
+        assert!(effects.iter().any(is_told), "{effects:?}");
+        broker.close().unwrap();
+        let broker = open(directory.path());
+        assert!(broker.users().find(b"guest").is_none() && broker.users().find(b"ann").is_some());
+    }
+}

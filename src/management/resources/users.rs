@@ -1,5 +1,6 @@
 //! Which users are there, and with which passwords and tags?
 
+use log::info;
 use serde_json::{Value, json};
 
 use crate::amqp::Name;
@@ -34,7 +35,11 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "auth/hash_password/*",
-        methods: &[(Method::Get, Right::Management, hash_password)],
+        methods: &[(Method::Get, Right::Administrator, hash_of_part)],
+    },
+    Route {
+        path: "auth/hash_password",
+        methods: &[(Method::Post, Right::Administrator, hash_of_field)],
     },
 ];
 
@@ -63,7 +68,11 @@ fn put(call: &mut Call<'_, '_>) -> Outcome {
 
 fn delete(call: &mut Call<'_, '_>) -> Outcome {
     let name = Name::from(call.part(0));
-    change::removed(call.context.broker.delete_user(&name))
+    let was_there = call.context.broker.delete_user(&name);
+    if was_there {
+        info!("user '{name}' was deleted by '{}'", call.caller.name);
+    }
+    change::removed(was_there)
 }
 
 /// Deletes all of them, or nobody.
@@ -82,14 +91,29 @@ fn delete_several(call: &mut Call<'_, '_>) -> Outcome {
         return Err(Response::with(400, &reason));
     }
     for name in names {
-        call.context.broker.delete_user(&Name::from(name));
+        if call.context.broker.delete_user(&Name::from(name)) {
+            info!("user '{name}' was deleted by '{}'", call.caller.name);
+        }
     }
     change::changed(Ok(()))
 }
 
-fn hash_password(call: &mut Call<'_, '_>) -> Outcome {
+/// As RabbitMQ 3.13 has it; addresses end up in the histories of shells and the logs of proxies.
+fn hash_of_part(call: &mut Call<'_, '_>) -> Outcome {
+    hash(call, call.part(0))
+}
+
+/// As later ones have it.
+fn hash_of_field(call: &mut Call<'_, '_>) -> Outcome {
+    let body = call.fields()?;
+    let password = fields::text(&body, "password");
+    let password = password.map_err(|wrong| Response::bad_request(&wrong))?;
+    hash(call, password.as_bytes())
+}
+
+fn hash(call: &Call<'_, '_>, password: &[u8]) -> Outcome {
     let refuse = |error: HashError| Response::error(500, "internal", &error.to_string());
-    let hash = PasswordHash::create(call.part(0)).map_err(refuse)?;
+    let hash = PasswordHash::create(password).map_err(refuse)?;
     call.show(json!({ "ok": hash.to_base64() }))
 }
 

@@ -1,5 +1,6 @@
 //! Which virtual hosts are there?
 
+use log::info;
 use serde_json::Value;
 
 use crate::amqp::Name;
@@ -53,6 +54,7 @@ fn delete(call: &mut Call<'_, '_>) -> Outcome {
     let key = topology.vhost_named(call.part(0)).ok_or_else(Response::not_found)?;
     let name = topology.vhost_name(key);
     call.context.broker.delete_vhost(key);
+    info!("vhost '{name}' was deleted by '{}'", call.caller.name);
     Ok(Answer::Later(Box::new(Leaving { name })))
 }
 
