@@ -170,6 +170,22 @@ impl Broker {
         Ok(())
     }
 
+    /// The most bytes of what lasts: of a user with permissions, a policy, a queue's arguments.
+    pub fn definition_bytes_max(&self) -> usize {
+        // Names and what else is in a record beside that.
+        self.store.definition_bytes_max() - 4 * 1024
+    }
+
+    /// 406 for arguments that are too long to last.
+    fn refuse_too_long(&self, what: impl fmt::Display, arguments: usize) -> Result<(), AmqpError> {
+        let most = self.definition_bytes_max();
+        if arguments > most {
+            let text = format!("arguments of {what} have more than {most} bytes");
+            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+        }
+        Ok(())
+    }
+
     /// Whether the message log takes so many bytes at once, durable ones or transient ones; if
     /// not, it makes room for them.
     pub fn has_room_for(&mut self, durable: bool, bytes: u64) -> bool {

@@ -216,6 +216,41 @@ fn what_is_refused_is_said_with_its_place_and_all_else_is_there() {
     assert_eq!(names(&http.show("/api/queues?columns=name")), ["good"]);
 }
 
+/// Everything that lasts is a record of the log, which has an end.
+#[test]
+fn what_is_too_long_to_last_is_refused() {
+    let Some((_server, mut http)) = start() else { return };
+    let long = "x".repeat(700_000);
+    let queue = |name: &str, more: &str| {
+        let arguments = json!({"x-a": long, "x-b": more});
+        json!({"name": name, "vhost": "/", "arguments": arguments})
+    };
+    let file = json!({
+        "queues": [queue("good", ""), queue("bad", &long)],
+        "exchanges": [{"name": "bad", "vhost": "/", "type": "fanout", "arguments": {"a": long}}],
+        "bindings": [{
+            "source": "amq.topic", "vhost": "/", "destination": "good",
+            "destination_type": "queue", "routing_key": "", "arguments": {"a": long},
+        }],
+    });
+    let answer = http.ask("POST", "/api/definitions", &file.to_string()).json();
+    let paths: Vec<_> =
+        answer["refused"].as_array().unwrap().iter().map(|it| &it["path"]).collect();
+    assert_eq!(paths, [&json!("queues[1]"), &json!("bindings[0]")]);
+    // Many permissions, of which each is short enough.
+    let text = "x".repeat(20_000);
+    let mut put_topic = |number: usize| {
+        let topic = json!({"exchange": format!("x{number}"), "write": text, "read": ""});
+        http.ask("PUT", "/api/topic-permissions/%2F/guest", &topic.to_string())
+    };
+    let taken = (0..100).take_while(|number| put_topic(*number).status == 201).count();
+    assert!((40..60).contains(&taken), "{taken}");
+    let refused = put_topic(100).error(400).1;
+    assert!(refused.starts_with("a user with all of its permissions has at most"), "{refused}");
+    let kept = http.show("/api/topic-permissions/%2F/guest");
+    assert_eq!(kept.as_array().unwrap().len(), taken);
+}
+
 /// What the page sends when somebody chooses a file.
 #[test]
 fn a_file_comes_in_a_form() {

@@ -82,6 +82,8 @@ impl Broker {
         }
         let is_durable = self.topology.is_durable_binding(&binding, &self.queues);
         if is_durable {
+            // They are in its key and in its payload.
+            self.refuse_too_long("the binding", 2 * request.arguments.as_bytes().len())?;
             self.refuse_without_room("the binding")?;
         }
         let Self { topology, queues, store, .. } = self;

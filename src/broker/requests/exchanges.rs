@@ -75,7 +75,9 @@ impl Broker {
         let matcher = Matcher::new(kind, traits.arguments, self.clock_ms)?;
         if traits.durable {
             let vhost = self.topology.vhost_name(vhost);
-            self.refuse_without_room(Resource::exchange(&vhost, name))?;
+            let resource = Resource::exchange(&vhost, name);
+            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
+            self.refuse_without_room(resource)?;
         }
         let name = Name::from(name);
         let cache = (kind == ExchangeKind::Deduplication)

@@ -98,7 +98,9 @@ impl Broker {
         self.check_queue_limit(vhost, name)?;
         arguments::check_queue(Resource::queue(&vhost_name, name), traits)?;
         if traits.durable {
-            self.refuse_without_room(Resource::queue(&vhost_name, name))?;
+            let resource = Resource::queue(&vhost_name, name);
+            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
+            self.refuse_without_room(resource)?;
         }
         let id = self.store.new_queue_id();
         let declaration = Declaration {
@@ -326,5 +328,28 @@ impl Declaration {
             auto_delete: self.auto_delete,
             arguments: self.table(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{open, subject};
+
+    /// It would not fit into a record of the log; nobody but this client hears of it.
+    #[test]
+    fn arguments_that_are_too_long_to_last_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_str(b"x-note", &"x".repeat(broker.definition_bytes_max()));
+        let (exclusive, auto_delete, arguments) = (false, false, arguments.table());
+        let durable = QueueTraits { durable: true, exclusive, auto_delete, arguments };
+        let guest = subject(&broker);
+        let refused = broker.declare_queue(&guest, b"q", false, &durable).unwrap_err();
+        assert_eq!(refused.code, ReplyCode::PreconditionFailed);
+        assert!(refused.text.contains("arguments of queue 'q' in vhost '/' have more than"));
+        let transient = QueueTraits { durable: false, ..durable };
+        broker.declare_queue(&guest, b"q", false, &transient).unwrap();
     }
 }

@@ -51,6 +51,10 @@ impl Broker {
 
     /// Ends the consumers of a user where it may not read any more, as if their queues were gone.
     fn cancel_where_refused(&mut self, user: &Name) {
+        // Most have none.
+        if self.users.connections_of(user).next().is_none() {
+            return;
+        }
         let consumers = self.queues.consumers();
         let refused = consumers.filter(|(_, consumer)| self.is_refused(user, consumer));
         let refused: Vec<ConsumerKey> = refused.map(|(key, _)| key).collect();

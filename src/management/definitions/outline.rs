@@ -24,7 +24,7 @@ pub const SECTIONS: [&str; 10] = [
 ];
 
 /// An object of a file has at most so many bytes.
-const OBJECT_BYTES_MAX: usize = 1 << 20;
+const OBJECT_BYTES_MAX: usize = 2 << 20;
 
 /// A file that is looked through.
 #[derive(Debug)]

@@ -118,7 +118,7 @@ pub fn set(
         _ => Err(format!("component {component} not found")),
     }
     .map_err(|what| invalid(&what))?;
-    let text = bounded(value)?;
+    let text = bounded(broker, value)?;
     Ok(broker.set_parameter(Scope::Vhost(key, component), name, &text))
 }
 
@@ -127,14 +127,15 @@ pub fn set(
 /// # Errors
 /// It is too long.
 pub fn set_global(broker: &mut Broker, name: Name, value: &Value) -> Result<bool, Wrong> {
-    let text = bounded(value)?;
+    let text = bounded(broker, value)?;
     Ok(broker.set_parameter(Scope::Global, name, &text))
 }
 
-fn bounded(value: &Value) -> Result<String, Wrong> {
+fn bounded(broker: &Broker, value: &Value) -> Result<String, Wrong> {
     let text = value.to_string();
-    if text.len() > BYTES_MAX {
-        return Err(format!("a parameter has at most {BYTES_MAX} bytes"));
+    let most = BYTES_MAX.min(broker.definition_bytes_max());
+    if text.len() > most {
+        return Err(format!("a parameter has at most {most} bytes"));
     }
     Ok(text)
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Wrong;
 use super::fields::{self, Fields};
+use super::{Wrong, users};
 use crate::amqp::Name;
 use crate::broker::users::pattern::Pattern;
 use crate::broker::users::user::{Permissions, TopicPermissions};
@@ -23,7 +23,7 @@ pub fn set(broker: &mut Broker, vhost: &[u8], user: &[u8], body: &Fields) -> Res
     let permissions = Permissions::new(configure?, write?, read?);
     let mut user = find(broker, vhost, user)?;
     let is_new = user.set_permissions(Name::from(vhost), permissions);
-    broker.put_user(user);
+    users::store(broker, user)?;
     Ok(is_new)
 }
 
@@ -42,7 +42,7 @@ pub fn set_topic(
     let (write, read) = (pattern(body, "write")?, pattern(body, "read")?);
     let mut user = find(broker, vhost, user)?;
     let is_new = user.set_topic_permissions(Name::from(vhost), exchange, write, read);
-    broker.put_user(user);
+    users::store(broker, user)?;
     Ok(is_new)
 }
 

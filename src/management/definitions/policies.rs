@@ -10,7 +10,7 @@ use crate::broker::arguments::policy::{ApplyTo, Policy};
 use crate::broker::users::pattern::Pattern;
 use crate::management::json;
 
-/// A policy's definition and pattern have at most so many bytes: a policy is one record of the log.
+/// A policy has at most so many bytes: it is one record of the log.
 const BYTES_MAX: usize = 64 * 1024;
 
 /// Sets a policy or operator policy; `true` when there was none of its name.
@@ -25,6 +25,11 @@ pub fn set(
     body: &Fields,
 ) -> Result<bool, Wrong> {
     let policy = read(operator, vhost, name, body)?;
+    let bytes = policy.encode().table().as_bytes().len();
+    let most = BYTES_MAX.min(broker.definition_bytes_max());
+    if bytes > most {
+        return Err(format!("a policy has at most {most} bytes"));
+    }
     let vhost = broker.topology().vhost_named(vhost);
     let before = vhost.and_then(|key| broker.topology().vhost(key));
     let is_new = before.is_none_or(|vhost| vhost.policies.find(operator, &policy.name).is_none());
@@ -42,9 +47,6 @@ fn read(operator: bool, vhost: &[u8], name: Name, body: &Fields) -> Result<Polic
         return Err("definition has to be an object".to_owned());
     };
     let definition = arguments::table(definition)?;
-    if pattern.len() + definition.table().as_bytes().len() > BYTES_MAX {
-        return Err(format!("a policy has at most {BYTES_MAX} bytes"));
-    }
     let apply_to = match fields::optional_text(body, "apply-to")? {
         None | Some("") => ApplyTo::All,
         Some(text) => ApplyTo::parse(text).map_err(|error| error.to_string())?,

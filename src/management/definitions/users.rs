@@ -35,6 +35,19 @@ pub fn put(broker: &mut Broker, name: Name, body: &Fields) -> Result<bool, Wrong
     }
     user.password = password;
     user.tags = tags;
+    store(broker, user)
+}
+
+/// Stores a user, new or changed; `true` when there was none of that name.
+///
+/// # Errors
+/// With its permissions it is too long for one record of the log.
+pub fn store(broker: &mut Broker, user: User) -> Result<bool, Wrong> {
+    let (bytes, most) = (user.encode().table().as_bytes().len(), broker.definition_bytes_max());
+    if bytes > most {
+        return Err(format!("a user with all of its permissions has at most {most} bytes"));
+    }
+    broker.work.spend_bytes(4 * bytes as u64);
     Ok(broker.put_user(user))
 }
 

@@ -6,7 +6,7 @@ use crate::broker::{User, Vhost};
 use crate::management::call::{Call, Outcome, Right, Route};
 use crate::management::definitions::policies::invalid;
 use crate::management::definitions::walk::Walk;
-use crate::management::definitions::{fields, limits};
+use crate::management::definitions::{fields, limits, users};
 use crate::management::request::Method;
 use crate::management::response::Response;
 use crate::management::{change, json, list};
@@ -94,8 +94,7 @@ fn put_of_user(call: &mut Call<'_, '_>) -> Outcome {
     })?;
     limits::set_of_user(&mut user, &limit, &value)
         .map_err(|wrong| Response::bad_request(&wrong))?;
-    call.context.broker.put_user(user);
-    change::changed(Ok(()))
+    change::changed(users::store(call.context.broker, user).map(drop))
 }
 
 fn delete_of_user(call: &mut Call<'_, '_>) -> Outcome {
