@@ -33,7 +33,7 @@ fn refusal(command: &mut Command) -> (Option<i32>, String) {
 fn keys_of_a_later_version_end_the_start_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     for (line, why) in [
-        ("load_definitions = /etc/definitions.json", "definitions cannot be imported"),
+        ("definitions.https.url = https://a", "definitions come from files (load_definitions)"),
         ("management.ssl.port = 15671", "of the HTTP API, address and port can be set"),
         ("vm_memory_high_watermark_paging_ratio = 0.75", "messages are always on disk"),
     ] {
@@ -45,6 +45,28 @@ fn keys_of_a_later_version_end_the_start_with_file_and_line() {
         assert!(text.ends_with("; remove this line\n"), "{text}");
         assert_eq!(code, Some(78));
         assert!(!directory.path().join("data").exists(), "it began before it had read the file");
+    }
+}
+
+#[test]
+fn definitions_that_are_refused_end_the_start_with_file_and_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("d.json");
+    let file = format!("load_definitions = {}\n", path.display());
+    for (text, why) in [
+        ("{bad", "failed_to_parse_json"),
+        (
+            r#"{"queues": [{"name": "q", "vhost": "nope"}]}"#,
+            "1 objects were refused, all else is there: queues[0]: vhost 'nope' does not exist",
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        let mut command = leveret(&directory, &file, ANY_PORT);
+        let Output { status, stderr, .. } = command.output().expect("the broker can be started");
+        let said = String::from_utf8(stderr).expect("it speaks UTF-8");
+        let expected = format!("cannot take in the definitions in {}: {why}", path.display());
+        assert!(said.contains(&expected), "{said}");
+        assert_eq!(status.code(), Some(78));
     }
 }
 

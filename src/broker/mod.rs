@@ -64,7 +64,7 @@ pub use queue::consumer::{ChannelCredit, Consumer};
 pub use queue::{Declaration, Queue};
 pub use serving::{Deliveries, Queues, Unsettled};
 pub use topology::Topology;
-pub use topology::vhost::Vhost;
+pub use topology::vhost::{Vhost, VhostSettings};
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
@@ -75,6 +75,8 @@ use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
+use requests::administration::Applying;
+use requests::vhosts::Parting;
 
 /// What it costs to tell a session something.
 const WORK_PER_EFFECT: usize = 2;
@@ -111,6 +113,10 @@ pub struct Broker {
     leaving: VecDeque<QueueKey>,
     /// Auto-delete exchanges that lost their last binding: so are they.
     unbound: VecDeque<ExchangeKey>,
+    /// Vhosts that were deleted: what is in them goes by and by.
+    parting: VecDeque<Parting>,
+    /// Vhosts whose policies changed: what is in them follows by and by.
+    applying: VecDeque<Applying>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -168,6 +174,22 @@ impl Broker {
         Ok(())
     }
 
+    /// The most bytes of what lasts: of a user with permissions, a policy, a queue's arguments.
+    pub fn definition_bytes_max(&self) -> usize {
+        // Names and what else is in a record beside that.
+        self.store.definition_bytes_max() - 4 * 1024
+    }
+
+    /// 406 for arguments that are too long to last.
+    fn refuse_too_long(&self, what: impl fmt::Display, arguments: usize) -> Result<(), AmqpError> {
+        let most = self.definition_bytes_max();
+        if arguments > most {
+            let text = format!("arguments of {what} have more than {most} bytes");
+            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+        }
+        Ok(())
+    }
+
     /// Whether the message log takes so many bytes at once, durable ones or transient ones; if
     /// not, it makes room for them.
     pub fn has_room_for(&mut self, durable: bool, bytes: u64) -> bool {
@@ -216,6 +238,8 @@ impl Broker {
             || !self.returning.is_empty()
             || !self.leaving.is_empty()
             || !self.unbound.is_empty()
+            || !self.parting.is_empty()
+            || !self.applying.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.queues.is_sampling()

@@ -69,6 +69,8 @@ impl Broker {
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             counters: Counters::default(),
+            parting: VecDeque::new(),
+            applying: VecDeque::new(),
             commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),
@@ -79,6 +81,7 @@ impl Broker {
         };
         broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();
+        broker.finish_removing_vhosts();
         let (queues, empty) = (broker.queues.len(), broker.topology.is_empty());
         Ok((broker, Found { queues, messages, empty }))
     }

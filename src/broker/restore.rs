@@ -10,8 +10,12 @@ use crate::broker::exchange::binding::{Binding, Destination};
 use crate::broker::exchange::cache::Cache;
 use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
 use crate::broker::key::{ExchangeKey, VhostKey};
+use crate::broker::payload;
 use crate::broker::queue::{Declaration, Queue};
+use crate::broker::requests::vhosts::Parting;
 use crate::broker::topology::definitions::Kind;
+use crate::broker::topology::parameters::Scope;
+use crate::broker::topology::vhost::VhostSettings;
 use crate::broker::users::User;
 use crate::storage::{Definitions, QueueId};
 
@@ -44,8 +48,13 @@ impl Broker {
         let payload = Table::new(payload).ok()?;
         match kind {
             Kind::Vhost => {
-                let name = take_part(&mut rest)?;
-                self.topology.add_vhost(&Name::from(name), self.clock_ms);
+                let name = Name::from(take_part(&mut rest)?);
+                let (settings, leaving) = VhostSettings::decode(payload);
+                let key = self.topology.add_vhost(&name, settings, self.clock_ms);
+                // It is deleted once all that is in it is there.
+                if leaving {
+                    self.parting.push_back(Parting::new(key));
+                }
             }
             Kind::User => {
                 self.users.put(User::decode(payload).ok()?);
@@ -67,6 +76,7 @@ impl Broker {
             }
             Kind::Binding => self.restore_binding(rest, payload, ends)?,
             Kind::DedupKey => self.restore_dedup_key(rest, payload)?,
+            Kind::Parameter => self.restore_parameter(rest, payload)?,
         }
         Some(())
     }
@@ -157,6 +167,20 @@ impl Broker {
         };
         let cache = self.topology.exchange_mut(exchange)?.cache.as_mut()?;
         cache.restore(rest, until_ms);
+        Some(())
+    }
+
+    fn restore_parameter(&mut self, mut rest: &[u8], payload: Table<'_>) -> Option<()> {
+        let vhost = take_part(&mut rest)?;
+        let component = Name::from(take_part(&mut rest)?);
+        let name = Name::from(take_part(&mut rest)?);
+        let value = payload::text(payload, "value").ok()?;
+        let scope = if component.is_empty() {
+            Scope::Global
+        } else {
+            Scope::Vhost(self.topology.vhost_named(vhost)?, &component)
+        };
+        self.topology.put_parameter(scope, name, value.into());
         Some(())
     }
 }

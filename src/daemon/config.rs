@@ -50,6 +50,10 @@ pub struct Config {
     pub default_pass: Secret,
     /// Virtual host created in an empty data directory.
     pub default_vhost: String,
+    /// A file of definitions, or a directory of such files, that is taken in at every start.
+    pub load_definitions: Option<PathBuf>,
+    /// Whether they are passed over when they are those of the last start.
+    pub skip_unchanged_definitions: bool,
     /// Tags of the default user.
     pub default_user_tags: BTreeSet<String>,
     /// Configure, write and read patterns of the default user on the default virtual host.
@@ -102,6 +106,8 @@ impl Default for Config {
             default_user: "guest".to_owned(),
             default_pass: Secret::new("guest"),
             default_vhost: "/".to_owned(),
+            load_definitions: None,
+            skip_unchanged_definitions: false,
             default_user_tags: BTreeSet::from(["administrator".to_owned()]),
             default_permissions: DefaultPermissions::default(),
             loopback_users: BTreeSet::from(["guest".to_owned()]),

@@ -175,6 +175,13 @@ pub enum StartError {
         /// Where they may have been.
         damaged: Vec<Damage>,
     },
+    /// Definitions that are to be taken in are refused.
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// What is stored cannot be used, or a sync failed; the text says which file and why.
     Storage(String),
 }
@@ -186,12 +193,14 @@ impl StartError {
     }
 
     /// What the process ends with, from sysexits: 69 and 73 as [`LockError::exit_code`],
-    /// `EX_OSERR` where the system refused, `EX_IOERR` where the storage failed.
+    /// `EX_OSERR` where the system refused, `EX_IOERR` where the storage failed, `EX_CONFIG` where
+    /// definitions are refused.
     pub fn exit_code(&self) -> u8 {
         match self {
             StartError::Directory(error) => error.exit_code(),
             StartError::Listen { .. } | StartError::Io { .. } => 71,
             StartError::NobodyCanLogIn { .. } | StartError::Storage(_) => 74,
+            StartError::Definitions { .. } => ConfigError::EXIT_CODE,
         }
     }
 }
@@ -234,6 +243,12 @@ impl fmt::Display for StartError {
                 )?;
                 damaged.iter().try_for_each(|damage| write!(f, "; {damage}"))
             }
+            StartError::Definitions { path, problem } => write!(
+                f,
+                "cannot take in the definitions in {}: {problem}; correct the file, or remove \
+                 load_definitions",
+                path.display()
+            ),
             StartError::Storage(text) => f.write_str(text),
         }
     }
@@ -244,7 +259,9 @@ impl Error for StartError {
         match self {
             StartError::Directory(error) => Some(error),
             StartError::Listen { source, .. } | StartError::Io { source, .. } => Some(source),
-            StartError::NobodyCanLogIn { .. } | StartError::Storage(_) => None,
+            StartError::NobodyCanLogIn { .. }
+            | StartError::Definitions { .. }
+            | StartError::Storage(_) => None,
         }
     }
 }

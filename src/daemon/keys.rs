@@ -105,6 +105,12 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("default_permissions.read", |draft, setting| {
         put(&mut draft.config.default_permissions.read, Ok(setting.value.to_owned()))
     }),
+    ("load_definitions", load_definitions),
+    ("definitions.local.path", load_definitions),
+    ("definitions.import_backend", definitions_backend),
+    ("definitions.skip_if_unchanged", |draft, setting| {
+        put(&mut draft.config.skip_unchanged_definitions, boolean(setting))
+    }),
     ("loopback_users", loopback_none),
     ("loopback_users.*", |draft, setting| member(&mut draft.config.loopback_users, setting)),
     ("vm_memory_high_watermark.relative", |draft, setting| {
@@ -165,7 +171,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("initial_frame_max", "frames before connection.tune-ok have a fixed limit"),
     ("kernel", NO_ERLANG),
     ("listeners.ssl", NO_TLS),
-    ("load_definitions", NO_DEFINITIONS),
     ("log.connection", "log categories have no levels of their own"),
     ("log.dir", LOG_TO_STDERR),
     ("log.exchange", LOG_TO_STDERR),
@@ -214,7 +219,7 @@ const NO_OTHER_API: &str =
     "of the HTTP API, address and port can be set (management.tcp.ip, .port)";
 const NO_STATISTICS: &str = "there are no statistics";
 const NO_CLUSTER: &str = "there are no clusters";
-const NO_DEFINITIONS: &str = "definitions cannot be imported";
+const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
 const NO_TLS: &str = "there is no TLS";
 
@@ -278,6 +283,17 @@ fn consumer_timeout(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), Stri
         _ => Some(in_range(setting, 0, i64::MAX.unsigned_abs(), "milliseconds, or false")?),
     };
     Ok(())
+}
+
+fn load_definitions(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    put(&mut draft.config.load_definitions, some_text(setting).map(|text| Some(text.into())))
+}
+
+fn definitions_backend(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    match setting.value {
+        "local_filesystem" => Ok(()),
+        _ => Err("local_filesystem".to_owned()),
+    }
 }
 
 fn loopback_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
@@ -568,7 +584,7 @@ mod tests {
     fn keys_that_do_nothing_are_refused_by_name() {
         for (key, why) in [
             ("ssl_options.certfile", "there is no TLS"),
-            ("load_definitions", "definitions cannot be imported"),
+            ("definitions.https.url", "definitions come from files (load_definitions)"),
             ("management.tcp.backlog", "of the HTTP API, address and port can be set"),
             ("vm_memory_high_watermark_paging_ratio", "messages are always on disk"),
         ] {

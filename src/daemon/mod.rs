@@ -14,6 +14,7 @@ pub mod server;
 pub mod signals;
 
 mod conf_file;
+mod definitions;
 mod keys;
 mod nearest;
 mod units;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 
 use super::config::Config;
+use super::definitions;
 use super::error::StartError;
 use super::lock::DirectoryLock;
 use super::notify::Notifier;
@@ -168,6 +169,10 @@ impl Node {
         let (mut broker, found) = open_broker(config, &wakeup, gate)?;
         clock.read();
         broker.start_clock(clock.unix_ms());
+        if let Err(error) = fill(&mut broker, config) {
+            close(broker)?;
+            return Err(error);
+        }
         let mut event_loop = EventLoop::new(wakeup, broker, limits(config));
         if let Some(connections_max) = config.connection_max {
             event_loop.limit_connections(connections_max);
@@ -200,8 +205,8 @@ impl Node {
         self.event_loop.run(signalled).map_err(|error| {
             StartError::Storage(format!(
                 "{error}; the broker stopped at once and confirmed nothing more. What it confirmed \
-                 before is in its files as long as these are there: start it again when the cause is \
-                 gone"
+                 before is in its files, as long as these are there: start it again when the \
+                 cause is gone"
             ))
         })
     }
@@ -249,10 +254,8 @@ fn open_broker(
     gate: Option<Gate>,
 ) -> Result<(Broker, Found), StartError> {
     let (mut broker, mut found) = read_log(config, wakeup, gate.clone())?;
-    if found.empty || config.make_default_user {
-        make_defaults(&mut broker, config)?;
-    }
     if config.make_default_user {
+        make_defaults(&mut broker, config)?;
         // The queues of a virtual host that was missing come back now that it is there.
         close(broker)?;
         (broker, found) = read_log(config, wakeup, gate)?;
@@ -263,6 +266,18 @@ fn open_broker(
     broker.users_mut().set_loopback_only(loopback_only.collect());
     broker.queues_mut().set_consumer_timeout(config.consumer_timeout_ms);
     Ok((broker, found))
+}
+
+/// Takes in what the configuration has for the broker. As in RabbitMQ, an empty one gets no user of
+/// ours beside those of files; unless these have none, since somebody has to log in.
+fn fill(broker: &mut Broker, config: &Config) -> Result<(), StartError> {
+    let is_empty =
+        |broker: &Broker| broker.topology().is_empty() || broker.users().after(None).is_none();
+    if config.load_definitions.is_none() && is_empty(broker) {
+        return make_defaults(broker, config);
+    }
+    definitions::load(broker, config)?;
+    if is_empty(broker) { make_defaults(broker, config) } else { Ok(()) }
 }
 
 /// Reads the log, and says what is wrong with it.

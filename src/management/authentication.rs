@@ -80,6 +80,10 @@ impl Caller {
                 "Not management user",
             ),
             Right::Monitoring => (self.is_monitor(), "Not monitor user"),
+            Right::Policymaker => (
+                self.has(&["policymaker", "administrator"]),
+                "User not authorised to access object",
+            ),
             Right::Administrator => (self.has(&["administrator"]), "Not administrator user"),
         };
         if has { Ok(()) } else { Err(Response::not_authorised(lacks)) }

@@ -37,6 +37,8 @@ pub enum Answer {
     OnceDurable(Response),
     /// It takes longer.
     Later(Box<dyn Work>),
+    /// The same, made of the request's body, which may be too long to be copied at once.
+    LaterOf(Box<dyn FnOnce(Vec<u8>) -> Box<dyn Work>>),
 }
 
 impl From<Response> for Answer {
@@ -72,6 +74,8 @@ pub enum Progress {
     Finished,
     /// This is the answer; nothing was appended to any piece.
     Instead(Response),
+    /// The same; but what was changed has to be durable first, if it is not.
+    OnceDurable(Response),
 }
 
 /// What one must be to ask for something. Each resource looks after vhosts itself
@@ -82,6 +86,8 @@ pub enum Right {
     Management,
     /// monitoring or administrator.
     Monitoring,
+    /// policymaker or administrator.
+    Policymaker,
     /// administrator.
     Administrator,
 }

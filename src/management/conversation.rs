@@ -486,6 +486,9 @@ impl Job {
                     return Step::Answer(response, context.broker.undurable_change());
                 }
                 Ok(Answer::Later(work)) => job.work = Some(work),
+                Ok(Answer::LaterOf(make)) => {
+                    job.work = Some(make(std::mem::take(&mut job.request.body)));
+                }
             }
         }
         let Some(work) = &mut job.work else {
@@ -499,6 +502,9 @@ impl Job {
             Progress::Unfinished => Step::Unfinished,
             Progress::Finished => Step::Finished,
             Progress::Instead(response) => Step::Answer(response, None),
+            Progress::OnceDurable(response) => {
+                Step::Answer(response, context.broker.undurable_change())
+            }
         }
     }
 }

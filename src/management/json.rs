@@ -69,25 +69,6 @@ pub fn object(body: &[u8]) -> Result<Map<String, Json>, Response> {
     }
 }
 
-/// Words of a list, or of a text with commas: both are ways to write tags.
-///
-/// # Errors
-/// 400 when it is neither.
-pub fn words(field: &str, value: &Json) -> Result<Vec<String>, Response> {
-    let wrong = || Response::bad_request(&format!("{field} has to be a text or a list of texts"));
-    match value {
-        Json::String(text) => {
-            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-            Ok(words.map(str::to_owned).collect())
-        }
-        Json::Array(values) => {
-            let word = |value: &Json| value.as_str().map(str::to_owned).ok_or_else(wrong);
-            values.iter().map(word).collect()
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => Err(wrong()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -132,15 +113,5 @@ mod tests {
         // It ends nobody's stack.
         assert!(object("[".repeat(1 << 17).as_bytes()).is_err());
         assert_eq!(object(" ".repeat(1 << 20).as_bytes()).unwrap_err().status, 413);
-    }
-
-    #[test]
-    fn tags_are_a_list_or_a_text_with_commas() {
-        assert_eq!(words("tags", &json!("a, b ,,c")).unwrap(), ["a", "b", "c"]);
-        assert_eq!(words("tags", &json!(["a", "b,c"])).unwrap(), ["a", "b,c"]);
-        assert!(words("tags", &json!("")).unwrap().is_empty());
-        for wrong in [json!(5), json!(null), json!(["a", 5]), json!({})] {
-            assert_eq!(words("tags", &wrong).unwrap_err().status, 400);
-        }
     }
 }

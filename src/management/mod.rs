@@ -14,6 +14,8 @@
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
 //! | `call` | what a resource gets, what it may answer, and the rows of the table of resources |
+//! | `change` | what requests have in common that change something |
+//! | `definitions` | users, vhosts and so on in JSON: shown, read, exported, imported |
 //! | `list` | pages, sorting, names and columns of long lists, made in pieces |
 //! | `resources` | what can be asked for: one file a resource |
 //! | `router` | which path and method lead to which resource |
@@ -21,7 +23,9 @@
 
 mod authentication;
 mod call;
+mod change;
 mod conversation;
+mod definitions;
 mod json;
 mod list;
 mod request;
@@ -33,4 +37,5 @@ mod view;
 pub use authentication::{Logins, Origin};
 pub use call::Context;
 pub use conversation::{Conversation, Job};
+pub use definitions::import::load_definitions;
 pub use view::{Identity, Listening, NodeView, Protocol};

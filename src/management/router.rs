@@ -8,9 +8,14 @@ use super::response::Response;
 /// All resources, in the order of their files.
 const TABLE: &[&[Route]] = &[
     resources::cluster_name::ROUTES,
+    resources::definitions::ROUTES,
     resources::extensions::ROUTES,
     resources::health::ROUTES,
+    resources::limits::ROUTES,
     resources::overview::ROUTES,
+    resources::parameters::ROUTES,
+    resources::permissions::ROUTES,
+    resources::policies::ROUTES,
     resources::queues::ROUTES,
     resources::users::ROUTES,
     resources::version::ROUTES,
@@ -121,7 +126,7 @@ mod tests {
     fn another_method_is_told_what_may_be_done() {
         let allow = |text: &str| Some(text.to_owned());
         assert_eq!(refusal("POST /api/whoami"), (405, allow("HEAD, GET, OPTIONS")));
-        assert_eq!(refusal("PATCH /api/users/a"), (405, allow("HEAD, GET, PUT, OPTIONS")));
+        assert_eq!(refusal("PATCH /api/users/a"), (405, allow("HEAD, GET, PUT, DELETE, OPTIONS")));
         assert_eq!(refusal("OPTIONS /api/overview"), (200, allow("HEAD, GET, OPTIONS")));
     }
 

@@ -29,14 +29,18 @@
 //! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
 //! stands where it does.
 
+use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::work::{WORK_FOR_OPERATORS, WORK_PER_INPUT, WORK_PER_STEP};
-use crate::broker::{Delivery, Effect, QueueKey};
+use crate::broker::{ConnectionKey, Delivery, Effect, QueueKey};
 use crate::storage::StorageError;
 
 use super::Node;
 use super::deadlines::Due;
 use super::endpoint::{Endpoint, Peer};
 use super::watch::{Step, Told, Watch};
+
+/// What it costs to end a connection with its channels.
+const WORK_PER_CLOSE: usize = 100;
 
 impl Node {
     /// One turn, from what arrived to what may leave.
@@ -54,6 +58,10 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_returning();
         self.broker.go_on_removing();
+        self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_removing_vhosts();
+        self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_applying_policies();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
         self.broker.work.begin(WORK_PER_STEP);
@@ -151,13 +159,32 @@ impl Node {
     /// Tells the sessions what happened to them in the broker, as far as this step allows.
     fn carry_out_effects<W: Watch>(&mut self, watch: &mut W) {
         while let Some(effect) = self.broker.next_effect() {
-            let Effect::ConsumerCancelled { connection: key, channel, tag, consumer } = effect;
-            let endpoint = self.endpoints.get_mut(key);
-            if let Some(session) = endpoint.and_then(Endpoint::session_mut) {
-                session.consumer_cancelled(channel, &tag, consumer);
-                self.after_change(key);
+            match effect {
+                Effect::ConsumerCancelled { connection: key, channel, tag, consumer } => {
+                    let endpoint = self.endpoints.get_mut(key);
+                    if let Some(session) = endpoint.and_then(Endpoint::session_mut) {
+                        session.consumer_cancelled(channel, &tag, consumer);
+                        self.after_change(key);
+                    }
+                    watch.told(self, key, Told::ConsumerCancelled(channel, tag.as_bytes()));
+                }
+                Effect::ConnectionForced { connection, reason } => {
+                    self.force_to_close(connection, reason);
+                }
             }
-            watch.told(self, key, Told::ConsumerCancelled(channel, tag.as_bytes()));
+        }
+    }
+
+    /// Ends a connection that was open when its user or vhost went.
+    fn force_to_close(&mut self, key: ConnectionKey, reason: String) {
+        self.broker.work.spend(WORK_PER_CLOSE);
+        let error = AmqpError::connection(ReplyCode::ConnectionForced, reason);
+        let endpoint = self.endpoints.get_mut(key);
+        if let Some(session) = endpoint.and_then(Endpoint::session_mut)
+            && session.is_open()
+        {
+            session.close_with(&mut self.broker, self.now, &error);
+            self.after_change(key);
         }
     }
 

@@ -219,7 +219,8 @@ impl Session {
         if !broker.users().may_enter(&user, &name) {
             return refuse(format!("access to vhost '{name}' refused for user '{user}'"));
         }
-        broker.users_mut().note_connection(self.key, &user);
+        broker.check_vhost_limit(&user, vhost).map_err(|error| error.at(10, 40))?;
+        broker.users_mut().note_connection(self.key, &user, vhost);
         self.heartbeat.negotiated(self.limits.heartbeat_s, now);
         self.send(0, &Method::ConnectionOpenOk(connection::OpenOk {}));
         info!("{}: user '{user}' is connected to vhost '{name}'", self.peer);

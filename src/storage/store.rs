@@ -56,6 +56,9 @@ pub struct Store {
     sync_nanos_total: u64,
 }
 
+/// A definition has no more bytes than this, nor than half a segment.
+const DEFINITION_BYTES_MAX: usize = 1 << 20;
+
 impl Store {
     /// Opens the log in `options.directory`, checks every record and finds out what is alive.
     /// [`Store::take_definitions`] and [`Store::replay`] tell of it.
@@ -446,6 +449,11 @@ impl Store {
     #[inline]
     pub fn room_bytes(&self, durable: bool) -> u64 {
         self.ring(durable).room_bytes()
+    }
+
+    /// The most bytes of a definition, key and payload together.
+    pub fn definition_bytes_max(&self) -> usize {
+        DEFINITION_BYTES_MAX.min(self.durable.segment_bytes as usize / 2)
     }
 
     /// Whether one of the rings has room for less than `bytes_min`, or for less than half a segment

@@ -104,5 +104,8 @@ fn what_is_not_there_is_not_found_and_what_may_not_be_done_is_said() {
     let answer = http.ask("POST", "/api/whoami", "");
     assert_eq!((answer.status, answer.header("allow")), (405, Some("HEAD, GET, OPTIONS")));
     let answer = http.ask_as("", "OPTIONS", "/api/users/x", "");
-    assert_eq!((answer.status, answer.header("allow")), (200, Some("HEAD, GET, PUT, OPTIONS")));
+    assert_eq!(
+        (answer.status, answer.header("allow")),
+        (200, Some("HEAD, GET, PUT, DELETE, OPTIONS"))
+    );
 }

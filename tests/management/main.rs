@@ -5,8 +5,14 @@
 mod common;
 
 mod access;
+mod definitions;
 mod durability;
 mod hostile;
 mod http;
 mod lists;
 mod objects;
+mod permissions;
+mod policies;
+mod turns;
+mod users;
+mod vhosts;

@@ -92,6 +92,8 @@ impl World {
         let spec = PolicySpec::random(&mut self.random);
         if self.random.chance(45) {
             let (vhost, name) = (self.vhost, Name::from(spec.name));
+            // The twin knows no half of a change.
+            self.broker().work.begin(u32::MAX);
             let was_there = self.broker().clear_policy(vhost, spec.operator, &name);
             self.events.note(format!("policy {} is taken back", spec.name));
             assert_eq!(self.twin.clear_policy(spec.operator, spec.name), was_there);
@@ -101,6 +103,7 @@ impl World {
     }
 
     pub fn set_policy(&mut self, spec: PolicySpec) {
+        self.broker().work.begin(u32::MAX);
         self.broker().set_policy(spec.policy()).unwrap();
         self.events.note(format!("{spec:?}"));
         self.twin.set_policy(spec);

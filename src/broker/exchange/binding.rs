@@ -167,6 +167,16 @@ impl BindingTable {
             .filter(move |binding| binding.source == source && binding.destination == destination)
     }
 
+    /// What is in the place of this number, for a walk over all bindings in several turns.
+    pub fn at(&self, place: u32) -> Option<&Binding> {
+        self.entries.get(place as usize).map(|entry| &entry.binding)
+    }
+
+    /// All bindings are in places with lower numbers than this.
+    pub fn places(&self) -> u32 {
+        u32::try_from(self.entries.capacity()).unwrap_or(u32::MAX)
+    }
+
     /// The number of bindings in which the exchange is the source.
     pub fn count_from(&self, source: ExchangeKey) -> usize {
         self.by_source.get(&source).map_or(0, |list| list.count as usize)

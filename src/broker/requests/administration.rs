@@ -1,4 +1,4 @@
-//! What may operators change: vhosts, users and policies?
+//! What may operators say of many things at once: policies and parameters?
 
 use crate::amqp::Name;
 use crate::broker::Broker;
@@ -6,25 +6,24 @@ use crate::broker::arguments::definition::InvalidPolicy;
 use crate::broker::arguments::policy::Policy;
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::topology::definitions;
-use crate::broker::users::User;
+use crate::broker::topology::parameters::Scope;
+
+/// A vhost whose policies changed, and how far what follows from that is.
+#[derive(Debug)]
+pub(in crate::broker) struct Applying {
+    vhost: VhostKey,
+    /// Queues in places below this follow the policies, and so do exchanges.
+    queue_place: u32,
+    exchange_place: u32,
+}
+
+/// What it costs to pass over something of another vhost, to match a name with policies, and to
+/// change what follows from them.
+const WORK_PER_PLACE: usize = 1;
+const WORK_PER_MATCH: usize = 15;
+const WORK_PER_CHANGE: usize = 15;
 
 impl Broker {
-    /// Creates a vhost with its predeclared exchanges, which lasts; one that is there is fine.
-    pub fn create_vhost(&mut self, name: &Name) -> VhostKey {
-        if let Some(key) = self.topology.vhost_named(name) {
-            return key;
-        }
-        definitions::persist_vhost(&mut self.store, name);
-        self.topology.add_vhost(name, self.clock_ms)
-    }
-
-    /// Stores a user, new or changed.
-    pub fn put_user(&mut self, user: User) {
-        definitions::persist_user(&mut self.store, &user);
-        self.users.put(user);
-        self.topology.changed();
-    }
-
     /// Sets a policy or operator policy; it acts at once on everything that it matches.
     ///
     /// # Errors
@@ -50,11 +49,62 @@ impl Broker {
         true
     }
 
-    fn apply_policies(&mut self, vhost: VhostKey) {
-        for key in self.topology.queues_of(vhost) {
-            self.apply_to_queue(key);
+    /// Keeps a parameter, whose value is JSON; `true` when there was none of its name.
+    pub fn set_parameter(&mut self, scope: Scope<'_>, name: Name, value: &str) -> bool {
+        self.topology.persist_parameter(&mut self.store, scope, &name, value);
+        self.topology.put_parameter(scope, name, value.into())
+    }
+
+    /// Forgets a parameter; `false` when there was none of this name.
+    pub fn clear_parameter(&mut self, scope: Scope<'_>, name: &[u8]) -> bool {
+        let was_there = self.topology.remove_parameter(scope, name);
+        if was_there {
+            self.topology.erase_parameter(&mut self.store, scope, name);
         }
-        self.topology.apply_to_exchanges(vhost);
+        was_there
+    }
+
+    /// The policies of a vhost changed: what is in it follows, as far as this step allows at once,
+    /// and the rest in later turns. What comes meanwhile follows the new ones from the start.
+    fn apply_policies(&mut self, vhost: VhostKey) {
+        self.applying.retain(|applying| applying.vhost != vhost);
+        self.applying.push_back(Applying { vhost, queue_place: 0, exchange_place: 0 });
+        self.go_on_applying_policies();
+    }
+
+    /// Whether policies changed that do not hold for everything yet.
+    pub fn is_applying_policies(&self) -> bool {
+        !self.applying.is_empty()
+    }
+
+    /// Goes on with what follows changed policies, as far as this step allows.
+    pub fn go_on_applying_policies(&mut self) {
+        while !self.work.is_done()
+            && let Some(Applying { vhost, queue_place, exchange_place }) = self.applying.front_mut()
+        {
+            let vhost = *vhost;
+            self.work.spend(WORK_PER_PLACE);
+            if *queue_place < self.queues.places() {
+                let found = self.queues.at(*queue_place);
+                *queue_place += 1;
+                let key = found.filter(|(_, queue)| queue.vhost == vhost).map(|(key, _)| key);
+                if let Some(key) = key {
+                    self.work.spend(WORK_PER_MATCH);
+                    self.apply_to_queue(key);
+                }
+            } else if *exchange_place < self.topology.exchange_places() {
+                let found = self.topology.exchange_at(*exchange_place);
+                *exchange_place += 1;
+                let key = found.filter(|(_, it)| it.vhost == vhost).map(|(key, _)| key);
+                if let Some(key) = key {
+                    self.work.spend(WORK_PER_MATCH);
+                    self.topology.apply_to_exchange(key);
+                }
+            } else {
+                self.applying.pop_front();
+                self.topology.changed();
+            }
+        }
     }
 
     fn apply_to_queue(&mut self, key: QueueKey) {
@@ -66,6 +116,7 @@ impl Broker {
             return;
         }
         queue.settings = settings;
+        self.work.spend(WORK_PER_CHANGE);
         self.queues.wake(key, self.clock_ms);
         self.queues.touch(key, self.clock_ms);
         self.limit_length(key);

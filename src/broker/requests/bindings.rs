@@ -3,9 +3,10 @@
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
 use crate::broker::Broker;
 use crate::broker::exchange::binding::{Binding, Destination};
-use crate::broker::key::ExchangeKey;
+use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::requests::exchanges::refuse_default_exchange;
 use crate::broker::requests::reply::REPLY_TO;
+use crate::broker::resource::Resource;
 use crate::broker::users::access::Subject;
 use crate::broker::users::user::Access;
 
@@ -34,23 +35,61 @@ pub enum DestinationName<'a> {
 impl Broker {
     /// Binds; a binding that is there already is fine.
     pub fn bind(&mut self, subject: &Subject, request: &BindRequest<'_>) -> Result<(), AmqpError> {
-        let (source, destination) = self.binding_ends(subject, request)?;
+        let ends = self.binding_ends(subject, request)?;
+        self.make_binding(subject.vhost, ends, request)
+    }
+
+    /// Takes a binding in that an operator has from elsewhere, whoever may do what there; one that
+    /// is there is fine.
+    ///
+    /// # Errors
+    /// 404 when an end of it is not there; 406 and 506, as for clients.
+    pub fn import_binding(
+        &mut self,
+        vhost: VhostKey,
+        request: &BindRequest<'_>,
+    ) -> Result<(), AmqpError> {
+        let source = self.topology.existing_exchange(vhost, request.source)?;
+        let destination = match request.destination {
+            DestinationName::Queue(name) => {
+                let found = self.topology.queue_named(vhost, name);
+                Destination::Queue(found.ok_or_else(|| {
+                    let vhost = self.topology.vhost_name(vhost);
+                    let text = format!("no {}", Resource::queue(&vhost, name));
+                    AmqpError::channel(ReplyCode::NotFound, text)
+                })?)
+            }
+            DestinationName::Exchange(name) => {
+                Destination::Exchange(self.topology.existing_exchange(vhost, name)?)
+            }
+        };
+        self.make_binding(vhost, (source, destination), request)
+    }
+
+    fn make_binding(
+        &mut self,
+        vhost: VhostKey,
+        (source, destination): (ExchangeKey, Destination),
+        request: &BindRequest<'_>,
+    ) -> Result<(), AmqpError> {
         if let Some(exchange) = self.topology.exchange(source) {
             exchange.matcher.check(request.routing_key, request.arguments)?;
         }
         let key = Name::from(request.routing_key);
         let binding = Binding::new(source, destination, key, request.arguments);
-        if self.topology.is_bound(subject.vhost, &binding) {
+        if self.topology.is_bound(vhost, &binding) {
             return Ok(());
         }
         let is_durable = self.topology.is_durable_binding(&binding, &self.queues);
         if is_durable {
+            // They are in its key and in its payload.
+            self.refuse_too_long("the binding", 2 * request.arguments.as_bytes().len())?;
             self.refuse_without_room("the binding")?;
         }
         let Self { topology, queues, store, .. } = self;
-        topology.add_binding(subject.vhost, binding.clone(), queues);
+        topology.add_binding(vhost, binding.clone(), queues);
         if is_durable {
-            topology.persist_binding(store, queues, subject.vhost, &binding);
+            topology.persist_binding(store, queues, vhost, &binding);
         }
         Ok(())
     }

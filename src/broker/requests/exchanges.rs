@@ -6,7 +6,7 @@ use crate::broker::arguments::{self, ExchangeTraits};
 use crate::broker::exchange::Exchange;
 use crate::broker::exchange::cache::Cache;
 use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
-use crate::broker::key::ExchangeKey;
+use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::resource::Resource;
 use crate::broker::users::access::Subject;
 use crate::broker::users::user::Access;
@@ -40,19 +40,54 @@ impl Broker {
             self.users.check_exchange_access(subject, Access::Read, name)?;
             self.users.check_exchange_access(subject, Access::Write, alternate)?;
         }
+        self.make_exchange(subject.vhost, name, kind, traits)
+    }
+
+    /// Takes an exchange in that an operator has from elsewhere, whoever may do what there;
+    /// `false`: there is one of this name, whatever it is like.
+    ///
+    /// # Errors
+    /// 406, 503 and 506, as for clients.
+    pub fn import_exchange(
+        &mut self,
+        vhost: VhostKey,
+        name: &[u8],
+        traits: &ExchangeTraits<'_>,
+    ) -> Result<bool, AmqpError> {
+        let kind = ExchangeKind::parse(traits.kind)?;
+        if self.topology.exchange_named(vhost, name).is_some() {
+            return Ok(false);
+        }
+        let vhost_name = self.topology.vhost_name(vhost);
+        arguments::check_exchange(Resource::exchange(&vhost_name, name), traits.arguments)?;
+        self.make_exchange(vhost, name, kind, traits)?;
+        Ok(true)
+    }
+
+    /// Makes an exchange of a name that is free.
+    fn make_exchange(
+        &mut self,
+        vhost: VhostKey,
+        name: &[u8],
+        kind: ExchangeKind,
+        traits: &ExchangeTraits<'_>,
+    ) -> Result<(), AmqpError> {
         let matcher = Matcher::new(kind, traits.arguments, self.clock_ms)?;
         if traits.durable {
-            self.refuse_without_room(Resource::exchange(&vhost, name))?;
+            let vhost = self.topology.vhost_name(vhost);
+            let resource = Resource::exchange(&vhost, name);
+            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
+            self.refuse_without_room(resource)?;
         }
         let name = Name::from(name);
         let cache = (kind == ExchangeKind::Deduplication)
             .then(|| Cache::of(traits.arguments))
             .transpose()?;
         let delay_id = (kind == ExchangeKind::Delayed).then(|| self.store.new_queue_id());
-        let alternate = self.topology.alternate_for(subject.vhost, &name, traits.arguments);
+        let alternate = self.topology.alternate_for(vhost, &name, traits.arguments);
         let key = self.topology.add_exchange(Exchange {
             name: name.clone(),
-            vhost: subject.vhost,
+            vhost,
             kind,
             durable: traits.durable,
             auto_delete: traits.auto_delete,

@@ -7,3 +7,5 @@ pub mod exchanges;
 pub mod queues;
 pub mod reply;
 pub mod stream_start;
+pub mod users;
+pub mod vhosts;

@@ -1,9 +1,9 @@
 //! What may clients do with queues: declare, delete, purge.
 
-use crate::amqp::{AmqpError, Name, ReplyCode, Table};
+use crate::amqp::{AmqpError, Name, ReplyCode, Table, TableBuf};
 use crate::broker::Broker;
-use crate::broker::arguments::{self, QueueTraits};
-use crate::broker::key::QueueKey;
+use crate::broker::arguments::{self, QueueKind, QueueTraits};
+use crate::broker::key::{ConnectionKey, QueueKey, VhostKey};
 use crate::broker::queue::ready::Ready;
 use crate::broker::queue::{Declaration, Queue};
 use crate::broker::requests::exchanges::refuse_reserved;
@@ -44,41 +44,132 @@ impl Broker {
     ) -> Result<QueueCounts, AmqpError> {
         // An exclusive queue ends with its connection: durable says nothing.
         let traits = QueueTraits { durable: traits.durable && !traits.exclusive, ..*traits };
+        let of_vhost = self.with_default_type(subject.vhost, name, &traits);
+        let traits = match &of_vhost {
+            Some(arguments) => QueueTraits { arguments: arguments.table(), ..traits },
+            None => traits,
+        };
         if !server_named {
             refuse_reserved("queue", name)?;
         }
         self.users.check_queue_access(subject, Access::Configure, name)?;
-        let found = self.topology.queue_named(subject.vhost, name);
+        self.finish_leaving(subject.vhost, name);
+        if let Some(key) = self.topology.queue_named(subject.vhost, name) {
+            self.check_queue_equivalence(subject, key, &traits)?;
+            self.queues.touch(key, self.clock_ms);
+            return Ok(self.queue_counts(key));
+        }
+        self.check_dead_letter_access(subject, name, traits.arguments)?;
+        let owner = traits.exclusive.then_some(subject.connection);
+        let key = self.make_queue(subject.vhost, name, &traits, owner)?;
+        Ok(self.queue_counts(key))
+    }
+
+    /// Takes a queue in that an operator has from elsewhere, whoever may do what there; `false`:
+    /// there is one of this name, whatever it is like. One without a type was a classic queue,
+    /// whatever queues of the vhost become that clients declare.
+    ///
+    /// # Errors
+    /// 406 and 506, as for clients.
+    pub fn import_queue(
+        &mut self,
+        vhost: VhostKey,
+        name: &[u8],
+        traits: &QueueTraits<'_>,
+    ) -> Result<bool, AmqpError> {
+        let found = self.topology.queue_named(vhost, name);
+        if found.is_some_and(|key| !self.queues.is_leaving(key)) {
+            return Ok(false);
+        }
+        self.finish_leaving(vhost, name);
+        self.make_queue(vhost, name, traits, None)?;
+        Ok(true)
+    }
+
+    /// Makes a queue of a name that is free.
+    fn make_queue(
+        &mut self,
+        vhost: VhostKey,
+        name: &[u8],
+        traits: &QueueTraits<'_>,
+        owner: Option<ConnectionKey>,
+    ) -> Result<QueueKey, AmqpError> {
+        let vhost_name = self.topology.vhost_name(vhost);
+        self.check_queue_limit(vhost, name)?;
+        arguments::check_queue(Resource::queue(&vhost_name, name), traits)?;
+        if traits.durable {
+            let resource = Resource::queue(&vhost_name, name);
+            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
+            self.refuse_without_room(resource)?;
+        }
+        let id = self.store.new_queue_id();
+        let declaration = Declaration {
+            durable: traits.durable,
+            owner,
+            auto_delete: traits.auto_delete,
+            arguments: traits.arguments.as_bytes().into(),
+        };
+        let queue = Queue::new(Name::from(name), vhost, id, declaration);
+        let key = self.create_queue(queue);
+        if traits.durable {
+            self.persist_queue(key);
+        }
+        Ok(key)
+    }
+
+    /// A queue of this name that is leaving is gone afterwards.
+    fn finish_leaving(&mut self, vhost: VhostKey, name: &[u8]) {
+        let found = self.topology.queue_named(vhost, name);
         if let Some(key) = found.filter(|&key| self.queues.is_leaving(key)) {
             // Nobody else waits for so long: nearly always it is one step.
             while !self.remove_queue(key) {
                 self.work.begin(WORK_PER_STEP);
             }
             self.go_on_removing();
-        } else if let Some(key) = found {
-            self.check_queue_equivalence(subject, key, &traits)?;
-            self.queues.touch(key, self.clock_ms);
-            return Ok(self.queue_counts(key));
         }
-        self.check_dead_letter_access(subject, name, traits.arguments)?;
-        let vhost_name = self.topology.vhost_name(subject.vhost);
-        arguments::check_queue(Resource::queue(&vhost_name, name), &traits)?;
-        if traits.durable {
-            self.refuse_without_room(Resource::queue(&vhost_name, name))?;
+    }
+
+    /// The arguments of a declaration without a type, where the vhost says which one its queues
+    /// have and the declaration can mean such a queue. A queue that was there before keeps its own.
+    fn with_default_type(
+        &self,
+        vhost: VhostKey,
+        name: &[u8],
+        traits: &QueueTraits<'_>,
+    ) -> Option<TableBuf> {
+        const TYPE: &[u8] = b"x-queue-type";
+        let kind = self.topology.vhost(vhost)?.settings.default_queue_type?;
+        let lasts = traits.durable && !traits.exclusive && !traits.auto_delete;
+        let fits = lasts || kind == QueueKind::Classic;
+        if !fits || traits.arguments.find(TYPE).is_some() {
+            return None;
         }
-        let id = self.store.new_queue_id();
-        let declaration = Declaration {
-            durable: traits.durable,
-            owner: traits.exclusive.then_some(subject.connection),
-            auto_delete: traits.auto_delete,
-            arguments: traits.arguments.as_bytes().into(),
+        let found = self.topology.queue_named(vhost, name);
+        let before = found.filter(|&key| !self.queues.is_leaving(key));
+        let before = before.and_then(|key| self.queues.get(key));
+        if before.is_some_and(|queue| queue.declaration.table().find(TYPE).is_none()) {
+            return None;
+        }
+        let mut arguments = TableBuf::from(traits.arguments);
+        arguments.put_str(TYPE, kind.name());
+        Some(arguments)
+    }
+
+    /// 406 when the vhost has as many queues as it may.
+    fn check_queue_limit(&self, vhost: VhostKey, name: &[u8]) -> Result<(), AmqpError> {
+        let Some(vhost) = self.topology.vhost(vhost) else {
+            return Ok(());
         };
-        let queue = Queue::new(Name::from(name), subject.vhost, id, declaration);
-        let key = self.create_queue(queue);
-        if traits.durable {
-            self.persist_queue(key);
-        }
-        Ok(self.queue_counts(key))
+        let is_reached = |max: u32| usize::try_from(max).is_ok_and(|max| vhost.queues.len() >= max);
+        let Some(max) = vhost.settings.queues_max.filter(|&max| is_reached(max)) else {
+            return Ok(());
+        };
+        let text = format!(
+            "cannot declare queue '{}': queue limit in vhost '{}' ({max}) is reached",
+            Name::from(name),
+            vhost.name
+        );
+        Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
     }
 
     /// Deletes a queue; the number of ready messages that went with it. `None`: it has more
@@ -237,5 +328,28 @@ impl Declaration {
             auto_delete: self.auto_delete,
             arguments: self.table(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{open, subject};
+
+    /// It would not fit into a record of the log; nobody but this client hears of it.
+    #[test]
+    fn arguments_that_are_too_long_to_last_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let mut arguments = TableBuf::new();
+        arguments.put_str(b"x-note", &"x".repeat(broker.definition_bytes_max()));
+        let (exclusive, auto_delete, arguments) = (false, false, arguments.table());
+        let durable = QueueTraits { durable: true, exclusive, auto_delete, arguments };
+        let guest = subject(&broker);
+        let refused = broker.declare_queue(&guest, b"q", false, &durable).unwrap_err();
+        assert_eq!(refused.code, ReplyCode::PreconditionFailed);
+        assert!(refused.text.contains("arguments of queue 'q' in vhost '/' have more than"));
+        let transient = QueueTraits { durable: false, ..durable };
+        broker.declare_queue(&guest, b"q", false, &transient).unwrap();
     }
 }

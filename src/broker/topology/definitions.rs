@@ -1,4 +1,4 @@
-//! How are vhosts, users, policies, exchanges, queues and bindings kept in the log?
+//! How are vhosts, users, policies, parameters, exchanges, queues and bindings kept in the log?
 //!
 //! Each is a definition of the log: a key that names it and a field table with what it is. A key
 //! is a kind octet and short strings, each behind its length. `broker::restore` reads them at
@@ -11,6 +11,7 @@ use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::broker::serving::Queues;
 use crate::broker::topology::Topology;
+use crate::broker::topology::vhost::VhostSettings;
 use crate::broker::users::User;
 use crate::storage::{QueueId, Store};
 
@@ -24,10 +25,11 @@ pub(in crate::broker) enum Kind {
     Queue = 5,
     Binding = 6,
     DedupKey = 7,
+    Parameter = 8,
 }
 
 impl Kind {
-    pub(in crate::broker) const ALL: [Kind; 7] = [
+    pub(in crate::broker) const ALL: [Kind; 8] = [
         Kind::Vhost,
         Kind::User,
         Kind::Policy,
@@ -35,12 +37,47 @@ impl Kind {
         Kind::Queue,
         Kind::Binding,
         Kind::DedupKey,
+        Kind::Parameter,
     ];
 }
 
-/// A vhost goes to the log.
-pub(in crate::broker) fn persist_vhost(store: &mut Store, name: &Name) {
-    store.define(&key_of(Kind::Vhost, &[name]), TableBuf::new().table().as_bytes());
+/// A vhost, new or changed, goes to the log; `leaving`: it is to be deleted with all that is in it.
+pub(in crate::broker) fn persist_vhost(
+    store: &mut Store,
+    name: &Name,
+    settings: &VhostSettings,
+    leaving: bool,
+) {
+    store.define(&key_of(Kind::Vhost, &[name]), settings.encode(leaving).table().as_bytes());
+}
+
+/// A vhost leaves the log.
+pub(in crate::broker) fn erase_vhost(store: &mut Store, name: &Name) {
+    store.undefine(&key_of(Kind::Vhost, &[name]));
+}
+
+/// A user leaves the log.
+pub(in crate::broker) fn erase_user(store: &mut Store, name: &Name) {
+    store.undefine(&key_of(Kind::User, &[name]));
+}
+
+/// A parameter, new or changed, goes to the log; its vhost and component are empty when it is the
+/// node's.
+pub(super) fn persist_parameter(
+    store: &mut Store,
+    [vhost, component]: &[Name; 2],
+    name: &Name,
+    value: &str,
+) {
+    let mut payload = TableBuf::new();
+    payload.put_str(b"value", value);
+    let key = key_of(Kind::Parameter, &[vhost, component, name]);
+    store.define(&key, payload.table().as_bytes());
+}
+
+/// A parameter leaves the log.
+pub(super) fn erase_parameter(store: &mut Store, [vhost, component]: &[Name; 2], name: &[u8]) {
+    store.undefine(&key_of(Kind::Parameter, &[vhost, component, name]));
 }
 
 /// A user, new or changed, goes to the log.

@@ -6,7 +6,7 @@ use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::resource::Resource;
 use crate::broker::topology::Topology;
-use crate::broker::topology::vhost::Vhost;
+use crate::broker::topology::vhost::{Vhost, VhostSettings};
 use crate::storage::Store;
 
 /// The exchanges that every vhost has from the start.
@@ -22,8 +22,13 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
 
 impl Topology {
     /// Takes a vhost in, with the exchanges of AMQP 0-9-1 section 3.1.3 and RabbitMQ's own.
-    pub(in crate::broker) fn add_vhost(&mut self, name: &Name, now_ms: u64) -> VhostKey {
-        let key = self.vhosts.insert(Vhost::new(name.clone()));
+    pub(in crate::broker) fn add_vhost(
+        &mut self,
+        name: &Name,
+        settings: VhostSettings,
+        now_ms: u64,
+    ) -> VhostKey {
+        let key = self.vhosts.insert(Vhost::new(name.clone(), settings));
         self.vhost_names.insert(name.clone(), key);
         for (name, kind, internal) in PREDECLARED {
             let matcher =
@@ -45,6 +50,25 @@ impl Topology {
         }
         self.changed();
         key
+    }
+
+    /// A vhost, to change what operators say of it.
+    pub(in crate::broker) fn vhost_mut(&mut self, key: VhostKey) -> Option<&mut Vhost> {
+        self.vhosts.get_mut(key)
+    }
+
+    /// Takes a vhost out that has nothing in it any more.
+    pub(in crate::broker) fn remove_vhost(&mut self, key: VhostKey) {
+        if let Some(vhost) = self.vhosts.remove(key) {
+            self.vhost_names.remove(&vhost.name);
+        }
+        self.changed();
+    }
+
+    /// The exchanges of a vhost.
+    pub(in crate::broker) fn exchanges_of(&self, vhost: VhostKey) -> Vec<ExchangeKey> {
+        let vhost = self.vhosts.get(vhost);
+        vhost.map(|vhost| vhost.exchanges.values().copied().collect()).unwrap_or_default()
     }
 
     /// Takes an exchange in.

@@ -6,6 +6,7 @@
 mod bindings;
 pub mod definitions;
 mod exchanges;
+pub mod parameters;
 mod policies;
 pub mod routing;
 pub mod sender_keys;
@@ -17,6 +18,7 @@ use crate::amqp::Name;
 use crate::broker::exchange::Exchange;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::key::{Arena, ExchangeKey, QueueKey, VhostKey};
+use crate::broker::topology::parameters::Parameters;
 use crate::broker::topology::vhost::Vhost;
 
 /// All vhosts and exchanges.
@@ -24,6 +26,7 @@ use crate::broker::topology::vhost::Vhost;
 pub struct Topology {
     vhosts: Arena<VhostKey, Vhost>,
     vhost_names: HashMap<Name, VhostKey>,
+    global_parameters: Parameters,
     exchanges: Arena<ExchangeKey, Exchange>,
     /// Grows with every change that may change a route or a permission.
     version: u64,
@@ -46,9 +49,15 @@ impl Topology {
         self.version += 1;
     }
 
-    /// A vhost by its name.
+    /// A vhost by its name; one that was deleted is found no more.
     pub fn vhost_named(&self, name: &[u8]) -> Option<VhostKey> {
-        self.vhost_names.get(name).copied()
+        let key = self.vhost_names.get(name).copied();
+        key.filter(|&key| self.vhosts.get(key).is_some_and(|vhost| !vhost.leaving))
+    }
+
+    /// Whether a vhost of this name was deleted, and something of it is still to go.
+    pub fn is_vhost_leaving(&self, name: &[u8]) -> bool {
+        self.vhost_names.contains_key(name) && self.vhost_named(name).is_none()
     }
 
     /// Whether there is none.
@@ -69,6 +78,16 @@ impl Topology {
     /// All vhosts are in places with lower numbers than this.
     pub fn vhost_places(&self) -> u32 {
         self.vhosts.places()
+    }
+
+    /// What is in the place of this number, for a walk over all exchanges in several turns.
+    pub fn exchange_at(&self, place: u32) -> Option<(ExchangeKey, &Exchange)> {
+        self.exchanges.at(place)
+    }
+
+    /// All exchanges are in places with lower numbers than this.
+    pub fn exchange_places(&self) -> u32 {
+        self.exchanges.places()
     }
 
     /// How many exchanges there are.

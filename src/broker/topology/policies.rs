@@ -3,7 +3,7 @@
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::effective::{EffectiveArguments, alternate_exchange};
 use crate::broker::arguments::policy::{Matched, Policy, Target};
-use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
+use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::broker::topology::Topology;
 
@@ -57,28 +57,25 @@ impl Topology {
         alternate_exchange(arguments, definition.table())
     }
 
-    /// The queues of a vhost, to which a change of its policies has to be applied.
-    pub(in crate::broker) fn queues_of(&self, vhost: VhostKey) -> Vec<QueueKey> {
-        let vhost = self.vhosts.get(vhost);
-        vhost.map(|vhost| vhost.queues.values().copied().collect()).unwrap_or_default()
-    }
-
     /// The policies of a vhost changed: so may the alternates of its exchanges.
     pub(in crate::broker) fn apply_to_exchanges(&mut self, vhost: VhostKey) {
-        let Some(found) = self.vhosts.get(vhost) else {
+        for key in self.exchanges_of(vhost) {
+            self.apply_to_exchange(key);
+        }
+    }
+
+    /// The same for one of them.
+    pub(in crate::broker) fn apply_to_exchange(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let exchanges: Vec<ExchangeKey> = found.exchanges.values().copied().collect();
-        for key in exchanges {
-            let Some(exchange) = self.exchanges.get(key) else {
-                continue;
-            };
-            let arguments = Table::new(&exchange.arguments).unwrap_or(Table::EMPTY);
-            let alternate = self.alternate_for(vhost, &exchange.name, arguments);
-            if let Some(exchange) = self.exchanges.get_mut(key) {
-                exchange.alternate = alternate;
-            }
+        let arguments = Table::new(&exchange.arguments).unwrap_or(Table::EMPTY);
+        let alternate = self.alternate_for(exchange.vhost, &exchange.name, arguments);
+        if let Some(exchange) = self.exchanges.get_mut(key)
+            && exchange.alternate != alternate
+        {
+            exchange.alternate = alternate;
+            self.changed();
         }
-        self.changed();
     }
 }

@@ -4,8 +4,8 @@
 //! limit are counted, when they open something: no number has to be kept right.
 
 use crate::amqp::{AmqpError, Name, ReplyCode};
-use crate::broker::key::ConnectionKey;
-use crate::broker::users::Users;
+use crate::broker::key::{ConnectionKey, VhostKey};
+use crate::broker::users::{Login, Users};
 
 impl Users {
     /// The most connections at a time (`connection_max`); `None` = no limit.
@@ -21,7 +21,7 @@ impl Users {
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
         }
         let max = self.find(user).and_then(|user| user.connections_max);
-        let of_user = || self.logins.values().filter(|&other| other == user).count();
+        let of_user = || self.logins.values().filter(|login| login.user == *user).count();
         if let Some(max) = max.filter(|&max| is_reached(max, of_user())) {
             let text = format!(
                 "connection refused for user '{user}': user connection limit ({max}) is reached"
@@ -41,7 +41,8 @@ impl Users {
         let Some(max) = self.find(user).and_then(|user| user.channels_max) else {
             return Ok(());
         };
-        let open = channels.filter(|connection| self.logins.get(connection) == Some(user)).count();
+        let is_users = |connection: &ConnectionKey| self.user_of(*connection) == Some(user);
+        let open = channels.filter(is_users).count();
         if is_reached(max, open) {
             let text = format!(
                 "number of channels opened for user '{user}' has reached the maximum allowed user \
@@ -52,9 +53,40 @@ impl Users {
         Ok(())
     }
 
-    /// The user's connection is open.
-    pub fn note_connection(&mut self, connection: ConnectionKey, user: &Name) {
-        self.logins.insert(connection, user.clone());
+    /// 530 when the vhost has as many connections as it may.
+    pub fn check_vhost_limit(
+        &self,
+        vhost: VhostKey,
+        max: Option<u32>,
+        refused: impl FnOnce(u32) -> String,
+    ) -> Result<(), AmqpError> {
+        let Some(max) = max.filter(|&max| is_reached(max, self.connections_to(vhost).count()))
+        else {
+            return Ok(());
+        };
+        Err(AmqpError::connection(ReplyCode::NotAllowed, refused(max)))
+    }
+
+    /// The user's connection to this vhost is open.
+    pub fn note_connection(&mut self, connection: ConnectionKey, user: &Name, vhost: VhostKey) {
+        self.logins.insert(connection, Login { user: user.clone(), vhost });
+    }
+
+    /// Whose an open connection is.
+    pub fn user_of(&self, connection: ConnectionKey) -> Option<&Name> {
+        self.logins.get(&connection).map(|login| &login.user)
+    }
+
+    /// The open connections of a user.
+    pub fn connections_of(&self, user: &[u8]) -> impl Iterator<Item = ConnectionKey> {
+        let of_user = self.logins.iter().filter(move |(_, login)| *login.user == *user);
+        of_user.map(|(&connection, _)| connection)
+    }
+
+    /// The open connections to a vhost.
+    pub fn connections_to(&self, vhost: VhostKey) -> impl Iterator<Item = ConnectionKey> {
+        let to_vhost = self.logins.iter().filter(move |(_, login)| login.vhost == vhost);
+        to_vhost.map(|(&connection, _)| connection)
     }
 
     /// The connection is no longer open; one that never was is fine.

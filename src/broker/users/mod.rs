@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::amqp::Name;
-use crate::broker::key::ConnectionKey;
+use crate::broker::key::{ConnectionKey, VhostKey};
 
 pub use access::Subject;
 pub use user::{Access, User};
@@ -27,10 +27,17 @@ const DEFAULT_USER: &str = "guest";
 pub struct Users {
     users: BTreeMap<Name, User>,
     loopback_only: BTreeSet<Name>,
-    /// Whose each open connection is.
-    logins: HashMap<ConnectionKey, Name>,
+    /// Whose each open connection is, and where.
+    logins: HashMap<ConnectionKey, Login>,
     /// The most connections at a time.
     connections_max: Option<u32>,
+}
+
+/// Who opened a connection, and to which vhost.
+#[derive(Debug)]
+struct Login {
+    user: Name,
+    vhost: VhostKey,
 }
 
 impl Users {
@@ -63,6 +70,11 @@ impl Users {
                 false
             }
         }
+    }
+
+    /// Takes a user out; `None`: there is none of that name.
+    pub fn remove(&mut self, name: &[u8]) -> Option<User> {
+        self.users.remove(name)
     }
 
     /// Sets who may log in from this host only (`loopback_users`).

@@ -155,6 +155,12 @@ impl User {
         self.clear_permissions(vhost) || had_topics
     }
 
+    /// Whether anything is set for the user in the vhost.
+    pub fn has_anything_in(&self, vhost: &[u8]) -> bool {
+        let mut of_topics = self.topic_permissions.keys().map(|(vhost, _)| vhost);
+        self.may_enter(vhost) || of_topics.any(|of_topic| **of_topic == *vhost)
+    }
+
     /// Whether the user may open the vhost.
     pub fn may_enter(&self, vhost: &[u8]) -> bool {
         self.permissions.contains_key(vhost)

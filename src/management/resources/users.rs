@@ -1,12 +1,15 @@
 //! Which users are there, and with which passwords and tags?
 
-use serde_json::{Map, Value, json};
+use log::info;
+use serde_json::{Value, json};
 
 use crate::amqp::Name;
-use crate::broker::User;
-use crate::broker::users::password::{HashAlgorithm, HashError, PasswordHash};
-use crate::management::call::{Answer, Call, Context, Outcome, Right, Route};
-use crate::management::json;
+use crate::broker::users::password::{HashError, PasswordHash};
+use crate::management::call::{Call, Context, Outcome, Right, Route};
+use crate::management::change;
+use crate::management::definitions::fields;
+use crate::management::definitions::users;
+use crate::management::definitions::walk::Walk;
 use crate::management::list::{self, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
@@ -15,74 +18,103 @@ use crate::management::response::Response;
 pub const ROUTES: &[Route] = &[
     Route { path: "users", methods: &[(Method::Get, Right::Administrator, list_all)] },
     Route {
+        path: "users/without-permissions",
+        methods: &[(Method::Get, Right::Administrator, list_without_permissions)],
+    },
+    Route {
+        path: "users/bulk-delete",
+        methods: &[(Method::Post, Right::Administrator, delete_several)],
+    },
+    Route {
         path: "users/*",
         methods: &[
             (Method::Get, Right::Administrator, show),
             (Method::Put, Right::Administrator, put),
+            (Method::Delete, Right::Administrator, delete),
         ],
     },
+    Route {
+        path: "auth/hash_password/*",
+        methods: &[(Method::Get, Right::Administrator, hash_of_part)],
+    },
+    Route {
+        path: "auth/hash_password",
+        methods: &[(Method::Post, Right::Administrator, hash_of_field)],
+    },
 ];
-
-/// All tags of a user together have at most so many bytes: a user is one record of the log.
-const TAG_BYTES_MAX: usize = 4096;
 
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
     list::answer(call, Users { after: None })
 }
 
+fn list_without_permissions(call: &mut Call<'_, '_>) -> Outcome {
+    let walk = Walk::users(|user| match user.permissions().next() {
+        None => vec![users::show(user)],
+        Some(_) => Vec::new(),
+    });
+    list::answer(call, walk)
+}
+
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     let user = call.context.broker.users().find(call.part(0)).ok_or_else(Response::not_found)?;
-    call.show(item(user))
+    call.show(users::show(user))
 }
 
-/// Makes a user or gives one another password and tags; permissions and limits stay.
 fn put(call: &mut Call<'_, '_>) -> Outcome {
     let name = call.new_name(0)?;
-    let body = json::object(&call.request.body)?;
-    let tags = body.get("tags").ok_or_else(|| Response::bad_request("tags_not_present"))?;
-    let tags = json::words("tags", tags)?;
-    if tags.iter().map(String::len).sum::<usize>() > TAG_BYTES_MAX {
-        let text = format!("tags have at most {TAG_BYTES_MAX} bytes together");
-        return Err(Response::bad_request(&text));
-    }
-    let password = password(&body)?;
-    let found = call.context.broker.users().find(&name).cloned();
-    let is_new = found.is_none();
-    let mut user = found.unwrap_or_else(|| User::new(name, None, Vec::new()));
-    user.password = password;
-    user.tags = tags;
-    call.context.broker.put_user(user);
-    Ok(Answer::OnceDurable(Response::empty(if is_new { 201 } else { 204 })))
+    let body = call.fields()?;
+    change::made(users::put(call.context.broker, name, &body))
 }
 
-/// The hash that a body asks for. Without a password, or with an empty hash, nobody logs in.
-fn password(body: &Map<String, Value>) -> Result<Option<PasswordHash>, Response> {
-    let refuse = |error: HashError| Response::bad_request(&error.to_string());
-    match (body.get("password"), body.get("password_hash")) {
-        (Some(_), Some(_)) => {
-            Err(Response::bad_request("both_password_and_password_hash_are_provided"))
-        }
-        (Some(password), None) => {
-            let password = text("password", password)?;
-            PasswordHash::create(password.as_bytes()).map(Some).map_err(refuse)
-        }
-        (None, Some(hash)) => {
-            let hash = text("password_hash", hash)?;
-            let algorithm = match body.get("hashing_algorithm") {
-                Some(name) => HashAlgorithm::parse(text("hashing_algorithm", name)?),
-                None => Ok(HashAlgorithm::Sha256),
-            };
-            let algorithm = algorithm.map_err(refuse)?;
-            let make = || PasswordHash::from_base64(algorithm, hash).map_err(refuse);
-            (!hash.is_empty()).then(make).transpose()
-        }
-        (None, None) => Ok(None),
+fn delete(call: &mut Call<'_, '_>) -> Outcome {
+    let name = Name::from(call.part(0));
+    let was_there = call.context.broker.delete_user(&name);
+    if was_there {
+        info!("user '{name}' was deleted by '{}'", call.caller.name);
     }
+    change::removed(was_there)
 }
 
-fn text<'a>(field: &str, value: &'a Value) -> Result<&'a str, Response> {
-    let wrong = || Response::bad_request(&format!("{field} has to be a text"));
-    value.as_str().ok_or_else(wrong)
+/// Deletes all of them, or nobody.
+fn delete_several(call: &mut Call<'_, '_>) -> Outcome {
+    let body = call.fields()?;
+    let wrong = |wrong: String| Response::bad_request(&wrong);
+    fields::require(&body, &["users"]).map_err(wrong)?;
+    let names = body["users"].as_array();
+    let names = names.map(|names| names.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    let Some(Some(names)) = names else {
+        return Err(Response::bad_request("users has to be a list of names"));
+    };
+    let users = call.context.broker.users();
+    if let Some(name) = names.iter().find(|name| users.find(name.as_bytes()).is_none()) {
+        let reason = json!({ "error": "bad_request", "reason": ["no_such_user", name] });
+        return Err(Response::with(400, &reason));
+    }
+    for name in names {
+        if call.context.broker.delete_user(&Name::from(name)) {
+            info!("user '{name}' was deleted by '{}'", call.caller.name);
+        }
+    }
+    change::changed(Ok(()))
+}
+
+/// As RabbitMQ 3.13 has it; addresses end up in the histories of shells and the logs of proxies.
+fn hash_of_part(call: &mut Call<'_, '_>) -> Outcome {
+    hash(call, call.part(0))
+}
+
+/// As later ones have it.
+fn hash_of_field(call: &mut Call<'_, '_>) -> Outcome {
+    let body = call.fields()?;
+    let password = fields::text(&body, "password");
+    let password = password.map_err(|wrong| Response::bad_request(&wrong))?;
+    hash(call, password.as_bytes())
+}
+
+fn hash(call: &Call<'_, '_>, password: &[u8]) -> Outcome {
+    let refuse = |error: HashError| Response::error(500, "internal", &error.to_string());
+    let hash = PasswordHash::create(password).map_err(refuse)?;
+    call.show(json!({ "ok": hash.to_base64() }))
 }
 
 /// All, by their names.
@@ -115,20 +147,6 @@ impl Source for Users {
     }
 
     fn item(&self, context: &Context<'_>, name: &Name) -> Option<Value> {
-        context.broker.users().find(name).map(item)
+        context.broker.users().find(name).map(users::show)
     }
-}
-
-fn item(user: &User) -> Value {
-    let password = user.password.as_ref();
-    let algorithm = password.map_or(HashAlgorithm::Sha256, PasswordHash::algorithm);
-    let limits = [("max-connections", user.connections_max), ("max-channels", user.channels_max)];
-    let limits = limits.into_iter().filter_map(|(name, max)| Some((name.to_owned(), max?.into())));
-    json!({
-        "name": json::text(&user.name),
-        "password_hash": password.map(PasswordHash::to_base64).unwrap_or_default(),
-        "hashing_algorithm": algorithm.name(),
-        "tags": user.tags,
-        "limits": limits.collect::<Map<_, Value>>(),
-    })
 }

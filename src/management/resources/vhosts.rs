@@ -1,12 +1,15 @@
 //! Which virtual hosts are there?
 
-use serde_json::{Value, json};
+use log::info;
+use serde_json::Value;
 
 use crate::amqp::Name;
 use crate::broker::VhostKey;
 use crate::management::authentication::Caller;
-use crate::management::call::{Answer, Call, Context, Outcome, Right, Route};
-use crate::management::json;
+use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
+use crate::management::change;
+use crate::management::definitions::fields::Fields;
+use crate::management::definitions::vhosts;
 use crate::management::list::{self, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
@@ -19,6 +22,7 @@ pub const ROUTES: &[Route] = &[
         methods: &[
             (Method::Get, Right::Administrator, show),
             (Method::Put, Right::Administrator, put),
+            (Method::Delete, Right::Administrator, delete),
         ],
     },
 ];
@@ -33,14 +37,57 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     call.show(vhost)
 }
 
-/// Makes a vhost; one that is there is fine. Nothing else can be said of it.
+/// Makes a vhost, or says something else of one. While one of its name is being deleted, it waits
+/// until that is gone.
 fn put(call: &mut Call<'_, '_>) -> Outcome {
     let name = call.new_name(0)?;
-    json::object(&call.request.body)?;
-    let broker = &mut call.context.broker;
-    let is_new = broker.topology().vhost_named(&name).is_none();
-    broker.create_vhost(&name);
-    Ok(Answer::OnceDurable(Response::empty(if is_new { 201 } else { 204 })))
+    let body = call.fields()?;
+    if call.context.broker.topology().is_vhost_leaving(&name) {
+        return Ok(Answer::Later(Box::new(Arriving { name, body })));
+    }
+    change::made(vhosts::put(call.context.broker, &name, &body))
+}
+
+/// Deletes a vhost with all that is in it, messages excepted, which go by and by.
+fn delete(call: &mut Call<'_, '_>) -> Outcome {
+    let topology = call.context.broker.topology();
+    let key = topology.vhost_named(call.part(0)).ok_or_else(Response::not_found)?;
+    let name = topology.vhost_name(key);
+    call.context.broker.delete_vhost(key);
+    info!("vhost '{name}' was deleted by '{}'", call.caller.name);
+    Ok(Answer::Later(Box::new(Leaving { name })))
+}
+
+/// A vhost that is to be made once one of its name is gone.
+struct Arriving {
+    name: Name,
+    body: Fields,
+}
+
+impl Work for Arriving {
+    fn go_on(&mut self, context: &mut Context<'_>, _: &mut Vec<u8>) -> Progress {
+        if context.broker.topology().is_vhost_leaving(&self.name) {
+            return Progress::Unfinished;
+        }
+        match vhosts::put(context.broker, &self.name, &self.body) {
+            Ok(is_new) => Progress::OnceDurable(Response::empty(if is_new { 201 } else { 204 })),
+            Err(wrong) => Progress::Instead(Response::bad_request(&wrong)),
+        }
+    }
+}
+
+/// A vhost that was deleted.
+struct Leaving {
+    name: Name,
+}
+
+impl Work for Leaving {
+    fn go_on(&mut self, context: &mut Context<'_>, _: &mut Vec<u8>) -> Progress {
+        if context.broker.topology().is_vhost_leaving(&self.name) {
+            return Progress::Unfinished;
+        }
+        Progress::OnceDurable(Response::empty(204))
+    }
 }
 
 /// Those that the caller sees.
@@ -63,7 +110,9 @@ impl Source for Vhosts {
         let found = topology.vhost_at(self.at);
         self.at += 1;
         match found {
-            Some((key, vhost)) if self.caller.sees(context.broker.users(), &vhost.name) => {
+            Some((key, vhost))
+                if !vhost.leaving && self.caller.sees(context.broker.users(), &vhost.name) =>
+            {
                 Next::Item(key)
             }
             Some(_) | None => Next::Nothing,
@@ -87,14 +136,5 @@ impl Source for Vhosts {
 
 fn item(context: &Context<'_>, key: VhostKey) -> Option<Value> {
     let vhost = context.broker.topology().vhost(key)?;
-    let node = &context.node.identity().node_name;
-    Some(json!({
-        "name": json::text(&vhost.name),
-        "description": "",
-        "tags": [],
-        "default_queue_type": "undefined",
-        "metadata": { "description": "", "tags": [] },
-        "tracing": false,
-        "cluster_state": { node.as_str(): "running" },
-    }))
+    Some(vhosts::show(vhost, &context.node.identity().node_name))
 }

@@ -68,7 +68,8 @@ impl Store {
     /// [`Store::is_kept`]. If the log has no room, that is made up for when it has.
     ///
     /// # Panics
-    /// When both together do not fit into a segment: nothing that a peer can send is that long.
+    /// When both together do not fit into a segment: what peers send is held to
+    /// [`Store::definition_bytes_max`] before.
     pub fn define(&mut self, key: &[u8], payload: &[u8]) -> u64 {
         if self.definitions.deferred.is_empty() {
             match self.append_definition(key, payload, None) {

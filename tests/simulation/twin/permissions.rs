@@ -1,6 +1,6 @@
 //! Who may do what to which queue and exchange?
 
-use super::{At, Twin};
+use super::{At, ConsumerId, Tag, Twin};
 use crate::ops::{Binding, End, Publish, QueueSpec};
 use crate::permissions::Rights;
 
@@ -18,6 +18,22 @@ impl Twin {
     pub fn give(&mut self, user: &'static str, rights: Rights) {
         self.topology_stamp = Some(self.stamp);
         self.rights.insert(user, rights);
+        let mut ids: Vec<ConsumerId> = self.consumers.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(consumer) = self.consumers.get(&id) else { continue };
+            let (at, tag, queue) =
+                (consumer.at, consumer.tag.clone(), &self.queues[&consumer.queue]);
+            let name = queue.name.clone();
+            if queue.replies || self.connections[&at.conn].user != user || self.may(at, Read, &name)
+            {
+                continue;
+            }
+            self.count("reader refused");
+            self.channel(at).tags.insert(tag.clone(), Tag::Ended);
+            self.cancels.push((at, tag, true));
+            self.remove_consumer(id);
+        }
     }
 
     fn rights_of(&self, at: At) -> Rights {

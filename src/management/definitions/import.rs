@@ -1,0 +1,248 @@
+//! How is a file of definitions taken in?
+//!
+//! First all of it is looked through; then its objects are taken in, each whole or not at all, in
+//! an order in which what they name is there. What is refused is said with its place in the file.
+
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::fields::{self, Fields};
+use super::outline::{Broken, Outline, SECTIONS};
+use super::{Wrong, parameters, permissions, policies, topology, users, vhosts};
+use crate::amqp::Name;
+use crate::broker::{Broker, VhostKey};
+use crate::management::call::{Context, Progress, Work};
+use crate::management::response::Response;
+
+/// A file that is being taken in.
+pub struct Import {
+    file: Vec<u8>,
+    /// Everything goes into this vhost, and nothing that is not a vhost's is taken.
+    vhost: Option<Name>,
+    outline: Outline,
+    is_looked_through: bool,
+    /// The section and the object in it that come next.
+    section: usize,
+    index: usize,
+    /// What was refused, the first of it with the reasons.
+    refused: Vec<Refused>,
+    refused_count: usize,
+}
+
+/// An object that was not taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where in the file it is, as `queues[3]`.
+    pub path: String,
+    /// Why.
+    pub reason: Wrong,
+}
+
+/// What a file came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes on.
+    Unfinished,
+    /// Nothing was taken in.
+    Broken(Wrong),
+    /// All of it was looked at; so many objects were refused, the first of which are these.
+    Done(usize, Vec<Refused>),
+}
+
+/// So many refusals are shown.
+const REFUSED_MAX: usize = 50;
+
+/// What it costs to look at something and to take it in, beside its bytes.
+const WORK_PER_LOOK: usize = 10;
+const WORK_PER_OBJECT: usize = 60;
+
+/// What a vhost's file may have.
+const OF_VHOST: [&str; 5] = ["parameters", "policies", "exchanges", "queues", "bindings"];
+
+impl Import {
+    /// A file for the whole node, or for one vhost, that begins at this byte.
+    pub fn new(file: Vec<u8>, at: usize, vhost: Option<Name>) -> Self {
+        Self {
+            file,
+            vhost,
+            outline: Outline::new(at),
+            is_looked_through: false,
+            section: 0,
+            index: 0,
+            refused: Vec::new(),
+            refused_count: 0,
+        }
+    }
+
+    /// Goes on as far as this step allows.
+    pub fn take_in(&mut self, broker: &mut Broker) -> Outcome {
+        while !broker.work.is_done() {
+            if !self.is_looked_through {
+                match self.look_through(broker) {
+                    Ok(()) => continue,
+                    Err(Broken::NoJson) => {
+                        return Outcome::Broken("failed_to_parse_json".to_owned());
+                    }
+                    Err(Broken::Other(wrong)) => return Outcome::Broken(wrong),
+                }
+            }
+            let Some(section) = SECTIONS.get(self.section) else {
+                // What is answered for holds.
+                if broker.is_applying_policies() {
+                    broker.go_on_applying_policies();
+                    continue;
+                }
+                return Outcome::Done(self.refused_count, std::mem::take(&mut self.refused));
+            };
+            let is_taken = self.vhost.is_none() || OF_VHOST.contains(section);
+            let range = self.outline.objects[self.section].get(self.index).filter(|_| is_taken);
+            let Some(range) = range.cloned() else {
+                (self.section, self.index) = (self.section + 1, 0);
+                continue;
+            };
+            if !self.take(broker, section, &range) {
+                return Outcome::Unfinished;
+            }
+        }
+        Outcome::Unfinished
+    }
+
+    fn look_through(&mut self, broker: &mut Broker) -> Result<(), Broken> {
+        // As in RabbitMQ, nothing at all says nothing.
+        if self.file.is_empty() {
+            self.is_looked_through = true;
+            return Ok(());
+        }
+        let bytes = self.outline.step(&self.file)?;
+        broker.work.spend(WORK_PER_LOOK);
+        broker.work.spend_bytes(8 * bytes as u64);
+        if bytes == 0 {
+            self.is_looked_through = true;
+            // Behind it nothing may follow but the rest of the form that it came in.
+            let rest = self.file[self.outline.end()..].trim_ascii_start();
+            if !(rest.is_empty() || rest.starts_with(b"--")) {
+                return Err(Broken::NoJson);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next object in; `false`: it has to wait until a vhost of its name is gone.
+    fn take(&mut self, broker: &mut Broker, section: &str, range: &Range<u32>) -> bool {
+        let bytes = &self.file[range.start as usize..range.end as usize];
+        broker.work.spend(WORK_PER_OBJECT);
+        broker.work.spend_bytes(8 * bytes.len() as u64);
+        let object = serde_json::from_slice::<Value>(bytes);
+        let object = object.as_ref().ok().and_then(Value::as_object);
+        let name = object.filter(|_| section == "vhosts").and_then(|object| object.get("name"));
+        if let Some(name) = name.and_then(Value::as_str)
+            && broker.topology().is_vhost_leaving(name.as_bytes())
+        {
+            return false;
+        }
+        let taken = match object {
+            Some(object) => self.apply(broker, section, object),
+            None => Err("it has to be an object".to_owned()),
+        };
+        if let Err(reason) = taken {
+            self.refused_count += 1;
+            if self.refused.len() < REFUSED_MAX {
+                let path = format!("{section}[{}]", self.index);
+                self.refused.push(Refused { path, reason });
+            }
+        }
+        self.index += 1;
+        true
+    }
+
+    fn apply(&self, broker: &mut Broker, section: &str, object: &Fields) -> Result<(), Wrong> {
+        let vhost = || match &self.vhost {
+            Some(vhost) => Ok(vhost.clone()),
+            None => fields::name(object, "vhost"),
+        };
+        let name = || fields::name(object, "name");
+        let value = || {
+            fields::require(object, &["value"])?;
+            Ok::<_, Wrong>(&object["value"])
+        };
+        match section {
+            "vhosts" => vhosts::put(broker, &name()?, object).map(drop),
+            "users" => users::put(broker, name()?, object).map(drop),
+            "permissions" => {
+                let user = fields::name(object, "user")?;
+                permissions::set(broker, &vhost()?, &user, object).map(drop)
+            }
+            "topic_permissions" => {
+                let user = fields::name(object, "user")?;
+                permissions::set_topic(broker, &vhost()?, &user, object).map(drop)
+            }
+            "parameters" => {
+                let component = fields::name(object, "component")?;
+                parameters::import(broker, &vhost()?, &component, name()?, value()?)
+            }
+            "global_parameters" => parameters::set_global(broker, name()?, value()?).map(drop),
+            "policies" => policies::set(broker, false, &vhost()?, name()?, object).map(drop),
+            "exchanges" => topology::import_exchange(broker, key(broker, &vhost()?)?, object),
+            "queues" => topology::import_queue(broker, key(broker, &vhost()?)?, object),
+            "bindings" => topology::import_binding(broker, key(broker, &vhost()?)?, object),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes a whole file in at once, where nobody waits.
+///
+/// # Errors
+/// What is wrong with it; what was not refused is there.
+pub fn load_definitions(broker: &mut Broker, file: Vec<u8>) -> Result<(), Wrong> {
+    let mut import = Import::new(file, 0, None);
+    loop {
+        broker.work.begin(u32::MAX);
+        match import.take_in(broker) {
+            Outcome::Unfinished => {}
+            Outcome::Broken(wrong) => return Err(wrong),
+            Outcome::Done(0, _) => return Ok(()),
+            Outcome::Done(count, refused) => return Err(summary(count, &refused)),
+        }
+    }
+}
+
+fn key(broker: &Broker, vhost: &Name) -> Result<VhostKey, Wrong> {
+    let found = broker.topology().vhost_named(vhost);
+    found.ok_or_else(|| format!("vhost '{vhost}' does not exist"))
+}
+
+impl Work for Import {
+    fn go_on(&mut self, context: &mut Context<'_>, _: &mut Vec<u8>) -> Progress {
+        match self.take_in(context.broker) {
+            Outcome::Unfinished => Progress::Unfinished,
+            Outcome::Broken(wrong) => Progress::Instead(Response::bad_request(&wrong)),
+            Outcome::Done(0, _) => Progress::OnceDurable(Response::empty(204)),
+            Outcome::Done(count, refused) => Progress::OnceDurable(refusal(count, &refused)),
+        }
+    }
+}
+
+/// Says what of a file was not taken in.
+fn refusal(count: usize, refused: &[Refused]) -> Response {
+    let shown: Vec<Value> = refused
+        .iter()
+        .map(|Refused { path, reason }| json!({ "path": path, "reason": reason }))
+        .collect();
+    let reason = summary(count, refused);
+    Response::with(
+        400,
+        &json!({
+            "error": "bad_request", "reason": reason, "refused_count": count, "refused": shown,
+        }),
+    )
+}
+
+fn summary(count: usize, refused: &[Refused]) -> String {
+    let shown = |refused: &Refused| {
+        format!("{}: {}", refused.path, refused.reason.replace("\n\n", ": ").trim_end())
+    };
+    let first: Vec<String> = refused.iter().map(shown).collect();
+    format!("{count} objects were refused, all else is there: {}", first.join("; "))
+}

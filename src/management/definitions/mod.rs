@@ -1,0 +1,23 @@
+//! How do the broker's definitions look in JSON, and what does JSON make of the broker?
+//!
+//! One file a kind of thing: what is shown of it, and what a body or an imported file does with it.
+//! What is wrong is said in one sentence, in RabbitMQ's words where it has some; nothing changes
+//! then. Whoever calls has looked after who asks.
+
+pub mod arguments;
+pub mod export;
+pub mod fields;
+pub mod form;
+pub mod import;
+pub mod limits;
+mod outline;
+pub mod parameters;
+pub mod permissions;
+pub mod policies;
+pub mod topology;
+pub mod users;
+pub mod vhosts;
+pub mod walk;
+
+/// What is wrong, in one sentence for whoever asked.
+pub type Wrong = String;

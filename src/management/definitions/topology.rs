@@ -1,0 +1,146 @@
+//! Which exchanges, queues and bindings does a file have?
+//!
+//! What is there already stays as it is, as in RabbitMQ.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{self, Fields};
+use super::{Wrong, arguments};
+use crate::amqp::{Name, Table, TableBuf};
+use crate::broker::arguments::{ExchangeTraits, QueueTraits};
+use crate::broker::exchange::binding::{Binding, Destination};
+use crate::broker::requests::bindings::{BindRequest, DestinationName};
+use crate::broker::{Broker, Exchange, Queue, VhostKey};
+use crate::management::json;
+
+/// Takes a queue in.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn import_queue(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Result<(), Wrong> {
+    let name = named(body, "name")?;
+    let mut arguments = arguments_of(body)?;
+    // Newer files say it twice.
+    if let Some(kind) = fields::optional_text(body, "type")?
+        && arguments.table().find(b"x-queue-type").is_none()
+        && kind != "classic"
+    {
+        arguments.put_str(b"x-queue-type", kind);
+    }
+    let traits = QueueTraits {
+        durable: fields::flag(body, "durable", true)?,
+        exclusive: false,
+        auto_delete: fields::flag(body, "auto_delete", false)?,
+        arguments: arguments.table(),
+    };
+    broker.import_queue(vhost, &name, &traits).map(drop).map_err(|error| error.text)
+}
+
+/// Takes an exchange in.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn import_exchange(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Result<(), Wrong> {
+    let name = named(body, "name")?;
+    let arguments = arguments_of(body)?;
+    let traits = ExchangeTraits {
+        kind: fields::text(body, "type")?.as_bytes(),
+        durable: fields::flag(body, "durable", true)?,
+        auto_delete: fields::flag(body, "auto_delete", false)?,
+        internal: fields::flag(body, "internal", false)?,
+        arguments: arguments.table(),
+    };
+    broker.import_exchange(vhost, &name, &traits).map(drop).map_err(|error| error.text)
+}
+
+/// Takes a binding in.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn import_binding(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Result<(), Wrong> {
+    let (source, destination) = (named(body, "source")?, named(body, "destination")?);
+    let key = fields::name(body, "routing_key")?;
+    let arguments = arguments_of(body)?;
+    let destination = match fields::text(body, "destination_type")? {
+        "queue" => DestinationName::Queue(&destination),
+        "exchange" => DestinationName::Exchange(&destination),
+        other => return Err(format!("destination_type '{other}' is neither queue nor exchange")),
+    };
+    let arguments = arguments.table();
+    let request = BindRequest { source: &source, destination, routing_key: &key, arguments };
+    broker.import_binding(vhost, &request).map_err(|error| error.text)
+}
+
+fn named(body: &Fields, field: &str) -> Result<Name, Wrong> {
+    let name = fields::name(body, field)?;
+    if name.is_empty() { Err(format!("{field} is empty")) } else { Ok(name) }
+}
+
+/// RabbitMQ writes an empty list where there are none.
+fn arguments_of(body: &Fields) -> Result<TableBuf, Wrong> {
+    match body.get("arguments") {
+        None | Some(Value::Null) => Ok(TableBuf::new()),
+        Some(Value::Array(none)) if none.is_empty() => Ok(TableBuf::new()),
+        Some(Value::Object(object)) => arguments::table(object),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            Err("arguments have to be an object".to_owned())
+        }
+    }
+}
+
+/// What a file has of a queue; `None`: it does not last.
+pub fn export_queue(queue: &Queue) -> Option<Map<String, Value>> {
+    if !queue.is_durable() || queue.is_reply_queue {
+        return None;
+    }
+    object(json!({
+        "name": json::text(&queue.name),
+        "durable": true,
+        "auto_delete": queue.declaration.auto_delete,
+        "arguments": json::table(queue.declaration.table()),
+    }))
+}
+
+/// What a file has of an exchange; `None`: every vhost has it from the start.
+pub fn export_exchange(exchange: &Exchange) -> Option<Map<String, Value>> {
+    if exchange.name.is_empty() || exchange.name.starts_with(b"amq.") {
+        return None;
+    }
+    let arguments = Table::new(&exchange.arguments).unwrap_or(Table::EMPTY);
+    object(json!({
+        "name": json::text(&exchange.name),
+        "type": exchange.kind.name(),
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": json::table(arguments),
+    }))
+}
+
+/// What a file has of a binding; `None`: an end of it is not in the file.
+pub fn export_binding(broker: &Broker, binding: &Binding) -> Option<Map<String, Value>> {
+    let source = broker.topology().exchange(binding.source)?;
+    let (destination, kind) = match binding.destination {
+        Destination::Queue(key) => {
+            let queue = broker.queues().get(key).filter(|queue| queue.is_durable())?;
+            (&queue.name, "queue")
+        }
+        Destination::Exchange(key) => (&broker.topology().exchange(key)?.name, "exchange"),
+    };
+    object(json!({
+        "source": json::text(&source.name),
+        "destination": json::text(destination),
+        "destination_type": kind,
+        "routing_key": json::text(&binding.key),
+        "arguments": json::table(binding.table()),
+    }))
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Some(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            None
+        }
+    }
+}

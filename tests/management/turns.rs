@@ -1,0 +1,121 @@
+//! Does what operators change make anybody wait?
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::common::{Client, Options, Server, basic, encode_publish, now, persistent};
+use super::http::{GUEST, Http, request};
+use super::permissions::{all, connect, delete, put};
+
+/// Generous: unoptimised code on a busy machine. The promise is 5 ms.
+const LONGEST_TURN_MAX: Duration = Duration::from_millis(100);
+
+/// How many of what a case takes very many of: a tenth, unless `LEVERET_TURNS=full`.
+fn many(count: usize) -> usize {
+    let is_full = std::env::var_os("LEVERET_TURNS").is_some_and(|how| how == "full");
+    if is_full { count } else { count / 10 }
+}
+
+#[allow(clippy::print_stdout, reason = "`scripts/bench --turns` shows such figures")]
+fn look(server: &Server, what: &str) {
+    let longest = server.take_longest_turn().expect("it is ours");
+    println!("longest turn {:>8.2} ms  {what}", longest.as_secs_f64() * 1e3);
+    assert!(longest < LONGEST_TURN_MAX, "{what}: a turn took {longest:?}");
+}
+
+/// A broker, its API, and somebody whom nothing of it concerns.
+fn start() -> Option<(Server, Http, Client)> {
+    let server = Server::start();
+    let http = Http::connect(server.management_address()?);
+    let bystander = Client::connect(server.address());
+    Some((server, http, bystander))
+}
+
+/// Publishes so many messages.
+fn fill(client: &mut Client, exchange: &str, key: &str, count: usize) {
+    client.open(9);
+    client.confirm_select(9);
+    let publish = basic::Publish {
+        exchange: exchange.as_bytes(),
+        routing_key: key.as_bytes(),
+        ..Default::default()
+    };
+    let (mut left, mut confirmed) = (count, 0);
+    while left > 0 {
+        let part = left.min(5_000);
+        let mut out = Vec::new();
+        for _ in 0..part {
+            encode_publish(&mut out, 9, publish, &persistent(), b"body", 131_072);
+        }
+        client.send_bytes(&out);
+        left -= part;
+        let sent = (count - left) as u64;
+        client.expect_confirms(9, confirmed + 1, sent);
+        confirmed = sent;
+    }
+    client.close_channel(9);
+}
+
+#[test]
+fn a_vhost_with_very_many_messages_is_deleted() {
+    let Some((server, mut http, mut bystander)) = start() else { return };
+    assert_eq!(put(&mut http, "/api/vhosts/v", &json!({})), 201);
+    assert_eq!(put(&mut http, "/api/permissions/v/guest", &all()), 201);
+    let options = Options { vhost: "v".into(), ..Options::default() };
+    let mut client = connect(&server, &options);
+    let queue = client.durable_queue(1);
+    fill(&mut client, "", &queue, many(1_000_000));
+    bystander.round_trip(1);
+    server.take_longest_turn();
+    let began = now();
+    http.send(request(GUEST, "DELETE", "/api/vhosts/v", "").as_bytes());
+    client.expect_connection_error(320, "vhost 'v' is deleted");
+    assert_eq!(http.answer().status, 204);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    (0..500).for_each(|_| bystander.round_trip(1));
+    look(&server, "a vhost with 1,000,000 messages is deleted");
+}
+
+#[test]
+fn a_policy_is_set_that_holds_for_very_many_queues() {
+    let Some((server, mut http, mut client)) = start() else { return };
+    let queues: Vec<_> = (0..many(100_000))
+        .map(|number| json!({"name": format!("q{number}"), "vhost": "/", "durable": true}))
+        .collect();
+    let file = json!({ "queues": queues }).to_string();
+    assert_eq!(http.ask("POST", "/api/definitions", &file).status, 204);
+    client.round_trip(1);
+    server.take_longest_turn();
+    let policy = json!({"pattern": "^q.*[13579]$", "definition": {"max-length": 5}});
+    assert_eq!(put(&mut http, "/api/policies/%2F/p", &policy), 201);
+    // Answered for, it holds for all of them.
+    let last = format!("/api/queues/%2F/q{}?columns=policy", many(100_000) - 1);
+    assert_eq!(http.show(&last), json!({"policy": "p"}));
+    look(&server, "a policy for half of 100,000 queues is set");
+    assert_eq!(delete(&mut http, "/api/policies/%2F/p"), 204);
+    look(&server, "and taken back");
+}
+
+#[test]
+fn a_user_with_very_many_consumers_loses_his_rights() {
+    let Some((server, mut http, mut bystander)) = start() else { return };
+    let ann = super::permissions::user(&mut http, "ann");
+    let mut client = connect(&server, &ann);
+    let queue = client.durable_queue(1);
+    for number in 0..many(10_000) {
+        let tag = format!("c{number}");
+        let consume = basic::Consume {
+            queue: queue.as_bytes(),
+            consumer_tag: tag.as_bytes(),
+            nowait: true,
+            ..Default::default()
+        };
+        client.send(1, consume);
+    }
+    client.round_trip(1);
+    server.take_longest_turn();
+    assert_eq!(delete(&mut http, "/api/permissions/%2F/ann"), 204);
+    (0..100).for_each(|_| bystander.round_trip(1));
+    look(&server, "a user with 10,000 consumers loses his rights");
+}
