@@ -71,7 +71,7 @@ struct Cursor {
 
 /// What it costs to look at a place, and to show what is in it.
 const WORK_PER_PLACE: usize = 1;
-const WORK_PER_ITEM: usize = 20;
+const WORK_PER_ITEM: usize = 40;
 
 impl Export {
     /// Of the whole node, or of one vhost.

@@ -53,7 +53,8 @@ pub enum Outcome {
 /// So many refusals are shown.
 const REFUSED_MAX: usize = 50;
 
-/// What it costs to take something in, beside its bytes.
+/// What it costs to look at something and to take it in, beside its bytes.
+const WORK_PER_LOOK: usize = 10;
 const WORK_PER_OBJECT: usize = 60;
 
 /// What a vhost's file may have.
@@ -114,7 +115,7 @@ impl Import {
             return Ok(());
         }
         let bytes = self.outline.step(&self.file)?;
-        broker.work.spend(1);
+        broker.work.spend(WORK_PER_LOOK);
         broker.work.spend_bytes(8 * bytes as u64);
         if bytes == 0 {
             self.is_looked_through = true;
