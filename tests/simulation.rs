@@ -114,6 +114,7 @@ const IMPORTANT: &[&str] = &[
     "server-named",
     "the last declared queue",
     "no previously declared queue",
+    "reader refused",
 ];
 
 /// Runs one seed, until its end or until nothing more can be said.

@@ -216,6 +216,63 @@ fn what_is_refused_is_said_with_its_place_and_all_else_is_there() {
     assert_eq!(names(&http.show("/api/queues?columns=name")), ["good"]);
 }
 
+/// Whatever stands in a file, somebody gets an answer, and nobody else notices.
+#[test]
+fn a_file_with_anything_in_it_is_answered() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let mut state = 7u64;
+    let mut below = |bound: usize| {
+        // Numbers that are the same in every run.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).expect("31 bits") % bound
+    };
+    let values = [
+        "null",
+        "-1",
+        "1e300",
+        "18446744073709551615",
+        "\"\"",
+        "\"x\"",
+        "[]",
+        "{}",
+        "[[]]",
+        "true",
+        "{\"a\":{\"b\":[null,1.5]}}",
+        "\"\\u0000\"",
+        "\"(?<\"",
+    ];
+    let mut statuses = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        let mut file: Value = serde_json::from_str(RABBITMQ).expect("it is JSON");
+        for _ in 0..=below(4) {
+            let sections: Vec<_> = file.as_object().expect("a file").keys().cloned().collect();
+            let section = &sections[below(sections.len())];
+            let Some(list) = file[section].as_array_mut().filter(|list| !list.is_empty()) else {
+                continue;
+            };
+            let index = below(list.len());
+            let Some(object) = list[index].as_object_mut().filter(|it| !it.is_empty()) else {
+                continue;
+            };
+            let keys: Vec<_> = object.keys().cloned().collect();
+            let key = keys[below(keys.len())].clone();
+            let value = values[below(values.len())];
+            object.insert(key, serde_json::from_str(value).expect("it is JSON"));
+        }
+        // Nobody is locked out by it.
+        file["users"] = json!([]);
+        file["permissions"] = json!([]);
+        file["topic_permissions"] = json!([]);
+        let answer = http.ask("POST", "/api/definitions", &file.to_string());
+        *statuses.entry(answer.status).or_insert(0) += 1;
+        client.round_trip(1);
+    }
+    assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [204, 400], "{statuses:?}");
+    assert_eq!(http.get("/api/definitions").status, 200);
+}
+
 /// Everything that lasts is a record of the log, which has an end.
 #[test]
 fn what_is_too_long_to_last_is_refused() {

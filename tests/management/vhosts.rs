@@ -199,3 +199,36 @@ fn limits_of_vhosts_act_at_once() {
     // Others have none.
     Client::connect(server.address()).queue(1);
 }
+
+/// However far it was: of a vhost there is all or nothing.
+#[test]
+fn a_kill_in_the_middle_of_a_delete_leaves_all_or_nothing() {
+    const QUEUES: usize = 2_000;
+    let Some(mut node) = Node::start() else { return };
+    let queues: Vec<_> =
+        (0..QUEUES).map(|number| json!({"name": format!("q{number}"), "durable": true})).collect();
+    let file = json!({ "queues": queues }).to_string();
+    let all = all().to_string();
+    for round in 0..4 {
+        let client = node.connect();
+        let mut owner = Http::connect_owner(node.process().directory());
+        let mut other = Http::connect_owner(node.process().directory());
+        owner.ask_as("", "PUT", "/api/vhosts/v", "{}");
+        owner.ask_as("", "PUT", "/api/permissions/v/guest", &all);
+        assert_eq!(owner.ask_as("", "POST", "/api/definitions/v", &file).status, 204);
+        owner.send(request("", "DELETE", "/api/vhosts/v", "").as_bytes());
+        for _ in 0..round {
+            other.ask_as("", "GET", "/api/whoami", "");
+        }
+        node.restart(super::common::End::Kill, client);
+        let mut owner = Http::connect_owner(node.process().directory());
+        let is_there = owner.ask_as("", "GET", "/api/vhosts/v", "").status == 200;
+        let count = |owner: &mut Http<_>, path: &str| {
+            owner.ask_as("", "GET", path, "").json().as_array().map(Vec::len)
+        };
+        let queues = count(&mut owner, "/api/queues?columns=name");
+        let permissions = count(&mut owner, "/api/permissions");
+        let expected = if is_there { (QUEUES, 2) } else { (0, 1) };
+        assert_eq!((queues, permissions), (Some(expected.0), Some(expected.1)), "{is_there}");
+    }
+}
