@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -138,22 +138,26 @@ impl Logins {
         has_waited: bool,
         now: Instant,
     ) -> Login {
-        let Origin::Address(address) = origin else {
-            return Login::Granted(Caller::owner());
+        let from = match origin {
+            Origin::Address(address) => address.ip().to_canonical(),
+            Origin::Owner => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let Some(authorization) = authorization else {
-            return Login::Refused(challenge(Response::empty(401)));
+            return match origin {
+                Origin::Address(_) => Login::Refused(challenge(Response::empty(401))),
+                // Who says who it is wants to be taken for that.
+                Origin::Owner => Login::Granted(Caller::owner()),
+            };
         };
-        let delay = self.delay(address.ip(), now);
+        let delay = self.delay(from, now);
         if !has_waited && !delay.is_zero() {
             return Login::Later(now + delay);
         }
         let Some((name, password)) = credentials(authorization) else {
-            self.note_failure(address.ip(), now);
+            self.note_failure(from, now);
             return Login::Refused(Response::empty(400));
         };
-        let from_loopback = address.ip().to_canonical().is_loopback();
-        match users.log_in(&name, &password, from_loopback) {
+        match users.log_in(&name, &password, from.is_loopback()) {
             Ok(user) => {
                 let (name, tags) = (user.name.clone(), user.tags.clone());
                 Login::Granted(Caller { name, tags, is_owner: false })
@@ -163,7 +167,7 @@ impl Logins {
                     "{origin}: login of user '{}' to the HTTP API refused: {reason}",
                     shown(&name)
                 );
-                self.note_failure(address.ip(), now);
+                self.note_failure(from, now);
                 let told = match reason {
                     LoginRefusal::LoopbackOnly => "User can only log in via localhost",
                     LoginRefusal::UnknownUser | LoginRefusal::WrongPassword => "Login failed",
@@ -286,6 +290,17 @@ mod tests {
         let login = logins.check(&Users::new(), Origin::Owner, None, false, Instant::now());
         let Login::Granted(caller) = login else { panic!() };
         assert!(caller.is_owner && caller.check(Right::Administrator).is_ok());
+    }
+
+    /// Whether a password is right can be asked there, too.
+    #[test]
+    fn who_gives_a_name_at_the_socket_is_taken_for_that_user() {
+        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let right = logins.check(&users, Origin::Owner, Some(&basic("mon:a:b")), false, now);
+        let Login::Granted(caller) = right else { panic!() };
+        assert!(!caller.is_owner && caller.name == Name::from("mon"));
+        let wrong = logins.check(&users, Origin::Owner, Some(&basic("mon:wrong")), false, now);
+        assert!(matches!(wrong, Login::Refused(response) if response.status == 401));
     }
 
     #[test]
