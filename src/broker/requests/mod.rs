@@ -2,6 +2,7 @@
 
 pub mod administration;
 pub mod bindings;
+pub mod checks;
 pub mod consume;
 pub mod exchanges;
 pub mod queues;
