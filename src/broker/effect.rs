@@ -17,4 +17,11 @@ pub enum Effect {
         /// The consumer that was; its tag may be another one's by now.
         consumer: ConsumerKey,
     },
+    /// A connection has to end because its user or vhost is gone: `connection.close` with 320.
+    ConnectionForced {
+        /// The connection.
+        connection: ConnectionKey,
+        /// What its client is told.
+        reason: String,
+    },
 }

@@ -7,11 +7,20 @@ use super::response::Response;
 
 /// All resources, in the order of their files.
 const TABLE: &[&[Route]] = &[
+    resources::aliveness::ROUTES,
+    resources::bindings::ROUTES,
+    resources::channels::ROUTES,
     resources::cluster_name::ROUTES,
+    resources::connections::ROUTES,
+    resources::consumers::ROUTES,
+    resources::exchanges::ROUTES,
     resources::extensions::ROUTES,
+    resources::features::ROUTES,
     resources::health::ROUTES,
+    resources::nodes::ROUTES,
     resources::overview::ROUTES,
     resources::queues::ROUTES,
+    resources::settings::ROUTES,
     resources::users::ROUTES,
     resources::version::ROUTES,
     resources::vhosts::ROUTES,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::Conversation;
+use crate::management::{Conversation, Durable};
 use crate::outbox::Outbox;
 use crate::session::{Session, WaitUntil};
 
@@ -106,7 +106,11 @@ impl Endpoint {
     pub(super) fn waits_for(&self) -> Option<WaitUntil> {
         match &self.peer {
             Peer::Amqp(session) => session.waits_for(),
-            Peer::Http(conversation) => conversation.waits_for().map(WaitUntil::Changed),
+            Peer::Http(conversation) => conversation.waits_for().map(|durable| match durable {
+                Durable::Change(change) => WaitUntil::Changed(change),
+                Durable::Messages(position) => WaitUntil::Messages(position),
+                Durable::Discarded(line) => WaitUntil::Discarded(line),
+            }),
         }
     }
 

@@ -18,8 +18,17 @@ impl Node {
         let session = Session::new(key, peer, self.limits.clone(), self.now);
         let key = self.endpoints.insert(Endpoint::new(Peer::Amqp(session)));
         self.amqp_count += 1;
+        self.operators.churn.opened += 1;
         self.after_change(key);
         key
+    }
+
+    /// A client's connection came in at this address.
+    pub fn note_arrival(&mut self, key: ConnectionKey, local: SocketAddr) {
+        let now_ms = self.broker.clock_ms();
+        if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
+            session.note_arrival(local, now_ms);
+        }
     }
 
     /// Whether a connection may be read: its session waits for nothing, and takes what comes.
@@ -106,6 +115,7 @@ impl Node {
         match &endpoint.peer {
             Peer::Amqp(session) if session.awaits_room() => self.block(key),
             Peer::Amqp(_) => {}
+            Peer::Http(conversation) if conversation.awaits_room() => self.block(key),
             Peer::Http(_) => self.note_work(key),
         }
     }
@@ -116,10 +126,14 @@ impl Node {
             return;
         };
         endpoint.disarm(&mut self.deadlines, key);
-        if let Some(session) = endpoint.session_mut() {
-            self.amqp_count -= 1;
-            session.end(&mut self.broker);
-            session.log_end();
+        match &mut endpoint.peer {
+            Peer::Amqp(session) => {
+                self.amqp_count -= 1;
+                session.end(&mut self.broker);
+                session.log_end();
+                self.operators.churn.closed += 1;
+            }
+            Peer::Http(conversation) => conversation.abandon(&mut self.broker),
         }
     }
 
@@ -138,7 +152,10 @@ impl Node {
                         endpoint.gone = true;
                         self.gone.push(key);
                     }
-                    Peer::Http(conversation) => conversation.stop(),
+                    Peer::Http(conversation) => {
+                        conversation.abandon(&mut self.broker);
+                        conversation.stop();
+                    }
                 }
             }
             self.after_change(key);

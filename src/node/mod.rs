@@ -20,6 +20,7 @@ mod output;
 mod release;
 mod sync;
 pub mod turn;
+mod view;
 mod watch;
 
 use std::time::Instant;
@@ -80,7 +81,7 @@ impl Node {
             limits,
             endpoints: Arena::new(),
             amqp_count: 0,
-            operators: Operators::default(),
+            operators: Operators::new(now),
             calendar,
             now,
             deadlines: Deadlines::default(),

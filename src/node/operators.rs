@@ -2,16 +2,19 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::info;
 
 use crate::broker::ConnectionKey;
-use crate::management::Protocol;
-use crate::management::{Context, Conversation, Identity, Listening, Logins, NodeView, Origin};
+use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
+use crate::management::{Order, Origin, Protocol};
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
+use super::view::View;
 
 /// What the node keeps for operators.
-#[derive(Default)]
 pub(super) struct Operators {
     /// What they may know of the node.
     identity: Identity,
@@ -21,28 +24,34 @@ pub(super) struct Operators {
     working: VecDeque<ConnectionKey>,
     /// What a request's step appends to its answer; kept for its memory.
     piece: Vec<u8>,
-}
-
-/// The node as management sees it.
-struct View<'a> {
-    identity: &'a Identity,
-    amqp_count: usize,
-}
-
-impl NodeView for View<'_> {
-    fn identity(&self) -> &Identity {
-        self.identity
-    }
-
-    fn connection_count(&self) -> usize {
-        self.amqp_count
-    }
+    /// What a request's step orders; kept for its memory.
+    orders: Vec<Order>,
+    /// How many clients came and went.
+    pub(super) churn: ConnectionChurn,
+    /// When the node started.
+    started: Instant,
+    /// Somebody wants the node to end.
+    is_stop_ordered: bool,
 }
 
 /// The most conversations at a time: all of them together hold a bounded amount of memory.
 pub const CONVERSATIONS_MAX: usize = 256;
 
 impl Operators {
+    /// Nobody has asked yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            identity: Identity::default(),
+            logins: Logins::default(),
+            working: VecDeque::new(),
+            piece: Vec::new(),
+            orders: Vec::new(),
+            churn: ConnectionChurn::default(),
+            started: now,
+            is_stop_ordered: false,
+        }
+    }
+
     /// Whether a request can be worked on.
     pub(super) fn has_work(&self) -> bool {
         !self.working.is_empty()
@@ -51,7 +60,7 @@ impl Operators {
 
 impl Node {
     /// Tells operators who this node is.
-    pub fn introduce(&mut self, node_name: String) {
+    pub fn introduce(&mut self, node_name: String, directory: String) {
         let limits = &self.limits;
         let listening = std::mem::take(&mut self.operators.identity.listening);
         self.operators.identity = Identity {
@@ -60,7 +69,14 @@ impl Node {
             product_name: limits.product_name.to_string(),
             product_version: limits.product_version.to_string(),
             listening,
+            message_bytes_max: limits.message_bytes_max,
+            directory,
         };
+    }
+
+    /// Whether an operator ordered the node to end.
+    pub fn is_stop_ordered(&self) -> bool {
+        self.operators.is_stop_ordered
     }
 
     /// Tells operators where the node listens.
@@ -129,9 +145,21 @@ impl Node {
         };
         let mut piece = std::mem::take(&mut self.operators.piece);
         piece.clear();
-        let view = View { identity: &self.operators.identity, amqp_count: self.amqp_count };
-        let mut context = Context { broker: &mut self.broker, node: &view };
+        let mut orders = std::mem::take(&mut self.operators.orders);
+        let view = View {
+            identity: &self.operators.identity,
+            amqp_count: self.amqp_count,
+            endpoints: &self.endpoints,
+            alarms: self.blocking.alarms.as_ref(),
+            churn: self.operators.churn,
+            started: self.operators.started,
+            now: self.now,
+        };
+        let broker = &mut self.broker;
+        let mut context = Context { broker, node: &view, orders: &mut orders };
         let step = job.go_on(&mut context, &mut piece);
+        orders.drain(..).for_each(|order| self.carry_out(order));
+        self.operators.orders = orders;
         if let Some(endpoint) = self.endpoints.get_mut(key)
             && let Some(conversation) = endpoint.conversation_mut()
         {
@@ -142,6 +170,31 @@ impl Node {
         }
         self.operators.piece = piece;
         self.after_change(key);
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::LimitMemory(bytes) => {
+                info!("an operator set the memory limit: {bytes} bytes");
+                self.change_limits(|limits| limits.memory_bytes_max = bytes);
+            }
+            Order::LimitDisk(bytes) => {
+                info!("an operator set the free disk limit: {bytes} bytes");
+                self.change_limits(|limits| limits.disk_free_bytes_min = bytes);
+            }
+            Order::LogLevel(level) => {
+                log::set_max_level(level);
+                info!("an operator set the log level: {level}");
+            }
+            Order::ClusterName(name) => {
+                self.limits.cluster_name = name.as_str().into();
+                self.operators.identity.cluster_name = name;
+            }
+            Order::Stop => {
+                info!("an operator ordered the broker to stop");
+                self.operators.is_stop_ordered = true;
+            }
+        }
     }
 
     /// Bytes of a conversation's output are with the kernel: its work goes on if it waited for

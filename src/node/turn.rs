@@ -29,8 +29,9 @@
 //! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
 //! stands where it does.
 
+use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::work::{WORK_FOR_OPERATORS, WORK_PER_INPUT, WORK_PER_STEP};
-use crate::broker::{Delivery, Effect, QueueKey};
+use crate::broker::{ConnectionKey, Delivery, Effect, QueueKey};
 use crate::storage::StorageError;
 
 use super::Node;
@@ -146,13 +147,30 @@ impl Node {
     /// Tells the sessions what happened to them in the broker, as far as this step allows.
     fn carry_out_effects<W: Watch>(&mut self, watch: &mut W) {
         while let Some(effect) = self.broker.next_effect() {
-            let Effect::ConsumerCancelled { connection: key, channel, tag, consumer } = effect;
-            let endpoint = self.endpoints.get_mut(key);
-            if let Some(session) = endpoint.and_then(Endpoint::session_mut) {
-                session.consumer_cancelled(channel, &tag, consumer);
-                self.after_change(key);
+            match effect {
+                Effect::ConsumerCancelled { connection: key, channel, tag, consumer } => {
+                    let endpoint = self.endpoints.get_mut(key);
+                    if let Some(session) = endpoint.and_then(Endpoint::session_mut) {
+                        session.consumer_cancelled(channel, &tag, consumer);
+                        self.after_change(key);
+                    }
+                    watch.told(self, key, Told::ConsumerCancelled(channel, tag.as_bytes()));
+                }
+                Effect::ConnectionForced { connection, reason } => {
+                    self.force_closed(connection, &reason);
+                }
             }
-            watch.told(self, key, Told::ConsumerCancelled(channel, tag.as_bytes()));
+        }
+    }
+
+    /// Ends a client's connection with a reason, if it is open.
+    fn force_closed(&mut self, key: ConnectionKey, reason: &str) {
+        let endpoint = self.endpoints.get_mut(key);
+        let session = endpoint.and_then(Endpoint::session_mut);
+        if let Some(session) = session.filter(|session| session.is_open()) {
+            let error = AmqpError::connection(ReplyCode::ConnectionForced, reason);
+            session.close_with(&mut self.broker, self.now, &error);
+            self.after_change(key);
         }
     }
 

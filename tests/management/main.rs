@@ -5,8 +5,13 @@
 mod common;
 
 mod access;
+mod connections;
 mod durability;
+mod exchanges;
 mod hostile;
 mod http;
 mod lists;
+mod messages;
+mod node;
 mod objects;
+mod queues;

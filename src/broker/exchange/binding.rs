@@ -133,6 +133,49 @@ impl BindingTable {
         self.find(self.hasher.hash_one(binding), binding).is_some()
     }
 
+    /// The binding in the place of this number, for a walk over all of them in several turns.
+    pub fn at(&self, place: u32) -> Option<&Binding> {
+        self.entries.get(place as usize).map(|entry| &entry.binding)
+    }
+
+    /// All bindings are in places with lower numbers than this.
+    pub fn places(&self) -> u32 {
+        u32::try_from(self.entries.capacity()).unwrap_or(u32::MAX)
+    }
+
+    /// The places of those that lead from an exchange, or to a queue or exchange, or from the one
+    /// to the other; `None` when more would have to be looked at than this.
+    pub fn places_of(
+        &self,
+        source: Option<ExchangeKey>,
+        destination: Option<Destination>,
+        looked_at_max: usize,
+    ) -> Option<Vec<u32>> {
+        let of_source = |source| self.by_source.get(&source).copied().unwrap_or_default();
+        let of_destination = |to| self.by_destination.get(&to).copied().unwrap_or_default();
+        let lists = [
+            source.map(|source| (of_source(source), Chain::Source)),
+            destination.map(|to| (of_destination(to), Chain::Destination)),
+        ];
+        let (list, chain) = lists.into_iter().flatten().min_by_key(|(list, _)| list.count)?;
+        if list.count as usize > looked_at_max {
+            return None;
+        }
+        let mut places = Vec::new();
+        let mut next = list.first;
+        while let Some(id) = next {
+            let entry = &self.entries[id.index()];
+            next = entry.link(chain).next;
+            let Binding { source: from, destination: to, .. } = entry.binding;
+            if source.is_none_or(|source| source == from)
+                && destination.is_none_or(|destination| destination == to)
+            {
+                places.push(u32::try_from(id.index()).expect("made of a u32"));
+            }
+        }
+        Some(places)
+    }
+
     /// All bindings in order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = &Binding> {
         self.walk(self.all.first, Chain::All)

@@ -126,6 +126,35 @@ impl Ready {
         self.priority_max().saturating_add(1)
     }
 
+    /// Messages from a position on, in the order in which they would be taken; and how many others
+    /// had to be passed for that.
+    pub fn from_position(
+        &self,
+        position: usize,
+        count: usize,
+        scratch: &ScratchPool,
+    ) -> (Vec<Entry>, usize) {
+        let (mut entries, mut left, mut passed) = (Vec::new(), position, 0);
+        for lane in self.lanes.iter().rev() {
+            let returned = lane.returned.len();
+            if left < returned {
+                let behind = lane.returned.values().skip(left);
+                entries.extend(behind.take(count - entries.len()));
+                passed += left;
+            }
+            left = left.saturating_sub(returned);
+            if left < lane.waiting.len() && entries.len() < count {
+                let behind = lane.waiting.iter_from(left, scratch);
+                entries.extend(behind.take(count - entries.len()));
+            }
+            left = left.saturating_sub(lane.waiting.len());
+            if entries.len() == count {
+                break;
+            }
+        }
+        (entries, passed)
+    }
+
     /// The oldest message of one priority.
     pub fn front_of(&self, lane: u8) -> Option<Entry> {
         self.lanes.get(usize::from(lane))?.front()

@@ -58,6 +58,7 @@ impl Broker {
         } else if let Some(key) = found {
             self.check_queue_equivalence(subject, key, &traits)?;
             self.queues.touch(key, self.clock_ms);
+            self.queues.note_declared(false);
             return Ok(self.queue_counts(key));
         }
         self.check_dead_letter_access(subject, name, traits.arguments)?;
@@ -75,6 +76,7 @@ impl Broker {
         };
         let queue = Queue::new(Name::from(name), subject.vhost, id, declaration);
         let key = self.create_queue(queue);
+        self.queues.note_declared(true);
         if traits.durable {
             self.persist_queue(key);
         }

@@ -17,8 +17,14 @@ pub const ROUTES: &[Route] =
 const WORK_PER_QUEUE: usize = 1;
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
-    let (caller, columns) = (call.caller.clone(), Columns::of(call.request));
-    Ok(Answer::Later(Box::new(Overview { at: 0, totals: Totals::default(), caller, columns })))
+    Ok(Answer::Later(Box::new(Overview {
+        at: 0,
+        totals: Totals::default(),
+        caller: call.caller.clone(),
+        columns: Columns::of(call.request),
+        disable_stats: call.has_flag("disable_stats"),
+        enable_queue_totals: call.has_flag("enable_queue_totals"),
+    })))
 }
 
 /// Counts what is in all queues that the caller sees, however many turns that takes.
@@ -28,6 +34,8 @@ struct Overview {
     totals: Totals,
     caller: Caller,
     columns: Columns,
+    disable_stats: bool,
+    enable_queue_totals: bool,
 }
 
 #[derive(Default)]
@@ -72,9 +80,11 @@ impl Overview {
     fn overview(&self, context: &Context<'_>) -> Value {
         let identity = context.node.identity();
         let Totals { queues, ready, unacknowledged } = self.totals;
+        let rate = json!({ "rate": 0.0 });
         let mut overview = json!({
             "management_version": identity.product_version,
             "rates_mode": "basic",
+            "release_series_support_status": "supported",
             "sample_retention_policies": {
                 "global": [600, 3600, 28800, 86400], "basic": [600, 3600], "detailed": [600],
             },
@@ -84,34 +94,68 @@ impl Overview {
             "rabbitmq_version": identity.product_version,
             "leveret_version": env!("CARGO_PKG_VERSION"),
             "cluster_name": identity.cluster_name,
-            "disable_stats": false,
-            "enable_queue_totals": false,
+            "disable_stats": self.disable_stats,
+            "enable_queue_totals": self.enable_queue_totals,
             "message_stats": {},
+            "churn_rates": churn(context),
             "queue_totals": {
                 "messages": ready + unacknowledged,
+                "messages_details": rate,
                 "messages_ready": ready,
+                "messages_ready_details": rate,
                 "messages_unacknowledged": unacknowledged,
+                "messages_unacknowledged_details": rate,
             },
-            "object_totals": { "queues": queues },
+            "object_totals": self.object_totals(context, queues),
             "statistics_db_event_queue": 0,
         });
         if self.caller.is_monitor() {
-            overview["object_totals"] = json!({
-                "channels": context.broker.queues().channel_count(),
-                "connections": context.node.connection_count(),
-                "consumers": context.broker.queues().consumer_count(),
-                "exchanges": context.broker.topology().exchange_count(),
-                "queues": queues,
-            });
             overview["node"] = json!(identity.node_name);
             overview["listeners"] = listeners(context);
             overview["contexts"] = contexts(context);
         }
         overview
     }
+
+    /// What there is; of clients, a user sees no others' here.
+    fn object_totals(&self, context: &Context<'_>, queues: usize) -> Value {
+        if !self.caller.is_monitor() {
+            return json!({ "queues": queues });
+        }
+        json!({
+            "channels": context.broker.queues().channel_count(),
+            "connections": context.node.connection_count(),
+            "consumers": context.broker.queues().consumer_count(),
+            "exchanges": context.broker.topology().exchange_count(),
+            "queues": queues,
+        })
+    }
 }
 
-fn exchange_types() -> Value {
+/// How much came and went since the start.
+fn churn(context: &Context<'_>) -> Value {
+    let (connections, others) = (context.node.churn(), context.broker.queues().churn());
+    let rate = json!({ "rate": 0.0 });
+    json!({
+        "channel_closed": others.channels_closed,
+        "channel_closed_details": rate,
+        "channel_created": others.channels_opened,
+        "channel_created_details": rate,
+        "connection_closed": connections.closed,
+        "connection_closed_details": rate,
+        "connection_created": connections.opened,
+        "connection_created_details": rate,
+        "queue_created": others.queues_created,
+        "queue_created_details": rate,
+        "queue_declared": others.queues_declared,
+        "queue_declared_details": rate,
+        "queue_deleted": others.queues_deleted,
+        "queue_deleted_details": rate,
+    })
+}
+
+/// Which types of exchanges there are.
+pub fn exchange_types() -> Value {
     let of_kind = |kind: &ExchangeKind| {
         let name = kind.name();
         json!({ "name": name, "description": name, "enabled": true })
@@ -134,7 +178,7 @@ fn listeners(context: &Context<'_>) -> Value {
 }
 
 /// What is served over HTTP.
-fn contexts(context: &Context<'_>) -> Value {
+pub fn contexts(context: &Context<'_>) -> Value {
     let identity = context.node.identity();
     let http = identity.listening.iter().filter(|one| one.protocol == Protocol::Http);
     let of_one = |listening: &Listening| {
