@@ -67,6 +67,9 @@ pub trait NodeView {
     /// All connections are in places with lower numbers than this.
     fn connection_places(&self) -> u32;
 
+    /// Where the connection in the place of this number comes from, open or not.
+    fn peer_at(&self, place: u32) -> Option<SocketAddr>;
+
     /// A connection, if it is still open.
     fn connection(&self, key: ConnectionKey) -> Option<Connection<'_>>;
 

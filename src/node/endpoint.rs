@@ -31,6 +31,8 @@ pub struct Endpoint {
     pub(super) listed_working: bool,
     /// Its socket is of no more use.
     pub(super) gone: bool,
+    /// It counts among the connections that were opened.
+    pub(super) counted: bool,
 }
 
 /// What is spoken on a connection.
@@ -55,6 +57,7 @@ impl Endpoint {
             deadline: None,
             listed_working: false,
             gone: false,
+            counted: false,
         }
     }
 

@@ -18,7 +18,6 @@ impl Node {
         let session = Session::new(key, peer, self.limits.clone(), self.now);
         let key = self.endpoints.insert(Endpoint::new(Peer::Amqp(session)));
         self.amqp_count += 1;
-        self.operators.churn.opened += 1;
         self.after_change(key);
         key
     }
@@ -114,6 +113,10 @@ impl Node {
         }
         match &endpoint.peer {
             Peer::Amqp(session) if session.awaits_room() => self.block(key),
+            Peer::Amqp(session) if !endpoint.counted && session.is_open() => {
+                endpoint.counted = true;
+                self.operators.churn.opened += 1;
+            }
             Peer::Amqp(_) => {}
             Peer::Http(conversation) if conversation.awaits_room() => self.block(key),
             Peer::Http(_) => self.note_work(key),
@@ -131,7 +134,7 @@ impl Node {
                 self.amqp_count -= 1;
                 session.end(&mut self.broker);
                 session.log_end();
-                self.operators.churn.closed += 1;
+                self.operators.churn.closed += u64::from(endpoint.counted);
             }
             Peer::Http(conversation) => conversation.abandon(&mut self.broker),
         }

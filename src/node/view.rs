@@ -1,6 +1,7 @@
 //! What do operators see of the node and its connections?
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
@@ -37,6 +38,11 @@ impl NodeView for View<'_> {
     fn connection_at(&self, place: u32) -> Option<Connection<'_>> {
         let (key, endpoint) = self.endpoints.at(place)?;
         shown(key, endpoint.session()?)
+    }
+
+    fn peer_at(&self, place: u32) -> Option<SocketAddr> {
+        let (_, endpoint) = self.endpoints.at(place)?;
+        endpoint.session().map(Session::peer)
     }
 
     fn connection_places(&self) -> u32 {

@@ -213,3 +213,41 @@ impl Lane {
         self.returned.insert(entry.id, entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::Table;
+    use crate::broker::testing;
+
+    /// A position means the same whether messages came back or never left, and in which priority.
+    #[test]
+    fn positions_are_counted_in_the_order_in_which_messages_are_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = testing::open(directory.path());
+        let queue = testing::declare(&mut broker, "q", Table::EMPTY);
+        testing::publish(&mut broker, queue, 12);
+        let (queue, scratch) = broker.queues_mut().get_with_scratch(queue).unwrap();
+        let mut line = Ready::new(2);
+        for priority in [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2] {
+            line.push(queue.ready.pop(scratch).unwrap(), priority, scratch);
+        }
+        let taken: Vec<Entry> = (0..3).map(|_| line.pop(scratch).unwrap()).collect();
+        taken.iter().for_each(|&entry| line.put_back(entry, 2));
+        let from = |position, count| {
+            line.from_position(position, count, scratch).0.iter().map(|entry| entry.id).collect()
+        };
+        let all: Vec<MessageId> = from(0, 100);
+        assert_eq!(all.len(), 12);
+        for position in 0..14 {
+            for count in [0, 1, 5, 20] {
+                let expected: Vec<_> = all.iter().skip(position).take(count).copied().collect();
+                let found: Vec<MessageId> = from(position, count);
+                assert_eq!(found, expected, "{count} from {position}");
+            }
+        }
+        let popped: Vec<MessageId> =
+            std::iter::from_fn(|| line.pop(scratch)).map(|entry| entry.id).collect();
+        assert_eq!(popped, all);
+    }
+}

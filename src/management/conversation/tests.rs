@@ -30,6 +30,10 @@ impl NodeView for NoView {
         None
     }
 
+    fn peer_at(&self, _: u32) -> Option<SocketAddr> {
+        None
+    }
+
     fn connection_places(&self) -> u32 {
         0
     }
@@ -109,7 +113,7 @@ impl Bench {
             return false;
         };
         self.broker.work.begin(1_000);
-        let view = NoView(Identity::default());
+        let view = NoView(Identity { message_bytes_max: 1_000, ..Identity::default() });
         let broker = &mut self.broker;
         let mut context = Context { broker, node: &view, orders: &mut Vec::new() };
         let mut piece = Vec::new();
@@ -294,4 +298,31 @@ fn a_client_of_http_1_0_gets_a_list_that_ends_with_the_connection() {
     let mut bench = Bench::new();
     bench.send(format!("HEAD /api/queues HTTP/1.1\r\n{LOGIN}\r\n").as_bytes());
     assert!(bench.text().ends_with("\r\n\r\n") && !bench.conversation.is_closed());
+}
+
+/// Tools wait for a while and then give up: there are not so many conversations that those could
+/// wait for ever whom nobody answers.
+#[test]
+fn a_publish_waits_while_publishers_are_blocked_but_not_for_ever() {
+    let mut bench = Bench::new();
+    declare(&mut bench.broker, "q", crate::amqp::Table::EMPTY);
+    let body = r#"{"routing_key":"q","payload":"x","payload_encoding":"string","properties":{}}"#;
+    let length = body.len();
+    let path = "/api/exchanges/%2F/amq.default/publish";
+    let publish = format!("POST {path} HTTP/1.1\r\n{LOGIN}Content-Length: {length}\r\n\r\n{body}");
+    bench.broker.set_alarms(true, false);
+    bench.send(publish.as_bytes());
+    assert!(bench.conversation.awaits_room(), "{}", bench.text());
+    assert!(!bench.conversation.wants_work());
+    assert!(bench.wait(29) && bench.text().is_empty());
+    bench.broker.set_alarms(false, false);
+    bench.conversation.unblock();
+    bench.send(b"");
+    assert_eq!(bench.statuses(), ["200"]);
+    assert!(bench.text().ends_with(r#"{"routed":true}"#), "{}", bench.text());
+    bench.broker.set_alarms(true, false);
+    bench.send(publish.as_bytes());
+    assert!(bench.wait(31));
+    bench.send(b"");
+    assert_eq!(bench.statuses(), ["200", "503"]);
 }

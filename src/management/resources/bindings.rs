@@ -304,6 +304,8 @@ struct Bindings {
     queue_at: u32,
     vhost_at: u32,
     at: u32,
+    /// The caller sees the present vhost.
+    sees_vhost: bool,
 }
 
 /// How one is found again.
@@ -321,15 +323,25 @@ impl Bindings {
         explicit: Explicit,
     ) -> Self {
         let caller = call.caller.clone();
-        Self { caller, vhost, implicit, explicit, queue_at: 0, vhost_at: 0, at: 0 }
+        Self {
+            caller,
+            vhost,
+            implicit,
+            explicit,
+            queue_at: 0,
+            vhost_at: 0,
+            at: 0,
+            sees_vhost: false,
+        }
     }
 
     fn sees(&self, context: &Context<'_>, vhost: VhostKey) -> bool {
         match self.vhost {
             Some(wanted) => wanted == vhost,
             None => {
-                let name = context.broker.topology().vhost_name(vhost);
-                self.caller.sees(context.broker.users(), &name)
+                let vhost = context.broker.topology().vhost(vhost);
+                let users = context.broker.users();
+                vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name))
             }
         }
     }
@@ -382,8 +394,10 @@ impl Bindings {
             return Next::End;
         }
         let vhost = topology.vhost_at(self.vhost_at);
-        let vhost = vhost
-            .filter(|&(key, vhost)| self.at < vhost.bindings.places() && self.sees(context, key));
+        if self.at == 0 {
+            self.sees_vhost = vhost.is_some_and(|(key, _)| self.sees(context, key));
+        }
+        let vhost = vhost.filter(|(_, vhost)| self.sees_vhost && self.at < vhost.bindings.places());
         let Some((key, vhost)) = vhost else {
             self.vhost_at += 1;
             self.at = 0;

@@ -132,10 +132,15 @@ impl Source for Channels {
         }
         let found = queues.channel_at(self.at);
         self.at += 1;
-        let connection = found.and_then(|(_, channel)| context.node.connection(channel.connection));
-        match (found, connection) {
-            (Some((key, _)), Some(connection)) if self.takes(&connection) => Next::Item(key),
-            (Some(_) | None, _) => Next::Nothing,
+        let Some((key, channel)) = found else {
+            return Next::Nothing;
+        };
+        let takes_all =
+            self.vhost.is_none() && self.connection.is_none() && self.caller.is_monitor();
+        let connection = || context.node.connection(channel.connection);
+        match takes_all || connection().is_some_and(|connection| self.takes(&connection)) {
+            true => Next::Item(key),
+            false => Next::Nothing,
         }
     }
 

@@ -116,10 +116,9 @@ pub fn named(
     let peer: SocketAddr =
         peer.and_then(|(peer, _)| peer.parse().ok()).ok_or_else(Response::not_found)?;
     let node = context.node;
-    let mut all = (0..places).filter_map(|place| node.connection_at(place));
-    let found = all.find(|connection| {
-        canonical(connection.peer) == peer && name(connection).as_bytes() == wanted
-    });
+    let of_peer = (0..places).filter(|&place| node.peer_at(place).map(canonical) == Some(peer));
+    let mut all = of_peer.filter_map(|place| node.connection_at(place));
+    let found = all.find(|connection| name(connection).as_bytes() == wanted);
     let connection = found.ok_or_else(Response::not_found)?;
     if caller.is_monitor() || *connection.user == caller.name {
         return Ok(connection.key);
