@@ -45,6 +45,8 @@ fn an_overview_counts_what_there_is() {
     let expected =
         json!({"channels": 1, "connections": 1, "consumers": 1, "exchanges": 7, "queues": 1});
     assert_eq!((&shown["object_totals"], &shown["disable_stats"]), (&expected, &json!(true)));
+    assert!(shown["churn_rates"].is_null() && shown["queue_totals"].is_null(), "{shown}");
+    let shown = http.show("/api/overview");
     assert_eq!(shown["churn_rates"]["queue_created"], json!(1));
     assert_eq!(shown["churn_rates"]["queue_declared"], json!(1));
     let listeners = shown["listeners"].as_array().expect("a list");
@@ -53,6 +55,7 @@ fn an_overview_counts_what_there_is() {
     for path in ["feature-flags", "deprecated-features", "extensions"] {
         assert_eq!(http.show(&format!("/api/{path}")), json!([]), "{path}");
     }
+    assert_eq!(http.ask("POST", "/api/rebalance/queues", "").status, 204);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use leveret::broker::arguments::policy::{ApplyTo, Policy};
 use leveret::broker::users::pattern::Pattern;
 
-use super::common::{Client, Server, TableBuf, Value as Field, fields, unique};
+use super::common::{Client, Server, TableBuf, Value as Field, fields, persistent, unique};
 use super::http::{GUEST, Http, request, start};
 
 #[test]
@@ -110,7 +110,8 @@ fn a_purge_is_answered_once_it_is_on_disk() {
     let gate = server.gate().expect("it is ours");
     let mut client = Client::with_confirms(server.address());
     let queue = client.durable_queue(1);
-    client.store(4, &queue, &["a", "b"]);
+    (0..2).for_each(|_| client.publish_with(2, "", &queue, &persistent(), b"x"));
+    client.expect_confirms(2, 1, 2);
     gate.hold();
     let path = format!("/api/queues/%2F/{queue}");
     http.send(request(GUEST, "DELETE", &format!("{path}/contents"), "").as_bytes());

@@ -1,4 +1,5 @@
-//! Which optional features are there, and which old ones go? None: every node has all there is.
+//! Which optional features are there, and which old ones go? None: every node has all there is, and
+//! all queues are where they belong.
 
 use serde_json::json;
 
@@ -11,8 +12,14 @@ pub const ROUTES: &[Route] = &[
     Route { path: "feature-flags", methods: &[(Method::Get, Right::Management, list)] },
     Route { path: "deprecated-features", methods: &[(Method::Get, Right::Management, list)] },
     Route { path: "deprecated-features/used", methods: &[(Method::Get, Right::Management, list)] },
+    Route { path: "rebalance/queues", methods: &[(Method::Post, Right::Administrator, rebalance)] },
 ];
 
 fn list(_: &mut Call<'_, '_>) -> Outcome {
     Ok(Response::json(&json!([])).into())
+}
+
+/// Queues are spread over the nodes of a cluster; on one node they are already.
+fn rebalance(_: &mut Call<'_, '_>) -> Outcome {
+    Ok(Response::empty(204).into())
 }

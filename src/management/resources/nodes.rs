@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::overview::{contexts, exchange_types};
+use super::overview::{churn, contexts, exchange_types};
 use crate::management::call::{Call, Context, Outcome, Right, Route};
 use crate::management::list::Columns;
 use crate::management::request::Method;
@@ -101,8 +101,10 @@ fn item(context: &Context<'_>) -> Value {
         "config_files": [],
         "db_dir": identity.directory,
     });
-    if let (Value::Object(shown), Value::Object(rest)) = (&mut shown, rest) {
-        shown.extend(rest);
+    for more in [rest, churn(context)] {
+        if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+            shown.extend(more);
+        }
     }
     shown
 }

@@ -79,8 +79,6 @@ impl Overview {
 
     fn overview(&self, context: &Context<'_>) -> Value {
         let identity = context.node.identity();
-        let Totals { queues, ready, unacknowledged } = self.totals;
-        let rate = json!({ "rate": 0.0 });
         let mut overview = json!({
             "management_version": identity.product_version,
             "rates_mode": "basic",
@@ -96,19 +94,16 @@ impl Overview {
             "cluster_name": identity.cluster_name,
             "disable_stats": self.disable_stats,
             "enable_queue_totals": self.enable_queue_totals,
-            "message_stats": {},
-            "churn_rates": churn(context),
-            "queue_totals": {
-                "messages": ready + unacknowledged,
-                "messages_details": rate,
-                "messages_ready": ready,
-                "messages_ready_details": rate,
-                "messages_unacknowledged": unacknowledged,
-                "messages_unacknowledged_details": rate,
-            },
-            "object_totals": self.object_totals(context, queues),
+            "object_totals": self.object_totals(context),
             "statistics_db_event_queue": 0,
         });
+        if !self.disable_stats {
+            overview["message_stats"] = json!({});
+            overview["churn_rates"] = churn(context);
+        }
+        if !self.disable_stats || self.enable_queue_totals {
+            overview["queue_totals"] = self.queue_totals();
+        }
         if self.caller.is_monitor() {
             overview["node"] = json!(identity.node_name);
             overview["listeners"] = listeners(context);
@@ -117,8 +112,22 @@ impl Overview {
         overview
     }
 
+    fn queue_totals(&self) -> Value {
+        let Totals { ready, unacknowledged, .. } = self.totals;
+        let rate = json!({ "rate": 0.0 });
+        json!({
+            "messages": ready + unacknowledged,
+            "messages_details": rate,
+            "messages_ready": ready,
+            "messages_ready_details": rate,
+            "messages_unacknowledged": unacknowledged,
+            "messages_unacknowledged_details": rate,
+        })
+    }
+
     /// What there is; of clients, a user sees no others' here.
-    fn object_totals(&self, context: &Context<'_>, queues: usize) -> Value {
+    fn object_totals(&self, context: &Context<'_>) -> Value {
+        let queues = self.totals.queues;
         if !self.caller.is_monitor() {
             return json!({ "queues": queues });
         }
@@ -133,7 +142,7 @@ impl Overview {
 }
 
 /// How much came and went since the start.
-fn churn(context: &Context<'_>) -> Value {
+pub fn churn(context: &Context<'_>) -> Value {
     let (connections, others) = (context.node.churn(), context.broker.queues().churn());
     let rate = json!({ "rate": 0.0 });
     json!({

@@ -302,11 +302,16 @@ fn add_kind(context: &Context<'_>, queue: &Queue, shown: &mut Value) {
     let node = &context.node.identity().node_name;
     match queue.settings.kind {
         QueueKind::Classic => {
-            shown["slave_nodes"] = json!([]);
-            shown["synchronised_slave_nodes"] = json!([]);
-            shown["recoverable_slaves"] = json!([]);
+            shown["recoverable_slaves"] = Value::Null;
+            shown["messages_ready_ram"] = 0.into();
+            shown["messages_unacknowledged_ram"] = 0.into();
         }
         QueueKind::Quorum => {
+            let (letters, letter_bytes) = queue.waiting_letters();
+            shown["messages_dlx"] = letters.into();
+            shown["message_bytes_dlx"] = letter_bytes.into();
+            shown["single_active_consumer_ctag"] = shown["single_active_consumer_tag"].clone();
+            shown["open_files"] = json!({ node.as_str(): 0 });
             shown["leader"] = json!(node);
             shown["members"] = json!([node]);
             shown["online"] = json!([node]);
