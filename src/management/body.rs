@@ -8,9 +8,12 @@ use serde_json::{Map, Value as Json, json};
 use super::response::Response;
 use crate::amqp::{ArrayBuf, Table, TableBuf, Value};
 
-/// A table that a request makes has at most so many bytes: it is part of one record of the log, and
-/// no client of AMQP could send a larger one.
-pub const TABLE_BYTES_MAX: usize = 64 * 1024;
+/// Arguments have at most so many bytes: with everything else of a definition they have to fit into
+/// the smallest segment of the log, those of a binding twice.
+pub const ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
+
+/// The headers of a message have at most so many: about as many as a frame of AMQP can bring.
+pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
 /// The most bytes of a name in a table.
 const KEY_BYTES_MAX: usize = 255;
@@ -78,19 +81,31 @@ pub fn text<'a>(body: &'a Map<String, Json>, field: &str) -> Result<Option<&'a s
     }
 }
 
-/// A table such as the arguments of a queue; where it is missing, an empty one.
+/// The arguments of a queue, an exchange or a binding; where they are missing, none.
+///
+/// # Errors
+/// As [`table`].
+pub fn arguments(body: &Map<String, Json>) -> Result<TableBuf, Response> {
+    table(body, "arguments", ARGUMENTS_BYTES_MAX)
+}
+
+/// A table of at most so many bytes; where it is missing, an empty one.
 ///
 /// # Errors
 /// 400 when it is no object, has something in it that AMQP does not know, or is too large.
-pub fn table(body: &Map<String, Json>, field: &str) -> Result<TableBuf, Response> {
+pub fn table(
+    body: &Map<String, Json>,
+    field: &str,
+    bytes_max: usize,
+) -> Result<TableBuf, Response> {
     let table = match body.get(field) {
         None => TableBuf::new(),
         Some(Json::Array(values)) if values.is_empty() => TableBuf::new(),
         Some(Json::Object(map)) => table_of(map)?,
         Some(_) => return Err(Response::bad_request(&format!("{field} has to be an object"))),
     };
-    if table.table().as_bytes().len() > TABLE_BYTES_MAX {
-        let text = format!("{field} has at most {TABLE_BYTES_MAX} bytes");
+    if table.table().as_bytes().len() > bytes_max {
+        let text = format!("{field} has at most {bytes_max} bytes");
         return Err(Response::bad_request(&text));
     }
     if Table::new(table.table().as_bytes()).is_err() {
@@ -176,23 +191,23 @@ mod tests {
 
     #[test]
     fn an_object_becomes_a_table_and_comes_back() {
-        let arguments = json!({
+        let wanted = json!({
             "a": 1, "b": -1.5, "c": true, "d": "x", "e": [1, "y", { "z": 2 }], "f": {},
         });
-        let body = object(&json!({ "arguments": arguments, "none": [] }));
-        let table = table(&body, "arguments").unwrap();
-        assert_eq!(shown::table(table.table()), arguments);
-        assert!(super::table(&body, "none").unwrap().is_empty());
+        let body = object(&json!({ "arguments": wanted, "none": [] }));
+        let table = arguments(&body).unwrap();
+        assert_eq!(shown::table(table.table()), wanted);
+        assert!(super::table(&body, "none", 0).unwrap().is_empty());
         for (wrong, why) in [
             (json!(5), json!("arguments has to be an object")),
             (json!({ "a": null }), json!("null_not_allowed")),
             (json!({ "a": [{ "b": null }] }), json!("null_not_allowed")),
             (json!({ "a": u64::MAX }), json!(["number_too_large", u64::MAX])),
             (json!({ "k".repeat(256): 1 }), json!("the name of a field has at most 255 bytes")),
-            (json!({ "a": "x".repeat(70_000) }), json!("arguments has at most 65536 bytes")),
+            (json!({ "a": "x".repeat(17_000) }), json!("arguments has at most 16384 bytes")),
         ] {
             let body = object(&json!({ "arguments": wrong }));
-            assert_eq!(reason(&super::table(&body, "arguments").unwrap_err()), why);
+            assert_eq!(reason(&arguments(&body).unwrap_err()), why);
         }
     }
 }

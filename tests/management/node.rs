@@ -135,6 +135,9 @@ fn limits_act_at_once_and_wrong_ones_change_nothing() {
         "vm_memory_high_watermark": {"absolute": 0}, "disk_free_limit": {"absolute": 7},
     });
     assert_eq!(http.ask("PUT", settings, &body.to_string()).status, 204);
+    let shown = http.show(&format!("{settings}?columns=vm_memory_high_watermark,disk_free_limit"));
+    assert_eq!(shown, body);
+    assert!(http.show(settings)["log_level"].is_string());
     let node = &http.show("/api/nodes?columns=mem_limit,disk_free_limit,mem_alarm")[0];
     assert_eq!(node, &json!({"mem_limit": 0, "disk_free_limit": 7, "mem_alarm": true}));
     for (check, reason) in [
@@ -146,6 +149,8 @@ fn limits_act_at_once_and_wrong_ones_change_nothing() {
         assert_eq!(answer.json()["reason"], json!(reason));
         assert_eq!(answer.json()["alarms"][0]["resource"], json!("memory"));
     }
+    // Clients are let in all the same.
+    assert_eq!(http.show("/api/health/checks/ready-to-serve-clients"), json!({"status": "ok"}));
     let mut client = Client::connect(server.address());
     client.publish(1, "", "nobody", "x");
     client.expect::<super::common::Blocked>(0);

@@ -154,7 +154,7 @@ fn bind(call: &mut Call<'_, '_>, named: fn(&[u8]) -> DestinationName<'_>) -> Out
     if key.len() > ROUTING_KEY_BYTES_MAX {
         return Err(Response::bad_request("a routing key has at most 255 bytes"));
     }
-    let arguments = body::table(&body, "arguments")?;
+    let arguments = body::arguments(&body)?;
     let request = BindRequest {
         source: &source,
         destination: named(&name),

@@ -59,7 +59,7 @@ fn put(call: &mut Call<'_, '_>) -> Outcome {
     let name = Name::from(call.exchange_name(1));
     let body = json::object(&call.request.body)?;
     let kind = body::text(&body, "type")?.unwrap_or("direct");
-    let arguments = body::table(&body, "arguments")?;
+    let arguments = body::arguments(&body)?;
     let traits = ExchangeTraits {
         kind: kind.as_bytes(),
         durable: body::flag(&body, "durable")?,

@@ -78,7 +78,7 @@ fn properties(request: &Map<String, Value>) -> Result<Vec<u8>, Response> {
         Some(_) | None => return Err(Response::bad_request("properties has to be an object")),
     };
     let headers = match given.contains_key("headers") {
-        true => Some(body::table(given, "headers")?),
+        true => Some(body::table(given, "headers", body::HEADERS_BYTES_MAX)?),
         false => None,
     };
     let text = |field: &str| -> Result<Option<&[u8]>, Response> {

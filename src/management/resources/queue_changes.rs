@@ -37,7 +37,7 @@ pub fn put(call: &mut Call<'_, '_>) -> Outcome {
         let text = format!("Node {other} could not be contacted");
         return Err(Response::bad_request(&text));
     }
-    let arguments = body::table(&body, "arguments")?;
+    let arguments = body::arguments(&body)?;
     let traits = QueueTraits {
         durable: body::flag(&body, "durable")?,
         exclusive: false,

@@ -12,13 +12,30 @@ use crate::management::{body, json};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
-    Route { path: "leveret/settings", methods: &[(Method::Put, Right::Administrator, put)] },
+    Route {
+        path: "leveret/settings",
+        methods: &[
+            (Method::Get, Right::Administrator, show),
+            (Method::Put, Right::Administrator, put),
+        ],
+    },
     Route { path: "leveret/stop", methods: &[(Method::Post, Right::Administrator, stop)] },
 ];
 
 const MEMORY: &str = "vm_memory_high_watermark";
 const DISK: &str = "disk_free_limit";
 const LEVEL: &str = "log_level";
+
+/// What holds now, in the form in which it is set.
+fn show(call: &mut Call<'_, '_>) -> Outcome {
+    let resources = call.context.node.resources();
+    let level = log::max_level();
+    call.show(json!({
+        MEMORY: { "absolute": resources.memory_bytes_max },
+        DISK: { "absolute": resources.disk_free_bytes_min },
+        LEVEL: LEVELS.iter().find(|(_, of)| *of == level).map(|(name, _)| name),
+    }))
+}
 
 /// Nothing is changed unless all of it can be.
 fn put(call: &mut Call<'_, '_>) -> Outcome {
@@ -78,18 +95,27 @@ fn level(body: &Map<String, Value>) -> Result<Option<LevelFilter>, Response> {
     let Some(text) = body::text(body, LEVEL)? else {
         return Ok(None);
     };
-    // RabbitMQ's words, and ours.
-    let level = match text {
-        "none" | "off" => LevelFilter::Off,
-        "emergency" | "alert" | "critical" | "error" => LevelFilter::Error,
-        "warning" | "warn" => LevelFilter::Warn,
-        "notice" | "info" => LevelFilter::Info,
-        "debug" => LevelFilter::Debug,
-        "trace" => LevelFilter::Trace,
-        _ => return Err(body::refuse(&json!(["unknown_log_level", text]))),
-    };
-    Ok(Some(level))
+    match LEVELS.iter().find(|(name, _)| *name == text) {
+        Some((_, level)) => Ok(Some(*level)),
+        None => Err(body::refuse(&json!(["unknown_log_level", text]))),
+    }
 }
+
+/// RabbitMQ's words, and ours; of those that mean the same the first is shown.
+const LEVELS: [(&str, LevelFilter); 12] = [
+    ("none", LevelFilter::Off),
+    ("error", LevelFilter::Error),
+    ("warning", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+    ("off", LevelFilter::Off),
+    ("emergency", LevelFilter::Error),
+    ("alert", LevelFilter::Error),
+    ("critical", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("notice", LevelFilter::Info),
+];
 
 #[cfg(test)]
 mod tests {
