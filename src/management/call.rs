@@ -1,5 +1,7 @@
 //! What does a resource get, what may it answer, and how does it stand in the table of resources?
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::authentication::Caller;
@@ -32,6 +34,18 @@ pub enum Order {
     ClusterName(String),
     /// The node ends in an orderly way.
     Stop,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LimitMemory(bytes) => write!(out, "the memory limit to {bytes} bytes"),
+            Self::LimitDisk(bytes) => write!(out, "the free disk limit to {bytes} bytes"),
+            Self::LogLevel(level) => write!(out, "the log level to {level}"),
+            Self::ClusterName(name) => write!(out, "the cluster's name to '{name}'"),
+            Self::Stop => out.write_str("the end of the broker"),
+        }
+    }
 }
 
 /// What has to have reached the disk before an answer is sent.

@@ -75,7 +75,11 @@ impl Job {
                 Ok(Answer::OnceDurable(response)) => {
                     return Step::Answer(response, Durable::changes(context.broker));
                 }
-                Ok(Answer::Later(work)) => job.work = Some(work),
+                Ok(Answer::Later(work)) => {
+                    job.work = Some(work);
+                    // It was read, and may be large.
+                    job.request.body = Vec::new();
+                }
             }
         }
         let Some(work) = &mut job.work else {

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::info;
-
 use crate::broker::ConnectionKey;
 use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
 use crate::management::{Order, Origin, Protocol};
@@ -175,25 +173,17 @@ impl Node {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::LimitMemory(bytes) => {
-                info!("an operator set the memory limit: {bytes} bytes");
                 self.change_limits(|limits| limits.memory_bytes_max = bytes);
             }
             Order::LimitDisk(bytes) => {
-                info!("an operator set the free disk limit: {bytes} bytes");
                 self.change_limits(|limits| limits.disk_free_bytes_min = bytes);
             }
-            Order::LogLevel(level) => {
-                log::set_max_level(level);
-                info!("an operator set the log level: {level}");
-            }
+            Order::LogLevel(level) => log::set_max_level(level),
             Order::ClusterName(name) => {
                 self.limits.cluster_name = name.as_str().into();
                 self.operators.identity.cluster_name = name;
             }
-            Order::Stop => {
-                info!("an operator ordered the broker to stop");
-                self.operators.is_stop_ordered = true;
-            }
+            Order::Stop => self.operators.is_stop_ordered = true,
         }
     }
 

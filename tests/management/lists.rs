@@ -218,7 +218,8 @@ fn many_messages_and_bindings_are_worked_on_in_parts() {
     server.take_longest_turn();
     let got = json!({"count": count, "ackmode": "ack_requeue_true", "encoding": "auto"});
     let got = http.ask("POST", &format!("/api/queues/%2F/{queue}/get"), &got.to_string());
-    assert_eq!(got.json().as_array().map(Vec::len), Some(count));
+    // One answer has no more.
+    assert_eq!(got.json().as_array().map(Vec::len), Some(count.min(10_000)));
     let seen = http.show(&format!("/api/queues/%2F/{queue}/browse?from={}", count - 1));
     assert_eq!(seen[0]["payload"], json!((count - 1).to_string()));
     for list in ["bindings", &format!("queues/%2F/{queue}/bindings")] {

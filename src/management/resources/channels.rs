@@ -78,7 +78,8 @@ impl Work for Shown {
     fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
         loop {
             let channel = context.broker.queues().channel(self.key);
-            let Some(consumer) = channel.and_then(|channel| channel.consumers.at(self.at)) else {
+            let next = channel.filter(|_| self.shown.len() < consumers::SHOWN_MAX);
+            let Some(consumer) = next.and_then(|channel| channel.consumers.at(self.at)) else {
                 break;
             };
             if context.broker.work.is_done() {

@@ -1,5 +1,6 @@
 //! What is the cluster's name?
 
+use log::info;
 use serde_json::json;
 
 use crate::management::call::{Call, Order, Outcome, Right, Route};
@@ -27,6 +28,8 @@ fn put(call: &mut Call<'_, '_>) -> Outcome {
     let name = body::text(&body, "name")?.filter(|name| !name.is_empty());
     let name = name.filter(|name| name.len() <= NAME_BYTES_MAX);
     let name = name.ok_or_else(|| Response::bad_request("name has 1 to 255 bytes"))?;
-    call.context.orders.push(Order::ClusterName(name.to_owned()));
+    let order = Order::ClusterName(name.to_owned());
+    info!("user '{}' set {order}", call.caller.name);
+    call.context.orders.push(order);
     Ok(Response::empty(204).into())
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use log::info;
 use serde_json::{Value, json};
 
 use super::channels;
@@ -79,12 +80,15 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
 fn close(call: &mut Call<'_, '_>) -> Outcome {
     let key = named(call.context, call.caller, call.parts[0])?;
     let reason = reason(call.request);
+    info!("user '{}' closes connection {}", call.caller.name, call.part(0).escape_ascii());
     call.context.broker.force_close(key, reason);
     Ok(Response::empty(204).into())
 }
 
 fn close_all_of_user(call: &mut Call<'_, '_>) -> Outcome {
     let user = Some(Name::from(call.part(0)));
+    let (who, whose) = (&call.caller.name, call.part(0).escape_ascii());
+    info!("user '{who}' closes all connections of user '{whose}'");
     let connections = Connections { user, ..Connections::of(call) };
     Ok(Answer::Later(Box::new(CloseAll { connections, reason: reason(call.request) })))
 }

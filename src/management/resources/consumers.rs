@@ -20,6 +20,10 @@ pub const ROUTES: &[Route] = &[
 /// What it costs to show one.
 pub const WORK_PER_CONSUMER: usize = 60;
 
+/// A queue or a channel is shown with so many of its consumers: they are held until all are there.
+/// The list of consumers has them all.
+pub const SHOWN_MAX: usize = 1_000;
+
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
     list::answer(call, Consumers { at: 0, vhost: None, caller: call.caller.clone() })
 }

@@ -28,7 +28,7 @@ const SHORT_BYTES_MAX: usize = 255;
 
 /// Publishes to the exchange of the path.
 pub fn publish(call: &mut Call<'_, '_>) -> Outcome {
-    let body = shown::object(&call.request.body)?;
+    let mut body = shown::object(&call.request.body)?;
     if call.context.broker.topology().vhost_named(call.part(0)).is_none() {
         return Err(Response::not_authorised("Access refused."));
     }
@@ -37,11 +37,11 @@ pub fn publish(call: &mut Call<'_, '_>) -> Outcome {
     body::require(&body, &["routing_key", "properties", "payload", "payload_encoding"])?;
     let routing_key = body::text(&body, "routing_key")?.unwrap_or_default();
     check_short("routing_key", routing_key)?;
+    let routing_key = Name::from(routing_key);
     let properties = properties(&body)?;
-    let body = payload(&body)?;
+    let body = payload(&mut body)?;
     let limit = call.context.node.identity().message_bytes_max;
     check_size(body.len() as u64, limit).map_err(|error| refusal::of_publish(&error))?;
-    let routing_key = Name::from(routing_key);
     let message = Publish { subject, exchange, routing_key, properties, body, large: None, at: 0 };
     Ok(Answer::Later(Box::new(message)))
 }
@@ -54,14 +54,14 @@ fn check_short(field: &str, text: &str) -> Result<(), Response> {
 }
 
 /// The body that is to be published.
-fn payload(request: &Map<String, Value>) -> Result<Vec<u8>, Response> {
-    let Some(Value::String(payload)) = request.get("payload") else {
+fn payload(request: &mut Map<String, Value>) -> Result<Vec<u8>, Response> {
+    let Some(Value::String(payload)) = request.remove("payload") else {
         return Err(Response::bad_request("payload_not_string"));
     };
     match request.get("payload_encoding") {
-        Some(Value::String(encoding)) if encoding == "string" => Ok(payload.clone().into_bytes()),
+        Some(Value::String(encoding)) if encoding == "string" => Ok(payload.into_bytes()),
         Some(Value::String(encoding)) if encoding == "base64" => {
-            let decoded = STANDARD.decode(payload);
+            let decoded = STANDARD.decode(&payload);
             decoded.map_err(|_| body::refuse(&json!(["not_base64", payload])))
         }
         other => Err(body::refuse(&json!(["unsupported_encoding", other]))),

@@ -15,7 +15,7 @@ use crate::management::{body, json, refusal};
 
 /// One answer has at most so many messages, and payloads of so many bytes: while it is read, those
 /// that go back to their queue are held.
-const MESSAGES_MAX: u64 = 100_000;
+const MESSAGES_MAX: u64 = 10_000;
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// So much of a body is shown: nobody else waits while one is written.

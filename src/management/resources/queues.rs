@@ -60,7 +60,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     let queues = call.context.broker.queues();
     let key = key.filter(|&key| !queues.is_leaving(key)).ok_or_else(Response::not_found)?;
     let queue = queues.get(key).ok_or_else(Response::not_found)?;
-    let consumers = queue.line.members().collect();
+    let consumers = queue.line.members().take(consumers::SHOWN_MAX).collect();
     let (columns, detail) = (Columns::of(call.request), Detail::of(call));
     Ok(Answer::Later(Box::new(Shown { key, columns, detail, consumers, at: 0, shown: Vec::new() })))
 }

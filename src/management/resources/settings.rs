@@ -2,7 +2,7 @@
 //!
 //! These paths are ours, for the command line; what is set holds at once, and until the next start.
 
-use log::LevelFilter;
+use log::{LevelFilter, info};
 use serde_json::{Map, Value, json};
 
 use crate::management::call::{Call, Order, Outcome, Right, Route};
@@ -47,12 +47,15 @@ fn put(call: &mut Call<'_, '_>) -> Outcome {
     let memory = limit(&body, MEMORY, resources.memory_total_bytes)?.map(Order::LimitMemory);
     let disk = limit(&body, DISK, resources.machine_memory_bytes)?.map(Order::LimitDisk);
     let level = level(&body)?.map(Order::LogLevel);
-    call.context.orders.extend([memory, disk, level].into_iter().flatten());
+    let orders = [memory, disk, level].into_iter().flatten();
+    let who = &call.caller.name;
+    call.context.orders.extend(orders.inspect(|order| info!("user '{who}' set {order}")));
     Ok(Response::empty(204).into())
 }
 
 /// Ends the node as TERM does, once this is answered.
 fn stop(call: &mut Call<'_, '_>) -> Outcome {
+    info!("user '{}' ordered the broker to stop", call.caller.name);
     call.context.orders.push(Order::Stop);
     Ok(Response::empty(204).into())
 }
