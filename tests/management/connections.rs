@@ -231,6 +231,15 @@ fn users_see_what_their_tags_allow() {
         assert_eq!(answer.error(401).0, "not_authorised", "{method}");
     }
     guests.round_trip(1);
+    for (login, path, expected) in [
+        ("ann:secret", "/api/overview", json!({"connections": 1, "channels": 1, "exchanges": 7})),
+        ("mon:secret", "/api/overview", json!({"connections": 2, "channels": 2, "exchanges": 7})),
+    ] {
+        let totals = http.ask_as(&basic_login(login), "GET", path, "").json();
+        for (field, count) in expected.as_object().expect("an object") {
+            assert_eq!(&totals["object_totals"][field], count, "{login} {field}");
+        }
+    }
     let answer = http.ask_as(&basic_login("ann:secret"), "GET", "/api/nodes", "");
     assert_eq!(answer.error(401).1, "Not monitor user");
     let answer = http.ask_as(&basic_login("mon:secret"), "POST", "/api/leveret/stop", "");

@@ -526,4 +526,43 @@ mod tests {
         assert_eq!(size_of::<Entry>(), 88);
         assert_eq!(size_of::<Destination>(), 12);
     }
+
+    /// Places find what the walks find, whatever came and went before; and a list that is too long
+    /// is not looked through.
+    #[test]
+    fn places_are_those_of_the_bindings_with_these_ends() {
+        let mut table = BindingTable::new();
+        let mut random = Seeded::new(3);
+        for number in 0..500 {
+            let (from, to) = (random.below(4), random.below(4));
+            let [from, to] = [from, to].map(|index| u32::try_from(index).unwrap());
+            let one = binding(from, to, &(number % 40).to_string());
+            if random.below(3) == 0 {
+                table.remove(&one);
+            } else {
+                table.insert(one);
+            }
+        }
+        let all: Vec<_> = (0..table.places()).filter_map(|place| table.at(place)).collect();
+        assert_eq!(all.len(), table.len());
+        let found = |source, destination| -> Vec<Binding> {
+            let places = table.places_of(source, destination, usize::MAX).unwrap();
+            listed(places.into_iter().map(|place| table.at(place).unwrap()))
+        };
+        for index in 0..5 {
+            let (from, to) = (exchange(index), queue(index));
+            assert_eq!(found(Some(from), None), listed(table.from_source(from)));
+            assert_eq!(found(None, Some(to)), listed(table.to_destination(to)));
+            assert_eq!(found(Some(from), Some(queue(1))), listed(table.between(from, queue(1))));
+            let count = table.count_from(from);
+            assert_eq!(
+                table.places_of(Some(from), None, count).map(|found| found.len()),
+                Some(count)
+            );
+            let is_too_long = count > 0;
+            let less = count.saturating_sub(1);
+            assert_eq!(table.places_of(Some(from), None, less).is_none(), is_too_long);
+        }
+        assert_eq!(table.places_of(None, None, usize::MAX), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broker::ExchangeKind;
+use crate::broker::{ExchangeKind, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
 use crate::management::list::Columns;
@@ -13,11 +13,12 @@ use crate::management::view::{Listening, Protocol};
 pub const ROUTES: &[Route] =
     &[Route { path: "overview", methods: &[(Method::Get, Right::Management, show)] }];
 
-/// What it costs to look at one queue.
-const WORK_PER_QUEUE: usize = 1;
+/// What it costs to look at one place.
+const WORK_PER_PLACE: usize = 1;
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Later(Box::new(Overview {
+        stage: Stage::Queues,
         at: 0,
         totals: Totals::default(),
         caller: call.caller.clone(),
@@ -27,9 +28,10 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     })))
 }
 
-/// Counts what is in all queues that the caller sees, however many turns that takes.
+/// Counts what the caller sees, however many turns that takes.
 struct Overview {
-    /// The next place among the queues.
+    /// What is counted, and the next place there.
+    stage: Stage,
     at: u32,
     totals: Totals,
     caller: Caller,
@@ -38,21 +40,37 @@ struct Overview {
     enable_queue_totals: bool,
 }
 
+/// What is counted one after the other. Who sees everything is told of all exchanges and clients
+/// without counting them one by one.
+#[derive(Clone, Copy)]
+enum Stage {
+    Queues,
+    Exchanges,
+    Connections,
+}
+
 #[derive(Default)]
 struct Totals {
     queues: usize,
     ready: usize,
     unacknowledged: usize,
+    exchanges: usize,
+    connections: usize,
+    channels: usize,
 }
 
 impl Work for Overview {
     fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
-        while self.at < context.broker.queues().places() {
+        while self.has_more(context) {
             if context.broker.work.is_done() {
                 return Progress::Unfinished;
             }
-            context.broker.work.spend(WORK_PER_QUEUE);
-            self.count(context);
+            context.broker.work.spend(WORK_PER_PLACE);
+            match self.stage {
+                Stage::Queues => self.count_queue(context),
+                Stage::Exchanges => self.count_exchange(context),
+                Stage::Connections => self.count_connection(context),
+            }
             self.at += 1;
         }
         let overview = self.columns.pick(self.overview(context));
@@ -62,19 +80,58 @@ impl Work for Overview {
 }
 
 impl Overview {
-    fn count(&mut self, context: &Context<'_>) {
+    /// Whether there is a place left to look at; passes on to what is counted next.
+    fn has_more(&mut self, context: &Context<'_>) -> bool {
+        loop {
+            let (places, next) = match self.stage {
+                Stage::Queues => (context.broker.queues().places(), Some(Stage::Exchanges)),
+                Stage::Exchanges => {
+                    (context.broker.topology().exchange_places(), Some(Stage::Connections))
+                }
+                Stage::Connections => (context.node.connection_places(), None),
+            };
+            let next = next.filter(|_| !self.caller.is_monitor());
+            if self.at < places {
+                return true;
+            }
+            let Some(next) = next else {
+                return false;
+            };
+            (self.stage, self.at) = (next, 0);
+        }
+    }
+
+    fn sees(&self, context: &Context<'_>, vhost: VhostKey) -> bool {
+        let vhost = context.broker.topology().vhost(vhost);
+        let users = context.broker.users();
+        vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name))
+    }
+
+    fn count_queue(&mut self, context: &Context<'_>) {
         let Some((_, queue)) = context.broker.queues().at(self.at) else {
             return;
         };
-        let vhost = context.broker.topology().vhost(queue.vhost);
-        let users = context.broker.users();
-        let sees = vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name));
-        if queue.is_reply_queue || !sees {
+        if queue.is_reply_queue || !self.sees(context, queue.vhost) {
             return;
         }
         self.totals.queues += 1;
         self.totals.ready += queue.message_count();
         self.totals.unacknowledged += queue.unacked;
+    }
+
+    fn count_exchange(&mut self, context: &Context<'_>) {
+        let exchange = context.broker.topology().exchange_at(self.at);
+        let is_seen = exchange.is_some_and(|(_, exchange)| self.sees(context, exchange.vhost));
+        self.totals.exchanges += usize::from(is_seen);
+    }
+
+    /// Who may not monitor sees its own clients only.
+    fn count_connection(&mut self, context: &Context<'_>) {
+        let connection = context.node.connection_at(self.at);
+        if let Some(own) = connection.filter(|one| *one.user == self.caller.name) {
+            self.totals.connections += 1;
+            self.totals.channels += own.channels;
+        }
     }
 
     fn overview(&self, context: &Context<'_>) -> Value {
@@ -127,9 +184,14 @@ impl Overview {
 
     /// What there is; of clients, a user sees no others' here.
     fn object_totals(&self, context: &Context<'_>) -> Value {
-        let queues = self.totals.queues;
+        let Totals { queues, exchanges, connections, channels, .. } = self.totals;
         if !self.caller.is_monitor() {
-            return json!({ "queues": queues });
+            return json!({
+                "channels": channels,
+                "connections": connections,
+                "exchanges": exchanges,
+                "queues": queues,
+            });
         }
         json!({
             "channels": context.broker.queues().channel_count(),
