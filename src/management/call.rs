@@ -86,6 +86,8 @@ pub enum Answer {
     OnceDurable(Response),
     /// It takes longer.
     Later(Box<dyn Work>),
+    /// The same, made of the request's body, which may be too long to be copied at once.
+    LaterOf(Box<dyn FnOnce(Vec<u8>) -> Box<dyn Work>>),
 }
 
 impl From<Response> for Answer {

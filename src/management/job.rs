@@ -80,6 +80,9 @@ impl Job {
                     // It was read, and may be large.
                     job.request.body = Vec::new();
                 }
+                Ok(Answer::LaterOf(make)) => {
+                    job.work = Some(make(std::mem::take(&mut job.request.body)));
+                }
             }
         }
         let Some(work) = &mut job.work else {

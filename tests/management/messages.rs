@@ -94,6 +94,53 @@ fn a_large_body_is_published_whole_and_shown_in_part() {
     assert_eq!(client.get(1, &queue).expect("it is there").message.body, payload.as_bytes());
 }
 
+/// A long request is read in pieces, and refused in the words for a short one.
+#[test]
+fn a_long_request_is_read_like_a_short_one() {
+    use base64::Engine;
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let queue = client.shared_queue(1);
+    let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 1009 % 251) as u8).collect();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&bytes);
+    let with = |payload: &str, encoding: &str, more: Value| {
+        let mut body = json!({
+            "routing_key": queue, "payload": payload, "payload_encoding": encoding,
+            "properties": {"headers": {"payload": "another"}},
+        });
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("too"));
+        body.to_string()
+    };
+    let text = "é\"\\\n".repeat(100_000);
+    for (payload, encoding, body) in
+        [(&encoded, "base64", &bytes[..]), (&text, "string", text.as_bytes())]
+    {
+        let answer = http.ask("POST", PUBLISH, &with(payload, encoding, json!({})));
+        assert_eq!(answer.json(), json!({"routed": true}), "{answer:?}");
+        let got = client.get(1, &queue).expect("it is there");
+        assert!(got.message.body == body, "{encoding}");
+    }
+    let broken = format!("{}=={}", &encoded[..400_000], &encoded[..400_000]);
+    let long = "x".repeat(200_000);
+    for (body, reason) in [
+        (with(&broken, "base64", json!({})), None),
+        (with(&long, "nope", json!({})), Some(json!(["unsupported_encoding", "nope"]))),
+        (with(&long, "string", json!({"payload": 5, "x": long})), None),
+        (with(&long, "string", json!({"properties": 5})), None),
+        (with(&long, "string", json!({"properties": {"app_id": long}})), None),
+        (with(&long, "string", json!({})).replace("xxxx", "\\x"), Some(json!("not_json"))),
+        (format!("{}}}", with(&long, "string", json!({}))), Some(json!("not_json"))),
+        (format!("[{}]", with(&long, "string", json!({}))), Some(json!("payload_not_string"))),
+    ] {
+        let answer = http.ask("POST", PUBLISH, &body);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        if let Some(reason) = reason {
+            assert_eq!(answer.json()["reason"], reason);
+        }
+    }
+    assert_eq!(client.inspect(1, &queue).messages, 0);
+}
+
 #[test]
 fn what_is_wrong_with_a_publish_is_said_and_nothing_is_published() {
     let Some((server, mut http)) = start() else { return };

@@ -12,6 +12,7 @@ pub mod features;
 pub mod health;
 pub mod nodes;
 pub mod overview;
+mod payload;
 mod publishing;
 mod queue_changes;
 mod queue_messages;
