@@ -264,6 +264,25 @@ fn what_is_got_and_goes_back_stands_where_it_was() {
     assert_eq!(drained, all);
 }
 
+/// As for a client that gets them, and RabbitMQ's tools show it.
+#[test]
+fn a_quorum_queue_says_how_often_a_message_was_got() {
+    let Some((_server, mut http)) = start() else { return };
+    let body = json!({
+        "durable": true, "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 1},
+    });
+    assert_eq!(http.ask("PUT", "/api/queues/%2F/q", &body.to_string()).status, 201);
+    let properties = json!({"headers": {"a": 1}});
+    http.ask("POST", PUBLISH, &message("q", "x", &properties));
+    for count in 0..2 {
+        let shown = &get(&mut http, "q", 1, "ack_requeue_true")[0];
+        let expected = json!({"a": 1, "x-delivery-count": count});
+        assert_eq!(shown["properties"]["headers"], expected);
+    }
+    // It was got too often.
+    assert_eq!(get(&mut http, "q", 1, "ack_requeue_true"), Vec::<Value>::new());
+}
+
 #[test]
 fn what_is_got_and_does_not_go_back_is_gone_or_dead() {
     let Some((server, mut http)) = start() else { return };
