@@ -104,6 +104,8 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("management", "response", &[]),
     ("management", "view", &[]),
     ("management", "json", &["response"]),
+    ("management", "body", &["response", "json"]),
+    ("management", "refusal", &["response"]),
     ("management", "authentication", &["response", "call"]),
     ("management", "call", &["request", "response", "view", "authentication", "list"]),
     ("management", "list", &["request", "response", "call"]),
@@ -115,6 +117,8 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
             "response",
             "view",
             "json",
+            "body",
+            "refusal",
             "authentication",
             "call",
             "list",
@@ -125,7 +129,12 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("management", "definitions", &["response", "json", "authentication", "call", "list"]),
     ("management", "change", &["response", "json", "call", "definitions"]),
     ("management", "router", &["request", "response", "call", "resources"]),
-    ("management", "conversation", &["request", "response", "authentication", "call", "router"]),
+    ("management", "job", &["request", "response", "authentication", "call", "router"]),
+    (
+        "management",
+        "conversation",
+        &["request", "response", "authentication", "call", "router", "job", "view"],
+    ),
     ("session", "channel", &["wait"]),
 ];
 

@@ -62,7 +62,7 @@ pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, Vho
 pub use opening::Found;
 pub use queue::consumer::{ChannelCredit, Consumer};
 pub use queue::{Declaration, Queue};
-pub use serving::{Deliveries, Queues, Unsettled};
+pub use serving::{Churn, Deliveries, Queues, Unsettled};
 pub use topology::Topology;
 pub use topology::vhost::{Vhost, VhostSettings};
 pub use users::{Access, Subject, User, Users};
@@ -148,6 +148,11 @@ impl Broker {
         }
         self.work.spend(WORK_PER_EFFECT);
         self.effects.pop_front()
+    }
+
+    /// Ends a client's connection; it is told why.
+    pub fn force_close(&mut self, connection: ConnectionKey, reason: String) {
+        self.effects.push_back(Effect::ConnectionForced { connection, reason });
     }
 
     /// Whether publishers may go on: the message log takes what they send, no commit goes on, and

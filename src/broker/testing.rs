@@ -66,6 +66,7 @@ pub fn subject(broker: &Broker) -> Subject {
         vhost: broker.topology().vhost_named(b"/").unwrap(),
         vhost_name: Name::from("/"),
         connection: ConnectionKey::new(0, 1),
+        is_owner: false,
     }
 }
 

@@ -17,7 +17,11 @@ use log::{Level, LevelFilter, Record};
 /// `RUST_LOG`, where it is set, is used instead of `level`: it can ask for single modules.
 pub fn start(level: LevelFilter) {
     let filters = env::var(FILTERS).ok().filter(|text| !text.is_empty());
-    builder(filters.as_deref(), level).target(Target::Stderr).init();
+    // The logger lets everything pass: what is severe enough may change while the broker runs.
+    builder(filters.as_deref(), LevelFilter::Trace).target(Target::Stderr).init();
+    if filters.is_none() {
+        log::set_max_level(level);
+    }
 }
 
 /// A logger with our line, which logs what `filters` let pass or, without any, what is at least

@@ -236,7 +236,8 @@ fn listen(
         // The broker does its work without it, and a path may be too long for a socket.
         warn!("cannot listen at {}: {error}; use the HTTP API's port instead", path.display());
     }
-    event_loop.introduce(format!("leveret@{}", sys::host_name()));
+    let directory = config.data_dir.display().to_string();
+    event_loop.introduce(format!("leveret@{}", sys::host_name()), directory);
     Ok((amqp, http))
 }
 

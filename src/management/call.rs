@@ -1,5 +1,7 @@
 //! What does a resource get, what may it answer, and how does it stand in the table of resources?
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::authentication::Caller;
@@ -7,7 +9,7 @@ use super::request::{Method, Request};
 use super::response::Response;
 use super::view::NodeView;
 use crate::amqp::Name;
-use crate::broker::{Broker, VhostKey};
+use crate::broker::{Broker, LogPos, Subject, VhostKey};
 
 /// What there is to look at and to change.
 pub struct Context<'a> {
@@ -15,6 +17,53 @@ pub struct Context<'a> {
     pub broker: &'a mut Broker,
     /// What there is beyond the broker.
     pub node: &'a dyn NodeView,
+    /// What the node is to do once this step is over.
+    pub orders: &'a mut Vec<Order>,
+}
+
+/// What operators change of the node, beyond its broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Publishers are blocked beyond so many bytes of memory.
+    LimitMemory(u64),
+    /// Publishers are blocked while less is free on the disk.
+    LimitDisk(u64),
+    /// What is less severe is not logged.
+    LogLevel(log::LevelFilter),
+    /// The cluster has another name.
+    ClusterName(String),
+    /// The node ends in an orderly way.
+    Stop,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LimitMemory(bytes) => write!(out, "the memory limit to {bytes} bytes"),
+            Self::LimitDisk(bytes) => write!(out, "the free disk limit to {bytes} bytes"),
+            Self::LogLevel(level) => write!(out, "the log level to {level}"),
+            Self::ClusterName(name) => write!(out, "the cluster's name to '{name}'"),
+            Self::Stop => out.write_str("the end of the broker"),
+        }
+    }
+}
+
+/// What has to have reached the disk before an answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// The change of definitions of this number.
+    Change(u64),
+    /// Messages up to here.
+    Messages(LogPos),
+    /// That the messages of this line of discarded ones are settled.
+    Discarded(u64),
+}
+
+impl Durable {
+    /// All that was changed so far, unless it is durable.
+    pub fn changes(broker: &Broker) -> Option<Self> {
+        broker.undurable_change().map(Self::Change)
+    }
 }
 
 /// One request, as a resource gets it.
@@ -61,6 +110,9 @@ pub trait Work {
     ///
     /// What is appended to `piece` is the next part of an answer in JSON with status 200.
     fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress;
+
+    /// Nobody will ask again: what it took from the broker goes back.
+    fn abandon(&mut self, _broker: &mut Broker) {}
 }
 
 /// A piece of this many bytes is sent before more is made.
@@ -70,12 +122,21 @@ pub const PIECE_BYTES_MAX: usize = 32 * 1024;
 pub enum Progress {
     /// There is more to do.
     Unfinished,
+    /// There is more to do once publishers go on; nothing was appended to any piece.
+    AwaitsRoom,
     /// The pieces are the answer.
     Finished,
     /// This is the answer; nothing was appended to any piece.
     Instead(Response),
-    /// The same; but what was changed has to be durable first, if it is not.
-    OnceDurable(Response),
+    /// The same, once something is durable.
+    Once(Option<Durable>, Response),
+}
+
+impl Progress {
+    /// This is the answer, once what was changed is durable.
+    pub fn once_durable(broker: &Broker, response: Response) -> Self {
+        Self::Once(Durable::changes(broker), response)
+    }
 }
 
 /// What one must be to ask for something. Each resource looks after vhosts itself
@@ -142,6 +203,33 @@ impl Call<'_, '_> {
             return Ok(key);
         }
         Err(Response::not_authorised("User not authorised to access virtual host"))
+    }
+
+    /// The vhost that a part of the path names, for who changes something in it.
+    ///
+    /// # Errors
+    /// 404 when there is none, 401 when the caller has nothing to do there.
+    pub fn subject(&self, index: usize) -> Result<Subject, Response> {
+        if self.context.broker.topology().vhost_named(self.part(index)).is_none() {
+            return Err(Response::error(404, "not_found", "vhost_not_found"));
+        }
+        let vhost = self.vhost(index)?;
+        let vhost_name = self.context.broker.topology().vhost_name(vhost);
+        let Caller { name, is_owner, .. } = self.caller;
+        Ok(Subject::operator(name.clone(), vhost, vhost_name, *is_owner))
+    }
+
+    /// The name of an exchange in the path, where the default exchange has one.
+    pub fn exchange_name(&self, index: usize) -> &[u8] {
+        match self.part(index) {
+            b"amq.default" => b"",
+            name => name,
+        }
+    }
+
+    /// Whether the request says `name=true`.
+    pub fn has_flag(&self, name: &str) -> bool {
+        self.request.parameter(name) == Some("true")
     }
 
     /// What shows one thing, as much of it as the request's `columns` ask for.

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::authentication::{Caller, Login, Logins, Origin};
-use super::call::{Answer, Call, Context, Progress, Work};
-use super::request::{self, Framing, Head, Method, Refusal, Request};
+use super::call::Durable;
+use super::job::{Job, Step, style_of};
+use super::request::{self, Framing, Head, Refusal, Request};
 use super::response::{self, Response, Style};
 use super::router::{self, Found};
-use crate::broker::Users;
+use crate::broker::{Broker, Users};
 use crate::outbox::Outbox;
 
 /// One connection of the HTTP API.
@@ -46,33 +47,12 @@ enum Phase {
     Working(Job),
     /// Somebody works on it.
     AtWork,
-    /// The change of this number has to be durable before this is sent.
-    Waiting(u64, Response, Style),
+    /// It goes on when publishers do.
+    Blocked(Job),
+    /// Something has to be durable before this is sent.
+    Waiting(Durable, Response, Style),
     /// Nothing more is read; the socket closes when the outbox is empty.
     Closed,
-}
-
-/// A request that is being worked on.
-pub struct Job(Box<Unanswered>);
-
-struct Unanswered {
-    request: Request,
-    caller: Caller,
-    found: Found,
-    /// What is left to do, once it was begun.
-    work: Option<Box<dyn Work>>,
-    /// A part of the answer was sent.
-    is_streaming: bool,
-}
-
-/// Where a job stands after a step.
-pub enum Step {
-    /// There is more to do.
-    Unfinished,
-    /// The piece is the last.
-    Finished,
-    /// This is the answer; it is sent once the change of this number is durable.
-    Answer(Response, Option<u64>),
 }
 
 /// A client whose outbox has this many bytes is not worked for until it took most of them.
@@ -90,11 +70,12 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection may be idle.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
+/// How long a request may wait for publishers to go on: there are not many connections, and most
+/// clients wait no longer.
+const ROOM_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long a client may take nothing of what it was answered.
 const TAKES_WITHIN: Duration = Duration::from_secs(60);
-
-/// What a request costs before anybody looks at what it asks: its head, and the hash of a password.
-const WORK_PER_REQUEST: usize = 60;
 
 impl Conversation {
     /// A connection that was just accepted.
@@ -128,7 +109,11 @@ impl Conversation {
                     taken
                 }
                 Phase::Closed => return input.len(),
-                Phase::Held(..) | Phase::Working(_) | Phase::AtWork | Phase::Waiting(..) => break,
+                Phase::Held(..)
+                | Phase::Working(_)
+                | Phase::AtWork
+                | Phase::Blocked(_)
+                | Phase::Waiting(..) => break,
             };
             if taken == 0 {
                 break;
@@ -210,8 +195,7 @@ impl Conversation {
         if framing != Framing::COMPLETE && request.expects_continue() {
             self.outbox.buffer().extend_from_slice(response::CONTINUE);
         }
-        let job = Unanswered { request, caller, found, work: None, is_streaming: false };
-        let job = Job(Box::new(job));
+        let job = Job::new(request, caller, found);
         self.phase = if framing == Framing::COMPLETE {
             Phase::Working(job)
         } else {
@@ -221,10 +205,10 @@ impl Conversation {
     }
 
     fn take_body(&mut self, input: &[u8]) -> usize {
-        let Phase::Body(Job(job), framing) = &mut self.phase else {
+        let Phase::Body(job, framing) = &mut self.phase else {
             return 0;
         };
-        match framing.take(input, &mut job.request.body) {
+        match framing.take(input, job.body_mut()) {
             Ok(taken) => {
                 if *framing == Framing::COMPLETE
                     && let Phase::Body(job, _) = std::mem::replace(&mut self.phase, Phase::Idle)
@@ -310,6 +294,11 @@ impl Conversation {
                 self.close_with(&Response::error(408, "request_timeout", text));
                 true
             }
+            Phase::Blocked(mut job) => {
+                job.is_late = true;
+                self.phase = Phase::Working(job);
+                true
+            }
             phase @ (Phase::Working(_) | Phase::AtWork | Phase::Waiting(..)) => {
                 self.phase = phase;
                 true
@@ -326,6 +315,9 @@ impl Conversation {
             }
             Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
                 self.due.get_or_insert(now + ARRIVES_WITHIN);
+            }
+            Phase::Blocked(_) => {
+                self.due.get_or_insert(now + ROOM_WITHIN);
             }
             // It has its own.
             Phase::Held(..) => {}
@@ -373,14 +365,15 @@ impl Conversation {
     pub fn put_back(&mut self, mut job: Job, step: Step, piece: &[u8]) {
         let style = job.style();
         match step {
+            Step::AwaitsRoom => self.phase = Phase::Blocked(job),
             Step::Unfinished => {
-                if !piece.is_empty() && !std::mem::replace(&mut job.0.is_streaming, true) {
+                if !piece.is_empty() && !std::mem::replace(&mut job.is_streaming, true) {
                     response::begin_stream(&mut self.outbox, style);
                 }
                 response::write_piece(&mut self.outbox, piece, style);
                 self.phase = Phase::Working(job);
             }
-            Step::Finished if job.0.is_streaming => {
+            Step::Finished if job.is_streaming => {
                 response::write_piece(&mut self.outbox, piece, style);
                 response::end_stream(&mut self.outbox, style);
                 self.finish(Style { keep_alive: style.keep_alive && style.chunks, ..style });
@@ -394,17 +387,39 @@ impl Conversation {
                 response::write(&mut self.outbox, &response, style);
                 self.finish(style);
             }
-            Step::Answer(response, Some(change)) => {
-                self.phase = Phase::Waiting(change, response, style);
+            Step::Answer(response, Some(durable)) => {
+                self.phase = Phase::Waiting(durable, response, style);
             }
+        }
+    }
+
+    /// Publishers may go on: so does a request that waited for that.
+    pub fn unblock(&mut self) {
+        if !self.awaits_room() {
+            return;
+        }
+        if let Phase::Blocked(job) = std::mem::replace(&mut self.phase, Phase::AtWork) {
+            self.phase = Phase::Working(job);
+        }
+    }
+
+    /// Whether its request waits until publishers go on.
+    pub fn awaits_room(&self) -> bool {
+        matches!(self.phase, Phase::Blocked(_))
+    }
+
+    /// Nobody goes on with its request: what that took goes back.
+    pub fn abandon(&mut self, broker: &mut Broker) {
+        if let Phase::Working(job) | Phase::Blocked(job) = &mut self.phase {
+            job.abandon(broker);
         }
     }
 
     /// The node ends: a client whose answer has not begun is told so.
     pub fn stop(&mut self) {
         let is_unanswered = match &self.phase {
-            Phase::Working(job) => !job.0.is_streaming,
-            Phase::Waiting(..) => true,
+            Phase::Working(job) => !job.is_streaming,
+            Phase::Waiting(..) | Phase::Blocked(_) => true,
             Phase::Idle
             | Phase::Head
             | Phase::Held(..)
@@ -424,10 +439,10 @@ impl Conversation {
         self.due.into_iter().chain(self.taken_by).min()
     }
 
-    /// The change of definitions that has to be durable before it goes on.
-    pub fn waits_for(&self) -> Option<u64> {
+    /// What has to be durable before it goes on.
+    pub fn waits_for(&self) -> Option<Durable> {
         match self.phase {
-            Phase::Waiting(change, ..) => Some(change),
+            Phase::Waiting(durable, ..) => Some(durable),
             Phase::Idle
             | Phase::Head
             | Phase::Held(..)
@@ -435,6 +450,7 @@ impl Conversation {
             | Phase::Skipping(_)
             | Phase::Working(_)
             | Phase::AtWork
+            | Phase::Blocked(_)
             | Phase::Closed => None,
         }
     }
@@ -456,7 +472,11 @@ impl Conversation {
                 self.outbox.len() < OUTBOX_BYTES_MAX
             }
             Phase::Closed => true,
-            Phase::Held(..) | Phase::Working(_) | Phase::AtWork | Phase::Waiting(..) => false,
+            Phase::Held(..)
+            | Phase::Working(_)
+            | Phase::AtWork
+            | Phase::Blocked(_)
+            | Phase::Waiting(..) => false,
         }
     }
 
@@ -466,329 +486,6 @@ impl Conversation {
     }
 }
 
-impl Job {
-    fn style(&self) -> Style {
-        style_of(&self.0.request)
-    }
-
-    /// Works on the request as long as the budget of this step allows.
-    pub fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Step {
-        let job = &mut *self.0;
-        if job.work.is_none() {
-            context.broker.work.spend(WORK_PER_REQUEST);
-            context.broker.work.spend_bytes(job.request.body.len() as u64);
-            let parts = job.found.parts(&job.request);
-            let (caller, request) = (&job.caller, &job.request);
-            let mut call = Call { context: &mut *context, caller, request, parts };
-            match (job.found.action)(&mut call) {
-                Ok(Answer::Whole(response)) | Err(response) => return Step::Answer(response, None),
-                Ok(Answer::OnceDurable(response)) => {
-                    return Step::Answer(response, context.broker.undurable_change());
-                }
-                Ok(Answer::Later(work)) => job.work = Some(work),
-                Ok(Answer::LaterOf(make)) => {
-                    job.work = Some(make(std::mem::take(&mut job.request.body)));
-                }
-            }
-        }
-        let Some(work) = &mut job.work else {
-            return Step::Unfinished;
-        };
-        // Whoever wants no body is not worked for further.
-        if job.request.method == Method::Head && job.is_streaming {
-            return Step::Finished;
-        }
-        match work.go_on(context, piece) {
-            Progress::Unfinished => Step::Unfinished,
-            Progress::Finished => Step::Finished,
-            Progress::Instead(response) => Step::Answer(response, None),
-            Progress::OnceDurable(response) => {
-                Step::Answer(response, context.broker.undurable_change())
-            }
-        }
-    }
-}
-
-fn style_of(request: &Request) -> Style {
-    Style {
-        chunks: request.takes_chunks,
-        keep_alive: request.keeps_alive,
-        head_only: request.method == Method::Head,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use tempfile::TempDir;
-
-    use super::super::view::{Identity, NodeView};
-    use super::*;
-    use crate::broker::Broker;
-    use crate::broker::testing::{declare, open};
-
-    /// `guest:guest`
-    const LOGIN: &str = "Host: h\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
-
-    struct NoView(Identity);
-
-    impl NodeView for NoView {
-        fn identity(&self) -> &Identity {
-            &self.0
-        }
-
-        fn connection_count(&self) -> usize {
-            0
-        }
-    }
-
-    /// A conversation, its broker, and what was sent and not taken.
-    struct Bench {
-        conversation: Conversation,
-        broker: Broker,
-        logins: Logins,
-        now: Instant,
-        unread: Vec<u8>,
-        /// All that left.
-        sent: Vec<u8>,
-        _directory: TempDir,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            let broker = open(directory.path());
-            let now = Instant::now();
-            let here = Origin::Address(SocketAddr::from(([127, 0, 0, 1], 1)));
-            Self {
-                conversation: Conversation::new(here, now),
-                broker,
-                logins: Logins::default(),
-                now,
-                unread: Vec::new(),
-                sent: Vec::new(),
-                _directory: directory,
-            }
-        }
-
-        /// The client sends something; what can be done is, and what is answered leaves.
-        fn send(&mut self, bytes: &[u8]) {
-            self.unread.extend_from_slice(bytes);
-            loop {
-                self.read();
-                if !self.work() {
-                    break;
-                }
-                self.flush();
-            }
-            self.flush();
-        }
-
-        fn read(&mut self) {
-            if self.conversation.may_read() {
-                let users = self.broker.users();
-                let (logins, unread) = (&mut self.logins, &self.unread);
-                let taken = self.conversation.receive(users, logins, unread, self.now);
-                self.unread.drain(..taken);
-            }
-            self.conversation.note_deadlines(self.now);
-        }
-
-        /// One step of the request that is there, if one is.
-        fn work(&mut self) -> bool {
-            let Some(mut job) = self.conversation.take_job() else {
-                return false;
-            };
-            self.broker.work.begin(1_000);
-            let view = NoView(Identity::default());
-            let mut context = Context { broker: &mut self.broker, node: &view };
-            let mut piece = Vec::new();
-            let step = job.go_on(&mut context, &mut piece);
-            self.conversation.put_back(job, step, &piece);
-            self.conversation.note_deadlines(self.now);
-            true
-        }
-
-        fn flush(&mut self) {
-            let outbox = &self.conversation.outbox;
-            self.sent.extend_from_slice(outbox.plain().unwrap());
-            self.conversation.flushed(outbox.len(), self.now);
-        }
-
-        /// Time passes; whether the connection stays.
-        fn wait(&mut self, seconds: u64) -> bool {
-            self.now += Duration::from_secs(seconds);
-            let stays = self.conversation.tick(self.broker.users(), &mut self.logins, self.now);
-            self.conversation.note_deadlines(self.now);
-            stays
-        }
-
-        fn text(&self) -> &str {
-            std::str::from_utf8(&self.sent).unwrap()
-        }
-
-        /// The statuses of all answers.
-        fn statuses(&self) -> Vec<&str> {
-            let answers = self.text().split("HTTP/1.1 ").skip(1);
-            answers.map(|answer| answer.split(' ').next().unwrap()).collect()
-        }
-    }
-
-    fn get(path: &str) -> String {
-        format!("GET {path} HTTP/1.1\r\n{LOGIN}\r\n")
-    }
-
-    #[test]
-    fn requests_are_answered_in_order_wherever_the_input_is_cut() {
-        let put = format!(
-            "PUT /api/users/ann HTTP/1.1\r\n{LOGIN}Transfer-Encoding: chunked\r\n\r\n\
-             5\r\n{{\"tag\r\n6\r\ns\":\"\"}}\r\n0\r\n\r\n"
-        );
-        let nope = get("/api/nope");
-        let all = [&get("/api/whoami"), "\r\n", &put, &nope, &get("/api/users/ann")].concat();
-        let whole = {
-            let mut bench = Bench::new();
-            bench.send(all.as_bytes());
-            bench.conversation.wait_is_over();
-            bench.send(b"");
-            bench.text().to_owned()
-        };
-        for piece in 1..60 {
-            let mut bench = Bench::new();
-            for part in all.as_bytes().chunks(piece) {
-                bench.send(part);
-            }
-            assert_eq!(bench.statuses(), ["200"], "the second waits for the disk");
-            assert_eq!(bench.conversation.waits_for(), bench.broker.undurable_change());
-            assert!(!bench.conversation.may_read());
-            bench.conversation.wait_is_over();
-            bench.send(b"");
-            assert_eq!(bench.statuses(), ["200", "201", "404", "200"], "{piece}");
-            assert_eq!(bench.text(), whole);
-            assert!(bench.unread.is_empty());
-        }
-    }
-
-    #[test]
-    fn who_expects_to_be_told_to_go_on_is_told_only_when_let_in() {
-        let put = |login: &str| {
-            format!(
-                "PUT /api/users/ann HTTP/1.1\r\n{login}Content-Length: 11\r\n\
-                 Expect: 100-continue\r\n\r\n"
-            )
-        };
-        let mut bench = Bench::new();
-        bench.send(put(LOGIN).as_bytes());
-        assert_eq!(bench.statuses(), ["100"]);
-        bench.send(b"{\"tags\":\"\"}");
-        bench.conversation.wait_is_over();
-        bench.flush();
-        assert_eq!(bench.statuses(), ["100", "201"]);
-        let mut bench = Bench::new();
-        bench.send(put("Host: h\r\n").as_bytes());
-        assert_eq!(bench.statuses(), ["401"]);
-        assert!(bench.conversation.is_closed(), "nobody knows whether the body comes");
-        assert!(bench.text().contains("connection: close"));
-    }
-
-    #[test]
-    fn a_short_body_of_a_refused_request_is_thrown_away_and_a_long_one_ends_the_connection() {
-        let put = |body: &str| {
-            let length = body.len();
-            format!(
-                "PUT /api/users/a HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}"
-            )
-        };
-        let mut bench = Bench::new();
-        let short = put(&get("/api/whoami"));
-        for part in [short, get("/api/whoami")].concat().as_bytes().chunks(7) {
-            bench.send(part);
-        }
-        assert_eq!(bench.statuses(), ["401", "200"], "nothing is smuggled");
-        let mut bench = Bench::new();
-        bench.send(put(&"x".repeat(70_000)).as_bytes());
-        bench.send(get("/api/whoami").as_bytes());
-        assert_eq!(bench.statuses(), ["401"]);
-        assert!(bench.conversation.is_closed());
-    }
-
-    #[test]
-    fn after_what_is_no_request_nothing_is_read() {
-        let mut bench = Bench::new();
-        let twice = "Content-Length: 5\r\nContent-Length: 50\r\n";
-        bench.send(format!("PUT /api/users/a HTTP/1.1\r\n{LOGIN}{twice}\r\n").as_bytes());
-        bench.send(get("/api/whoami").as_bytes());
-        assert_eq!(bench.statuses(), ["400"]);
-        assert!(bench.conversation.is_closed() && bench.unread.is_empty());
-    }
-
-    #[test]
-    fn a_request_has_to_arrive_in_time_and_idleness_ends() {
-        let mut bench = Bench::new();
-        bench.send(b"GET /api/who");
-        assert!(bench.wait(29));
-        bench.send(b"ami");
-        assert!(bench.wait(1), "it is told why");
-        bench.flush();
-        assert_eq!(bench.statuses(), ["408"], "a byte now and then makes it no longer");
-        let mut bench = Bench::new();
-        bench.send(get("/api/whoami").as_bytes());
-        assert!(bench.wait(59) && !bench.wait(1));
-        let mut bench = Bench::new();
-        bench.send(
-            format!("PUT /api/users/a HTTP/1.1\r\n{LOGIN}Content-Length: 9\r\n\r\n").as_bytes(),
-        );
-        assert!(bench.wait(30));
-        bench.flush();
-        assert_eq!(bench.statuses(), ["408"]);
-    }
-
-    #[test]
-    fn who_does_not_read_is_not_worked_for_and_is_closed() {
-        let mut bench = Bench::new();
-        for number in 0..3000 {
-            declare(&mut bench.broker, &format!("q{number}"), crate::amqp::Table::EMPTY);
-        }
-        bench.unread = get("/api/queues").into_bytes();
-        bench.read();
-        while bench.work() {}
-        let waiting = bench.conversation.outbox.len();
-        assert!((OUTBOX_BYTES_MAX..OUTBOX_BYTES_MAX * 2).contains(&waiting), "{waiting}");
-        assert!(!bench.conversation.has_room_again());
-        assert!(bench.wait(59) && !bench.wait(1));
-        // Had it read, all of it would have come.
-        bench.flush();
-        bench.send(b"");
-        assert!(bench.text().ends_with("\r\n0\r\n\r\n"));
-        assert_eq!(bench.text().matches("\"name\":\"q").count(), 3000);
-    }
-
-    #[test]
-    fn a_login_that_follows_many_failures_is_looked_at_later() {
-        let mut bench = Bench::new();
-        let wrong = "GET /api/whoami HTTP/1.1\r\nHost: h\r\nAuthorization: Basic YTpi\r\n\r\n";
-        (0..12).for_each(|_| bench.send(wrong.as_bytes()));
-        assert_eq!(bench.statuses().len(), 11);
-        assert!(!bench.conversation.may_read());
-        assert!(bench.wait(1));
-        bench.send(b"");
-        assert_eq!(bench.statuses(), ["401"; 12]);
-    }
-
-    #[test]
-    fn a_client_of_http_1_0_gets_a_list_that_ends_with_the_connection() {
-        let mut bench = Bench::new();
-        for number in 0..500 {
-            declare(&mut bench.broker, &format!("q{number}"), crate::amqp::Table::EMPTY);
-        }
-        let line = "GET /api/queues HTTP/1.0\r\nConnection: keep-alive\r\n";
-        bench.send(format!("{line}{LOGIN}\r\n").as_bytes());
-        assert!(bench.text().ends_with("}]") && !bench.text().contains("chunked"));
-        assert!(bench.conversation.is_closed());
-        let mut bench = Bench::new();
-        bench.send(format!("HEAD /api/queues HTTP/1.1\r\n{LOGIN}\r\n").as_bytes());
-        assert!(bench.text().ends_with("\r\n\r\n") && !bench.conversation.is_closed());
-    }
-}
+mod tests;

@@ -44,6 +44,27 @@ fn value(value: &Value<'_>) -> Json {
 
 /// The most bytes of a body that is read at once: a larger one would take longer than a turn may.
 const OBJECT_BYTES_MAX: usize = 256 * 1024;
+/// A time in ms since 1970, as RabbitMQ writes it: UTC with milliseconds.
+pub fn time(unix_ms: u64) -> Json {
+    let (days, ms) = (unix_ms / DAY_MS, unix_ms % DAY_MS);
+    // Days are counted from a first of March, so that a leap day ends its year, and in eras of 400
+    // years, which are all equally long.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, is_next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = 400 * era + year + is_next;
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    let ms = ms % 1_000;
+    Json::String(format!(
+        "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}+00:00"
+    ))
+}
+
+const DAY_MS: u64 = 24 * 3_600_000;
 
 /// The object that a request's body is; nothing at all counts as an empty one.
 ///
@@ -95,6 +116,19 @@ mod tests {
         });
         assert_eq!(table(arguments.table()), expected);
         assert_eq!(table(Table::EMPTY), json!({}));
+    }
+
+    #[test]
+    fn times_are_written_as_people_read_them() {
+        for (unix_ms, text) in [
+            (0, "1970-01-01T00:00:00.000+00:00"),
+            (951_782_400_000, "2000-02-29T00:00:00.000+00:00"),
+            (951_868_799_999, "2000-02-29T23:59:59.999+00:00"),
+            (1_795_690_382_989, "2026-11-26T10:53:02.989+00:00"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000+00:00"),
+        ] {
+            assert_eq!(time(unix_ms), json!(text));
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! | `request` | HTTP as it comes: heads, bodies, limits |
 //! | `response` | HTTP as it goes: whole answers, and streams in chunks |
 //! | `json` | AMQP values and names in JSON, request bodies out of JSON |
+//! | `body` | fields of request bodies |
+//! | `refusal` | what the broker refuses, as HTTP says it |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
 //! | `call` | what a resource gets, what it may answer, and the rows of the table of resources |
@@ -19,15 +21,19 @@
 //! | `list` | pages, sorting, names and columns of long lists, made in pieces |
 //! | `resources` | what can be asked for: one file a resource |
 //! | `router` | which path and method lead to which resource |
+//! | `job` | one request and how far the work on it is |
 //! | `conversation` | one connection: what it waits for, deadlines, backpressure |
 
 mod authentication;
+mod body;
 mod call;
 mod change;
 mod conversation;
 mod definitions;
+mod job;
 mod json;
 mod list;
+mod refusal;
 mod request;
 mod resources;
 mod response;
@@ -35,7 +41,8 @@ mod router;
 mod view;
 
 pub use authentication::{Logins, Origin};
-pub use call::Context;
-pub use conversation::{Conversation, Job};
+pub use call::{Context, Durable, Order};
+pub use conversation::Conversation;
 pub use definitions::import::load_definitions;
-pub use view::{Identity, Listening, NodeView, Protocol};
+pub use job::Job;
+pub use view::*;

@@ -229,8 +229,8 @@ impl EventLoop {
     }
 
     /// Tells operators who this node is.
-    pub fn introduce(&mut self, node_name: String) {
-        self.node.introduce(node_name);
+    pub fn introduce(&mut self, node_name: String, directory: String) {
+        self.node.introduce(node_name, directory);
     }
 
     /// Registers the source of the signals, which the callback of [`EventLoop::run`] looks at.

@@ -31,7 +31,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum Door {
     /// A port.
-    Tcp(TcpListener, Protocol),
+    Tcp(TcpListener, Protocol, SocketAddr),
     /// A file that only the owner of this process may open; HTTP.
     Unix(UnixListener, PathBuf),
 }
@@ -48,8 +48,8 @@ pub struct Accepted {
 /// What somebody who connected wants to speak, and from where.
 #[derive(Debug, Clone, Copy)]
 pub enum Visitor {
-    /// AMQP.
-    Client(SocketAddr),
+    /// AMQP; the client's address, and where it came in.
+    Client(SocketAddr, SocketAddr),
     /// HTTP.
     Operator(Origin),
 }
@@ -79,7 +79,7 @@ impl Listener {
     pub fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<(Self, SocketAddr)> {
         let socket = TcpListener::bind(address)?;
         let local = socket.local_addr()?;
-        Ok((Self::new(Door::Tcp(socket, protocol)), local))
+        Ok((Self::new(Door::Tcp(socket, protocol, local)), local))
     }
 
     /// Listens at this path, where a socket that nobody listens at any more may be left over. Until
@@ -105,7 +105,7 @@ impl Listener {
     /// What has to be watched to know when somebody comes.
     pub fn source(&mut self) -> &mut dyn Source {
         match &mut self.door {
-            Door::Tcp(socket, _) => socket,
+            Door::Tcp(socket, ..) => socket,
             Door::Unix(socket, _) => socket,
         }
     }
@@ -169,13 +169,17 @@ impl Door {
     /// The next connection; `None`: it was somebody who has no business there.
     fn accept(&self) -> io::Result<Option<Accepted>> {
         match self {
-            Self::Tcp(socket, protocol) => {
+            Self::Tcp(socket, protocol, local) => {
                 let (stream, peer) = socket.accept()?;
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!("{peer}: TCP_NODELAY cannot be set: {error}");
                 }
                 let visitor = match protocol {
-                    Protocol::Amqp => Visitor::Client(peer),
+                    Protocol::Amqp => {
+                        // Only who listens everywhere has to ask where somebody came in.
+                        let asked = local.ip().is_unspecified().then(|| stream.local_addr().ok());
+                        Visitor::Client(peer, asked.flatten().unwrap_or(*local))
+                    }
                     Protocol::Http => Visitor::Operator(Origin::Address(peer)),
                 };
                 Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor }))

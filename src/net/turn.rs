@@ -50,7 +50,9 @@ impl EventLoop {
 
     /// Waits for something to do, then reads the clock.
     fn wait(&mut self) -> Result<(), LoopError> {
-        let timeout = if self.run_queue.is_empty() && !self.node.has_work() {
+        let is_idle = self.run_queue.is_empty() && !self.node.has_work();
+        let must_stop = self.node.is_stop_ordered() && self.stopping.is_none();
+        let timeout = if is_idle && !must_stop {
             let next = [
                 self.node.next_deadline(),
                 self.listeners.iter().filter_map(|listener| listener.retry_at()).min(),
@@ -101,7 +103,8 @@ impl EventLoop {
                 }
             }
         }
-        if stop && self.stopping.is_none() {
+        // Whoever ordered it was answered at the end of the last turn.
+        if (stop || self.node.is_stop_ordered()) && self.stopping.is_none() {
             info!("stopping: {} connections are closed", self.node.connection_count());
             self.stopping = Some(self.clock.now() + STOP_WITHIN);
             self.node.stop();
@@ -273,12 +276,14 @@ impl EventLoop {
     /// Takes somebody in who connected, unless too many of the kind are there.
     fn take_in(&mut self, Accepted { mut socket, visitor }: Accepted) {
         let key = match visitor {
-            Visitor::Client(peer) => {
+            Visitor::Client(peer, local) => {
                 let count = self.node.connection_count();
                 if self.sockets_max.is_some_and(|max| count >= max) {
                     return warn!("{peer}: refused, {count} connections are open");
                 }
-                self.node.connect(peer)
+                let key = self.node.connect(peer);
+                self.node.note_arrival(key, local);
+                key
             }
             Visitor::Operator(origin) => match self.node.connect_operator(origin) {
                 Some(key) => key,

@@ -73,6 +73,17 @@ impl Alarms {
         Self { limits, memory: false, disk: false, look_at: now, unused, said_blind: false }
     }
 
+    /// How much the broker may take.
+    pub fn limits(&self) -> &ResourceLimits {
+        &self.limits
+    }
+
+    /// The same, to change it; it is looked at anew at once.
+    pub fn limits_mut(&mut self, now: Instant) -> &mut ResourceLimits {
+        self.look_at = now;
+        &mut self.limits
+    }
+
     /// Looks at memory and disk when it is time; whether there is an alarm for each.
     pub fn look(&mut self, now: Instant) -> (bool, bool) {
         if now >= self.look_at {

@@ -9,6 +9,7 @@ use crate::broker::ConnectionKey;
 use super::Node;
 use super::alarms::{Alarms, ResourceLimits};
 use super::deadlines::Due;
+use super::endpoint::Peer;
 
 /// How often more space is asked for while the disk is full.
 const RETRY_SPACE_EVERY: Duration = Duration::from_millis(200);
@@ -19,7 +20,7 @@ pub(super) struct Blocking {
     /// Publishing connections that are not read because the log has no room for now.
     blocked: Vec<ConnectionKey>,
     /// Looks at memory and disk, where there are limits.
-    alarms: Option<Alarms>,
+    pub(super) alarms: Option<Alarms>,
     /// The operator knows that the log found no space for a segment.
     said_full: bool,
 }
@@ -28,6 +29,14 @@ impl Node {
     /// Blocks publishers while there is less memory or disk left than this.
     pub fn limit_resources(&mut self, limits: ResourceLimits) {
         self.blocking.alarms = Some(Alarms::new(limits, self.now));
+        self.look_at_resources();
+    }
+
+    /// Other limits hold from now on.
+    pub(super) fn change_limits(&mut self, change: impl FnOnce(&mut ResourceLimits)) {
+        if let Some(alarms) = &mut self.blocking.alarms {
+            change(alarms.limits_mut(self.now));
+        }
         self.look_at_resources();
     }
 
@@ -52,15 +61,14 @@ impl Node {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
-        let Some(session) = endpoint.session_mut() else {
-            return;
-        };
-        session.block(self.broker.block_reasons().text(), self.now);
+        if let Some(session) = endpoint.session_mut() {
+            session.block(self.broker.block_reasons().text(), self.now);
+            endpoint.touch(&mut self.touched, key);
+        }
         if !endpoint.listed_blocked {
             endpoint.listed_blocked = true;
             self.blocking.blocked.push(key);
         }
-        endpoint.touch(&mut self.touched, key);
     }
 
     /// Lets blocked publishers go on when there may be room, or tells them why there is none.
@@ -107,8 +115,13 @@ impl Node {
                 self.block(key);
                 continue;
             }
-            if let Some(session) = endpoint.session_mut() {
-                session.unblock(self.now);
+            match &mut endpoint.peer {
+                Peer::Amqp(session) => session.unblock(self.now),
+                Peer::Http(conversation) => {
+                    conversation.unblock();
+                    self.after_change(key);
+                    continue;
+                }
             }
             endpoint.touch(&mut self.touched, key);
             self.resumed.push(key);

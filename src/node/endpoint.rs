@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::Conversation;
+use crate::management::{Conversation, Durable};
 use crate::outbox::Outbox;
 use crate::session::{Session, WaitUntil};
 
@@ -31,6 +31,8 @@ pub struct Endpoint {
     pub(super) listed_working: bool,
     /// Its socket is of no more use.
     pub(super) gone: bool,
+    /// It counts among the connections that were opened.
+    pub(super) counted: bool,
 }
 
 /// What is spoken on a connection.
@@ -55,6 +57,7 @@ impl Endpoint {
             deadline: None,
             listed_working: false,
             gone: false,
+            counted: false,
         }
     }
 
@@ -106,7 +109,11 @@ impl Endpoint {
     pub(super) fn waits_for(&self) -> Option<WaitUntil> {
         match &self.peer {
             Peer::Amqp(session) => session.waits_for(),
-            Peer::Http(conversation) => conversation.waits_for().map(WaitUntil::Changed),
+            Peer::Http(conversation) => conversation.waits_for().map(|durable| match durable {
+                Durable::Change(change) => WaitUntil::Changed(change),
+                Durable::Messages(position) => WaitUntil::Messages(position),
+                Durable::Discarded(line) => WaitUntil::Discarded(line),
+            }),
         }
     }
 

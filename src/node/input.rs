@@ -22,6 +22,14 @@ impl Node {
         key
     }
 
+    /// A client's connection came in at this address.
+    pub fn note_arrival(&mut self, key: ConnectionKey, local: SocketAddr) {
+        let now_ms = self.broker.clock_ms();
+        if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
+            session.note_arrival(local, now_ms);
+        }
+    }
+
     /// Whether a connection may be read: its session waits for nothing, and takes what comes.
     #[inline]
     pub fn may_read(&mut self, key: ConnectionKey) -> bool {
@@ -107,7 +115,12 @@ impl Node {
         }
         match &endpoint.peer {
             Peer::Amqp(session) if session.awaits_room() => self.block(key),
+            Peer::Amqp(session) if !endpoint.counted && session.is_open() => {
+                endpoint.counted = true;
+                self.operators.churn.opened += 1;
+            }
             Peer::Amqp(_) => {}
+            Peer::Http(conversation) if conversation.awaits_room() => self.block(key),
             Peer::Http(_) => self.note_work(key),
         }
     }
@@ -118,10 +131,14 @@ impl Node {
             return;
         };
         endpoint.disarm(&mut self.deadlines, key);
-        if let Some(session) = endpoint.session_mut() {
-            self.amqp_count -= 1;
-            session.end(&mut self.broker);
-            session.log_end();
+        match &mut endpoint.peer {
+            Peer::Amqp(session) => {
+                self.amqp_count -= 1;
+                session.end(&mut self.broker);
+                session.log_end();
+                self.operators.churn.closed += u64::from(endpoint.counted);
+            }
+            Peer::Http(conversation) => conversation.abandon(&mut self.broker),
         }
     }
 
@@ -140,7 +157,10 @@ impl Node {
                         endpoint.gone = true;
                         self.gone.push(key);
                     }
-                    Peer::Http(conversation) => conversation.stop(),
+                    Peer::Http(conversation) => {
+                        conversation.abandon(&mut self.broker);
+                        conversation.stop();
+                    }
                 }
             }
             self.after_change(key);

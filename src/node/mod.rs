@@ -21,6 +21,7 @@ mod release;
 mod sampling;
 mod sync;
 pub mod turn;
+mod view;
 mod watch;
 
 use std::time::Instant;
@@ -83,7 +84,7 @@ impl Node {
             limits,
             endpoints: Arena::new(),
             amqp_count: 0,
-            operators: Operators::default(),
+            operators: Operators::new(now),
             calendar,
             now,
             deadlines: Deadlines::default(),

@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::Protocol;
-use crate::management::{Context, Conversation, Identity, Listening, Logins, NodeView, Origin};
+use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
+use crate::management::{Order, Origin, Protocol};
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
+use super::view::View;
 
 /// What the node keeps for operators.
-#[derive(Default)]
 pub(super) struct Operators {
     /// What they may know of the node.
     identity: Identity,
@@ -21,22 +22,14 @@ pub(super) struct Operators {
     working: VecDeque<ConnectionKey>,
     /// What a request's step appends to its answer; kept for its memory.
     piece: Vec<u8>,
-}
-
-/// The node as management sees it.
-struct View<'a> {
-    identity: &'a Identity,
-    amqp_count: usize,
-}
-
-impl NodeView for View<'_> {
-    fn identity(&self) -> &Identity {
-        self.identity
-    }
-
-    fn connection_count(&self) -> usize {
-        self.amqp_count
-    }
+    /// What a request's step orders; kept for its memory.
+    orders: Vec<Order>,
+    /// How many clients came and went.
+    pub(super) churn: ConnectionChurn,
+    /// When the node started.
+    started: Instant,
+    /// Somebody wants the node to end.
+    is_stop_ordered: bool,
 }
 
 /// The most conversations at a time: all of them together hold a bounded amount of memory.
@@ -46,6 +39,20 @@ pub const CONVERSATIONS_MAX: usize = 256;
 const CONVERSATIONS_OF_OWNER: usize = 16;
 
 impl Operators {
+    /// Nobody has asked yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            identity: Identity::default(),
+            logins: Logins::default(),
+            working: VecDeque::new(),
+            piece: Vec::new(),
+            orders: Vec::new(),
+            churn: ConnectionChurn::default(),
+            started: now,
+            is_stop_ordered: false,
+        }
+    }
+
     /// Whether a request can be worked on.
     pub(super) fn has_work(&self) -> bool {
         !self.working.is_empty()
@@ -54,7 +61,7 @@ impl Operators {
 
 impl Node {
     /// Tells operators who this node is.
-    pub fn introduce(&mut self, node_name: String) {
+    pub fn introduce(&mut self, node_name: String, directory: String) {
         let limits = &self.limits;
         let listening = std::mem::take(&mut self.operators.identity.listening);
         self.operators.identity = Identity {
@@ -63,7 +70,14 @@ impl Node {
             product_name: limits.product_name.to_string(),
             product_version: limits.product_version.to_string(),
             listening,
+            message_bytes_max: limits.message_bytes_max,
+            directory,
         };
+    }
+
+    /// Whether an operator ordered the node to end.
+    pub fn is_stop_ordered(&self) -> bool {
+        self.operators.is_stop_ordered
     }
 
     /// Tells operators where the node listens.
@@ -136,9 +150,21 @@ impl Node {
         };
         let mut piece = std::mem::take(&mut self.operators.piece);
         piece.clear();
-        let view = View { identity: &self.operators.identity, amqp_count: self.amqp_count };
-        let mut context = Context { broker: &mut self.broker, node: &view };
+        let mut orders = std::mem::take(&mut self.operators.orders);
+        let view = View {
+            identity: &self.operators.identity,
+            amqp_count: self.amqp_count,
+            endpoints: &self.endpoints,
+            alarms: self.blocking.alarms.as_ref(),
+            churn: self.operators.churn,
+            started: self.operators.started,
+            now: self.now,
+        };
+        let broker = &mut self.broker;
+        let mut context = Context { broker, node: &view, orders: &mut orders };
         let step = job.go_on(&mut context, &mut piece);
+        orders.drain(..).for_each(|order| self.carry_out(order));
+        self.operators.orders = orders;
         if let Some(endpoint) = self.endpoints.get_mut(key)
             && let Some(conversation) = endpoint.conversation_mut()
         {
@@ -155,6 +181,23 @@ impl Node {
         let conversation = endpoint.and_then(Endpoint::conversation_mut);
         if conversation.is_some_and(|conversation| conversation.may_read()) {
             self.resumed.push(key);
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::LimitMemory(bytes) => {
+                self.change_limits(|limits| limits.memory_bytes_max = bytes);
+            }
+            Order::LimitDisk(bytes) => {
+                self.change_limits(|limits| limits.disk_free_bytes_min = bytes);
+            }
+            Order::LogLevel(level) => log::set_max_level(level),
+            Order::ClusterName(name) => {
+                self.limits.cluster_name = name.as_str().into();
+                self.operators.identity.cluster_name = name;
+            }
+            Order::Stop => self.operators.is_stop_ordered = true,
         }
     }
 

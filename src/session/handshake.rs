@@ -140,6 +140,7 @@ impl Session {
         start_ok: &connection::StartOk<'_>,
     ) -> Result<(), AmqpError> {
         self.capabilities = Capabilities::read(start_ok.client_properties);
+        self.seen.note_client(start_ok.client_properties, start_ok.mechanism);
         let (user, password) = credentials(start_ok)?;
         let loopback = self.is_local();
         match broker.users().log_in(user, password, loopback) {
@@ -224,7 +225,9 @@ impl Session {
         self.heartbeat.negotiated(self.limits.heartbeat_s, now);
         self.send(0, &Method::ConnectionOpenOk(connection::OpenOk {}));
         info!("{}: user '{user}' is connected to vhost '{name}'", self.peer);
-        self.phase = Phase::Open(Subject { user, vhost, vhost_name: name, connection: self.key });
+        let (connection, is_owner) = (self.key, false);
+        let subject = Subject { user, vhost, vhost_name: name, connection, is_owner };
+        self.phase = Phase::Open(subject);
         Ok(())
     }
 

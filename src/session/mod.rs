@@ -10,6 +10,7 @@ mod handshake;
 mod heartbeat;
 mod numbers;
 mod output;
+mod sight;
 mod timeouts;
 mod wait;
 
@@ -27,6 +28,7 @@ use heartbeat::Heartbeat;
 use numbers::Numbers;
 
 pub use handshake::Limits;
+pub use sight::ChannelSight;
 pub use wait::{Wait, WaitUntil};
 
 /// One client's connection.
@@ -62,6 +64,8 @@ pub struct Session {
     first_told: usize,
     /// The log says why the connection ends.
     said_why: bool,
+    /// What operators see of it.
+    seen: sight::Seen,
     /// What waits to be sent.
     pub outbox: Outbox,
 }
@@ -136,6 +140,7 @@ impl Session {
             overfull: false,
             first_told: 0,
             said_why: false,
+            seen: sight::Seen::default(),
             outbox: Outbox::default(),
         }
     }
@@ -175,6 +180,7 @@ impl Session {
             }
             self.note_answers(now);
         }
+        self.seen.note_received(at);
         at
     }
 

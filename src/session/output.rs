@@ -117,6 +117,7 @@ impl Session {
     pub fn flushed(&mut self, broker: &mut Broker, bytes: usize, now: Instant) {
         self.outbox.advance(bytes);
         self.heartbeat.sent(now);
+        self.seen.note_sent(bytes);
         self.note_outbox(broker);
         self.note_answers(now);
     }

@@ -5,13 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use super::http::{Http, start};
-
-fn basic(login: &str) -> String {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(login);
-    format!("Authorization: Basic {text}\r\n")
-}
+use super::http::{Http, basic_login as basic, start};
 
 #[test]
 fn without_a_login_one_is_asked_to_log_in() {

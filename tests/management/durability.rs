@@ -44,3 +44,27 @@ fn a_socket_that_was_left_behind_is_replaced() {
     let Some(directory) = server.directory() else { return };
     assert_eq!(Http::connect_owner(directory).ask_as("", "GET", "/api/whoami", "").status, 200);
 }
+
+/// Nothing that a request asks for is too long for the log, however short its segments are.
+#[test]
+fn the_longest_arguments_fit_into_the_shortest_segments() {
+    let settings = leveret::daemon::Config { segment_bytes: 64 << 10, ..Default::default() };
+    let server = Server::start_with(settings);
+    let Some(address) = server.management_address() else { return };
+    let mut http = Http::connect(address);
+    let name = "n".repeat(255);
+    let with = |bytes: usize, more: &str| {
+        format!(r#"{{"durable": true{more}, "arguments": {{"long": "{}"}}}}"#, "x".repeat(bytes))
+    };
+    let longest = 16 * 1024 - 10;
+    let key = format!(r#", "routing_key": "{name}""#);
+    // A binding stands in the log with its arguments twice.
+    for (method, path, more, longest) in [
+        ("PUT", format!("/api/queues/%2F/{name}"), "", longest),
+        ("PUT", format!("/api/exchanges/%2F/{name}"), "", longest),
+        ("POST", format!("/api/bindings/%2F/e/{name}/q/{name}"), key.as_str(), longest - 1024),
+    ] {
+        assert_eq!(http.ask(method, &path, &with(longest + 1024, more)).status, 400, "{path}");
+        assert_eq!(http.ask(method, &path, &with(longest, more)).status, 201, "{path}");
+    }
+}

@@ -196,6 +196,13 @@ impl<S: Read + Write> Http<S> {
     }
 }
 
+/// The header of a login, `name:password`.
+pub fn basic_login(login: &str) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(login);
+    format!("Authorization: Basic {text}\r\n")
+}
+
 /// A request as it goes over the wire.
 pub fn request(headers: &str, method: &str, path: &str, body: &str) -> String {
     let length = match body.len() {

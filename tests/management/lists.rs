@@ -194,3 +194,42 @@ fn who_does_not_read_a_long_list_takes_no_memory_and_no_time() {
     drop(slow);
     client.round_trip(1);
 }
+
+/// Whatever is asked of one queue, nobody else waits for it.
+#[test]
+fn many_messages_and_bindings_are_worked_on_in_parts() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let queue = client.shared_queue(1);
+    let count = many();
+    for number in 0..count {
+        client.publish(1, "", &queue, &number.to_string());
+        let key = number.to_string();
+        let bind = queue::Bind {
+            queue: queue.as_bytes(),
+            exchange: b"amq.direct",
+            routing_key: key.as_bytes(),
+            nowait: true,
+            ..Default::default()
+        };
+        client.send(1, bind);
+    }
+    client.round_trip(1);
+    server.take_longest_turn();
+    let got = json!({"count": count, "ackmode": "ack_requeue_true", "encoding": "auto"});
+    let got = http.ask("POST", &format!("/api/queues/%2F/{queue}/get"), &got.to_string());
+    // One answer has no more.
+    assert_eq!(got.json().as_array().map(Vec::len), Some(count.min(10_000)));
+    let seen = http.show(&format!("/api/queues/%2F/{queue}/browse?from={}", count - 1));
+    assert_eq!(seen[0]["payload"], json!((count - 1).to_string()));
+    for list in ["bindings", &format!("queues/%2F/{queue}/bindings")] {
+        let path = format!("/api/{list}?page=1&page_size=10&sort=routing_key");
+        assert_eq!(http.show(&path)["total_count"], json!(count + 1), "{list}");
+    }
+    let last = format!("/api/bindings/%2F/e/amq.direct/q/{queue}/{}", count - 1);
+    assert_eq!(http.ask("DELETE", &last, "").status, 204);
+    assert_eq!(http.ask("DELETE", &format!("/api/queues/%2F/{queue}/contents"), "").status, 204);
+    assert_eq!(http.ask("DELETE", &format!("/api/queues/%2F/{queue}"), "").status, 204);
+    let longest = server.take_longest_turn().expect("it is ours");
+    assert!(longest < LONGEST_TURN_MAX, "{longest:?}");
+}

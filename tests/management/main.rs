@@ -5,14 +5,19 @@
 mod common;
 
 mod access;
+mod connections;
 mod definitions;
 mod durability;
+mod exchanges;
 mod hostile;
 mod http;
 mod lists;
+mod messages;
+mod node;
 mod objects;
 mod permissions;
 mod policies;
+mod queues;
 mod turns;
 mod users;
 mod vhosts;

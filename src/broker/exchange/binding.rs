@@ -133,6 +133,49 @@ impl BindingTable {
         self.find(self.hasher.hash_one(binding), binding).is_some()
     }
 
+    /// The binding in the place of this number, for a walk over all of them in several turns.
+    pub fn at(&self, place: u32) -> Option<&Binding> {
+        self.entries.get(place as usize).map(|entry| &entry.binding)
+    }
+
+    /// All bindings are in places with lower numbers than this.
+    pub fn places(&self) -> u32 {
+        u32::try_from(self.entries.capacity()).unwrap_or(u32::MAX)
+    }
+
+    /// The places of those that lead from an exchange, or to a queue or exchange, or from the one
+    /// to the other; `None` when more would have to be looked at than this.
+    pub fn places_of(
+        &self,
+        source: Option<ExchangeKey>,
+        destination: Option<Destination>,
+        looked_at_max: usize,
+    ) -> Option<Vec<u32>> {
+        let of_source = |source| self.by_source.get(&source).copied().unwrap_or_default();
+        let of_destination = |to| self.by_destination.get(&to).copied().unwrap_or_default();
+        let lists = [
+            source.map(|source| (of_source(source), Chain::Source)),
+            destination.map(|to| (of_destination(to), Chain::Destination)),
+        ];
+        let (list, chain) = lists.into_iter().flatten().min_by_key(|(list, _)| list.count)?;
+        if list.count as usize > looked_at_max {
+            return None;
+        }
+        let mut places = Vec::new();
+        let mut next = list.first;
+        while let Some(id) = next {
+            let entry = &self.entries[id.index()];
+            next = entry.link(chain).next;
+            let Binding { source: from, destination: to, .. } = entry.binding;
+            if source.is_none_or(|source| source == from)
+                && destination.is_none_or(|destination| destination == to)
+            {
+                places.push(u32::try_from(id.index()).expect("made of a u32"));
+            }
+        }
+        Some(places)
+    }
+
     /// All bindings in order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = &Binding> {
         self.walk(self.all.first, Chain::All)
@@ -165,16 +208,6 @@ impl BindingTable {
         };
         self.walk(first, chain)
             .filter(move |binding| binding.source == source && binding.destination == destination)
-    }
-
-    /// What is in the place of this number, for a walk over all bindings in several turns.
-    pub fn at(&self, place: u32) -> Option<&Binding> {
-        self.entries.get(place as usize).map(|entry| &entry.binding)
-    }
-
-    /// All bindings are in places with lower numbers than this.
-    pub fn places(&self) -> u32 {
-        u32::try_from(self.entries.capacity()).unwrap_or(u32::MAX)
     }
 
     /// The number of bindings in which the exchange is the source.
@@ -492,5 +525,44 @@ mod tests {
         // well below 300 bytes at a million.
         assert_eq!(size_of::<Entry>(), 88);
         assert_eq!(size_of::<Destination>(), 12);
+    }
+
+    /// Places find what the walks find, whatever came and went before; and a list that is too long
+    /// is not looked through.
+    #[test]
+    fn places_are_those_of_the_bindings_with_these_ends() {
+        let mut table = BindingTable::new();
+        let mut random = Seeded::new(3);
+        for number in 0..500 {
+            let (from, to) = (random.below(4), random.below(4));
+            let [from, to] = [from, to].map(|index| u32::try_from(index).unwrap());
+            let one = binding(from, to, &(number % 40).to_string());
+            if random.below(3) == 0 {
+                table.remove(&one);
+            } else {
+                table.insert(one);
+            }
+        }
+        let all: Vec<_> = (0..table.places()).filter_map(|place| table.at(place)).collect();
+        assert_eq!(all.len(), table.len());
+        let found = |source, destination| -> Vec<Binding> {
+            let places = table.places_of(source, destination, usize::MAX).unwrap();
+            listed(places.into_iter().map(|place| table.at(place).unwrap()))
+        };
+        for index in 0..5 {
+            let (from, to) = (exchange(index), queue(index));
+            assert_eq!(found(Some(from), None), listed(table.from_source(from)));
+            assert_eq!(found(None, Some(to)), listed(table.to_destination(to)));
+            assert_eq!(found(Some(from), Some(queue(1))), listed(table.between(from, queue(1))));
+            let count = table.count_from(from);
+            assert_eq!(
+                table.places_of(Some(from), None, count).map(|found| found.len()),
+                Some(count)
+            );
+            let is_too_long = count > 0;
+            let less = count.saturating_sub(1);
+            assert_eq!(table.places_of(Some(from), None, less).is_none(), is_too_long);
+        }
+        assert_eq!(table.places_of(None, None, usize::MAX), None);
     }
 }

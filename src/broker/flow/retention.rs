@@ -96,6 +96,7 @@ mod tests {
                 vhost: self.broker.topology().vhost_named(b"/").unwrap(),
                 vhost_name: Name::from("/"),
                 connection: ConnectionKey::new(0, 1),
+                is_owner: false,
             }
         }
 

@@ -133,6 +133,11 @@ impl Transaction {
         self.publishes.len()
     }
 
+    /// How many publishes and settlements wait for the commit.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.publishes.len(), self.settlements.len())
+    }
+
     /// How many messages were added to it, and the bytes of their bodies.
     pub(in crate::broker) fn totals(&self) -> (u64, u64) {
         self.totals

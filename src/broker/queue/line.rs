@@ -61,6 +61,16 @@ impl Line {
         self.wait(consumer, priority);
     }
 
+    /// Where only one is active: which one that is.
+    pub fn active(&self) -> Option<ConsumerKey> {
+        self.active
+    }
+
+    /// Whether only one is active.
+    pub fn is_single_active(&self) -> bool {
+        self.single_active
+    }
+
     /// All consumers, in the order in which they came, and some that left.
     pub fn members(&self) -> impl Iterator<Item = ConsumerKey> {
         (0..self.members.places()).filter_map(|place| self.members.at(place))

@@ -157,6 +157,17 @@ impl Queue {
         self.ready.len() + in_stream + self.letters
     }
 
+    /// The bytes of the bodies of those messages.
+    pub fn message_bytes(&self) -> u64 {
+        let in_stream = self.stream.as_ref().map_or(0, |stream| stream.bytes());
+        self.ready_bytes + in_stream + self.letter_bytes
+    }
+
+    /// How many dead messages it keeps until their targets have them, and their bodies' bytes.
+    pub fn waiting_letters(&self) -> (usize, u64) {
+        (self.letters, self.letter_bytes)
+    }
+
     /// The record of a message lies elsewhere now; `false` when the message is not here.
     pub(in crate::broker) fn relocate(&mut self, entry: Entry, scratch: &mut ScratchPool) -> bool {
         match &mut self.stream {

@@ -126,6 +126,35 @@ impl Ready {
         self.priority_max().saturating_add(1)
     }
 
+    /// Messages from a position on, in the order in which they would be taken; and how many others
+    /// had to be passed for that.
+    pub fn from_position(
+        &self,
+        position: usize,
+        count: usize,
+        scratch: &ScratchPool,
+    ) -> (Vec<Entry>, usize) {
+        let (mut entries, mut left, mut passed) = (Vec::new(), position, 0);
+        for lane in self.lanes.iter().rev() {
+            let returned = lane.returned.len();
+            if left < returned {
+                let behind = lane.returned.values().skip(left);
+                entries.extend(behind.take(count - entries.len()));
+                passed += left;
+            }
+            left = left.saturating_sub(returned);
+            if left < lane.waiting.len() && entries.len() < count {
+                let behind = lane.waiting.iter_from(left, scratch);
+                entries.extend(behind.take(count - entries.len()));
+            }
+            left = left.saturating_sub(lane.waiting.len());
+            if entries.len() == count {
+                break;
+            }
+        }
+        (entries, passed)
+    }
+
     /// The oldest message of one priority.
     pub fn front_of(&self, lane: u8) -> Option<Entry> {
         self.lanes.get(usize::from(lane))?.front()
@@ -182,5 +211,43 @@ impl Lane {
             }
         }
         self.returned.insert(entry.id, entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::Table;
+    use crate::broker::testing;
+
+    /// A position means the same whether messages came back or never left, and in which priority.
+    #[test]
+    fn positions_are_counted_in_the_order_in_which_messages_are_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = testing::open(directory.path());
+        let queue = testing::declare(&mut broker, "q", Table::EMPTY);
+        testing::publish(&mut broker, queue, 12);
+        let (queue, scratch) = broker.queues_mut().get_with_scratch(queue).unwrap();
+        let mut line = Ready::new(2);
+        for priority in [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2] {
+            line.push(queue.ready.pop(scratch).unwrap(), priority, scratch);
+        }
+        let taken: Vec<Entry> = (0..3).map(|_| line.pop(scratch).unwrap()).collect();
+        taken.iter().for_each(|&entry| line.put_back(entry, 2));
+        let from = |position, count| {
+            line.from_position(position, count, scratch).0.iter().map(|entry| entry.id).collect()
+        };
+        let all: Vec<MessageId> = from(0, 100);
+        assert_eq!(all.len(), 12);
+        for position in 0..14 {
+            for count in [0, 1, 5, 20] {
+                let expected: Vec<_> = all.iter().skip(position).take(count).copied().collect();
+                let found: Vec<MessageId> = from(position, count);
+                assert_eq!(found, expected, "{count} from {position}");
+            }
+        }
+        let popped: Vec<MessageId> =
+            std::iter::from_fn(|| line.pop(scratch)).map(|entry| entry.id).collect();
+        assert_eq!(popped, all);
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod administration;
 pub mod bindings;
+pub mod checks;
 pub mod consume;
 pub mod exchanges;
+pub mod messages;
 pub mod queues;
 pub mod reply;
 pub mod stream_start;

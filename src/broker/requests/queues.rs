@@ -57,6 +57,7 @@ impl Broker {
         if let Some(key) = self.topology.queue_named(subject.vhost, name) {
             self.check_queue_equivalence(subject, key, &traits)?;
             self.queues.touch(key, self.clock_ms);
+            self.queues.note_declared(false);
             return Ok(self.queue_counts(key));
         }
         self.check_dead_letter_access(subject, name, traits.arguments)?;
@@ -111,6 +112,7 @@ impl Broker {
         };
         let queue = Queue::new(Name::from(name), vhost, id, declaration);
         let key = self.create_queue(queue);
+        self.queues.note_declared(true);
         if traits.durable {
             self.persist_queue(key);
         }

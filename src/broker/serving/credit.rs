@@ -14,6 +14,7 @@ use crate::broker::serving::{Queues, Unsettled};
 impl Queues {
     /// A channel opens.
     pub fn open_channel(&mut self, connection: ConnectionKey, number: u16) -> ChannelKey {
+        self.churn.channels_opened += 1;
         self.channels.insert(ChannelCredit {
             connection,
             number,
@@ -31,7 +32,7 @@ impl Queues {
 
     /// Forgets a channel whose consumers ended and whose unsettled messages went back.
     pub fn close_channel(&mut self, key: ChannelKey) {
-        self.channels.remove(key);
+        self.churn.channels_closed += u64::from(self.channels.remove(key).is_some());
     }
 
     /// Sets the shared prefetch of a channel (`basic.qos`, global true); 0 = unlimited.

@@ -47,6 +47,23 @@ pub struct Queues {
     consumer_timeout_ms: Option<u64>,
     /// How many of them store every message, whatever its delivery mode.
     storing: usize,
+    /// How many came and went.
+    churn: Churn,
+}
+
+/// How many queues and channels came and went since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Churn {
+    /// Queues that were declared, whether or not they were there.
+    pub queues_declared: u64,
+    /// Queues that were made.
+    pub queues_created: u64,
+    /// Queues that were deleted.
+    pub queues_deleted: u64,
+    /// Channels that were opened.
+    pub channels_opened: u64,
+    /// Channels that were closed.
+    pub channels_closed: u64,
 }
 
 impl Queues {
@@ -64,6 +81,7 @@ impl Queues {
             wakeups: BinaryHeap::new(),
             consumer_timeout_ms: None,
             storing: 0,
+            churn: Churn::default(),
         }
     }
 
@@ -115,6 +133,31 @@ impl Queues {
         self.consumers.len()
     }
 
+    /// The consumer in the place of this number, for a walk over all of them in several turns.
+    pub fn consumer_at(&self, place: u32) -> Option<(ConsumerKey, &Consumer)> {
+        self.consumers.at(place)
+    }
+
+    /// All consumers are in places with lower numbers than this.
+    pub fn consumer_places(&self) -> u32 {
+        self.consumers.places()
+    }
+
+    /// The channel in the place of this number, for a walk over all of them in several turns.
+    pub fn channel_at(&self, place: u32) -> Option<(ChannelKey, &ChannelCredit)> {
+        self.channels.at(place)
+    }
+
+    /// All channels are in places with lower numbers than this.
+    pub fn channel_places(&self) -> u32 {
+        self.channels.places()
+    }
+
+    /// How many queues and channels came and went since the start.
+    pub fn churn(&self) -> Churn {
+        self.churn
+    }
+
     /// How many channels there are.
     pub fn channel_count(&self) -> usize {
         self.channels.len()
@@ -128,6 +171,12 @@ impl Queues {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
+    }
+
+    /// Somebody declared a queue; `is_new`: it was made.
+    pub fn note_declared(&mut self, is_new: bool) {
+        self.churn.queues_declared += 1;
+        self.churn.queues_created += u64::from(is_new);
     }
 
     /// Takes a queue in, which is used now.
@@ -145,6 +194,7 @@ impl Queues {
     /// Takes a queue out whose consumers have ended.
     pub fn remove(&mut self, key: QueueKey) -> Option<Queue> {
         let queue = self.queues.remove(key)?;
+        self.churn.queues_deleted += u64::from(!queue.is_reply_queue);
         self.storing -= usize::from(queue.stores_everything());
         if let Some(owner) = queue.declaration.owner
             && let Some(owned) = self.owned.get_mut(&owner)

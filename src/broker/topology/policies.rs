@@ -3,6 +3,7 @@
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::effective::{EffectiveArguments, alternate_exchange};
 use crate::broker::arguments::policy::{Matched, Policy, Target};
+use crate::broker::exchange::Exchange;
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::queue::Queue;
 use crate::broker::topology::Topology;
@@ -30,6 +31,14 @@ impl Topology {
     pub fn policies_of(&self, queue: &Queue) -> Matched<'_> {
         match self.vhosts.get(queue.vhost).filter(|_| !queue.is_reply_queue) {
             Some(vhost) => vhost.policies.matching(Target::Queue(queue.settings.kind), &queue.name),
+            None => Matched::default(),
+        }
+    }
+
+    /// The policies that hold for an exchange; for the default exchange, none.
+    pub fn policies_of_exchange(&self, exchange: &Exchange) -> Matched<'_> {
+        match self.vhosts.get(exchange.vhost).filter(|_| !exchange.name.is_empty()) {
+            Some(vhost) => vhost.policies.matching(Target::Exchange, &exchange.name),
             None => Matched::default(),
         }
     }

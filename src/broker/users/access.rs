@@ -5,7 +5,7 @@ use log::warn;
 use crate::amqp::{AmqpError, Name, ReplyCode};
 use crate::broker::exchange::Exchange;
 use crate::broker::exchange::matcher::ExchangeKind;
-use crate::broker::key::{ConnectionKey, VhostKey};
+use crate::broker::key::{ArenaKey, ConnectionKey, VhostKey};
 use crate::broker::resource::Resource;
 use crate::broker::users::Users;
 use crate::broker::users::user::{
@@ -23,6 +23,17 @@ pub struct Subject {
     pub vhost_name: Name,
     /// Its connection.
     pub connection: ConnectionKey,
+    /// It owns the broker's files: it may do everything, and needs to be no user.
+    pub is_owner: bool,
+}
+
+impl Subject {
+    /// Somebody who asks over HTTP, and has no connection of which anything else knows.
+    pub fn operator(user: Name, vhost: VhostKey, vhost_name: Name, is_owner: bool) -> Self {
+        // No arena gives this key out.
+        let connection = ConnectionKey::new(u32::MAX, 0);
+        Self { user, vhost, vhost_name, connection, is_owner }
+    }
 }
 
 impl Users {
@@ -40,7 +51,7 @@ impl Users {
     ) -> Result<(), AmqpError> {
         let vhost = &subject.vhost_name;
         let user = self.find(&subject.user);
-        if user.is_some_and(|user| user.may(vhost, access, name)) {
+        if subject.is_owner || user.is_some_and(|user| user.may(vhost, access, name)) {
             return Ok(());
         }
         Err(access_refused(access, Resource::queue(vhost, name), &subject.user))
@@ -56,7 +67,7 @@ impl Users {
         let vhost = &subject.vhost_name;
         let name = exchange_permission_name(name);
         let user = self.find(&subject.user);
-        if user.is_some_and(|user| user.may(vhost, access, name)) {
+        if subject.is_owner || user.is_some_and(|user| user.may(vhost, access, name)) {
             return Ok(());
         }
         Err(access_refused(access, Resource::exchange(vhost, name), &subject.user))
@@ -70,7 +81,7 @@ impl Users {
         exchange: &Exchange,
         routing_key: &[u8],
     ) -> Result<(), AmqpError> {
-        if exchange.kind != ExchangeKind::Topic {
+        if exchange.kind != ExchangeKind::Topic || subject.is_owner {
             return Ok(());
         }
         let vhost = &subject.vhost_name;
@@ -87,7 +98,7 @@ impl Users {
     pub fn check_user_id(&self, subject: &Subject, claimed: &[u8]) -> Result<(), AmqpError> {
         let may_impersonate =
             || self.find(&subject.user).is_some_and(|user| user.has_tag("impersonator"));
-        if claimed == subject.user.as_bytes() || may_impersonate() {
+        if subject.is_owner || claimed == subject.user.as_bytes() || may_impersonate() {
             return Ok(());
         }
         let claimed = Name::from(claimed);

@@ -218,8 +218,10 @@ impl Work for Import {
         match self.take_in(context.broker) {
             Outcome::Unfinished => Progress::Unfinished,
             Outcome::Broken(wrong) => Progress::Instead(Response::bad_request(&wrong)),
-            Outcome::Done(0, _) => Progress::OnceDurable(Response::empty(204)),
-            Outcome::Done(count, refused) => Progress::OnceDurable(refusal(count, &refused)),
+            Outcome::Done(0, _) => Progress::once_durable(context.broker, Response::empty(204)),
+            Outcome::Done(count, refused) => {
+                Progress::once_durable(context.broker, refusal(count, &refused))
+            }
         }
     }
 }

@@ -1,30 +1,171 @@
 //! Is something wrong with the node, as load balancers and monitors ask?
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::management::call::{Call, Outcome, Right, Route};
 use crate::management::request::Method;
 use crate::management::response::Response;
+use crate::management::view::Listening;
 
 /// Its rows of the table.
-pub const ROUTES: &[Route] =
-    &[Route { path: "health/checks/alarms", methods: &[(Method::Get, Right::Management, alarms)] }];
+pub const ROUTES: &[Route] = &[
+    Route { path: "health/checks/alarms", methods: &[(Method::Get, Right::Management, alarms)] },
+    Route {
+        path: "health/checks/local-alarms",
+        methods: &[(Method::Get, Right::Management, local_alarms)],
+    },
+    Route {
+        path: "health/checks/certificate-expiration/*/*",
+        methods: &[(Method::Get, Right::Management, certificates)],
+    },
+    Route {
+        path: "health/checks/port-listener/*",
+        methods: &[(Method::Get, Right::Management, port)],
+    },
+    Route {
+        path: "health/checks/protocol-listener/*",
+        methods: &[(Method::Get, Right::Management, protocol)],
+    },
+    Route {
+        path: "health/checks/virtual-hosts",
+        methods: &[(Method::Get, Right::Management, well)],
+    },
+    Route {
+        path: "health/checks/node-is-mirror-sync-critical",
+        methods: &[(Method::Get, Right::Management, alone)],
+    },
+    Route {
+        path: "health/checks/node-is-quorum-critical",
+        methods: &[(Method::Get, Right::Management, alone)],
+    },
+    Route {
+        path: "health/checks/is-in-service",
+        methods: &[(Method::Get, Right::Management, well)],
+    },
+    Route {
+        path: "health/checks/ready-to-serve-clients",
+        methods: &[(Method::Get, Right::Management, ready)],
+    },
+    Route { path: "healthchecks/node", methods: &[(Method::Get, Right::Management, node)] },
+    Route { path: "healthchecks/node/*", methods: &[(Method::Get, Right::Management, named_node)] },
+];
+
+fn alarms(call: &mut Call<'_, '_>) -> Outcome {
+    unless_alarmed(call, "There are alarms in effect in the cluster")
+}
+
+fn local_alarms(call: &mut Call<'_, '_>) -> Outcome {
+    unless_alarmed(call, "There are alarms in effect on the node")
+}
 
 /// 503 while publishers are blocked for want of memory or disk.
-fn alarms(call: &mut Call<'_, '_>) -> Outcome {
-    let reasons = call.context.broker.block_reasons();
-    let disk = reasons.disk || reasons.full;
-    let resources = [("memory", reasons.memory), ("disk", disk)];
+fn unless_alarmed(call: &Call<'_, '_>, reason: &str) -> Outcome {
     let node = &call.context.node.identity().node_name;
-    let alarms: Vec<_> = resources
+    let alarms: Vec<_> = resources(call)
         .iter()
-        .filter(|(_, is_on)| *is_on)
-        .map(|(resource, _)| json!({ "node": node, "resource": resource }))
+        .map(|resource| json!({ "node": node, "resource": resource }))
         .collect();
     if alarms.is_empty() {
         return Ok(Response::json(&json!({ "status": "ok" })).into());
     }
-    let reason = "There are alarms in effect in the cluster";
-    let failed = json!({ "status": "failed", "reason": reason, "alarms": alarms });
-    Ok(Response::with(503, &failed).into())
+    fail(json!({ "status": "failed", "reason": reason, "alarms": alarms }))
+}
+
+/// What there is too little of.
+fn resources(call: &Call<'_, '_>) -> Vec<&'static str> {
+    let reasons = call.context.broker.block_reasons();
+    let disk = (reasons.disk || reasons.full).then_some("disk space");
+    disk.into_iter().chain(reasons.memory.then_some("memory")).collect()
+}
+
+fn fail(answer: Value) -> Outcome {
+    Ok(Response::with(503, &answer).into())
+}
+
+/// No listener has a certificate: none expires.
+fn certificates(call: &mut Call<'_, '_>) -> Outcome {
+    let within = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<u32>().ok());
+    if within.is_none() {
+        return Err(Response::bad_request("Invalid expiration value."));
+    }
+    if ![&b"days"[..], b"weeks", b"months", b"years"].contains(&call.part(1)) {
+        let text = "Time unit not recognised. Supported units: days, weeks, months, years.";
+        return Err(Response::bad_request(text));
+    }
+    well(call)
+}
+
+fn port(call: &mut Call<'_, '_>) -> Outcome {
+    let port = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<u16>().ok());
+    let port = port.ok_or_else(|| Response::bad_request("Invalid port"))?;
+    let listening = &call.context.node.identity().listening;
+    let ports: Vec<u16> = listening.iter().map(|one| one.address.port()).collect();
+    if ports.contains(&port) {
+        return Ok(Response::json(&json!({ "status": "ok", "port": port })).into());
+    }
+    let reason = "No active listener";
+    fail(json!({ "status": "failed", "reason": reason, "missing": port, "ports": ports }))
+}
+
+fn protocol(call: &mut Call<'_, '_>) -> Outcome {
+    let asked = String::from_utf8_lossy(call.part(0)).into_owned();
+    // As RabbitMQ takes them.
+    let protocol = match asked.to_lowercase().as_str() {
+        "amqp" | "amqp091" | "amqp0.9.1" | "amqp 0.9.1" | "amqp10" | "amqp1.0" => "amqp".to_owned(),
+        "amqps" => "amqp/ssl".to_owned(),
+        other => other.to_owned(),
+    };
+    let listening = call.context.node.identity().listening.iter();
+    let mut protocols: Vec<&str> = listening.map(|one| one.protocol.name()).collect();
+    protocols.sort_unstable();
+    protocols.dedup();
+    if protocols.contains(&protocol.as_str()) {
+        return Ok(Response::json(&json!({ "status": "ok", "protocol": protocol })).into());
+    }
+    let reason = "No active listener";
+    fail(json!({
+        "status": "failed", "reason": reason, "missing": protocol, "protocols": protocols,
+    }))
+}
+
+/// A node that answers is well: its vhosts are there with it, and nobody takes it out of service.
+fn well(_: &mut Call<'_, '_>) -> Outcome {
+    Ok(Response::json(&json!({ "status": "ok" })).into())
+}
+
+/// Nothing is replicated to other nodes, so that nothing depends on this one staying.
+fn alone(_: &mut Call<'_, '_>) -> Outcome {
+    Ok(Response::json(&json!({ "status": "ok", "reason": "single node cluster" })).into())
+}
+
+/// Whether clients can connect. During an alarm they can, and have to: they take messages out.
+fn ready(call: &mut Call<'_, '_>) -> Outcome {
+    let is_amqp = |one: &Listening| one.protocol == crate::management::view::Protocol::Amqp;
+    if !call.context.node.identity().listening.iter().any(is_amqp) {
+        return fail(json!({ "status": "failed", "reason": "No active listener" }));
+    }
+    well(call)
+}
+
+/// What old tools ask.
+fn node(call: &mut Call<'_, '_>) -> Outcome {
+    let resources = resources(call);
+    if resources.is_empty() {
+        return well(call);
+    }
+    let node = &call.context.node.identity().node_name;
+    let name = |resource: &&str| if *resource == "memory" { "memory" } else { "disk" };
+    let alarms: Vec<_> = resources
+        .iter()
+        .map(|resource| format!("{{resource_limit,{},{node}}}", name(resource)))
+        .collect();
+    let reason = format!("resource alarm(s) in effect:[{}]", alarms.join(","));
+    fail(json!({ "status": "failed", "reason": reason }))
+}
+
+fn named_node(call: &mut Call<'_, '_>) -> Outcome {
+    if call.part(0) != call.context.node.identity().node_name.as_bytes() {
+        return Err(Response::not_found());
+    }
+    node(call)
 }

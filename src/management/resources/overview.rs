@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broker::ExchangeKind;
+use crate::broker::{ExchangeKind, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
 use crate::management::list::Columns;
@@ -13,21 +13,40 @@ use crate::management::view::{Listening, Protocol};
 pub const ROUTES: &[Route] =
     &[Route { path: "overview", methods: &[(Method::Get, Right::Management, show)] }];
 
-/// What it costs to look at one queue.
-const WORK_PER_QUEUE: usize = 1;
+/// What it costs to look at one place.
+const WORK_PER_PLACE: usize = 1;
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
-    let (caller, columns) = (call.caller.clone(), Columns::of(call.request));
-    Ok(Answer::Later(Box::new(Overview { at: 0, totals: Totals::default(), caller, columns })))
+    Ok(Answer::Later(Box::new(Overview {
+        stage: Stage::Queues,
+        at: 0,
+        totals: Totals::default(),
+        caller: call.caller.clone(),
+        columns: Columns::of(call.request),
+        disable_stats: call.has_flag("disable_stats"),
+        enable_queue_totals: call.has_flag("enable_queue_totals"),
+    })))
 }
 
-/// Counts what is in all queues that the caller sees, however many turns that takes.
+/// Counts what the caller sees, however many turns that takes.
 struct Overview {
-    /// The next place among the queues.
+    /// What is counted, and the next place there.
+    stage: Stage,
     at: u32,
     totals: Totals,
     caller: Caller,
     columns: Columns,
+    disable_stats: bool,
+    enable_queue_totals: bool,
+}
+
+/// What is counted one after the other. Who sees everything is told of all exchanges and clients
+/// without counting them one by one.
+#[derive(Clone, Copy)]
+enum Stage {
+    Queues,
+    Exchanges,
+    Connections,
 }
 
 #[derive(Default)]
@@ -35,16 +54,23 @@ struct Totals {
     queues: usize,
     ready: usize,
     unacknowledged: usize,
+    exchanges: usize,
+    connections: usize,
+    channels: usize,
 }
 
 impl Work for Overview {
     fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
-        while self.at < context.broker.queues().places() {
+        while self.has_more(context) {
             if context.broker.work.is_done() {
                 return Progress::Unfinished;
             }
-            context.broker.work.spend(WORK_PER_QUEUE);
-            self.count(context);
+            context.broker.work.spend(WORK_PER_PLACE);
+            match self.stage {
+                Stage::Queues => self.count_queue(context),
+                Stage::Exchanges => self.count_exchange(context),
+                Stage::Connections => self.count_connection(context),
+            }
             self.at += 1;
         }
         let overview = self.columns.pick(self.overview(context));
@@ -54,14 +80,38 @@ impl Work for Overview {
 }
 
 impl Overview {
-    fn count(&mut self, context: &Context<'_>) {
+    /// Whether there is a place left to look at; passes on to what is counted next.
+    fn has_more(&mut self, context: &Context<'_>) -> bool {
+        loop {
+            let (places, next) = match self.stage {
+                Stage::Queues => (context.broker.queues().places(), Some(Stage::Exchanges)),
+                Stage::Exchanges => {
+                    (context.broker.topology().exchange_places(), Some(Stage::Connections))
+                }
+                Stage::Connections => (context.node.connection_places(), None),
+            };
+            let next = next.filter(|_| !self.caller.is_monitor());
+            if self.at < places {
+                return true;
+            }
+            let Some(next) = next else {
+                return false;
+            };
+            (self.stage, self.at) = (next, 0);
+        }
+    }
+
+    fn sees(&self, context: &Context<'_>, vhost: VhostKey) -> bool {
+        let vhost = context.broker.topology().vhost(vhost);
+        let users = context.broker.users();
+        vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name))
+    }
+
+    fn count_queue(&mut self, context: &Context<'_>) {
         let Some((_, queue)) = context.broker.queues().at(self.at) else {
             return;
         };
-        let vhost = context.broker.topology().vhost(queue.vhost);
-        let users = context.broker.users();
-        let sees = vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name));
-        if queue.is_reply_queue || !sees {
+        if queue.is_reply_queue || !self.sees(context, queue.vhost) {
             return;
         }
         self.totals.queues += 1;
@@ -69,12 +119,27 @@ impl Overview {
         self.totals.unacknowledged += queue.unacked;
     }
 
+    fn count_exchange(&mut self, context: &Context<'_>) {
+        let exchange = context.broker.topology().exchange_at(self.at);
+        let is_seen = exchange.is_some_and(|(_, exchange)| self.sees(context, exchange.vhost));
+        self.totals.exchanges += usize::from(is_seen);
+    }
+
+    /// Who may not monitor sees its own clients only.
+    fn count_connection(&mut self, context: &Context<'_>) {
+        let connection = context.node.connection_at(self.at);
+        if let Some(own) = connection.filter(|one| *one.user == self.caller.name) {
+            self.totals.connections += 1;
+            self.totals.channels += own.channels;
+        }
+    }
+
     fn overview(&self, context: &Context<'_>) -> Value {
         let identity = context.node.identity();
-        let Totals { queues, ready, unacknowledged } = self.totals;
         let mut overview = json!({
             "management_version": identity.product_version,
             "rates_mode": "basic",
+            "release_series_support_status": "supported",
             "sample_retention_policies": {
                 "global": [600, 3600, 28800, 86400], "basic": [600, 3600], "detailed": [600],
             },
@@ -84,34 +149,84 @@ impl Overview {
             "rabbitmq_version": identity.product_version,
             "leveret_version": env!("CARGO_PKG_VERSION"),
             "cluster_name": identity.cluster_name,
-            "disable_stats": false,
-            "enable_queue_totals": false,
-            "message_stats": {},
-            "queue_totals": {
-                "messages": ready + unacknowledged,
-                "messages_ready": ready,
-                "messages_unacknowledged": unacknowledged,
-            },
-            "object_totals": { "queues": queues },
+            "disable_stats": self.disable_stats,
+            "enable_queue_totals": self.enable_queue_totals,
+            "object_totals": self.object_totals(context),
             "statistics_db_event_queue": 0,
         });
+        if !self.disable_stats {
+            overview["message_stats"] = json!({});
+            overview["churn_rates"] = churn(context);
+        }
+        if !self.disable_stats || self.enable_queue_totals {
+            overview["queue_totals"] = self.queue_totals();
+        }
         if self.caller.is_monitor() {
-            overview["object_totals"] = json!({
-                "channels": context.broker.queues().channel_count(),
-                "connections": context.node.connection_count(),
-                "consumers": context.broker.queues().consumer_count(),
-                "exchanges": context.broker.topology().exchange_count(),
-                "queues": queues,
-            });
             overview["node"] = json!(identity.node_name);
             overview["listeners"] = listeners(context);
             overview["contexts"] = contexts(context);
         }
         overview
     }
+
+    fn queue_totals(&self) -> Value {
+        let Totals { ready, unacknowledged, .. } = self.totals;
+        let rate = json!({ "rate": 0.0 });
+        json!({
+            "messages": ready + unacknowledged,
+            "messages_details": rate,
+            "messages_ready": ready,
+            "messages_ready_details": rate,
+            "messages_unacknowledged": unacknowledged,
+            "messages_unacknowledged_details": rate,
+        })
+    }
+
+    /// What there is; of clients, a user sees no others' here.
+    fn object_totals(&self, context: &Context<'_>) -> Value {
+        let Totals { queues, exchanges, connections, channels, .. } = self.totals;
+        if !self.caller.is_monitor() {
+            return json!({
+                "channels": channels,
+                "connections": connections,
+                "exchanges": exchanges,
+                "queues": queues,
+            });
+        }
+        json!({
+            "channels": context.broker.queues().channel_count(),
+            "connections": context.node.connection_count(),
+            "consumers": context.broker.queues().consumer_count(),
+            "exchanges": context.broker.topology().exchange_count(),
+            "queues": queues,
+        })
+    }
 }
 
-fn exchange_types() -> Value {
+/// How much came and went since the start.
+pub fn churn(context: &Context<'_>) -> Value {
+    let (connections, others) = (context.node.churn(), context.broker.queues().churn());
+    let rate = json!({ "rate": 0.0 });
+    json!({
+        "channel_closed": others.channels_closed,
+        "channel_closed_details": rate,
+        "channel_created": others.channels_opened,
+        "channel_created_details": rate,
+        "connection_closed": connections.closed,
+        "connection_closed_details": rate,
+        "connection_created": connections.opened,
+        "connection_created_details": rate,
+        "queue_created": others.queues_created,
+        "queue_created_details": rate,
+        "queue_declared": others.queues_declared,
+        "queue_declared_details": rate,
+        "queue_deleted": others.queues_deleted,
+        "queue_deleted_details": rate,
+    })
+}
+
+/// Which types of exchanges there are.
+pub fn exchange_types() -> Value {
     let of_kind = |kind: &ExchangeKind| {
         let name = kind.name();
         json!({ "name": name, "description": name, "enabled": true })
@@ -134,7 +249,7 @@ fn listeners(context: &Context<'_>) -> Value {
 }
 
 /// What is served over HTTP.
-fn contexts(context: &Context<'_>) -> Value {
+pub fn contexts(context: &Context<'_>) -> Value {
     let identity = context.node.identity();
     let http = identity.listening.iter().filter(|one| one.protocol == Protocol::Http);
     let of_one = |listening: &Listening| {

@@ -133,7 +133,7 @@ impl Work for Applied {
     fn go_on(&mut self, context: &mut Context<'_>, _: &mut Vec<u8>) -> Progress {
         match context.broker.is_applying_policies() {
             true => Progress::Unfinished,
-            false => Progress::OnceDurable(Response::empty(self.status)),
+            false => Progress::once_durable(context.broker, Response::empty(self.status)),
         }
     }
 }

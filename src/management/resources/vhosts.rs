@@ -70,7 +70,10 @@ impl Work for Arriving {
             return Progress::Unfinished;
         }
         match vhosts::put(context.broker, &self.name, &self.body) {
-            Ok(is_new) => Progress::OnceDurable(Response::empty(if is_new { 201 } else { 204 })),
+            Ok(is_new) => Progress::once_durable(
+                context.broker,
+                Response::empty(if is_new { 201 } else { 204 }),
+            ),
             Err(wrong) => Progress::Instead(Response::bad_request(&wrong)),
         }
     }
@@ -86,7 +89,7 @@ impl Work for Leaving {
         if context.broker.topology().is_vhost_leaving(&self.name) {
             return Progress::Unfinished;
         }
-        Progress::OnceDurable(Response::empty(204))
+        Progress::once_durable(context.broker, Response::empty(204))
     }
 }
 

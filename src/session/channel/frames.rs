@@ -6,11 +6,11 @@
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Properties, ReplyCode, tolerated_bytes};
 use crate::broker::flow::message::PERSISTENT;
+use crate::broker::requests::checks::check_size;
 use crate::broker::{Body, Broker, Content, Handed, QueueKey};
 
 use super::Channel;
 use super::arriving::{self, Arriving, Growing, GrowingBody, LARGE_BYTES_MIN, Started};
-use super::checks::check_size;
 use super::publish::at_publish;
 use super::scope::Scope;
 use super::settle::Settling;

@@ -5,7 +5,6 @@
 //! leave in its [`Notes`].
 
 pub mod arriving;
-mod checks;
 mod commit;
 mod confirms;
 mod consume;

@@ -1,6 +1,6 @@
 //! How does a published message reach the broker?
 //!
-//! First come the checks (`checks`), then routing, and storing.
+//! First come the checks (`broker::requests::checks`), then routing, and storing.
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode, encoder};
@@ -9,11 +9,11 @@ use crate::broker::flow::blind;
 use crate::broker::flow::deduplication::Sighting;
 use crate::broker::flow::message::{Delay, PERSISTENT, Published};
 use crate::broker::flow::transaction::TRANSACTION_BYTES_MAX;
+use crate::broker::requests::checks::{Checked, Copies, check, check_size, is_plain};
 use crate::broker::topology::routing::Reuse;
 use crate::broker::{AppendError, Body, Broker, Content, Handed, LargeBody, Message, Subject};
 
 use super::arriving::{CLASS_BASIC, METHOD_PUBLISH};
-use super::checks::{Checked, Copies, check, check_size, is_plain};
 use super::scope::{Out, Scope};
 use super::{Channel, Mode};
 

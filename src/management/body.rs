@@ -1,0 +1,213 @@
+//! What does a request's body ask for, and what is wrong with it?
+//!
+//! Reads the fields of an object in RabbitMQ's way, which takes texts for numbers and flags.
+//! Imports `response`.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::response::Response;
+use crate::amqp::{ArrayBuf, Table, TableBuf, Value};
+
+/// Arguments have at most so many bytes: with everything else of a definition they have to fit into
+/// the smallest segment of the log, those of a binding twice.
+pub const ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
+
+/// The headers of a message have at most so many: about as many as a frame of AMQP can bring.
+pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
+
+/// The most bytes of a name in a table.
+const KEY_BYTES_MAX: usize = 255;
+
+/// So wide a line RabbitMQ prints.
+const COLUMNS_MAX: usize = 80;
+
+/// 400 with a reason that is no sentence.
+pub fn refuse(reason: &Json) -> Response {
+    Response::with(400, &json!({ "error": "bad_request", "reason": reason }))
+}
+
+/// Says which fields are missing.
+///
+/// # Errors
+/// 400 in RabbitMQ's words.
+pub fn require(body: &Map<String, Json>, fields: &[&str]) -> Result<(), Response> {
+    let missing = fields.iter().filter(|field| !body.contains_key(**field));
+    let missing: Vec<_> = missing.map(|field| format!("{{key_missing,{field}}}")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = format!("[{}]", missing.join(","));
+    let text = if line.len() > COLUMNS_MAX { format!("[{}]", missing.join(",\n ")) } else { line };
+    Err(Response::bad_request(&text))
+}
+
+/// A flag; where it is missing, `false`.
+///
+/// # Errors
+/// 400 when it is something else.
+pub fn flag(body: &Map<String, Json>, field: &str) -> Result<bool, Response> {
+    match body.get(field) {
+        None | Some(Json::Null) => Ok(false),
+        Some(Json::Bool(value)) => Ok(*value),
+        Some(Json::String(text)) if text == "true" => Ok(true),
+        Some(Json::String(text)) if text == "false" => Ok(false),
+        Some(other) => Err(refuse(&json!(["not_boolean", other]))),
+    }
+}
+
+/// A whole number, if it is there.
+///
+/// # Errors
+/// 400 when it is something else.
+pub fn integer(body: &Map<String, Json>, field: &str) -> Result<Option<i64>, Response> {
+    let wrong = |value: &Json| refuse(&json!(["not_integer", value]));
+    match body.get(field) {
+        None | Some(Json::Null) => Ok(None),
+        Some(value @ Json::Number(number)) => number.as_i64().map(Some).ok_or_else(|| wrong(value)),
+        Some(value @ Json::String(text)) => text.parse().map(Some).map_err(|_| wrong(value)),
+        Some(other) => Err(wrong(other)),
+    }
+}
+
+/// A text, if it is there.
+///
+/// # Errors
+/// 400 when it is something else.
+pub fn text<'a>(body: &'a Map<String, Json>, field: &str) -> Result<Option<&'a str>, Response> {
+    match body.get(field) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(_) => Err(refuse(&json!(["not_string", field]))),
+    }
+}
+
+/// The arguments of a queue, an exchange or a binding; where they are missing, none.
+///
+/// # Errors
+/// As [`table`].
+pub fn arguments(body: &Map<String, Json>) -> Result<TableBuf, Response> {
+    table(body, "arguments", ARGUMENTS_BYTES_MAX)
+}
+
+/// A table of at most so many bytes; where it is missing, an empty one.
+///
+/// # Errors
+/// 400 when it is no object, has something in it that AMQP does not know, or is too large.
+pub fn table(
+    body: &Map<String, Json>,
+    field: &str,
+    bytes_max: usize,
+) -> Result<TableBuf, Response> {
+    let table = match body.get(field) {
+        None => TableBuf::new(),
+        Some(Json::Array(values)) if values.is_empty() => TableBuf::new(),
+        Some(Json::Object(map)) => table_of(map)?,
+        Some(_) => return Err(Response::bad_request(&format!("{field} has to be an object"))),
+    };
+    if table.table().as_bytes().len() > bytes_max {
+        let text = format!("{field} has at most {bytes_max} bytes");
+        return Err(Response::bad_request(&text));
+    }
+    if Table::new(table.table().as_bytes()).is_err() {
+        return Err(Response::bad_request(&format!("{field} is nested too deep")));
+    }
+    Ok(table)
+}
+
+fn table_of(map: &Map<String, Json>) -> Result<TableBuf, Response> {
+    let mut table = TableBuf::new();
+    for (key, value) in map {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Response::bad_request("the name of a field has at most 255 bytes"));
+        }
+        with_value(value, &mut |value| table.put(key.as_bytes(), value))?;
+    }
+    Ok(table)
+}
+
+/// Gives the value that JSON stands for to `put`: whole numbers are 64 bits long, as RabbitMQ makes
+/// them.
+fn with_value(json: &Json, put: &mut dyn FnMut(Value<'_>)) -> Result<(), Response> {
+    match json {
+        Json::Null => return Err(Response::bad_request("null_not_allowed")),
+        Json::Bool(value) => put(Value::Bool(*value)),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => put(Value::I64(number)),
+            (None, Some(number)) if !json.is_u64() => put(Value::F64(number)),
+            (None, _) => return Err(refuse(&json!(["number_too_large", json]))),
+        },
+        Json::String(text) => put(Value::LongString(text.as_bytes())),
+        Json::Array(values) => {
+            let mut array = ArrayBuf::new();
+            for value in values {
+                with_value(value, &mut |value| array.push(value))?;
+            }
+            put(Value::Array(array.array()));
+        }
+        Json::Object(map) => put(Value::Table(table_of(map)?.table())),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json as shown;
+    use super::*;
+
+    fn object(value: &Json) -> Map<String, Json> {
+        value.as_object().unwrap().clone()
+    }
+
+    fn reason(response: &Response) -> Json {
+        assert_eq!(response.status, 400);
+        serde_json::from_slice::<Json>(&response.body).unwrap()["reason"].clone()
+    }
+
+    #[test]
+    fn what_is_missing_is_listed_as_erlang_prints_it() {
+        let body = object(&json!({ "count": 1 }));
+        let refused = require(&body, &["ackmode", "count", "encoding"]).unwrap_err();
+        assert_eq!(reason(&refused), json!("[{key_missing,ackmode},{key_missing,encoding}]"));
+        let all = ["routing_key", "properties", "payload", "payload_encoding"];
+        let text = "[{key_missing,routing_key},\n {key_missing,properties},\n \
+                    {key_missing,payload},\n {key_missing,payload_encoding}]";
+        assert_eq!(reason(&require(&body, &all).unwrap_err()), json!(text));
+        assert!(require(&body, &["count"]).is_ok());
+    }
+
+    #[test]
+    fn texts_count_as_flags_and_numbers() {
+        let body = object(&json!({
+            "yes": "true", "no": false, "null": null, "odd": "x", "five": 5, "seven": "7",
+        }));
+        assert_eq!([flag(&body, "yes"), flag(&body, "no")], [Ok(true), Ok(false)]);
+        assert_eq!([flag(&body, "null"), flag(&body, "none")], [Ok(false), Ok(false)]);
+        assert_eq!(reason(&flag(&body, "odd").unwrap_err()), json!(["not_boolean", "x"]));
+        assert_eq!(reason(&flag(&body, "five").unwrap_err()), json!(["not_boolean", 5]));
+        assert_eq!([integer(&body, "five"), integer(&body, "seven")], [Ok(Some(5)), Ok(Some(7))]);
+        assert_eq!(reason(&integer(&body, "odd").unwrap_err()), json!(["not_integer", "x"]));
+        assert_eq!(reason(&text(&body, "five").unwrap_err()), json!(["not_string", "five"]));
+    }
+
+    #[test]
+    fn an_object_becomes_a_table_and_comes_back() {
+        let wanted = json!({
+            "a": 1, "b": -1.5, "c": true, "d": "x", "e": [1, "y", { "z": 2 }], "f": {},
+        });
+        let body = object(&json!({ "arguments": wanted, "none": [] }));
+        let table = arguments(&body).unwrap();
+        assert_eq!(shown::table(table.table()), wanted);
+        assert!(super::table(&body, "none", 0).unwrap().is_empty());
+        for (wrong, why) in [
+            (json!(5), json!("arguments has to be an object")),
+            (json!({ "a": null }), json!("null_not_allowed")),
+            (json!({ "a": [{ "b": null }] }), json!("null_not_allowed")),
+            (json!({ "a": u64::MAX }), json!(["number_too_large", u64::MAX])),
+            (json!({ "k".repeat(256): 1 }), json!("the name of a field has at most 255 bytes")),
+            (json!({ "a": "x".repeat(17_000) }), json!("arguments has at most 16384 bytes")),
+        ] {
+            let body = object(&json!({ "arguments": wrong }));
+            assert_eq!(reason(&arguments(&body).unwrap_err()), why);
+        }
+    }
+}

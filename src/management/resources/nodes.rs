@@ -1,0 +1,158 @@
+//! How is this node: its memory, its disk, its files?
+
+use serde_json::{Value, json};
+
+use super::overview::{churn, contexts, exchange_types};
+use crate::management::call::{Call, Context, Outcome, Right, Route};
+use crate::management::list::Columns;
+use crate::management::request::Method;
+use crate::management::response::Response;
+use crate::management::view::Resources;
+
+/// Its rows of the table.
+pub const ROUTES: &[Route] = &[
+    Route { path: "nodes", methods: &[(Method::Get, Right::Monitoring, list)] },
+    Route { path: "nodes/*", methods: &[(Method::Get, Right::Monitoring, show)] },
+    Route { path: "nodes/*/memory", methods: &[(Method::Get, Right::Monitoring, memory)] },
+];
+
+fn list(call: &mut Call<'_, '_>) -> Outcome {
+    let columns = Columns::of(call.request);
+    Ok(Response::json(&json!([columns.pick(item(call.context))])).into())
+}
+
+fn show(call: &mut Call<'_, '_>) -> Outcome {
+    check_name(call)?;
+    let mut shown = item(call.context);
+    if call.has_flag("memory") {
+        shown["memory"] = breakdown(&call.context.node.resources());
+    }
+    call.show(shown)
+}
+
+fn memory(call: &mut Call<'_, '_>) -> Outcome {
+    check_name(call)?;
+    call.show(json!({ "memory": breakdown(&call.context.node.resources()) }))
+}
+
+/// There is one node, and tools that know RabbitMQ's hosts ask for `rabbit` on it.
+fn check_name(call: &Call<'_, '_>) -> Result<(), Response> {
+    let name = &call.context.node.identity().node_name;
+    let usual = name.split_once('@').map(|(_, host)| format!("rabbit@{host}"));
+    let is_meant = |name: &str| name.as_bytes() == call.part(0);
+    if is_meant(name) || usual.is_some_and(|usual| is_meant(&usual)) {
+        return Ok(());
+    }
+    Err(Response::not_found())
+}
+
+fn item(context: &Context<'_>) -> Value {
+    let identity = context.node.identity();
+    let resources = context.node.resources();
+    let reasons = context.broker.block_reasons();
+    let rate = json!({ "rate": 0.0 });
+    // What has no limit has one that fits into 32 bits: tools divide by it.
+    let limit = |limit: u64| limit.min(u64::from(u32::MAX));
+    let mut shown = json!({
+        "name": identity.node_name,
+        "type": "disc",
+        "running": true,
+        "being_drained": false,
+        "partitions": [],
+        "cluster_links": [],
+        "os_pid": resources.process.to_string(),
+        "rates_mode": "basic",
+        "uptime": resources.uptime_ms,
+        "run_queue": 0,
+        "processors": resources.processors,
+        "rabbitmq_version": identity.product_version,
+        "leveret_version": env!("CARGO_PKG_VERSION"),
+        "fd_total": limit(resources.files_max),
+        "fd_used": resources.files,
+        "fd_used_details": rate,
+        "sockets_total": limit(resources.sockets_max),
+        "sockets_used": resources.sockets,
+        "sockets_used_details": rate,
+        "mem_limit": resources.memory_bytes_max,
+        "mem_used": resources.memory_bytes,
+        "mem_used_details": rate,
+        "mem_alarm": reasons.memory,
+        "mem_calculation_strategy": "rss",
+        "disk_free_limit": resources.disk_free_bytes_min,
+        "disk_free": resources.disk_free_bytes,
+        "disk_free_details": rate,
+        "disk_free_alarm": reasons.disk || reasons.full,
+    });
+    let rest = json!({
+        // The threads that there are: the loop, and the one that waits for the disk. Tools compare
+        // them with RabbitMQ's limit.
+        "proc_total": 1_048_576,
+        "proc_used": 2,
+        "proc_used_details": rate,
+        "net_ticktime": 60,
+        "exchange_types": exchange_types(),
+        "auth_mechanisms": mechanisms(),
+        "applications": [{
+            "name": "leveret", "description": "Leveret", "version": env!("CARGO_PKG_VERSION"),
+        }],
+        "contexts": contexts(context),
+        "enabled_plugins": ["rabbitmq_management"],
+        "log_files": ["<stdout>"],
+        "config_files": [],
+        "db_dir": identity.directory,
+    });
+    for more in [rest, churn(context)] {
+        if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+            shown.extend(more);
+        }
+    }
+    shown
+}
+
+fn mechanisms() -> Value {
+    json!([
+        { "name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": true },
+        { "name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true },
+    ])
+}
+
+/// Where the memory is. Only the whole is known; tools read all of the fields.
+fn breakdown(resources: &Resources) -> Value {
+    let mut shown = serde_json::Map::new();
+    for part in [
+        "connection_readers",
+        "connection_writers",
+        "connection_channels",
+        "connection_other",
+        "queue_procs",
+        "queue_slave_procs",
+        "quorum_queue_procs",
+        "quorum_queue_dlx_procs",
+        "stream_queue_procs",
+        "stream_queue_replica_reader_procs",
+        "stream_queue_coordinator_procs",
+        "plugins",
+        "metadata_store",
+        "metrics",
+        "mgmt_db",
+        "mnesia",
+        "quorum_ets",
+        "metadata_store_ets",
+        "other_ets",
+        "binary",
+        "msg_index",
+        "code",
+        "atom",
+        "other_system",
+        "allocated_unused",
+        "reserved_unallocated",
+    ] {
+        shown.insert(part.to_owned(), 0.into());
+    }
+    let all = resources.memory_bytes;
+    shown.insert("other_proc".to_owned(), all.into());
+    shown.insert("strategy".to_owned(), "rss".into());
+    let total = json!({ "erlang": all, "rss": all, "allocated": all });
+    shown.insert("total".to_owned(), total);
+    Value::Object(shown)
+}

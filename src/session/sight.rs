@@ -1,0 +1,156 @@
+//! What do operators see of a connection?
+
+use std::net::SocketAddr;
+
+use crate::amqp::{Name, Table};
+use crate::broker::{ChannelKey, Subject};
+
+use super::channel::{Channel, ChannelState, Mode};
+use super::{Limits, Phase, Session};
+
+/// What a client said of itself, and how much came and went.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Where the connection came in, if it was told.
+    local: Option<SocketAddr>,
+    /// When, in ms since 1970.
+    connected_at_ms: u64,
+    /// The client properties, as they came.
+    properties: Box<[u8]>,
+    /// How the user showed who it is.
+    mechanism: Name,
+    /// Bytes and pieces that came, and that went.
+    pub received: (u64, u64),
+    pub sent: (u64, u64),
+}
+
+/// What there is to see of an open channel.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelSight {
+    /// The broker's name for it.
+    pub key: ChannelKey,
+    /// Publishes that wait for their confirm, where they are confirmed.
+    pub unconfirmed: Option<usize>,
+    /// Publishes and settlements that wait for their commit, in a transaction.
+    pub uncommitted: Option<(usize, usize)>,
+    /// The prefetch count for consumers that start from now on; 0 = unlimited.
+    pub prefetch: u32,
+    /// How many consumers it has.
+    pub consumers: usize,
+    /// Deliveries that are not settled.
+    pub unacked: usize,
+}
+
+impl Seen {
+    /// The client said who it is.
+    pub fn note_client(&mut self, properties: Table<'_>, mechanism: &[u8]) {
+        self.properties = properties.as_bytes().into();
+        self.mechanism = Name::from(mechanism);
+    }
+
+    /// Something came.
+    #[inline]
+    pub fn note_received(&mut self, bytes: usize) {
+        self.received.0 += bytes as u64;
+        self.received.1 += 1;
+    }
+
+    /// Something went.
+    #[inline]
+    pub fn note_sent(&mut self, bytes: usize) {
+        self.sent.0 += bytes as u64;
+        self.sent.1 += 1;
+    }
+}
+
+impl Session {
+    /// It came in there, at this time in ms since 1970.
+    pub fn note_arrival(&mut self, local: SocketAddr, now_ms: u64) {
+        self.seen.local = Some(local);
+        self.seen.connected_at_ms = now_ms;
+    }
+
+    /// On whose behalf it acts; `None` unless it is open.
+    pub fn subject(&self) -> Option<&Subject> {
+        match &self.phase {
+            Phase::Open(subject) => Some(subject),
+            Phase::Handshake(_) | Phase::Closing | Phase::Left | Phase::Closed(_) => None,
+        }
+    }
+
+    /// Where it comes from.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Where it came in; where nobody said so, an address that means nothing.
+    pub fn local(&self) -> SocketAddr {
+        self.seen.local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// When it came, in ms since 1970.
+    pub fn connected_at_ms(&self) -> u64 {
+        self.seen.connected_at_ms
+    }
+
+    /// How the user showed who it is.
+    pub fn mechanism(&self) -> &Name {
+        &self.seen.mechanism
+    }
+
+    /// What the client said of itself.
+    pub fn client_properties(&self) -> Table<'_> {
+        Table::new(&self.seen.properties).unwrap_or(Table::EMPTY)
+    }
+
+    /// What was negotiated.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The largest frame that was negotiated.
+    pub fn frame_bytes_max(&self) -> u32 {
+        self.frame_bytes_max
+    }
+
+    /// Whether it is not read until there is room, memory or disk again.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Bytes that came and in how many pieces, and those that went.
+    pub fn traffic(&self) -> [(u64, u64); 2] {
+        [self.seen.received, self.seen.sent]
+    }
+
+    /// How many channels are open.
+    pub fn channel_count(&self) -> usize {
+        self.channels.count()
+    }
+
+    /// The open channel of this number.
+    pub fn channel(&self, number: u16) -> Option<ChannelSight> {
+        match self.channels.get(number)? {
+            ChannelState::Open(channel) => Some(channel.sight()),
+            ChannelState::Closing | ChannelState::Ended => None,
+        }
+    }
+}
+
+impl Channel {
+    fn sight(&self) -> ChannelSight {
+        let (unconfirmed, uncommitted) = match &self.mode {
+            Mode::Plain => (None, None),
+            Mode::Confirm(confirms) => (Some(confirms.len()), None),
+            Mode::Transaction(transaction) => (None, Some(transaction.counts())),
+        };
+        ChannelSight {
+            key: self.key,
+            unconfirmed,
+            uncommitted,
+            prefetch: self.prefetch,
+            consumers: self.consumers.len(),
+            unacked: self.unacked.len(),
+        }
+    }
+}
