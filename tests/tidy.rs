@@ -118,6 +118,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
             "view",
             "json",
             "body",
+            "stats",
             "refusal",
             "authentication",
             "call",

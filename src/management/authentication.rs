@@ -298,7 +298,7 @@ mod tests {
         let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
         let right = logins.check(&users, Origin::Owner, Some(&basic("mon:a:b")), false, now);
         let Login::Granted(caller) = right else { panic!() };
-        assert!(!caller.is_owner && caller.name == "mon");
+        assert!(!caller.is_owner && caller.name.as_bytes() == b"mon");
         let wrong = logins.check(&users, Origin::Owner, Some(&basic("mon:wrong")), false, now);
         assert!(matches!(wrong, Login::Refused(response) if response.status == 401));
     }

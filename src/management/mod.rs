@@ -13,6 +13,7 @@
 //! | `json` | AMQP values and names in JSON, request bodies out of JSON |
 //! | `body` | fields of request bodies |
 //! | `refusal` | what the broker refuses, as HTTP says it |
+//! | `stats` | counters and rates in JSON |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
 //! | `call` | what a resource gets, what it may answer, and the rows of the table of resources |
@@ -38,6 +39,7 @@ mod request;
 mod resources;
 mod response;
 mod router;
+mod stats;
 mod view;
 
 pub use authentication::{Logins, Origin};

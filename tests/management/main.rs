@@ -18,6 +18,7 @@ mod objects;
 mod permissions;
 mod policies;
 mod queues;
+mod rates;
 mod turns;
 mod users;
 mod vhosts;

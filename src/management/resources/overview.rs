@@ -7,6 +7,7 @@ use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
 use crate::management::list::Columns;
 use crate::management::request::Method;
+use crate::management::stats::message_stats;
 use crate::management::view::{Listening, Protocol};
 
 /// Its rows of the table.
@@ -155,7 +156,9 @@ impl Overview {
             "statistics_db_event_queue": 0,
         });
         if !self.disable_stats {
-            overview["message_stats"] = json!({});
+            // Who is no monitor is not told of what others do.
+            let counters = self.caller.is_monitor().then_some(&context.broker.counters);
+            overview["message_stats"] = counters.map_or(json!({}), message_stats);
             overview["churn_rates"] = churn(context);
         }
         if !self.disable_stats || self.enable_queue_totals {

@@ -13,6 +13,7 @@ use crate::management::json;
 use crate::management::list::{self, Columns, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
+use crate::management::stats::message_stats;
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -249,6 +250,9 @@ fn add_stats(context: &Context<'_>, queue: &Queue, shown: &mut Value) {
     shown["single_active_consumer_tag"] = tag(queue.line.active());
     shown["memory"] = memory_bytes(queue).into();
     shown["garbage_collection"] = garbage_collection();
+    if let Some(counters) = &queue.counters {
+        shown["message_stats"] = message_stats(counters);
+    }
     if queue.line.is_empty() {
         shown["idle_since"] = json::time(queue.used_at_ms);
     }
