@@ -64,7 +64,7 @@ fn a_rate_comes_while_something_happens_and_goes_when_nothing_does() {
     let (mut http, mut client) = (Http::connect(address), Client::connect(server.address()));
     let queue = client.shared_queue(1);
     let path = format!("/api/queues/%2F/{queue}");
-    let mut rate = |http: &mut Http| {
+    let rate = |http: &mut Http| {
         let rate = &stats(http, &path)["publish_details"]["rate"];
         rate.as_f64().unwrap_or_default()
     };
