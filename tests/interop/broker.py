@@ -13,9 +13,10 @@ LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 class Broker:
     """One broker process with its own data directory; `uri` is valid while it runs."""
 
-    def __init__(self, binary, data_dir):
+    def __init__(self, binary, data_dir, management_port=0):
         self.binary = binary
         self.data_dir = data_dir
+        self.management_port = management_port
         self.port = None
         self.process = None
         self.output = []
@@ -29,8 +30,8 @@ class Broker:
         """Starts the process and returns when it said that it is listening; 0 is any free port."""
         self.process = subprocess.Popen(
             [
-                *(self.binary, "--port", str(port), "--management-port", "0"),
-                *("--data-dir", self.data_dir),
+                *(self.binary, "--port", str(port), "--data-dir", self.data_dir),
+                *("--management-port", str(self.management_port)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
