@@ -140,6 +140,16 @@ impl Session {
         }
     }
 
+    /// Who is at the other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// How many channels are open.
+    pub fn channel_count(&self) -> usize {
+        self.open_channels().count()
+    }
+
     /// Takes what the client sent; the number of bytes that are done with. What is left is
     /// the beginning of a frame, or all that follows once the session waits. Messages that went
     /// into `handed` have to be given to their sessions ([`Session::take_handed`]) at once; then

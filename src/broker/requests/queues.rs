@@ -48,6 +48,7 @@ impl Broker {
             refuse_reserved("queue", name)?;
         }
         self.users.check_queue_access(subject, Access::Configure, name)?;
+        self.queues.note_declared();
         let found = self.topology.queue_named(subject.vhost, name);
         if let Some(key) = found.filter(|&key| self.queues.is_leaving(key)) {
             // Nobody else waits for so long: nearly always it is one step.
@@ -75,6 +76,7 @@ impl Broker {
         };
         let queue = Queue::new(Name::from(name), subject.vhost, id, declaration);
         let key = self.create_queue(queue);
+        self.queues.note_created();
         if traits.durable {
             self.persist_queue(key);
         }
@@ -133,6 +135,7 @@ impl Broker {
             queue.timed.clear();
             queue.dedup_keys.clear();
             let (id, durable) = (queue.id, queue.is_durable());
+            self.queues.note_gone(ready.len());
             let line = self.discard(id, ready, durable);
             return Ok((messages, durable.then_some(line)));
         }

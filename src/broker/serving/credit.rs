@@ -14,6 +14,7 @@ use crate::broker::serving::{Queues, Unsettled};
 impl Queues {
     /// A channel opens.
     pub fn open_channel(&mut self, connection: ConnectionKey, number: u16) -> ChannelKey {
+        self.totals.channels_opened += 1;
         self.channels.insert(ChannelCredit {
             connection,
             number,
@@ -21,6 +22,7 @@ impl Queues {
             prefetch: 0,
             unacked: 0,
             room: true,
+            publishes: false,
         })
     }
 
@@ -31,7 +33,9 @@ impl Queues {
 
     /// Forgets a channel whose consumers ended and whose unsettled messages went back.
     pub fn close_channel(&mut self, key: ChannelKey) {
-        self.channels.remove(key);
+        if self.channels.remove(key).is_some_and(|channel| channel.publishes) {
+            self.totals.publishers -= 1;
+        }
     }
 
     /// Sets the shared prefetch of a channel (`basic.qos`, global true); 0 = unlimited.
@@ -135,6 +139,7 @@ impl Queues {
     pub fn give_credit_back(&mut self, unsettled: &Unsettled) -> usize {
         if let Some(queue) = self.queues.get_mut(unsettled.queue) {
             queue.unacked -= 1;
+            self.totals.unacked -= 1;
         }
         let Some(key) = unsettled.consumer else {
             return 0;

@@ -9,6 +9,7 @@ mod credit;
 mod deadlines;
 mod lengths;
 mod streams;
+mod totals;
 mod turns;
 mod unsettled;
 
@@ -23,6 +24,7 @@ use crate::storage::{Entry, QueueId, ScratchPool};
 
 use counting::Counted;
 
+pub use totals::Totals;
 pub use turns::Turn;
 pub use unsettled::{Deliveries, Unsettled};
 
@@ -47,6 +49,8 @@ pub struct Queues {
     consumer_timeout_ms: Option<u64>,
     /// How many of them store every message, whatever its delivery mode.
     storing: usize,
+    /// What is in all of them together.
+    totals: Totals,
 }
 
 impl Queues {
@@ -64,6 +68,7 @@ impl Queues {
             wakeups: BinaryHeap::new(),
             consumer_timeout_ms: None,
             storing: 0,
+            totals: Totals::default(),
         }
     }
 
@@ -134,6 +139,7 @@ impl Queues {
     pub fn insert(&mut self, queue: Queue, now_ms: u64) -> QueueKey {
         let owner = queue.declaration.owner;
         self.storing += usize::from(queue.stores_everything());
+        self.totals.add(&queue);
         let key = self.queues.insert(queue);
         if let Some(owner) = owner {
             self.owned.entry(owner).or_default().insert(key);
@@ -146,6 +152,7 @@ impl Queues {
     pub fn remove(&mut self, key: QueueKey) -> Option<Queue> {
         let queue = self.queues.remove(key)?;
         self.storing -= usize::from(queue.stores_everything());
+        self.totals.remove(&queue);
         if let Some(owner) = queue.declaration.owner
             && let Some(owned) = self.owned.get_mut(&owner)
         {
@@ -267,6 +274,7 @@ impl Queues {
     ) -> Option<bool> {
         let queue = self.queues.get_mut(key)?;
         self.counted.note(key, queue, Happening::Publish);
+        self.totals.ready += 1;
         if queue.stream.is_some() {
             self.push_to_stream(key, entry, body_bytes, now_ms);
             return None;

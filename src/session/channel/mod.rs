@@ -58,6 +58,8 @@ pub struct Channel {
     pub goes_on_to: Option<u64>,
     /// What publishes and acks mean here.
     pub mode: Mode,
+    /// Something was published on it.
+    pub publishes: bool,
     /// Where its messages went.
     pub route: RouteCache,
     /// The address of this channel's direct replies, once it consumes them.
@@ -100,6 +102,7 @@ impl Channel {
             unacked: Unacked::default(),
             goes_on_to: None,
             mode: Mode::Plain,
+            publishes: false,
             route: RouteCache::default(),
             reply_to: None,
         }
