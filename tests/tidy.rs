@@ -102,6 +102,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("management", "request", &[]),
     ("management", "response", &[]),
     ("management", "view", &[]),
+    ("management", "exposition", &[]),
     ("management", "json", &["response"]),
     ("management", "authentication", &["response", "call"]),
     ("management", "call", &["request", "response", "view", "authentication", "list"]),
@@ -109,7 +110,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     (
         "management",
         "resources",
-        &["request", "response", "view", "json", "authentication", "call", "list"],
+        &["request", "response", "view", "json", "exposition", "authentication", "call", "list"],
     ),
     ("management", "router", &["request", "response", "call", "resources"]),
     ("management", "conversation", &["request", "response", "authentication", "call", "router"]),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::authentication::{Caller, Login, Logins, Origin};
-use super::call::{Answer, Call, Context, Progress, Work};
+use super::call::{Answer, Call, Context, Progress, Right, Work};
 use super::request::{self, Framing, Head, Method, Refusal, Request};
 use super::response::{self, Response, Style};
 use super::router::{self, Found};
@@ -178,7 +178,17 @@ impl Conversation {
         framing: Framing,
         now: Instant,
     ) {
+        if self.origin.is_scraper() && !router::is_of_metrics(&request) {
+            return self.answer_unread(&request, framing, &Response::not_found());
+        }
         match router::find(&request) {
+            Ok(found) if found.right == Right::Anyone => {
+                if framing == Framing::COMPLETE {
+                    return self.let_in(*request, framing, found, Caller::anyone());
+                }
+                let response = Response::bad_request("no body is taken here");
+                self.answer_unread(&request, framing, &response);
+            }
             Ok(found) => self.log_in(users, logins, (request, framing, found), false, now),
             Err(response) => self.answer_unread(&request, framing, &response),
         }
@@ -375,7 +385,8 @@ impl Conversation {
         match step {
             Step::Unfinished => {
                 if !piece.is_empty() && !std::mem::replace(&mut job.0.is_streaming, true) {
-                    response::begin_stream(&mut self.outbox, style);
+                    let content_type = job.content_type();
+                    response::begin_stream(&mut self.outbox, content_type, style);
                 }
                 response::write_piece(&mut self.outbox, piece, style);
                 self.phase = Phase::Working(job);
@@ -386,7 +397,8 @@ impl Conversation {
                 self.finish(Style { keep_alive: style.keep_alive && style.chunks, ..style });
             }
             Step::Finished => {
-                let response = Response { body: piece.to_vec(), ..Response::empty(200) };
+                let response = Response { body: piece.to_vec(), ..Response::empty(200) }
+                    .header("content-type", job.content_type());
                 response::write(&mut self.outbox, &response, style);
                 self.finish(style);
             }
@@ -471,6 +483,10 @@ impl Job {
         style_of(&self.0.request)
     }
 
+    fn content_type(&self) -> &'static str {
+        self.0.work.as_ref().map_or(response::JSON, |work| work.content_type())
+    }
+
     /// Works on the request as long as the budget of this step allows.
     pub fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Step {
         let job = &mut *self.0;
@@ -518,25 +534,13 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::view::{Identity, NodeView};
+    use super::super::view::{Identity, NoView};
     use super::*;
     use crate::broker::Broker;
     use crate::broker::testing::{declare, open};
 
     /// `guest:guest`
     const LOGIN: &str = "Host: h\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
-
-    struct NoView(Identity);
-
-    impl NodeView for NoView {
-        fn identity(&self) -> &Identity {
-            &self.0
-        }
-
-        fn connection_count(&self) -> usize {
-            0
-        }
-    }
 
     /// A conversation, its broker, and what was sent and not taken.
     struct Bench {

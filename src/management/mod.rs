@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `request` | HTTP as it comes: heads, bodies, limits |
 //! | `response` | HTTP as it goes: whole answers, and streams in chunks |
+//! | `exposition` | figures in Prometheus's text format |
 //! | `json` | AMQP values and names in JSON, request bodies out of JSON |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
@@ -22,6 +23,7 @@
 mod authentication;
 mod call;
 mod conversation;
+mod exposition;
 mod json;
 mod list;
 mod request;
@@ -33,4 +35,4 @@ mod view;
 pub use authentication::{Logins, Origin};
 pub use call::Context;
 pub use conversation::{Conversation, Job};
-pub use view::{Identity, Listening, NodeView, Protocol};
+pub use view::{Connected, Identity, Listening, NodeView, Protocol, Resources, Turns, Vitals};

@@ -177,6 +177,7 @@ impl Door {
                 let visitor = match protocol {
                     Protocol::Amqp => Visitor::Client(peer),
                     Protocol::Http => Visitor::Operator(Origin::Address(peer)),
+                    Protocol::Metrics => Visitor::Operator(Origin::Scraper(peer)),
                 };
                 Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor }))
             }

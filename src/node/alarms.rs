@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use crate::management::Resources;
 use crate::sys;
 
 /// How much memory and disk the broker may take.
@@ -29,6 +30,9 @@ pub struct Alarms {
     limits: ResourceLimits,
     memory: bool,
     disk: bool,
+    /// What was there when it last looked.
+    memory_bytes: u64,
+    free_bytes: u64,
     look_at: Instant,
     unused: Unused,
     /// The log says already that something cannot be seen.
@@ -70,7 +74,16 @@ impl Alarms {
     /// No alarm yet; it is to be looked at once.
     pub fn new(limits: ResourceLimits, now: Instant) -> Self {
         let unused = Unused::default();
-        Self { limits, memory: false, disk: false, look_at: now, unused, said_blind: false }
+        Self {
+            limits,
+            memory: false,
+            disk: false,
+            memory_bytes: 0,
+            free_bytes: 0,
+            look_at: now,
+            unused,
+            said_blind: false,
+        }
     }
 
     /// Looks at memory and disk when it is time; whether there is an alarm for each.
@@ -82,6 +95,7 @@ impl Alarms {
             }
             let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
             let free_bytes = self.seen(disk, u64::MAX);
+            (self.memory_bytes, self.free_bytes) = (memory_bytes, free_bytes);
             let near = self.judge(memory_bytes, free_bytes);
             self.look_at = now + if near { LOOK_OFTEN_EVERY } else { LOOK_EVERY };
         }
@@ -101,6 +115,16 @@ impl Alarms {
             }
             harmless
         })
+    }
+
+    /// What was there when it last looked, and the limits.
+    pub fn resources(&self) -> Resources {
+        Resources {
+            memory_bytes: self.memory_bytes,
+            memory_bytes_max: self.limits.memory_bytes_max,
+            disk_free_bytes: self.free_bytes,
+            disk_free_bytes_min: self.limits.disk_free_bytes_min,
+        }
     }
 
     /// When it will look again.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use log::{info, warn};
 
 use crate::broker::ConnectionKey;
+use crate::management::Resources;
 
 use super::Node;
 use super::alarms::{Alarms, ResourceLimits};
@@ -22,6 +23,18 @@ pub(super) struct Blocking {
     alarms: Option<Alarms>,
     /// The operator knows that the log found no space for a segment.
     said_full: bool,
+}
+
+impl Blocking {
+    /// How many connections are blocked.
+    pub(super) fn blocked_count(&self) -> usize {
+        self.blocked.len()
+    }
+
+    /// How much memory and disk there was when they were last looked at, where there are limits.
+    pub(super) fn resources(&self) -> Option<Resources> {
+        self.alarms.as_ref().map(Alarms::resources)
+    }
 }
 
 impl Node {

@@ -18,6 +18,7 @@ impl Node {
         let session = Session::new(key, peer, self.limits.clone(), self.now);
         let key = self.endpoints.insert(Endpoint::new(Peer::Amqp(session)));
         self.amqp_count += 1;
+        self.health.connections_opened += 1;
         self.after_change(key);
         key
     }

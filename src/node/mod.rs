@@ -21,6 +21,7 @@ mod release;
 mod sampling;
 mod sync;
 pub mod turn;
+mod vitals;
 mod watch;
 
 use std::time::Instant;
@@ -40,6 +41,7 @@ use endpoint::Endpoint;
 use operators::Operators;
 use release::Waiting;
 use sync::SyncPlan;
+use vitals::Health;
 
 /// The broker and the sessions of its clients.
 pub struct Node {
@@ -60,6 +62,8 @@ pub struct Node {
     waiting: Waiting,
     /// Which publishers wait for room, memory or disk.
     blocking: Blocking,
+    /// What it remembers of how it is doing.
+    health: Health,
     /// When what is written and synced.
     sync: SyncPlan,
     /// Connections that may have output.
@@ -90,6 +94,7 @@ impl Node {
             sampled_at: now,
             waiting: Waiting::default(),
             blocking: Blocking::default(),
+            health: Health::new(now),
             sync: SyncPlan::new(now),
             touched: Vec::new(),
             resumed: Vec::new(),

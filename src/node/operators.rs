@@ -2,13 +2,20 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::Protocol;
-use crate::management::{Context, Conversation, Identity, Listening, Logins, NodeView, Origin};
+use crate::broker::key::Arena;
+use crate::management::{
+    Connected, Context, Conversation, Identity, Listening, Logins, NodeView, Origin, Protocol,
+    Vitals,
+};
+use crate::session::Session;
 
 use super::Node;
+use super::blocking::Blocking;
 use super::endpoint::{Endpoint, Peer};
+use super::vitals::Health;
 
 /// What the node keeps for operators.
 #[derive(Default)]
@@ -27,6 +34,10 @@ pub(super) struct Operators {
 struct View<'a> {
     identity: &'a Identity,
     amqp_count: usize,
+    endpoints: &'a Arena<ConnectionKey, Endpoint>,
+    health: &'a Health,
+    blocking: &'a Blocking,
+    now: Instant,
 }
 
 impl NodeView for View<'_> {
@@ -36,6 +47,24 @@ impl NodeView for View<'_> {
 
     fn connection_count(&self) -> usize {
         self.amqp_count
+    }
+
+    fn vitals(&self) -> Vitals {
+        self.health.vitals(self.now, self.blocking)
+    }
+
+    fn connection_places(&self) -> u32 {
+        self.endpoints.places()
+    }
+
+    fn connection_at(&self, place: u32) -> Option<Connected> {
+        let (key, endpoint) = self.endpoints.at(place)?;
+        let session = endpoint.session()?;
+        Some(Connected { key, peer: session.peer(), channels: session.channel_count() })
+    }
+
+    fn peer_of(&self, connection: ConnectionKey) -> Option<SocketAddr> {
+        self.endpoints.get(connection)?.session().map(Session::peer)
     }
 }
 
@@ -74,7 +103,7 @@ impl Node {
     /// An operator connected; `None` when too many are.
     pub fn connect_operator(&mut self, origin: Origin) -> Option<ConnectionKey> {
         let most = match origin {
-            Origin::Address(_) => CONVERSATIONS_MAX,
+            Origin::Address(_) | Origin::Scraper(_) => CONVERSATIONS_MAX,
             Origin::Owner => CONVERSATIONS_MAX + CONVERSATIONS_OF_OWNER,
         };
         if self.endpoints.len() - self.amqp_count >= most {
@@ -136,7 +165,14 @@ impl Node {
         };
         let mut piece = std::mem::take(&mut self.operators.piece);
         piece.clear();
-        let view = View { identity: &self.operators.identity, amqp_count: self.amqp_count };
+        let view = View {
+            identity: &self.operators.identity,
+            amqp_count: self.amqp_count,
+            endpoints: &self.endpoints,
+            health: &self.health,
+            blocking: &self.blocking,
+            now: self.now,
+        };
         let mut context = Context { broker: &mut self.broker, node: &view };
         let step = job.go_on(&mut context, &mut piece);
         if let Some(endpoint) = self.endpoints.get_mut(key)

@@ -9,4 +9,5 @@ mod durability;
 mod hostile;
 mod http;
 mod lists;
+mod metrics;
 mod objects;

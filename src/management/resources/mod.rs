@@ -3,6 +3,7 @@
 pub mod cluster_name;
 pub mod extensions;
 pub mod health;
+pub mod metrics;
 pub mod overview;
 pub mod queues;
 pub mod users;
