@@ -19,7 +19,7 @@ const API: &[&[Route]] = &[
 ];
 
 /// Those of metrics.
-const METRICS: &[&[Route]] = &[resources::metrics::ROUTES];
+const METRICS: &[&[Route]] = &[resources::metrics::ROUTES, resources::object_metrics::ROUTES];
 
 /// What the paths to each begin with.
 const TREES: [(&[u8], &[&[Route]]); 2] = [(b"api", API), (METRICS_PREFIX, METRICS)];

@@ -253,6 +253,8 @@ fn declare_many(client: &mut Client, count: usize) {
             .send(1, queue::Declare { queue: name.as_bytes(), nowait: true, ..Default::default() });
     }
     client.round_trip(1);
+    // The turn that answered the first one may not be over.
+    client.round_trip(1);
 }
 
 #[test]
@@ -262,7 +264,6 @@ fn a_scrape_of_many_queues_is_as_short_as_one_of_none() {
     let mut client = Client::connect(server.address());
     let before = http.ask_as("", "GET", "/metrics", "").body.len();
     declare_many(&mut client, QUEUES);
-    client.round_trip(1);
     server.take_longest_turn();
     let metrics = Metrics::scrape(&mut http, "/metrics");
     let longest = server.take_longest_turn().expect("it is ours");
@@ -270,4 +271,94 @@ fn a_scrape_of_many_queues_is_as_short_as_one_of_none() {
     assert_eq!(metrics.value("rabbitmq_queues"), 20_000.0);
     let after = http.ask_as("", "GET", "/metrics", "").body.len();
     assert!(after < before + 100, "{before} and {after} bytes");
+}
+
+#[test]
+fn every_queue_channel_and_connection_has_its_own_figures_under_whatever_name() {
+    let Some((server, mut http)) = scraped() else { return };
+    let odd = "a\"b\\c d {e=\"f\"} €";
+    let mut client = Client::connect(server.address());
+    client.confirm_select(1);
+    client.queue_named(1, odd, Table::EMPTY);
+    client.queue_named(1, "plain", Table::EMPTY);
+    (0..3).for_each(|_| client.confirmed(1, "", odd, &persistent(), "four"));
+    let got = client.get(1, odd).expect("a message");
+    client.ack(1, got.tag);
+    client.get(1, odd).expect("a message");
+    client.consume(1, "plain");
+    client.round_trip(1);
+    let metrics = Metrics::scrape(&mut http, "/metrics/per-object");
+    for (name, expected) in [
+        ("rabbitmq_queue_messages_ready", [1.0, 0.0]),
+        ("rabbitmq_queue_messages_unacked", [1.0, 0.0]),
+        ("rabbitmq_queue_messages", [2.0, 0.0]),
+        ("rabbitmq_queue_messages_ready_bytes", [4.0, 0.0]),
+        ("rabbitmq_queue_consumers", [0.0, 1.0]),
+        ("leveret_queue_messages_published_total", [3.0, 0.0]),
+        ("leveret_queue_messages_delivered_total", [2.0, 0.0]),
+        ("leveret_queue_messages_acknowledged_total", [1.0, 0.0]),
+    ] {
+        let of = |queue| metrics.labelled(name, &[("vhost", "/"), ("queue", queue)]);
+        assert_eq!([odd, "plain"].map(of), expected.map(Some), "{name}");
+    }
+    assert_eq!(metrics.value("rabbitmq_channel_consumers"), 1.0);
+    assert_eq!(metrics.value("rabbitmq_connection_channels"), 1.0);
+    assert_eq!(metrics.value("rabbitmq_queues"), 2.0, "what the node has as a whole is there, too");
+    assert_eq!(metrics.value("rabbitmq_global_messages_received_total"), 3.0);
+}
+
+#[test]
+fn the_families_that_are_asked_for_come_and_no_others() {
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    client.queue_named(1, "a", Table::EMPTY);
+    client.bind(1, "a", "amq.topic", "a.#");
+    let mut names = |query: &str| {
+        let metrics = Metrics::scrape(&mut http, &format!("/metrics/detailed{query}"));
+        let info = |name: &&str| !name.ends_with("_info");
+        let found: Vec<String> = metrics.names().filter(info).map(str::to_owned).collect();
+        (found, metrics)
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(names("").0, nothing);
+    assert_eq!(names("?family=nope").0, nothing);
+    let (found, metrics) = names("?family=queue_coarse_metrics&family=queue_consumer_count");
+    let expected = ["messages", "messages_ready", "messages_unacked"];
+    let expected = expected.map(|name| format!("rabbitmq_detailed_queue_{name}"));
+    assert_eq!(found[0], "rabbitmq_detailed_queue_consumers");
+    assert_eq!(found[1..], expected);
+    assert_eq!(metrics.value("rabbitmq_detailed_queue_messages"), 0.0);
+    let (_, metrics) = names("?family=queue_coarse_metrics&vhost=nope");
+    let labels = [("vhost", "/"), ("queue", "a")];
+    assert_eq!(metrics.labelled("rabbitmq_detailed_queue_messages", &labels), None);
+    let (_, metrics) = names("?family=queue_coarse_metrics&vhost=nope&vhost=%2F");
+    assert_eq!(metrics.labelled("rabbitmq_detailed_queue_messages", &labels), Some(0.0));
+    let (found, metrics) = names("?family=vhost_status&family=exchange_bindings");
+    assert_eq!(found, ["rabbitmq_cluster_exchange_bindings", "rabbitmq_cluster_vhost_status"]);
+    assert_eq!(metrics.labelled("rabbitmq_cluster_vhost_status", &[("vhost", "/")]), Some(1.0));
+    let bindings = |exchange, kind| {
+        let labels = [("vhost", "/"), ("exchange", exchange), ("type", kind)];
+        metrics.labelled("rabbitmq_cluster_exchange_bindings", &labels)
+    };
+    assert_eq!(bindings("amq.topic", "topic"), Some(1.0));
+    assert_eq!(bindings("amq.fanout", "fanout"), Some(0.0));
+    assert_eq!(bindings("", "direct"), Some(1.0));
+    let (found, _) = names("?family=channel_metrics&family=connection_metrics");
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+/// Each of them has several samples: that takes many turns, and no long one.
+#[test]
+fn figures_of_many_queues_make_nobody_wait() {
+    const QUEUES: usize = 20_000;
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    declare_many(&mut client, QUEUES);
+    server.take_longest_turn();
+    let metrics = Metrics::scrape(&mut http, "/metrics/per-object");
+    let longest = server.take_longest_turn().expect("it is ours");
+    assert!(longest < LONGEST_TURN_MAX, "a turn took {longest:?}");
+    for name in ["rabbitmq_queue_messages_ready", "leveret_queue_messages_acknowledged_total"] {
+        assert_eq!(metrics.0[name].len(), QUEUES, "{name}");
+    }
 }

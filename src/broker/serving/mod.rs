@@ -115,6 +115,16 @@ impl Queues {
         self.queues.places()
     }
 
+    /// What channel is in the place of this number.
+    pub fn channel_at(&self, place: u32) -> Option<&ChannelCredit> {
+        self.channels.at(place).map(|(_, channel)| channel)
+    }
+
+    /// All channels are in places with lower numbers than this.
+    pub fn channel_places(&self) -> u32 {
+        self.channels.places()
+    }
+
     /// How many consumers there are.
     pub fn consumer_count(&self) -> usize {
         self.consumers.len()

@@ -93,6 +93,16 @@ impl Topology {
         self.exchanges.get_mut(key)
     }
 
+    /// What is in the place of this number, for a walk over all exchanges in several turns.
+    pub fn exchange_at(&self, place: u32) -> Option<(ExchangeKey, &Exchange)> {
+        self.exchanges.at(place)
+    }
+
+    /// All exchanges are in places with lower numbers than this.
+    pub fn exchange_places(&self) -> u32 {
+        self.exchanges.places()
+    }
+
     /// All exchanges, in no order that means anything.
     pub fn exchanges(&self) -> impl Iterator<Item = (ExchangeKey, &Exchange)> {
         self.exchanges.iter()

@@ -26,12 +26,13 @@ type Row = (&'static str, Kind, &'static str, Figure);
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     call.context.broker.work.spend(WORK_PER_SCRAPE);
     let mut body = Vec::new();
+    write_queue_totals(&mut body, call.context);
     write(&mut body, call.context);
     let response = Response { body, ..Response::empty(200) };
     Ok(response.header("content-type", CONTENT_TYPE).into())
 }
 
-/// Appends all figures of the node as a whole.
+/// Appends the figures of the node as a whole that have no twin for each queue.
 pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
     write_identity(out, context);
     let vitals = context.node.vitals();
@@ -48,6 +49,26 @@ pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
     }
     write_global(out, context);
     write_labelled(out, context);
+}
+
+/// Appends what is in all queues together, under the names that stand for one queue elsewhere.
+fn write_queue_totals(out: &mut Vec<u8>, context: &Context<'_>) {
+    let queues = context.broker.queues();
+    let totals = queues.totals();
+    for (name, help, figure) in [
+        ("ready", "Messages in all queues that wait for a consumer.", totals.ready),
+        (
+            "unacked",
+            "Messages of all queues that were delivered and not acknowledged yet.",
+            totals.unacked,
+        ),
+    ] {
+        let name = format!("rabbitmq_queue_messages_{name}");
+        exposition::single(out, &name, Gauge, help, Count(figure));
+    }
+    let help = "Messages in all queues, ready and unacknowledged.";
+    let messages = Count(totals.ready + totals.unacked);
+    exposition::single(out, "rabbitmq_queue_messages", Gauge, help, messages);
 }
 
 /// Appends who the node is: what the figures of several nodes are joined with.
@@ -81,24 +102,6 @@ fn objects(context: &Context<'_>) -> Vec<Row> {
     let connections = context.node.connection_count();
     vec![
         ("rabbitmq_queues", Gauge, "Queues.", Count(totals.queues)),
-        (
-            "rabbitmq_queue_messages_ready",
-            Gauge,
-            "Messages in all queues that wait for a consumer.",
-            Count(totals.ready),
-        ),
-        (
-            "rabbitmq_queue_messages_unacked",
-            Gauge,
-            "Messages of all queues that were delivered and not acknowledged yet.",
-            Count(totals.unacked),
-        ),
-        (
-            "rabbitmq_queue_messages",
-            Gauge,
-            "Messages in all queues, ready and unacknowledged.",
-            Count(totals.ready + totals.unacked),
-        ),
         ("rabbitmq_consumers", Gauge, "Consumers.", count(queues.consumer_count())),
         ("rabbitmq_connections", Gauge, "AMQP connections.", count(connections)),
         ("rabbitmq_channels", Gauge, "Channels.", count(queues.channel_count())),

@@ -4,6 +4,7 @@ pub mod cluster_name;
 pub mod extensions;
 pub mod health;
 pub mod metrics;
+pub mod object_metrics;
 pub mod overview;
 pub mod queues;
 pub mod users;
