@@ -362,3 +362,45 @@ fn figures_of_many_queues_make_nobody_wait() {
         assert_eq!(metrics.0[name].len(), QUEUES, "{name}");
     }
 }
+
+/// Words that look like a metric's name.
+fn metrics_named(text: &str) -> BTreeSet<&str> {
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let words = text.split(|c| !is_of_name(c));
+    words.filter(|word| word.starts_with("leveret_") || word.starts_with("rabbitmq_")).collect()
+}
+
+/// A panel without data and an alert that never fires look like a broker that is well.
+#[test]
+fn what_dashboard_and_alerts_look_at_is_there() {
+    let Some((_server, mut http)) = scraped() else { return };
+    let metrics = Metrics::scrape(&mut http, "/metrics");
+    let present: BTreeSet<&str> = metrics.names().collect();
+    let dashboard = include_str!("../../packaging/prometheus/leveret-dashboard.json");
+    let alerts = include_str!("../../packaging/prometheus/leveret-alerts.yml");
+    for (text, at_least) in [(dashboard, 20), (alerts, 10)] {
+        let named = metrics_named(text);
+        let missing: Vec<_> = named.difference(&present).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(named.len() >= at_least, "only {named:?}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("it has panels");
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len(), "each panel has a number of its own");
+}
+
+/// All that the documentation has a row for.
+#[test]
+fn what_the_documentation_names_is_there() {
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    client.queue_named(1, "a", Table::EMPTY);
+    let metrics = Metrics::scrape(&mut http, "/metrics/per-object");
+    let present: BTreeSet<&str> = metrics.names().collect();
+    let named = metrics_named(include_str!("../../docs/monitoring.md"));
+    // Beginnings of names end in a dash.
+    let missing = named.difference(&present).filter(|name| !name.ends_with('_'));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert!(named.len() > 15, "only {named:?}");
+}
