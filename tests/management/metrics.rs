@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leveret::amqp::Table;
+use leveret::daemon::{Config, Limit};
 
-use super::common::{Client, Server, persistent, queue};
+use super::common::{Blocked, Client, Server, persistent, queue};
 use super::http::{GUEST, Http, start};
 
 /// As in `lists`.
@@ -214,6 +215,25 @@ fn sums_follow_what_ends() {
     client.delete_queue(1, "a");
     client.close_channel(1);
     assert_eq!(seen(names), [0.0; 4]);
+}
+
+#[test]
+fn why_publishers_are_blocked_and_how_many_is_shown() {
+    let settings = Config { vm_memory_high_watermark: Limit::Absolute(0), ..Config::default() };
+    let server = Server::start_with(settings);
+    let Some(address) = server.metrics_address() else { return };
+    let mut publisher = Client::connect(server.address());
+    let queue = publisher.queue(1);
+    publisher.publish(1, "", &queue, "waits");
+    publisher.expect::<Blocked>(0);
+    let metrics = Metrics::scrape(&mut Http::connect(address), "/metrics");
+    let blocked = ["memory", "disk", "disk_full"]
+        .map(|reason| metrics.labelled("leveret_publishers_blocked", &[("reason", reason)]));
+    assert_eq!(blocked, [Some(1.0), Some(0.0), Some(0.0)]);
+    assert_eq!(metrics.value("leveret_blocked_connections"), 1.0);
+    assert_eq!(metrics.value("rabbitmq_alarms_memory_used_watermark"), 1.0);
+    assert_eq!(metrics.value("rabbitmq_alarms_free_disk_space_watermark"), 0.0);
+    assert_eq!(metrics.value("rabbitmq_resident_memory_limit_bytes"), 0.0);
 }
 
 #[test]
