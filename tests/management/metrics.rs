@@ -1,6 +1,8 @@
 //! Does Prometheus understand the metrics, are they what happened, and do they cost nobody time?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use leveret::amqp::Table;
@@ -423,4 +425,42 @@ fn what_the_documentation_names_is_there() {
     let missing = named.difference(&present).filter(|name| !name.ends_with('_'));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(named.len() > 15, "only {named:?}");
+}
+
+/// Prometheus's own tool has the last word, where it is installed (Debian's `prometheus`).
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    client.queue_named(1, "a \"b\" \\c", Table::EMPTY);
+    for path in ["/metrics", "/metrics/per-object", "/metrics/detailed?family=exchange_bindings"] {
+        let answer = http.ask_as("", "GET", path, "");
+        let Some(said) = promtool(&["check", "metrics"], &answer.body) else { return };
+        assert_eq!(said, "", "{path}");
+    }
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/prometheus/leveret-alerts.yml");
+    let said = promtool(&["check", "rules", rules], b"").expect("it is installed");
+    assert!(said.contains("SUCCESS"), "{said}");
+}
+
+/// What promtool says of something; `None`: it is not installed.
+fn promtool(arguments: &[&str], input: &[u8]) -> Option<String> {
+    let mut command = Command::new("promtool");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("promtool is not installed: what it would say is not known");
+            return None;
+        }
+        Err(error) => panic!("promtool cannot be started: {error}"),
+    };
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(input).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).expect("it says text");
+    assert!(output.status.success(), "{said}");
+    Some(said)
 }
