@@ -347,11 +347,10 @@ mod tests {
 
     #[test]
     fn open_files_are_counted() {
-        let before = open_files().unwrap();
         let files: Vec<_> = (0..100).map(|_| tempfile::tempfile().unwrap()).collect();
-        let after = open_files().unwrap();
-        // Other tests of this process open and close some meanwhile.
-        assert!(before > 0 && (80..140).contains(&(after - before)), "{before} {after}");
+        // Other tests of this process have some open, too.
+        let count = open_files().unwrap();
+        assert!(count >= 100 && count <= open_files_limit(), "{count}");
         drop(files);
     }
 
