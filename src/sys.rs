@@ -124,6 +124,19 @@ pub fn open_files_limit() -> u64 {
     rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// How many files this process has open; `None`: the system does not say.
+///
+/// Since Linux 6.2 the size of `/proc/self/fd` is their number. It is 0 before; then they are
+/// counted.
+pub fn open_files() -> Option<u64> {
+    const PATH: &str = "/proc/self/fd";
+    match fs::metadata(PATH).ok()?.len() {
+        // The directory itself is open while it is read.
+        0 => Some(fs::read_dir(PATH).ok()?.count().saturating_sub(1) as u64),
+        files => Some(files),
+    }
+}
+
 /// Takes the exclusive lock of `file` without waiting. `false`: another open file holds it. The
 /// lock lasts until the file and every clone of it is closed.
 ///
@@ -330,6 +343,15 @@ mod tests {
         assert_eq!(limit, open_files_limit());
         let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
         assert_eq!(limit, hard.unwrap_or(u64::MAX));
+    }
+
+    #[test]
+    fn open_files_are_counted() {
+        let files: Vec<_> = (0..100).map(|_| tempfile::tempfile().unwrap()).collect();
+        // Other tests of this process have some open, too.
+        let count = open_files().unwrap();
+        assert!(count >= 100 && count <= open_files_limit(), "{count}");
+        drop(files);
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn config(directory: &TempDir) -> Config {
         data_dir: directory.path().to_path_buf(),
         listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         management: None,
+        prometheus: None,
         ..Config::default()
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Happening {
     /// It was published: to a queue, or to the node.
     Publish,
+    /// It was published to the node on a channel that confirms.
+    PublishToConfirm,
     /// Its publisher was told that it is safe.
     Confirm,
     /// No queue took it, and it went back to its publisher.

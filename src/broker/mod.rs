@@ -45,7 +45,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::amqp::{AmqpError, ReplyCode};
-pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef};
+pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef, StoreCounters};
 use crate::storage::{QueueId, Store};
 
 pub use block_reasons::BlockReasons;
@@ -213,6 +213,11 @@ impl Broker {
     /// Why publishers are blocked.
     pub fn block_reasons(&self) -> BlockReasons {
         BlockReasons { full: self.store.is_disk_full(), ..self.alarms }
+    }
+
+    /// What the log did, and how large it is.
+    pub fn log_counters(&self) -> StoreCounters {
+        self.store.counters()
     }
 
     /// What moves by itself found no room: it waits until there may be some.

@@ -148,6 +148,7 @@ impl Broker {
             self.note_deadline(key, entry, priority);
         }
         self.queues.wake_streams(self.clock_ms);
+        self.queues.count_all();
         messages
     }
 

@@ -20,7 +20,8 @@ use super::units::{Limit, Ratio};
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
-/// Tests start from [`Config::default`] and replace `data_dir`, `listeners` and `management`.
+/// Tests start from [`Config::default`] and replace `data_dir`, `listeners`, `management` and
+/// `prometheus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where messages, definitions and the lock live.
@@ -30,6 +31,8 @@ pub struct Config {
     pub listeners: Vec<SocketAddr>,
     /// Where the HTTP API is served; port 0 takes any free one. `None`: nowhere.
     pub management: Option<SocketAddr>,
+    /// Where metrics are served, and nothing else; port 0 takes any free one. `None`: nowhere.
+    pub prometheus: Option<SocketAddr>,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -97,6 +100,7 @@ impl Default for Config {
             data_dir: PathBuf::from(DATA_DIR),
             listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
+            prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -202,6 +206,10 @@ pub(super) struct Draft {
     pub management_ip: Option<IpAddr>,
     /// `management.tcp.port`; 0 is off.
     pub management_port: Option<u16>,
+    /// `prometheus.tcp.ip`
+    pub prometheus_ip: Option<IpAddr>,
+    /// `prometheus.tcp.port`; 0 is off.
+    pub prometheus_port: Option<u16>,
 }
 
 /// A port and, if it was given, the address to listen on.
@@ -226,16 +234,25 @@ impl Draft {
         if let Some(vhost) = &environment.default_vhost {
             config.default_vhost.clone_from(vhost);
         }
-        Draft { config, tcp: None, management_ip: None, management_port: None }
+        Draft {
+            config,
+            tcp: None,
+            management_ip: None,
+            management_port: None,
+            prometheus_ip: None,
+            prometheus_port: None,
+        }
     }
 
     /// The finished configuration, with what the command line overrides.
     pub fn finish(self, options: &Options) -> Config {
         let listeners = self.amqp_addresses(options);
         let management = self.management_address(options);
+        let prometheus = self.prometheus_address(options, management.is_some());
         let mut config = self.config;
         config.listeners = listeners;
         config.management = management;
+        config.prometheus = prometheus;
         if let Some(directory) = &options.data_dir {
             config.data_dir.clone_from(directory);
         }
@@ -250,6 +267,19 @@ impl Draft {
     fn management_address(&self, options: &Options) -> Option<SocketAddr> {
         let ip = options.bind.or(self.management_ip).unwrap_or(BIND);
         let port = options.management_port.or(self.management_port).unwrap_or(MANAGEMENT_PORT);
+        (port != 0).then(|| SocketAddr::new(ip, port))
+    }
+
+    /// Where the HTTP API is off, this is on only if the file says so, and never if the command
+    /// line turned that off: then nothing is to be served over HTTP.
+    fn prometheus_address(&self, options: &Options, has_management: bool) -> Option<SocketAddr> {
+        let ip = options.bind.or(self.prometheus_ip).unwrap_or(BIND);
+        let port = match self.prometheus_port {
+            _ if options.management_port == Some(0) => 0,
+            Some(port) => port,
+            None if has_management => PROMETHEUS_PORT,
+            None => 0,
+        };
         (port != 0).then(|| SocketAddr::new(ip, port))
     }
 
@@ -281,6 +311,8 @@ pub const BIND: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const AMQP_PORT: u16 = 5672;
 /// The HTTP API's port.
 pub const MANAGEMENT_PORT: u16 = 15672;
+/// The port for metrics alone.
+pub const PROMETHEUS_PORT: u16 = 15692;
 /// The data directory unless configured.
 pub const DATA_DIR: &str = "./leveret-data";
 
@@ -388,6 +420,21 @@ mod tests {
         assert_eq!(management("", bind), address("10.0.0.1:15672"));
         assert_eq!(management(text, |options| options.management_port = Some(0)), None);
         assert_eq!(management("management.tcp.port = 0\n", |_| ()), None);
+    }
+
+    #[test]
+    fn the_port_for_metrics_moves_and_goes_away_with_the_http_api() {
+        let prometheus = |text: &str, change: fn(&mut Options)| load(text, change).prometheus;
+        let address = |text: &str| Some(text.parse().unwrap());
+        let text = "prometheus.tcp.ip = 0.0.0.0\nprometheus.tcp.port = 15693\n";
+        assert_eq!(prometheus(text, |_| ()), address("0.0.0.0:15693"));
+        let bind = |options: &mut Options| options.bind = Some([10, 0, 0, 1].into());
+        assert_eq!(prometheus("", bind), address("10.0.0.1:15692"));
+        assert_eq!(prometheus("prometheus.tcp.port = 0\n", |_| ()), None);
+        assert_eq!(prometheus("management.tcp.port = 0\n", |_| ()), None);
+        let both = "management.tcp.port = 0\nprometheus.tcp.port = 15692\n";
+        assert_eq!(prometheus(both, |_| ()), address("127.0.0.1:15692"));
+        assert_eq!(prometheus(text, |options| options.management_port = Some(0)), None);
     }
 
     #[test]

@@ -221,6 +221,9 @@ impl fmt::Display for StartError {
                     Protocol::Http => {
                         (" for the HTTP API", "--management-port (0 is off) or management.tcp.port")
                     }
+                    Protocol::Metrics => {
+                        (" for metrics", "prometheus.tcp.port (0 is off) in the configuration file")
+                    }
                 };
                 write!(f, "cannot listen on {address}{what_for}: {source}")?;
                 if source.kind() == io::ErrorKind::AddrInUse {

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::config::{Draft, Endpoint, Secret};
@@ -76,9 +77,13 @@ fn shown<'a>(key: &str, value: &'a str) -> &'a str {
 const SUPPORTED: &[(&str, Setter)] = &[
     ("listeners.tcp", tcp_none),
     ("listeners.tcp.*", tcp_listener),
-    ("management.tcp.ip", management_ip),
+    ("management.tcp.ip", |draft, setting| put(&mut draft.management_ip, ip(setting).map(Some))),
     ("management.tcp.port", |draft, setting| {
         put(&mut draft.management_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
+    }),
+    ("prometheus.tcp.ip", |draft, setting| put(&mut draft.prometheus_ip, ip(setting).map(Some))),
+    ("prometheus.tcp.port", |draft, setting| {
+        put(&mut draft.prometheus_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
     }),
     ("heartbeat", |draft, setting| {
         put(&mut draft.config.heartbeat_s, in_range(setting, 0, u16::MAX, "seconds"))
@@ -187,7 +192,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("nodename", NO_CLUSTER),
     ("num_acceptors", "the event loop accepts all connections"),
     ("password_hashing_module", "passwords are always hashed with SHA-256"),
-    ("prometheus", "there are no metrics"),
+    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
     ("proxy_protocol", "there is no PROXY protocol"),
     ("queue_index_embed_msgs_below", "messages of every size lie in the log"),
     ("queue_leader_locator", NO_CLUSTER),
@@ -238,9 +243,8 @@ fn tcp_listener(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> 
     Ok(())
 }
 
-fn management_ip(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
-    let ip = parse_ip(setting.value).ok_or("an IP address or localhost".to_owned());
-    put(&mut draft.management_ip, ip.map(Some))
+fn ip(setting: &Setting<'_>) -> Result<IpAddr, String> {
+    parse_ip(setting.value).ok_or("an IP address or localhost".to_owned())
 }
 
 /// Reads `5672`, `127.0.0.1:5672`, `[::1]:5672` and RabbitMQ's way of writing the last one,
@@ -538,6 +542,8 @@ mod tests {
         disk_free_limit.relative|x|a ratio as in 0.4
         disk_free_limit.absolute|0.5GB|a size in bytes or with a unit
         management.tcp.ip|eth0|an IP address or localhost, not 'eth0'
+        prometheus.tcp.ip|eth0|an IP address or localhost, not 'eth0'
+        prometheus.tcp.port|-1|a whole number from 0 to 65535 (0 is off)
         management.tcp.port|65536|a whole number from 0 to 65535 (0 is off)
         listeners.tcp|5672|none (or a listener as in listeners.tcp.default = 5672)
         listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
@@ -598,6 +604,7 @@ mod tests {
             "cluster_formation.peer_discovery_backend",
             "log.file.level",
             "management.ssl.port",
+            "prometheus.return_per_object_metrics",
             "management.load_definitions",
             "mqtt.listeners.tcp.default",
         ] {

@@ -56,8 +56,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 /// A broker in a thread of this process, for tests and for embedding.
 #[derive(Debug)]
 pub struct Server {
-    addresses: Vec<SocketAddr>,
-    management: Option<SocketAddr>,
+    places: Places,
     remote: Remote,
     gate: Gate,
     thread: Option<JoinHandle<Result<(), StartError>>>,
@@ -81,8 +80,7 @@ impl Server {
                     return Ok(());
                 }
             };
-            let addresses = (node.addresses.clone(), node.management);
-            let _ = sender.send(Ok((addresses, node.event_loop.remote())));
+            let _ = sender.send(Ok((node.places.clone(), node.event_loop.remote())));
             node.run(&mut || None)?;
             node.stop()
         };
@@ -91,18 +89,23 @@ impl Server {
             .spawn(body)
             .map_err(|e| StartError::io("start the broker's thread", e))?;
         let lost = || StartError::Storage("the broker's thread ended before it listened".into());
-        let ((addresses, management), remote) = started.recv().map_err(|_| lost())??;
-        Ok(Self { addresses, management, remote, gate, thread: Some(thread) })
+        let (places, remote) = started.recv().map_err(|_| lost())??;
+        Ok(Self { places, remote, gate, thread: Some(thread) })
     }
 
     /// Where AMQP is spoken; the first listener.
     pub fn address(&self) -> SocketAddr {
-        self.addresses[0]
+        self.places.amqp[0]
     }
 
     /// Where the HTTP API is served, if it is.
     pub fn management_address(&self) -> Option<SocketAddr> {
-        self.management
+        self.places.management
+    }
+
+    /// Where metrics are served and nothing else, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.places.metrics
     }
 
     /// Holds the storage helper back: nothing becomes durable meanwhile.
@@ -145,11 +148,30 @@ impl Drop for Server {
     }
 }
 
+/// Where it listens.
+#[derive(Debug, Clone)]
+struct Places {
+    /// For AMQP.
+    amqp: Vec<SocketAddr>,
+    /// For the HTTP API.
+    management: Option<SocketAddr>,
+    /// For whoever reads metrics.
+    metrics: Option<SocketAddr>,
+}
+
+impl Places {
+    fn list(&self) -> String {
+        let mut all: Vec<_> = self.amqp.iter().map(ToString::to_string).collect();
+        all.extend(self.management.map(|address| format!("http://{address}")));
+        all.extend(self.metrics.map(|address| format!("http://{address}/metrics")));
+        if all.is_empty() { "nothing".into() } else { all.join(" and ") }
+    }
+}
+
 /// A broker with its loop and its data directory.
 struct Node {
     event_loop: EventLoop,
-    addresses: Vec<SocketAddr>,
-    management: Option<SocketAddr>,
+    places: Places,
     /// Held as long as the directory is in use.
     _lock: DirectoryLock,
 }
@@ -178,8 +200,8 @@ impl Node {
             event_loop.limit_connections(connections_max);
         }
         event_loop.limit_resources(resource_limits(config));
-        let (addresses, management) = match listen(&mut event_loop, config) {
-            Ok(listening) => listening,
+        let places = match listen(&mut event_loop, config) {
+            Ok(places) => places,
             Err(error) => {
                 // Nothing happened; the next start is to know that.
                 close(event_loop.into_broker())?;
@@ -192,13 +214,13 @@ impl Node {
             "Leveret {} listening on {}, data in {}: {} queues and {} messages recovered, \
              started in {:.1} ms",
             env!("CARGO_PKG_VERSION"),
-            list(&addresses, management),
+            places.list(),
             config.data_dir.display(),
             found.queues,
             found.messages,
             took.as_secs_f64() * 1000.0
         );
-        Ok(Self { event_loop, addresses, management, _lock: lock })
+        Ok(Self { event_loop, places, _lock: lock })
     }
 
     fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), StartError> {
@@ -218,19 +240,16 @@ impl Node {
     }
 }
 
-/// Listens on all configured addresses; where that is, if ports were left to the system: for AMQP
-/// and for the HTTP API.
-fn listen(
-    event_loop: &mut EventLoop,
-    config: &Config,
-) -> Result<(Vec<SocketAddr>, Option<SocketAddr>), StartError> {
+/// Listens on all configured addresses; where that is, if ports were left to the system.
+fn listen(event_loop: &mut EventLoop, config: &Config) -> Result<Places, StartError> {
     let mut bind = |protocol: Protocol, address: SocketAddr| {
         let listening = event_loop.listen(protocol, address);
         listening.map_err(|source| StartError::Listen { protocol, address, source })
     };
     let amqp = config.listeners.iter().map(|&address| bind(Protocol::Amqp, address));
     let amqp = amqp.collect::<Result<_, _>>()?;
-    let http = config.management.map(|address| bind(Protocol::Http, address)).transpose()?;
+    let management = config.management.map(|address| bind(Protocol::Http, address)).transpose()?;
+    let metrics = config.prometheus.map(|address| bind(Protocol::Metrics, address)).transpose()?;
     let path = config.data_dir.join(SOCKET_NAME);
     if let Err(error) = event_loop.listen_at_path(&path) {
         // The broker does its work without it, and a path may be too long for a socket.
@@ -238,7 +257,7 @@ fn listen(
     }
     let directory = config.data_dir.display().to_string();
     event_loop.introduce(format!("leveret@{}", sys::host_name()), directory);
-    Ok((amqp, http))
+    Ok(Places { amqp, management, metrics })
 }
 
 /// The Unix socket in the data directory that lets the broker's owner ask over HTTP.
@@ -373,12 +392,6 @@ fn resource_limits(config: &Config) -> ResourceLimits {
         disk_free_bytes_min: config.disk_free_limit.bytes(machine_bytes),
         directory: config.data_dir.clone(),
     }
-}
-
-fn list(addresses: &[SocketAddr], management: Option<SocketAddr>) -> String {
-    let mut all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    all.extend(management.map(|address| format!("http://{address}")));
-    if all.is_empty() { "nothing".into() } else { all.join(" and ") }
 }
 
 fn tell(notified: io::Result<()>, state: &str) {

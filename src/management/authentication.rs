@@ -25,14 +25,23 @@ use crate::broker::users::user::LoginRefusal;
 pub enum Origin {
     /// An address.
     Address(SocketAddr),
+    /// An address, at a port where nothing but metrics is served.
+    Scraper(SocketAddr),
     /// The Unix socket, which only the owner of the broker's process may open.
     Owner,
+}
+
+impl Origin {
+    /// Whether it gets nothing but metrics.
+    pub fn is_scraper(self) -> bool {
+        matches!(self, Self::Scraper(_))
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(address) => address.fmt(out),
+            Self::Address(address) | Self::Scraper(address) => address.fmt(out),
             Self::Owner => out.write_str("the Unix socket"),
         }
     }
@@ -55,6 +64,11 @@ impl Caller {
         Self { name: Name::from("owner"), tags, is_owner: true }
     }
 
+    /// Somebody who was not asked.
+    pub fn anyone() -> Self {
+        Self { name: Name::default(), tags: Vec::new(), is_owner: false }
+    }
+
     fn has(&self, tags: &[&str]) -> bool {
         self.tags.iter().any(|tag| tags.contains(&tag.as_str()))
     }
@@ -75,6 +89,7 @@ impl Caller {
     /// In RabbitMQ's words.
     pub fn check(&self, right: Right) -> Result<(), Response> {
         let (has, lacks) = match right {
+            Right::Anyone => return Ok(()),
             Right::Management => (
                 self.has(&["management", "policymaker", "monitoring", "administrator"]),
                 "Not management user",
@@ -139,12 +154,14 @@ impl Logins {
         now: Instant,
     ) -> Login {
         let from = match origin {
-            Origin::Address(address) => address.ip().to_canonical(),
+            Origin::Address(address) | Origin::Scraper(address) => address.ip().to_canonical(),
             Origin::Owner => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let Some(authorization) = authorization else {
             return match origin {
-                Origin::Address(_) => Login::Refused(challenge(Response::empty(401))),
+                Origin::Address(_) | Origin::Scraper(_) => {
+                    Login::Refused(challenge(Response::empty(401)))
+                }
                 // Who says who it is wants to be taken for that.
                 Origin::Owner => Login::Granted(Caller::owner()),
             };

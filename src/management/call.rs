@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::authentication::Caller;
 use super::request::{Method, Request};
-use super::response::Response;
+use super::response::{JSON, Response};
 use super::view::NodeView;
 use crate::amqp::Name;
 use crate::broker::{Broker, LogPos, Subject, VhostKey};
@@ -108,11 +108,16 @@ pub trait Work {
     /// Goes on, as long as the broker's budget of this step allows and the piece is not
     /// [`PIECE_BYTES_MAX`] long.
     ///
-    /// What is appended to `piece` is the next part of an answer in JSON with status 200.
+    /// What is appended to `piece` is the next part of an answer with status 200.
     fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress;
 
     /// Nobody will ask again: what it took from the broker goes back.
     fn abandon(&mut self, _broker: &mut Broker) {}
+
+    /// What the pieces are.
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
 }
 
 /// A piece of this many bytes is sent before more is made.
@@ -143,6 +148,8 @@ impl Progress {
 /// ([`Call::vhost`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
+    /// Nobody in particular: who asks is not looked at, and a body is not taken.
+    Anyone,
     /// Any of the tags that open the API.
     Management,
     /// monitoring or administrator.
@@ -158,7 +165,7 @@ pub type Action = fn(&mut Call<'_, '_>) -> Outcome;
 
 /// One row of the table of resources.
 pub struct Route {
-    /// The path's segments behind `/api/`; `*` stands for any one.
+    /// The path's segments behind `/api/` or `/metrics/`; `*` stands for any one.
     pub path: &'static str,
     /// What may be done there, and who may. HEAD goes with GET and OPTIONS with everything.
     pub methods: &'static [(Method, Right, Action)],

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::authentication::{Caller, Login, Logins, Origin};
-use super::call::Durable;
+use super::call::{Durable, Right};
 use super::job::{Job, Step, style_of};
 use super::request::{self, Framing, Head, Refusal, Request};
 use super::response::{self, Response, Style};
@@ -163,7 +163,17 @@ impl Conversation {
         framing: Framing,
         now: Instant,
     ) {
+        if self.origin.is_scraper() && !router::is_of_metrics(&request) {
+            return self.answer_unread(&request, framing, &Response::not_found());
+        }
         match router::find(&request) {
+            Ok(found) if found.right == Right::Anyone => {
+                if framing == Framing::COMPLETE {
+                    return self.let_in(*request, framing, found, Caller::anyone());
+                }
+                let response = Response::bad_request("no body is taken here");
+                self.answer_unread(&request, framing, &response);
+            }
             Ok(found) => self.log_in(users, logins, (request, framing, found), false, now),
             Err(response) => self.answer_unread(&request, framing, &response),
         }
@@ -368,7 +378,8 @@ impl Conversation {
             Step::AwaitsRoom => self.phase = Phase::Blocked(job),
             Step::Unfinished => {
                 if !piece.is_empty() && !std::mem::replace(&mut job.is_streaming, true) {
-                    response::begin_stream(&mut self.outbox, style);
+                    let content_type = job.content_type();
+                    response::begin_stream(&mut self.outbox, content_type, style);
                 }
                 response::write_piece(&mut self.outbox, piece, style);
                 self.phase = Phase::Working(job);
@@ -379,7 +390,8 @@ impl Conversation {
                 self.finish(Style { keep_alive: style.keep_alive && style.chunks, ..style });
             }
             Step::Finished => {
-                let response = Response { body: piece.to_vec(), ..Response::empty(200) };
+                let response = Response { body: piece.to_vec(), ..Response::empty(200) }
+                    .header("content-type", job.content_type());
                 response::write(&mut self.outbox, &response, style);
                 self.finish(style);
             }

@@ -3,7 +3,7 @@
 use super::authentication::Caller;
 use super::call::{Answer, Call, Context, Durable, Progress, Work};
 use super::request::{Method, Request};
-use super::response::{Response, Style};
+use super::response::{JSON, Response, Style};
 use super::router::Found;
 use crate::broker::Broker;
 
@@ -54,6 +54,11 @@ impl Job {
     /// How its answer is written.
     pub fn style(&self) -> Style {
         style_of(&self.inner.request)
+    }
+
+    /// What the pieces of its answer are.
+    pub fn content_type(&self) -> &'static str {
+        self.inner.work.as_ref().map_or(JSON, |work| work.content_type())
     }
 
     /// Works on the request as long as the budget of this step allows.

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `request` | HTTP as it comes: heads, bodies, limits |
 //! | `response` | HTTP as it goes: whole answers, and streams in chunks |
+//! | `exposition` | figures in Prometheus's text format |
 //! | `json` | AMQP values and names in JSON, request bodies out of JSON |
 //! | `body` | fields of request bodies |
 //! | `refusal` | what the broker refuses, as HTTP says it |
@@ -31,6 +32,7 @@ mod call;
 mod change;
 mod conversation;
 mod definitions;
+mod exposition;
 mod job;
 mod json;
 mod list;

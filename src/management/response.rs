@@ -61,6 +61,9 @@ impl Response {
     }
 }
 
+/// What an answer is unless it says otherwise.
+pub const JSON: &str = "application/json";
+
 /// How the answers on a connection are written, which depends on who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -81,7 +84,7 @@ pub fn write(outbox: &mut Outbox, response: &Response, style: Style) {
     begin(out, response.status, style.keep_alive);
     let has_body = !response.body.is_empty();
     if has_body && !response.headers.iter().any(|(name, _)| *name == "content-type") {
-        header(out, "content-type", "application/json");
+        header(out, "content-type", JSON);
     }
     response.headers.iter().for_each(|(name, value)| header(out, name, value));
     // A 204 has no body, and says nothing of its length (RFC 9110 section 8.6).
@@ -94,11 +97,11 @@ pub fn write(outbox: &mut Outbox, response: &Response, style: Style) {
     }
 }
 
-/// Begins an answer in JSON whose length is not known yet.
-pub fn begin_stream(outbox: &mut Outbox, style: Style) {
+/// Begins an answer whose length is not known yet.
+pub fn begin_stream(outbox: &mut Outbox, content_type: &str, style: Style) {
     let out = outbox.buffer();
     begin(out, 200, style.keep_alive && style.chunks);
-    header(out, "content-type", "application/json");
+    header(out, "content-type", content_type);
     if style.chunks {
         header(out, "transfer-encoding", "chunked");
     }
@@ -210,7 +213,7 @@ mod tests {
     fn a_stream_comes_in_chunks_or_ends_with_the_connection() {
         let stream = |style| {
             text(|outbox| {
-                begin_stream(outbox, style);
+                begin_stream(outbox, JSON, style);
                 for piece in [&b"[1,"[..], b"", b"2345678901234567]"] {
                     write_piece(outbox, piece, style);
                 }

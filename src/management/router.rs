@@ -5,8 +5,8 @@ use super::request::{Method, Request};
 use super::resources;
 use super::response::Response;
 
-/// All resources, in the order of their files.
-const TABLE: &[&[Route]] = &[
+/// All resources of the HTTP API, in the order of their files.
+const API: &[&[Route]] = &[
     resources::aliveness::ROUTES,
     resources::bindings::ROUTES,
     resources::channels::ROUTES,
@@ -32,8 +32,13 @@ const TABLE: &[&[Route]] = &[
     resources::whoami::ROUTES,
 ];
 
-/// What all paths begin with.
-const PREFIX: &[u8] = b"api";
+/// Those of metrics.
+const METRICS: &[&[Route]] = &[resources::metrics::ROUTES, resources::object_metrics::ROUTES];
+
+/// What the paths to each begin with.
+const TREES: [(&[u8], &[&[Route]]); 2] = [(b"api", API), (METRICS_PREFIX, METRICS)];
+
+const METRICS_PREFIX: &[u8] = b"metrics";
 
 /// Where a request leads.
 #[derive(Clone, Copy)]
@@ -58,8 +63,10 @@ impl Found {
 /// # Errors
 /// 404, 405, or 200 for who only asks what may be done.
 pub fn find(request: &Request) -> Result<Found, Response> {
-    let routes = TABLE.iter().flat_map(|routes| routes.iter());
-    let mut matching = routes.filter(|route| matches(route, &request.path));
+    let first = request.path.first().map(Vec::as_slice);
+    let tree = TREES.iter().find(|(prefix, _)| first == Some(prefix));
+    let routes = tree.into_iter().flat_map(|(_, table)| table.iter().copied().flatten());
+    let mut matching = routes.filter(|route| matches(route, &request.path[1..]));
     let route = matching.next().ok_or_else(Response::not_found)?;
     let wanted = if request.method == Method::Head { Method::Get } else { request.method };
     match route.methods.iter().find(|(method, _, _)| *method == wanted) {
@@ -71,17 +78,20 @@ pub fn find(request: &Request) -> Result<Found, Response> {
     }
 }
 
+/// Whether a request is for metrics, if for anything.
+pub fn is_of_metrics(request: &Request) -> bool {
+    request.path.first().is_some_and(|first| first == METRICS_PREFIX)
+}
+
+/// Whether the segments behind the prefix are those of the row.
 fn matches(route: &Route, path: &[Vec<u8>]) -> bool {
-    let Some((first, rest)) = path.split_first() else {
-        return false;
-    };
-    let mut pattern = route.path.split('/');
+    let mut pattern = route.path.split('/').filter(|word| !word.is_empty());
     let same = |part: &Vec<u8>| {
         pattern.next().is_some_and(|word| {
             (word == "*" && !part.is_empty()) || word.as_bytes() == part.as_slice()
         })
     };
-    first == PREFIX && rest.iter().all(same) && pattern.next().is_none()
+    path.iter().all(same) && pattern.next().is_none()
 }
 
 /// What may be done there, as RabbitMQ lists it.
@@ -124,9 +134,17 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_not_found() {
-        for path in
-            ["/", "/api", "/api/nope", "/whoami", "/api/whoami/x", "/api//queues", "/API/whoami"]
-        {
+        for path in [
+            "/",
+            "/api",
+            "/api/nope",
+            "/whoami",
+            "/api/whoami/x",
+            "/api//queues",
+            "/API/whoami",
+            "/metrics/whoami",
+            "/api/metrics",
+        ] {
             assert_eq!(refusal(&format!("GET {path}")).0, 404, "{path}");
         }
     }
@@ -143,8 +161,10 @@ mod tests {
     #[test]
     fn no_path_stands_there_twice() {
         let mut seen = BTreeSet::new();
-        for route in TABLE.iter().flat_map(|routes| routes.iter()) {
-            assert!(seen.insert(route.path), "{}", route.path);
+        for (prefix, table) in TREES {
+            for route in table.iter().copied().flatten() {
+                assert!(seen.insert((prefix, route.path)), "{}", route.path);
+            }
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Protocol {
     Amqp,
     /// The HTTP API.
     Http,
+    /// HTTP, for metrics only.
+    Metrics,
 }
 
 impl Protocol {
@@ -48,8 +50,31 @@ impl Protocol {
         match self {
             Self::Amqp => "amqp",
             Self::Http => "http",
+            Self::Metrics => "http/prometheus",
         }
     }
+}
+
+/// How the node is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Connections that are not read because they publish.
+    pub connections_blocked: usize,
+    /// Clients wait to be accepted until it has fewer files open.
+    pub is_short_of_files: bool,
+    /// What its turns took.
+    pub turns: Turns,
+}
+
+/// How long the turns of the loop took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// How many there were.
+    pub count: u64,
+    /// How long all took.
+    pub nanos: u64,
+    /// How long the longest of late took.
+    pub longest_nanos: u64,
 }
 
 /// What management sees of the node.
@@ -63,6 +88,9 @@ pub trait NodeView {
     /// The open connection in the place of this number, for a walk over all of them in several
     /// turns.
     fn connection_at(&self, place: u32) -> Option<Connection<'_>>;
+
+    /// How it is doing.
+    fn vitals(&self) -> Vitals;
 
     /// All connections are in places with lower numbers than this.
     fn connection_places(&self) -> u32;

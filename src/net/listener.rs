@@ -181,6 +181,7 @@ impl Door {
                         Visitor::Client(peer, asked.flatten().unwrap_or(*local))
                     }
                     Protocol::Http => Visitor::Operator(Origin::Address(peer)),
+                    Protocol::Metrics => Visitor::Operator(Origin::Scraper(peer)),
                 };
                 Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor }))
             }

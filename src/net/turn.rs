@@ -27,7 +27,9 @@ impl EventLoop {
     pub fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), LoopError> {
         while !self.has_stopped() {
             self.turn(signalled)?;
-            self.remote.note_turn(self.clock.since_read());
+            let took = self.clock.since_read();
+            self.remote.note_turn(took);
+            self.node.note_turn(took);
         }
         Ok(())
     }
@@ -271,6 +273,8 @@ impl EventLoop {
                 self.take_in(accepted);
             }
         }
+        let is_short = self.listeners.iter().any(|listener| listener.retry_at().is_some());
+        self.node.note_shortage_of_files(is_short);
     }
 
     /// Takes somebody in who connected, unless too many of the kind are there.

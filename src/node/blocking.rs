@@ -25,6 +25,13 @@ pub(super) struct Blocking {
     said_full: bool,
 }
 
+impl Blocking {
+    /// How many connections are blocked.
+    pub(super) fn blocked_count(&self) -> usize {
+        self.blocked.len()
+    }
+}
+
 impl Node {
     /// Blocks publishers while there is less memory or disk left than this.
     pub fn limit_resources(&mut self, limits: ResourceLimits) {

@@ -22,6 +22,7 @@ mod sampling;
 mod sync;
 pub mod turn;
 mod view;
+mod vitals;
 mod watch;
 
 use std::time::Instant;
@@ -41,6 +42,7 @@ use endpoint::Endpoint;
 use operators::Operators;
 use release::Waiting;
 use sync::SyncPlan;
+use vitals::Health;
 
 /// The broker and the sessions of its clients.
 pub struct Node {
@@ -61,6 +63,8 @@ pub struct Node {
     waiting: Waiting,
     /// Which publishers wait for room, memory or disk.
     blocking: Blocking,
+    /// What it remembers of how it is doing.
+    health: Health,
     /// When what is written and synced.
     sync: SyncPlan,
     /// Connections that may have output.
@@ -91,6 +95,7 @@ impl Node {
             sampled_at: now,
             waiting: Waiting::default(),
             blocking: Blocking::default(),
+            health: Health::new(now),
             sync: SyncPlan::new(now),
             touched: Vec::new(),
             resumed: Vec::new(),

@@ -88,7 +88,7 @@ impl Node {
     /// An operator connected; `None` when too many are.
     pub fn connect_operator(&mut self, origin: Origin) -> Option<ConnectionKey> {
         let most = match origin {
-            Origin::Address(_) => CONVERSATIONS_MAX,
+            Origin::Address(_) | Origin::Scraper(_) => CONVERSATIONS_MAX,
             Origin::Owner => CONVERSATIONS_MAX + CONVERSATIONS_OF_OWNER,
         };
         if self.endpoints.len() - self.amqp_count >= most {
@@ -156,6 +156,7 @@ impl Node {
             amqp_count: self.amqp_count,
             endpoints: &self.endpoints,
             alarms: self.blocking.alarms.as_ref(),
+            vitals: self.health.vitals(&self.blocking),
             churn: self.operators.churn,
             started: self.operators.started,
             now: self.now,

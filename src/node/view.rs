@@ -1,13 +1,12 @@
 //! What do operators see of the node and its connections?
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
 use crate::broker::key::Arena;
 use crate::management::{
-    Channel, Connection, ConnectionChurn, Identity, NodeView, Resources, Traffic,
+    Channel, Connection, ConnectionChurn, Identity, NodeView, Resources, Traffic, Vitals,
 };
 use crate::session::Session;
 use crate::sys;
@@ -21,6 +20,7 @@ pub(super) struct View<'a> {
     pub(super) amqp_count: usize,
     pub(super) endpoints: &'a Arena<ConnectionKey, Endpoint>,
     pub(super) alarms: Option<&'a Alarms>,
+    pub(super) vitals: Vitals,
     pub(super) churn: ConnectionChurn,
     pub(super) started: Instant,
     pub(super) now: Instant,
@@ -83,13 +83,17 @@ impl NodeView for View<'_> {
             disk_free_bytes: disk.map_or(0, |disk| disk.available_bytes),
             disk_free_bytes_min: limits.map_or(0, |limits| limits.disk_free_bytes_min),
             machine_memory_bytes: sys::machine_memory_bytes(),
-            files: open_files().unwrap_or(self.endpoints.len() as u64),
+            files: sys::open_files().unwrap_or(self.endpoints.len() as u64),
             files_max,
             sockets: self.endpoints.len() as u64,
             sockets_max: files_max,
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
         }
+    }
+
+    fn vitals(&self) -> Vitals {
+        self.vitals
     }
 
     fn churn(&self) -> ConnectionChurn {
@@ -119,11 +123,4 @@ fn shown(key: ConnectionKey, session: &Session) -> Option<Connection<'_>> {
         traffic: Traffic { received_bytes, received_count, sent_bytes, sent_count },
         pending_bytes: session.outbox.len(),
     })
-}
-
-/// How many files the process has open. The directory of them says so by its size since Linux 6.2;
-/// nobody counts them one by one.
-fn open_files() -> Option<u64> {
-    let metadata = fs::metadata("/proc/self/fd").ok()?;
-    Some(metadata.len()).filter(|count| *count > 0)
 }

@@ -87,6 +87,7 @@ impl Server {
             data_dir: directory.path().to_path_buf(),
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             management: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            prometheus: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             ..settings
         };
         let broker = daemon::Server::start(config).expect("the broker starts");
@@ -101,6 +102,11 @@ impl Server {
     /// Where its HTTP API is; `None` for another broker, whose API is not ours to ask.
     pub fn management_address(&self) -> Option<SocketAddr> {
         self.own.as_ref().and_then(|own| own.broker.management_address())
+    }
+
+    /// Where metrics are served and nothing else; `None` for another broker.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.own.as_ref().and_then(|own| own.broker.metrics_address())
     }
 
     /// Where its files are; `None` for another broker.

@@ -13,6 +13,7 @@ mod hostile;
 mod http;
 mod lists;
 mod messages;
+mod metrics;
 mod node;
 mod objects;
 mod permissions;

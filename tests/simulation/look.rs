@@ -1,5 +1,7 @@
 //! Are the broker and its twin in agreement, and does anybody wait for anything?
 
+use leveret::broker::Queue;
+
 use super::client::Client;
 use super::twin::{UNNAMED, short};
 use super::world::World;
@@ -31,11 +33,24 @@ impl World {
                 queue.spec
             );
         }
+        self.compare_totals();
         let declared = self.profile.queues.iter().map(|(name, _)| *name);
         for name in declared.chain(self.twin.names_given.iter().map(String::as_str)) {
             let gone = self.twin.queue_named(name).is_none();
             assert!(!gone || self.queue(name).is_none(), "queue '{name}' should be gone");
         }
+    }
+
+    /// What is kept of all queues together is what is in them.
+    fn compare_totals(&self) {
+        let queues = self.node.as_ref().unwrap().broker.queues();
+        let totals = queues.totals();
+        let sum =
+            |of: fn(&Queue) -> usize| queues.iter().map(|(_, queue)| of(queue)).sum::<usize>();
+        let kept = [totals.ready, totals.unacked, totals.queues];
+        let shown = queues.iter().filter(|(_, queue)| !queue.is_reply_queue).count();
+        let found = [sum(Queue::message_count), sum(|queue| queue.unacked), shown];
+        assert_eq!(kept, found.map(|count| count as u64), "ready, unacked and queues in all");
     }
 
     /// What keeps the world from being quiet.

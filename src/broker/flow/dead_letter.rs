@@ -66,6 +66,7 @@ impl Broker {
         };
         let (slot, body_bytes) = slot_in(&self.store, entry, queue.id);
         queue.ready_bytes -= body_bytes;
+        self.queues.note_gone(1);
         self.die_unaccounted(key, entry, slot, reason);
     }
 
@@ -104,6 +105,9 @@ impl Broker {
                     queue_id: queue.id,
                     reason,
                 });
+                if at_least_once {
+                    self.queues.note_ready();
+                }
             }
         }
     }

@@ -57,6 +57,7 @@ impl Broker {
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
         let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
         queue.ready_bytes -= body_bytes;
+        self.queues.note_gone(1);
         let turn = self.queues.take_turn(consumer, self.clock_ms)?;
         self.work.spend(3 + turn.looked_at / CONSUMERS_PER_WORK);
         self.work.spend_bytes(body_bytes);
@@ -101,6 +102,7 @@ impl Broker {
         let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
         queue.ready_bytes -= body_bytes;
         let left = u32::try_from(queue.ready.len()).unwrap_or(u32::MAX);
+        self.queues.note_gone(1);
         let before = self.store.deliveries(slot);
         if !no_ack {
             self.store.note_delivery(slot);

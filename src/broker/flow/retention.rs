@@ -16,12 +16,15 @@ impl Broker {
         };
         let (bytes_max, age_max) =
             (queue.settings.max_length_bytes, queue.settings.max_age_seconds);
+        let before = stream.len();
         let retained = stream.retain(bytes_max, age_max, now_ms, &self.store, scratch);
+        let gone = before - stream.len();
         if let Some(messages) = retained.dropped {
             let id = queue.id;
             self.persist_queue(key);
             self.discard(id, messages, false);
         }
+        self.queues.note_gone(gone);
         if let Some(at) = retained.wake_at_ms {
             self.queues.wake(key, at);
         }

@@ -47,6 +47,8 @@ pub struct ChannelCredit {
     pub unacked: u32,
     /// The connection's outbox takes more.
     pub room: bool,
+    /// Something was published on it.
+    pub publishes: bool,
 }
 
 impl ChannelCredit {

@@ -226,6 +226,7 @@ impl Broker {
             queue.timed.clear();
             queue.dedup_keys.clear();
             let (id, durable) = (queue.id, queue.is_durable());
+            self.queues.note_gone(ready.len());
             let line = self.discard(id, ready, durable);
             return Ok((messages, durable.then_some(line)));
         }

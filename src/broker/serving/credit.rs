@@ -22,6 +22,7 @@ impl Queues {
             prefetch: 0,
             unacked: 0,
             room: true,
+            publishes: false,
         })
     }
 
@@ -32,7 +33,10 @@ impl Queues {
 
     /// Forgets a channel whose consumers ended and whose unsettled messages went back.
     pub fn close_channel(&mut self, key: ChannelKey) {
-        self.churn.channels_closed += u64::from(self.channels.remove(key).is_some());
+        if let Some(channel) = self.channels.remove(key) {
+            self.churn.channels_closed += 1;
+            self.totals.publishers -= u64::from(channel.publishes);
+        }
     }
 
     /// Sets the shared prefetch of a channel (`basic.qos`, global true); 0 = unlimited.
@@ -136,6 +140,7 @@ impl Queues {
     pub fn give_credit_back(&mut self, unsettled: &Unsettled) -> usize {
         if let Some(queue) = self.queues.get_mut(unsettled.queue) {
             queue.unacked -= 1;
+            self.totals.unacked -= 1;
         }
         let Some(key) = unsettled.consumer else {
             return 0;

@@ -9,6 +9,7 @@ mod credit;
 mod deadlines;
 mod lengths;
 mod streams;
+mod totals;
 mod turns;
 mod unsettled;
 
@@ -23,6 +24,7 @@ use crate::storage::{Entry, QueueId, ScratchPool};
 
 use counting::Counted;
 
+pub use totals::Totals;
 pub use turns::Turn;
 pub use unsettled::{Deliveries, Unsettled};
 
@@ -49,6 +51,8 @@ pub struct Queues {
     storing: usize,
     /// How many came and went.
     churn: Churn,
+    /// What is in all of them together.
+    totals: Totals,
 }
 
 /// How many queues and channels came and went since the start.
@@ -82,6 +86,7 @@ impl Queues {
             consumer_timeout_ms: None,
             storing: 0,
             churn: Churn::default(),
+            totals: Totals::default(),
         }
     }
 
@@ -183,6 +188,7 @@ impl Queues {
     pub fn insert(&mut self, queue: Queue, now_ms: u64) -> QueueKey {
         let owner = queue.declaration.owner;
         self.storing += usize::from(queue.stores_everything());
+        self.totals.add(&queue);
         let key = self.queues.insert(queue);
         if let Some(owner) = owner {
             self.owned.entry(owner).or_default().insert(key);
@@ -196,6 +202,7 @@ impl Queues {
         let queue = self.queues.remove(key)?;
         self.churn.queues_deleted += u64::from(!queue.is_reply_queue);
         self.storing -= usize::from(queue.stores_everything());
+        self.totals.remove(&queue);
         if let Some(owner) = queue.declaration.owner
             && let Some(owned) = self.owned.get_mut(&owner)
         {
@@ -322,6 +329,7 @@ impl Queues {
     ) -> Option<bool> {
         let queue = self.queues.get_mut(key)?;
         self.counted.note(key, queue, Happening::Publish);
+        self.totals.ready += 1;
         if queue.stream.is_some() {
             self.push_to_stream(key, entry, body_bytes, now_ms);
             return None;

@@ -92,6 +92,7 @@ impl Queues {
             consumer.unacked += 1;
             channel.unacked += 1;
             queue.unacked += 1;
+            self.totals.unacked += 1;
             looked_at = channel.had_its_turn(key);
         }
         Some(Turn {
@@ -111,6 +112,7 @@ impl Queues {
             return 0;
         };
         queue.unacked += usize::from(!no_ack);
+        self.totals.unacked += u64::from(!no_ack);
         due_ms(queue, no_ack, now_ms, self.consumer_timeout_ms)
     }
 

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::super::call::Context;
 use super::super::view::{Channel, Connection, ConnectionChurn};
-use super::super::view::{Identity, NodeView, Resources};
+use super::super::view::{Identity, NodeView, Resources, Vitals};
 use super::*;
 use crate::broker::Broker;
 use crate::broker::ConnectionKey;
@@ -20,6 +20,10 @@ struct NoView(Identity);
 impl NodeView for NoView {
     fn identity(&self) -> &Identity {
         &self.0
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
     }
 
     fn connection_count(&self) -> usize {

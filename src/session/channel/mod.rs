@@ -57,6 +57,8 @@ pub struct Channel {
     pub goes_on_to: Option<u64>,
     /// What publishes and acks mean here.
     pub mode: Mode,
+    /// Something was published on it.
+    pub publishes: bool,
     /// Where its messages went.
     pub route: RouteCache,
     /// The address of this channel's direct replies, once it consumes them.
@@ -99,6 +101,7 @@ impl Channel {
             unacked: Unacked::default(),
             goes_on_to: None,
             mode: Mode::Plain,
+            publishes: false,
             route: RouteCache::default(),
             reply_to: None,
         }

@@ -43,6 +43,7 @@ impl Channel {
         }
         let list = Properties::new(content.properties).list()?;
         let resolved = self.resolve(broker, subject, &content, &list)?;
+        self.note_publisher(broker);
         let sighting = match list.headers {
             Some(_) => broker.look_for_dedup_key(subject.vhost, content.exchange, &list),
             None => Sighting::Keyless,
@@ -95,9 +96,23 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        broker.counters.note(Happening::Publish);
+        self.count_published(broker);
         self.note_published(out, published);
         Ok(true)
+    }
+
+    /// The channel publishes.
+    fn note_publisher(&mut self, broker: &mut Broker) {
+        if !std::mem::replace(&mut self.publishes, true) {
+            broker.queues_mut().note_publisher(self.key);
+        }
+    }
+
+    fn count_published(&self, broker: &mut Broker) {
+        broker.counters.note(Happening::Publish);
+        if let Mode::Confirm(_) = self.mode {
+            broker.counters.note(Happening::PublishToConfirm);
+        }
     }
 
     /// Leaves the queues of a message in the channel's `route`, after the checks.
