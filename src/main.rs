@@ -8,17 +8,23 @@ use leveret::daemon::{Config, ConfigError, Environment, Invocation, UsageError};
 use leveret::daemon::{logging, server};
 
 fn main() -> ExitCode {
-    let options = match Invocation::parse(env::args_os().skip(1)) {
-        Ok(Invocation::Run(options)) => options,
+    let (options, is_check) = match Invocation::parse(env::args_os().skip(1)) {
+        Ok(Invocation::Run(options)) => (options, false),
+        Ok(Invocation::Check(options)) => (options, true),
         Ok(Invocation::Help(text) | Invocation::Version(text)) => return print(&text),
         Err(error) => return fail(&error, UsageError::EXIT_CODE),
     };
-    let config = match Config::load(&options, &Environment::read()) {
+    let load = || Config::load(&options, &Environment::read());
+    let config = match load() {
         Ok(config) => config,
         Err(error) => return fail(&error, ConfigError::EXIT_CODE),
     };
+    if is_check {
+        let warnings = config.warnings.iter().map(|warning| format!("{warning}\n"));
+        return print(&(warnings.collect::<String>() + "the configuration is good"));
+    }
     logging::start(config.log_level);
-    match server::run(&config) {
+    match server::run(&config, &load) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, error.exit_code()),
     }

@@ -35,7 +35,7 @@ fn keys_of_a_later_version_end_the_start_with_file_and_line() {
     for (line, why) in [
         ("definitions.https.url = https://a", "definitions come from files (load_definitions)"),
         ("management.ssl.port = 15671", "of the HTTP API, address and port can be set"),
-        ("vm_memory_high_watermark_paging_ratio = 0.75", "messages are always on disk"),
+        ("ssl_options.certfile = /c.pem", "there is no TLS"),
     ] {
         let file = format!("# RabbitMQ's\nheartbeat = 10\n{line}\n");
         let (code, text) = refusal(&mut leveret(&directory, &file, ANY_PORT));
@@ -46,6 +46,23 @@ fn keys_of_a_later_version_end_the_start_with_file_and_line() {
         assert_eq!(code, Some(78));
         assert!(!directory.path().join("data").exists(), "it began before it had read the file");
     }
+}
+
+/// What only tunes RabbitMQ is named, and the broker starts.
+#[test]
+fn the_configuration_can_be_checked_without_a_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "heartbeat = 10\nvm_memory_high_watermark_paging_ratio = 0.75\n";
+    let output = leveret(&directory, file, &["--check-config"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (warning, verdict) = said.trim_end().split_once('\n').expect("two lines");
+    let expected = "/leveret.conf:2: vm_memory_high_watermark_paging_ratio means nothing here: ";
+    assert!(warning.contains(expected), "{warning}");
+    assert_eq!((verdict, output.status.code()), ("the configuration is good", Some(0)));
+    assert!(!directory.path().join("data").exists(), "it began to run");
+    let (code, text) = refusal(&mut leveret(&directory, "heartbeet = 1\n", &["--check-config"]));
+    assert!(text.contains("unknown key heartbeet; did you mean heartbeat?"), "{text}");
+    assert_eq!(code, Some(78));
 }
 
 #[test]
@@ -125,7 +142,7 @@ fn run_and_stop(directory: &TempDir) -> Vec<String> {
 /// A terminal that is closed sends HUP to what was started in it, and so does whoever is used to
 /// daemons that read their files again.
 #[test]
-fn hang_ups_are_logged_and_the_broker_goes_on() {
+fn a_hang_up_has_the_configuration_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = leveret(&directory, "", ANY_PORT).stderr(Stdio::piped()).spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap());
@@ -134,10 +151,16 @@ fn hang_ups_are_logged_and_the_broker_goes_on() {
         assert!(lines.any(|line| line.contains(text)), "the broker ended without saying '{text}'");
     };
     wait_for("listening on");
-    for _ in 0..2 {
-        send(&child, Signal::HUP);
-        wait_for("HUP changes nothing: the configuration is read at the start only");
-    }
+    send(&child, Signal::HUP);
+    wait_for("HUP: the configuration was read again and set nothing");
+    let file = directory.path().join("leveret.conf");
+    fs::write(&file, "disk_free_limit.absolute = 77\nheartbeat = 5\n").unwrap();
+    send(&child, Signal::HUP);
+    wait_for("HUP: the configuration was read again and set the free disk limit to 77 bytes");
+    wait_for("HUP: restart the broker for what changed of heartbeat");
+    fs::write(&file, "heartbeet = 5\n").unwrap();
+    send(&child, Signal::HUP);
+    wait_for("did you mean heartbeat?; the configuration stays as it is");
     send(&child, Signal::TERM);
     wait_for("stopped");
     assert!(child.wait().unwrap().success());

@@ -39,19 +39,21 @@ fn apply_text(mut draft: Draft, text: &[u8], path: &Path) -> Result<Draft, Confi
             Ok(line) => apply_line(&mut draft, line),
             Err(_) => Err("this line is not UTF-8".to_owned()),
         };
-        outcome.map_err(|problem| ConfigError::Line {
+        let warning = outcome.map_err(|problem| ConfigError::Line {
             path: path.to_owned(),
             line: index + 1,
             problem,
         })?;
+        let place = || format!("{}:{}", path.display(), index + 1);
+        draft.config.warnings.extend(warning.map(|text| format!("{}: {text}", place())));
     }
     Ok(draft)
 }
 
-fn apply_line(draft: &mut Draft, line: &str) -> Result<(), String> {
+fn apply_line(draft: &mut Draft, line: &str) -> Result<Option<String>, String> {
     match split_line(line)? {
         Some((key, value)) => keys::apply(draft, key, value),
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 

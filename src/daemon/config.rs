@@ -78,6 +78,8 @@ pub struct Config {
     pub product_version: String,
     /// Size of one segment file of the message log, in bytes, a multiple of 4096.
     pub segment_bytes: u32,
+    /// What is to be said of the file: keys in it that mean nothing here.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -123,6 +125,7 @@ impl Default for Config {
             product_name: "RabbitMQ".to_owned(),
             product_version: "3.13.7".to_owned(),
             segment_bytes: 16 << 20,
+            warnings: Vec::new(),
         }
     }
 }

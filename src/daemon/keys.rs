@@ -2,7 +2,8 @@
 //!
 //! The names are rabbitmq.conf's, but for `storage.segment_size`, which is ours. A name that
 //! ends in `*` stands for any one word there. Keys of RabbitMQ's that do nothing here are
-//! refused by name, so that nobody believes in a setting that is not there. For users they are
+//! refused by name, so that nobody believes in a setting that is not there, or named in a warning
+//! where there is nothing to believe in. For users they are
 //! in `docs/configuration.md`, which a test holds against this file.
 //!
 //! Where RabbitMQ listens everywhere when only a port is given, this broker listens on loopback:
@@ -18,18 +19,21 @@ use super::nearest::nearest;
 use super::options::{LEVELS, parse_ip, parse_level};
 use super::units::{Limit, Ratio, parse_size};
 
-/// Puts `key` = `value` into `draft`.
+/// Puts `key` = `value` into `draft`; a warning where it means nothing, without file and line.
 ///
 /// # Errors
 /// What is wrong with the key or the value, without file and line.
-pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<(), String> {
+pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<Option<String>, String> {
     for (pattern, set) in SUPPORTED {
         if let Some(word) = word_of(pattern, key) {
             let setting = Setting { word, value };
-            return set(draft, &setting).map_err(|expected| {
+            return set(draft, &setting).map(|()| None).map_err(|expected| {
                 format!("{key} wants {expected}, not '{}'", shown(key, value))
             });
         }
+    }
+    if let Some((_, why)) = MEANINGLESS.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+        return Ok(Some(format!("{key} means nothing here: {why}")));
     }
     if let Some((_, why)) = UNSUPPORTED.iter().find(|(prefix, _)| starts_with(key, prefix)) {
         return Err(format!("{key} is not supported by this version: {why}; remove this line"));
@@ -144,8 +148,9 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("storage.segment_size", segment_size),
 ];
 
-/// Keys, and beginnings of keys, that RabbitMQ knows and that change nothing here, each with the
-/// reason as "... is not supported by this version: {reason}; remove this line".
+/// Keys, and beginnings of keys, that RabbitMQ knows and that somebody may rely on who does not
+/// have them here, each with the reason as "... is not supported by this version: {reason}; remove
+/// this line".
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("advanced", NO_ERLANG),
     ("auth_backends", "all users are in the broker's own data directory"),
@@ -153,15 +158,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("auth_ldap", "all users are in the broker's own data directory"),
     ("auth_mechanisms", "PLAIN and AMQPLAIN are always on"),
     ("auth_oauth2", "all users are in the broker's own data directory"),
-    ("background_gc_enabled", "there is no garbage collector"),
-    ("background_gc_target_interval", "there is no garbage collector"),
     ("channel_max_per_node", "channels are limited per connection (channel_max)"),
-    ("channel_operation_timeout", "channel operations do not time out"),
-    ("cluster_formation", NO_CLUSTER),
-    ("cluster_keepalive_interval", NO_CLUSTER),
-    ("cluster_partition_handling", NO_CLUSTER),
-    ("collect_statistics", NO_STATISTICS),
-    ("collect_statistics_interval", NO_STATISTICS),
     ("consumer_max_per_channel", "consumers are not limited per channel"),
     ("credential_validator", "there are no rules for passwords"),
     ("default_limits", "new virtual hosts have no limits"),
@@ -169,12 +166,8 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("default_queue_type", "a queue without x-queue-type is a classic queue"),
     ("default_users", "there is one default user (default_user)"),
     ("definitions", NO_DEFINITIONS),
-    ("deprecated_features", "there are no feature flags"),
-    ("distribution", NO_CLUSTER),
-    ("feature_flags", "there are no feature flags"),
     ("handshake_timeout", "a handshake may always take 10 s"),
     ("initial_frame_max", "frames before connection.tune-ok have a fixed limit"),
-    ("kernel", NO_ERLANG),
     ("listeners.ssl", NO_TLS),
     ("log.connection", "log categories have no levels of their own"),
     ("log.dir", LOG_TO_STDERR),
@@ -183,17 +176,42 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("log.journald", LOG_TO_STDERR),
     ("log.syslog", LOG_TO_STDERR),
     ("management", NO_OTHER_API),
-    ("management_agent", NO_STATISTICS),
     ("message_interceptors", "there are no message interceptors"),
-    ("metadata_store", NO_ERLANG),
     ("mqtt", "there is no MQTT"),
+    ("password_hashing_module", "passwords are always hashed with SHA-256"),
+    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
+    ("proxy_protocol", "there is no PROXY protocol"),
+    ("ssl_cert_login_from", NO_TLS),
+    ("ssl_handshake_timeout", NO_TLS),
+    ("ssl_options", NO_TLS),
+    ("stomp", "there is no STOMP"),
+    ("stream", "there is no stream protocol; streams are read over AMQP"),
+    ("vhost_max", "virtual hosts are not limited"),
+    ("web_mqtt", "there is no MQTT"),
+    ("web_stomp", "there is no STOMP"),
+];
+
+/// Keys, and beginnings of keys, that tune what RabbitMQ is made of and that nobody misses here,
+/// each with the reason as "... means nothing here: {reason}".
+const MEANINGLESS: &[(&str, &str)] = &[
+    ("background_gc_enabled", "there is no garbage collector"),
+    ("background_gc_target_interval", "there is no garbage collector"),
+    ("channel_operation_timeout", "channel operations do not time out"),
+    ("cluster_formation", NO_CLUSTER),
+    ("cluster_keepalive_interval", NO_CLUSTER),
+    ("cluster_partition_handling", NO_CLUSTER),
+    ("collect_statistics", NO_STATISTICS),
+    ("collect_statistics_interval", NO_STATISTICS),
+    ("deprecated_features", "there are no feature flags"),
+    ("distribution", NO_CLUSTER),
+    ("feature_flags", "there are no feature flags"),
+    ("kernel", NO_ERLANG),
+    ("management_agent", NO_STATISTICS),
+    ("metadata_store", NO_ERLANG),
     ("net_ticktime", NO_CLUSTER),
     ("node_tags", NO_CLUSTER),
     ("nodename", NO_CLUSTER),
     ("num_acceptors", "the event loop accepts all connections"),
-    ("password_hashing_module", "passwords are always hashed with SHA-256"),
-    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
-    ("proxy_protocol", "there is no PROXY protocol"),
     ("queue_index_embed_msgs_below", "messages of every size lie in the log"),
     ("queue_leader_locator", NO_CLUSTER),
     ("queue_master_locator", NO_CLUSTER),
@@ -201,28 +219,20 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("raft", NO_CLUSTER),
     ("reverse_dns_lookups", "names of clients are not looked up"),
     ("socket_writer", NO_ERLANG),
-    ("ssl_cert_login_from", NO_TLS),
-    ("ssl_handshake_timeout", NO_TLS),
-    ("ssl_options", NO_TLS),
-    ("stomp", "there is no STOMP"),
-    ("stream", "there is no stream protocol; streams are read over AMQP"),
     ("sysmon_handler", NO_ERLANG),
     ("tcp_listen_options", "socket options are fixed"),
     ("total_memory_available_override_value", "the system says how much memory there is"),
-    ("vhost_max", "virtual hosts are not limited"),
     ("vm_memory_calculation_strategy", "memory is measured in one way, the process's own"),
     (
         "vm_memory_high_watermark_paging_ratio",
         "messages are always on disk, so there is nothing to page out",
     ),
-    ("web_mqtt", "there is no MQTT"),
-    ("web_stomp", "there is no STOMP"),
 ];
 
 const LOG_TO_STDERR: &str = "the log goes to standard error";
 const NO_OTHER_API: &str =
     "of the HTTP API, address and port can be set (management.tcp.ip, .port)";
-const NO_STATISTICS: &str = "there are no statistics";
+const NO_STATISTICS: &str = "rates are always sampled, every 5 s";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
@@ -592,7 +602,6 @@ mod tests {
             ("ssl_options.certfile", "there is no TLS"),
             ("definitions.https.url", "definitions come from files (load_definitions)"),
             ("management.tcp.backlog", "of the HTTP API, address and port can be set"),
-            ("vm_memory_high_watermark_paging_ratio", "messages are always on disk"),
         ] {
             let expected = format!("{key} is not supported by this version: {why}");
             let text = complaint(key, "0.5");
@@ -601,7 +610,6 @@ mod tests {
         }
         for key in [
             "listeners.ssl.default",
-            "cluster_formation.peer_discovery_backend",
             "log.file.level",
             "management.ssl.port",
             "prometheus.return_per_object_metrics",
@@ -611,6 +619,22 @@ mod tests {
             assert!(complaint(key, "1").contains("is not supported by this version"), "{key}");
         }
         assert!(complaint("streaming", "1").starts_with("unknown key"));
+    }
+
+    #[test]
+    fn keys_that_mean_nothing_here_are_named_and_nothing_else_happens() {
+        for (key, why) in [
+            ("vm_memory_high_watermark_paging_ratio", "messages are always on disk, so there is"),
+            ("cluster_formation.peer_discovery_backend", "there are no clusters"),
+            ("collect_statistics_interval", "rates are always sampled, every 5 s"),
+        ] {
+            let mut draft = draft();
+            let warning = apply(&mut draft, key, "whatever").unwrap().expect("it is named");
+            assert!(warning.starts_with(&format!("{key} means nothing here: {why}")), "{warning}");
+            assert_eq!(draft.finish(&Options::default()), Config::default());
+        }
+        let none = apply(&mut draft(), "heartbeat", "10");
+        assert_eq!(none, Ok(None));
     }
 
     /// The rows of the tables in the documentation whose first cell is a key, cell by cell.
@@ -652,14 +676,15 @@ mod tests {
         assert!(checked >= 20, "only {checked} defaults were found");
     }
 
-    /// A key in both tables would be two answers to one question.
+    /// A key in two tables would be two answers to one question.
     #[test]
     fn no_supported_key_is_also_unsupported_and_none_is_shadowed() {
         for (index, (pattern, _)) in SUPPORTED.iter().enumerate() {
             let key = pattern.replace('*', "word");
             let first = SUPPORTED.iter().position(|(other, _)| word_of(other, &key).is_some());
             assert_eq!(first, Some(index), "{pattern}");
-            assert!(UNSUPPORTED.iter().all(|(prefix, _)| prefix != pattern || key == "log.file"));
+            let mut others = UNSUPPORTED.iter().chain(MEANINGLESS);
+            assert!(others.all(|(prefix, _)| prefix != pattern || key == "log.file"));
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod logging;
 pub mod notify;
 pub mod options;
+pub mod reload;
 pub mod server;
 pub mod signals;
 

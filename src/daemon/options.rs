@@ -17,6 +17,8 @@ use super::nearest::nearest;
 pub enum Invocation {
     /// To run a broker.
     Run(Options),
+    /// To read the configuration with these options, and nothing else.
+    Check(Options),
     /// To print this help text.
     Help(String),
     /// To print this line with the version.
@@ -41,7 +43,7 @@ impl Invocation {
         if let Some(free) = matches.free.first() {
             return Err(UsageError(format!("unexpected argument '{free}'")));
         }
-        Ok(Invocation::Run(Options {
+        let options = Options {
             config: matches.opt_str("config").map(PathBuf::from),
             data_dir: matches.opt_str("data-dir").map(PathBuf::from),
             bind: value(&matches, "bind", "an IP address or localhost", parse_ip)?,
@@ -51,7 +53,9 @@ impl Invocation {
             })?,
             log_level: value(&matches, "log-level", LEVELS, parse_level)?,
             make_default_user: matches.opt_present("make-default-user"),
-        }))
+        };
+        let is_check = matches.opt_present("check-config");
+        Ok(if is_check { Invocation::Check(options) } else { Invocation::Run(options) })
     }
 }
 
@@ -139,6 +143,7 @@ fn syntax() -> Syntax {
         syntax.opt("", name, "", "", HasArg::Yes, Occur::Optional);
     }
     syntax.optflag("", "make-default-user", "");
+    syntax.optflag("", "check-config", "");
     syntax.optflag("V", "version", "");
     syntax.optflag("h", "help", "");
     syntax
@@ -160,6 +165,7 @@ Options, with their defaults in parentheses:
   --log-level LEVEL    {LEVELS} (info)
   --make-default-user  make the configuration's default user and virtual host anew, for when
                        nobody can log in any more
+  --check-config       say whether the configuration is good, and exit
   -V, --version        print the version and exit
   -h, --help           print this text and exit
 
@@ -174,15 +180,14 @@ Examples:
 The first listens on {BIND}:{AMQP_PORT}, and for the HTTP API on port {MANAGEMENT_PORT}; log in as
 guest with the password guest.
 
-Signals: TERM and INT stop the broker cleanly. HUP changes nothing: the configuration is
-read at the start only.
+Signals: TERM and INT stop the broker cleanly. HUP has the configuration read again.
 Exit codes: 0 stopped, 64 usage, 69 data directory in use, 71 system, 73 data directory
 cannot be made, 74 storage, 78 configuration.
 "
     )
 }
 
-const LONG_NAMES: [&str; 9] = [
+const LONG_NAMES: [&str; 10] = [
     "config",
     "data-dir",
     "bind",
@@ -190,6 +195,7 @@ const LONG_NAMES: [&str; 9] = [
     "management-port",
     "log-level",
     "make-default-user",
+    "check-config",
     "version",
     "help",
 ];
@@ -203,7 +209,7 @@ mod tests {
 
     fn run(arguments: &[&str]) -> Options {
         match Invocation::parse(arguments).expect("a valid command line") {
-            Invocation::Run(options) => options,
+            Invocation::Run(options) | Invocation::Check(options) => options,
             Invocation::Help(text) | Invocation::Version(text) => panic!("not a run: {text}"),
         }
     }

@@ -13,21 +13,24 @@ use super::definitions;
 use super::error::StartError;
 use super::lock::DirectoryLock;
 use super::notify::Notifier;
+use super::reload::{Load, Reload};
 use super::signals::{Signal, Signals};
 use crate::amqp::Name;
 use crate::broker::users::user::Permissions;
 use crate::broker::{Broker, Found, Users};
-use crate::net::{Clock, Command, EventLoop, Protocol, Remote, Wakeup};
+use crate::management::Order;
+use crate::net::{Clock, EventLoop, Protocol, Remote, Wakeup};
 use crate::node::ResourceLimits;
 use crate::session::Limits;
 use crate::storage::{Gate, HelperMode, RecoveryProgress, StorageError, StoreOptions};
 use crate::sys;
 
-/// Runs the broker that `config` describes until TERM or INT.
+/// Runs the broker that `config` describes until TERM or INT; `load` reads that again at HUP.
 ///
 /// # Errors
 /// Why it could not start, or why it had to stop.
-pub fn run(config: &Config) -> Result<(), StartError> {
+pub fn run(config: &Config, load: Load<'_>) -> Result<(), StartError> {
+    config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let mut signals = Signals::install().map_err(|e| StartError::io("catch signals", e))?;
     let mut node = Node::start(config, None)?;
     node.event_loop
@@ -35,18 +38,16 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         .map_err(|e| StartError::io("wait for signals", e))?;
     let notifier = Notifier::from_environment();
     tell(notifier.ready(), "ready");
+    let mut reload = Reload::new(config.clone(), load);
     let mut signalled = || {
-        let mut stop = None;
+        let mut orders = Vec::new();
         for signal in signals.pending() {
             match signal {
-                Signal::Stop => stop = Some(Command::Stop),
-                Signal::HangUp => info!(
-                    "HUP changes nothing: the configuration is read at the start only; restart \
-                     the broker to apply a new one"
-                ),
+                Signal::Stop => orders.push(Order::Stop),
+                Signal::HangUp => orders.extend(reload.again()),
             }
         }
-        stop
+        orders
     };
     let outcome = node.run(&mut signalled);
     tell(notifier.stopping(), "stopping");
@@ -81,7 +82,7 @@ impl Server {
                 }
             };
             let _ = sender.send(Ok((node.places.clone(), node.event_loop.remote())));
-            node.run(&mut || None)?;
+            node.run(&mut Vec::new)?;
             node.stop()
         };
         let thread = std::thread::Builder::new()
@@ -128,7 +129,7 @@ impl Server {
 
     fn finish(&mut self) -> Result<(), StartError> {
         self.gate.release();
-        self.remote.send(Command::Stop);
+        self.remote.send(Order::Stop);
         match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(outcome)) => outcome,
@@ -223,7 +224,7 @@ impl Node {
         Ok(Self { event_loop, places, _lock: lock })
     }
 
-    fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), StartError> {
+    fn run(&mut self, signalled: &mut dyn FnMut() -> Vec<Order>) -> Result<(), StartError> {
         self.event_loop.run(signalled).map_err(|error| {
             StartError::Storage(format!(
                 "{error}; the broker stopped at once and confirmed nothing more. What it confirmed \

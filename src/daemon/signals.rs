@@ -19,7 +19,7 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 pub enum Signal {
     /// SIGTERM or SIGINT: stop cleanly.
     Stop,
-    /// SIGHUP: the terminal is gone, or somebody hopes for a reload.
+    /// SIGHUP: the configuration is to be read again, or the terminal is gone.
     HangUp,
 }
 

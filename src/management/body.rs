@@ -1,12 +1,13 @@
 //! What does a request's body ask for, and what is wrong with it?
 //!
 //! Reads the fields of an object in RabbitMQ's way, which takes texts for numbers and flags.
-//! Imports `response`.
+//! Imports `arguments` and `response`.
 
 use serde_json::{Map, Value as Json, json};
 
+use super::arguments::{self, Nulls, Unfit};
 use super::response::Response;
-use crate::amqp::{ArrayBuf, Table, TableBuf, Value};
+use crate::amqp::{Table, TableBuf};
 
 /// Arguments have at most so many bytes: with everything else of a definition they have to fit into
 /// the smallest segment of the log, those of a binding twice.
@@ -14,9 +15,6 @@ pub const ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
 
 /// The headers of a message have at most so many: about as many as a frame of AMQP can bring.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
-
-/// The most bytes of a name in a table.
-const KEY_BYTES_MAX: usize = 255;
 
 /// So wide a line RabbitMQ prints.
 const COLUMNS_MAX: usize = 80;
@@ -101,7 +99,7 @@ pub fn table(
     let table = match body.get(field) {
         None => TableBuf::new(),
         Some(Json::Array(values)) if values.is_empty() => TableBuf::new(),
-        Some(Json::Object(map)) => table_of(map)?,
+        Some(Json::Object(map)) => arguments::table(map, Nulls::Refused).map_err(refuse_unfit)?,
         Some(_) => return Err(Response::bad_request(&format!("{field} has to be an object"))),
     };
     if table.table().as_bytes().len() > bytes_max {
@@ -114,39 +112,11 @@ pub fn table(
     Ok(table)
 }
 
-fn table_of(map: &Map<String, Json>) -> Result<TableBuf, Response> {
-    let mut table = TableBuf::new();
-    for (key, value) in map {
-        if key.len() > KEY_BYTES_MAX {
-            return Err(Response::bad_request("the name of a field has at most 255 bytes"));
-        }
-        with_value(value, &mut |value| table.put(key.as_bytes(), value))?;
+fn refuse_unfit(unfit: Unfit) -> Response {
+    match unfit {
+        Unfit::Number(number) => refuse(&json!(["number_too_large", number])),
+        Unfit::Null | Unfit::Key => Response::bad_request(&String::from(unfit)),
     }
-    Ok(table)
-}
-
-/// Gives the value that JSON stands for to `put`: whole numbers are 64 bits long, as RabbitMQ makes
-/// them.
-fn with_value(json: &Json, put: &mut dyn FnMut(Value<'_>)) -> Result<(), Response> {
-    match json {
-        Json::Null => return Err(Response::bad_request("null_not_allowed")),
-        Json::Bool(value) => put(Value::Bool(*value)),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(number), _) => put(Value::I64(number)),
-            (None, Some(number)) if !json.is_u64() => put(Value::F64(number)),
-            (None, _) => return Err(refuse(&json!(["number_too_large", json]))),
-        },
-        Json::String(text) => put(Value::LongString(text.as_bytes())),
-        Json::Array(values) => {
-            let mut array = ArrayBuf::new();
-            for value in values {
-                with_value(value, &mut |value| array.push(value))?;
-            }
-            put(Value::Array(array.array()));
-        }
-        Json::Object(map) => put(Value::Table(table_of(map)?.table())),
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -203,7 +173,7 @@ mod tests {
             (json!({ "a": null }), json!("null_not_allowed")),
             (json!({ "a": [{ "b": null }] }), json!("null_not_allowed")),
             (json!({ "a": u64::MAX }), json!(["number_too_large", u64::MAX])),
-            (json!({ "k".repeat(256): 1 }), json!("the name of a field has at most 255 bytes")),
+            (json!({ "k".repeat(256): 1 }), json!("a key has more than 255 bytes")),
             (json!({ "a": "x".repeat(17_000) }), json!("arguments has at most 16384 bytes")),
         ] {
             let body = object(&json!({ "arguments": wrong }));

@@ -12,6 +12,7 @@
 //! | `response` | HTTP as it goes: whole answers, and streams in chunks |
 //! | `exposition` | figures in Prometheus's text format |
 //! | `json` | AMQP values and names in JSON, request bodies out of JSON |
+//! | `arguments` | JSON objects as tables of AMQP |
 //! | `body` | fields of request bodies |
 //! | `refusal` | what the broker refuses, as HTTP says it |
 //! | `stats` | counters and rates in JSON |
@@ -26,6 +27,7 @@
 //! | `job` | one request and how far the work on it is |
 //! | `conversation` | one connection: what it waits for, deadlines, backpressure |
 
+mod arguments;
 mod authentication;
 mod body;
 mod call;

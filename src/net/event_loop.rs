@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::broker::key::ArenaKey;
 use crate::broker::{Broker, ConnectionKey};
-use crate::management::Protocol;
+use crate::management::{Order, Protocol};
 use crate::node::{Node, ResourceLimits};
 use crate::session::Limits;
 use crate::storage::StorageError;
@@ -34,7 +34,7 @@ pub struct EventLoop {
     pub(super) connections: Connections,
     pub(super) sockets_max: Option<usize>,
     pub(super) listeners: Vec<Listener>,
-    pub(super) commands: Receiver<Command>,
+    pub(super) orders: Receiver<Order>,
     /// Lent to the connection that is being read.
     pub(super) buffer: Box<[u8]>,
     /// Connections with input to read or to go on with.
@@ -52,17 +52,10 @@ pub struct EventLoop {
     pub(super) remote: Remote,
 }
 
-/// What other threads may tell the loop.
-#[derive(Debug)]
-pub enum Command {
-    /// Stop in an orderly way.
-    Stop,
-}
-
 /// Tells the loop things from another thread.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    sender: Sender<Command>,
+    sender: Sender<Order>,
     waker: Arc<Waker>,
     /// Nanoseconds.
     longest_turn: Arc<AtomicU64>,
@@ -114,9 +107,9 @@ const EVENTS_PER_TURN_MAX: usize = 1024;
 const BUFFER_BYTES: usize = 512 * 1024;
 
 impl Remote {
-    /// Sends a command; a loop that has ended does not care.
-    pub fn send(&self, command: Command) {
-        if self.sender.send(command).is_ok()
+    /// Sends an order; a loop that has ended does not care.
+    pub fn send(&self, order: Order) {
+        if self.sender.send(order).is_ok()
             && let Err(error) = self.waker.wake()
         {
             log::error!("cannot wake the loop: {error}");
@@ -138,7 +131,7 @@ impl Remote {
 /// The poll and the way to wake it, made before the broker whose storage helper needs it.
 pub struct Wakeup {
     poll: Poll,
-    commands: Receiver<Command>,
+    orders: Receiver<Order>,
     remote: Remote,
 }
 
@@ -147,9 +140,9 @@ impl Wakeup {
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let (sender, commands) = channel();
+        let (sender, orders) = channel();
         let longest_turn = Arc::default();
-        Ok(Self { poll, commands, remote: Remote { sender, waker, longest_turn } })
+        Ok(Self { poll, orders, remote: Remote { sender, waker, longest_turn } })
     }
 
     /// Wakes the loop from the storage helper.
@@ -182,7 +175,7 @@ impl EventLoop {
             connections: Connections::default(),
             sockets_max: None,
             listeners: Vec::new(),
-            commands: wakeup.commands,
+            orders: wakeup.orders,
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
             run_queue: VecDeque::new(),
             writable: Vec::new(),

@@ -11,4 +11,4 @@ mod turn;
 
 pub use crate::management::Protocol;
 pub use clock::Clock;
-pub use event_loop::{Command, EventLoop, LoopError, Remote, Wakeup};
+pub use event_loop::{EventLoop, LoopError, Remote, Wakeup};

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use crate::broker::ConnectionKey;
+use crate::management::Order;
 use crate::node::Unwatched;
 
 use super::connection::{Connection, Fill};
-use super::event_loop::{Command, EventLoop, EventSource, LoopError, STOP_WITHIN};
+use super::event_loop::{EventLoop, EventSource, LoopError, STOP_WITHIN};
 use super::listener::{Accepted, Visitor};
 
 /// Input that one connection may bring in one turn.
@@ -24,7 +25,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// The poll or the disk failed; nothing that was not on disk has been confirmed.
-    pub fn run(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), LoopError> {
+    pub fn run(&mut self, signalled: &mut dyn FnMut() -> Vec<Order>) -> Result<(), LoopError> {
         while !self.has_stopped() {
             self.turn(signalled)?;
             let took = self.clock.since_read();
@@ -35,7 +36,7 @@ impl EventLoop {
     }
 
     /// One turn.
-    fn turn(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) -> Result<(), LoopError> {
+    fn turn(&mut self, signalled: &mut dyn FnMut() -> Vec<Order>) -> Result<(), LoopError> {
         self.wait()?;
         self.node.begin(self.clock.now());
         self.mark_readiness(signalled);
@@ -78,15 +79,12 @@ impl EventLoop {
     }
 
     /// Remembers what became ready; the kernel will not say it again.
-    fn mark_readiness(&mut self, signalled: &mut dyn FnMut() -> Option<Command>) {
-        let mut stop = false;
+    fn mark_readiness(&mut self, signalled: &mut dyn FnMut() -> Vec<Order>) {
+        let mut orders = Vec::new();
         for event in &self.events {
             match Self::source_of(event.token()) {
-                EventSource::Waker => {
-                    stop |=
-                        self.commands.try_iter().any(|command| matches!(command, Command::Stop));
-                }
-                EventSource::Signals => stop |= matches!(signalled(), Some(Command::Stop)),
+                EventSource::Waker => orders.extend(self.orders.try_iter()),
+                EventSource::Signals => orders.extend(signalled()),
                 EventSource::Listener(index) => self.listeners[index].ready = true,
                 EventSource::Connection(key) => {
                     let Some(connection) = self.connections.get_mut(key) else {
@@ -105,8 +103,9 @@ impl EventLoop {
                 }
             }
         }
-        // Whoever ordered it was answered at the end of the last turn.
-        if (stop || self.node.is_stop_ordered()) && self.stopping.is_none() {
+        orders.into_iter().for_each(|order| self.node.carry_out(order));
+        // Who ordered it over HTTP was answered at the end of the last turn.
+        if self.node.is_stop_ordered() && self.stopping.is_none() {
             info!("stopping: {} connections are closed", self.node.connection_count());
             self.stopping = Some(self.clock.now() + STOP_WITHIN);
             self.node.stop();

@@ -185,7 +185,8 @@ impl Node {
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
+    /// Changes what somebody may order.
+    pub fn carry_out(&mut self, order: Order) {
         match order {
             Order::LimitMemory(bytes) => {
                 self.change_limits(|limits| limits.memory_bytes_max = bytes);

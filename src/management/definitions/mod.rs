@@ -4,7 +4,6 @@
 //! What is wrong is said in one sentence, in RabbitMQ's words where it has some; nothing changes
 //! then. Whoever calls has looked after who asks.
 
-pub mod arguments;
 pub mod export;
 pub mod fields;
 pub mod form;

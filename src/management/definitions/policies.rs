@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::Wrong;
 use super::fields::{self, Fields};
-use super::{Wrong, arguments};
 use crate::amqp::Name;
 use crate::broker::Broker;
 use crate::broker::arguments::policy::{ApplyTo, Policy};
 use crate::broker::users::pattern::Pattern;
+use crate::management::arguments::{self, Nulls};
 use crate::management::json;
 
 /// A policy has at most so many bytes: it is one record of the log.
@@ -46,7 +47,7 @@ fn read(operator: bool, vhost: &[u8], name: Name, body: &Fields) -> Result<Polic
     let Some(definition) = body["definition"].as_object() else {
         return Err("definition has to be an object".to_owned());
     };
-    let definition = arguments::table(definition)?;
+    let definition = arguments::table(definition, Nulls::Taken)?;
     let apply_to = match fields::optional_text(body, "apply-to")? {
         None | Some("") => ApplyTo::All,
         Some(text) => ApplyTo::parse(text).map_err(|error| error.to_string())?,

@@ -4,13 +4,14 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Wrong;
 use super::fields::{self, Fields};
-use super::{Wrong, arguments};
 use crate::amqp::{Name, Table, TableBuf};
 use crate::broker::arguments::{ExchangeTraits, QueueTraits};
 use crate::broker::exchange::binding::{Binding, Destination};
 use crate::broker::requests::bindings::{BindRequest, DestinationName};
 use crate::broker::{Broker, Exchange, Queue, VhostKey};
+use crate::management::arguments::{self, Nulls};
 use crate::management::json;
 
 /// Takes a queue in.
@@ -81,7 +82,7 @@ fn arguments_of(body: &Fields) -> Result<TableBuf, Wrong> {
     match body.get("arguments") {
         None | Some(Value::Null) => Ok(TableBuf::new()),
         Some(Value::Array(none)) if none.is_empty() => Ok(TableBuf::new()),
-        Some(Value::Object(object)) => arguments::table(object),
+        Some(Value::Object(object)) => Ok(arguments::table(object, Nulls::Taken)?),
         Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
             Err("arguments have to be an object".to_owned())
         }
