@@ -22,7 +22,7 @@ use crate::storage::StorageError;
 
 use super::clock::Clock;
 use super::connections::Connections;
-use super::listener::Listener;
+use super::listener::{Listener, Refusals};
 
 /// Everything that the one thread of the broker owns.
 pub struct EventLoop {
@@ -34,6 +34,7 @@ pub struct EventLoop {
     pub(super) connections: Connections,
     pub(super) sockets_max: Option<usize>,
     pub(super) listeners: Vec<Listener>,
+    pub(super) refusals: Refusals,
     pub(super) orders: Receiver<Order>,
     /// Lent to the connection that is being read.
     pub(super) buffer: Box<[u8]>,
@@ -175,6 +176,7 @@ impl EventLoop {
             connections: Connections::default(),
             sockets_max: None,
             listeners: Vec::new(),
+            refusals: Refusals::default(),
             orders: wakeup.orders,
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
             run_queue: VecDeque::new(),

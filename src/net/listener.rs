@@ -1,5 +1,6 @@
 //! How do connections come in, also when the process has no file descriptor for them?
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +53,29 @@ pub enum Visitor {
     Client(SocketAddr, SocketAddr),
     /// HTTP.
     Operator(Origin),
+}
+
+/// Connections that are closed at once because there are too many; the log names one now and then.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    warned_at: Option<Instant>,
+    /// How many the log did not name.
+    unnamed: u64,
+}
+
+impl Refusals {
+    /// Somebody was refused.
+    pub fn note(&mut self, now: Instant, who: &dyn Display, why: &str) {
+        if self.warned_at.is_some_and(|at| now < at + WARN_EVERY) {
+            self.unnamed += 1;
+            return;
+        }
+        self.warned_at = Some(now);
+        match std::mem::take(&mut self.unnamed) {
+            0 => warn!("{who}: refused, {why}"),
+            others => warn!("{who}: refused, {why}; so were {others} others since this was said"),
+        }
+    }
 }
 
 /// Without a free file descriptor, how long until the next try.

@@ -282,7 +282,8 @@ impl EventLoop {
             Visitor::Client(peer, local) => {
                 let count = self.node.connection_count();
                 if self.sockets_max.is_some_and(|max| count >= max) {
-                    return warn!("{peer}: refused, {count} connections are open");
+                    let why = format!("{count} connections are open");
+                    return self.refusals.note(self.clock.now(), &peer, &why);
                 }
                 let key = self.node.connect(peer);
                 self.node.note_arrival(key, local);
@@ -290,7 +291,10 @@ impl EventLoop {
             }
             Visitor::Operator(origin) => match self.node.connect_operator(origin) {
                 Some(key) => key,
-                None => return warn!("{origin}: refused, too many HTTP connections are open"),
+                None => {
+                    let why = "too many HTTP connections are open";
+                    return self.refusals.note(self.clock.now(), &origin, why);
+                }
             },
         };
         let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
