@@ -71,7 +71,8 @@
 //!    `damage::whatever_lies_past_the_durable_position_does_not_matter`, `model`.
 //! 4. *What happens together stands in one record, or counts with its last one:*
 //!    `damage::a_transaction_torn_at_any_byte_is_there_as_a_whole_or_not_at_all`,
-//!    `freeing::a_transaction_of_several_records_outlives_its_last_one`, `model`.
+//!    `freeing::a_transaction_of_several_records_outlives_its_last_one`,
+//!    `freeing::a_transaction_without_an_end_never_counts_whatever_is_restated`, `model`.
 //! 5. *A settlement lives as long as the segment that it speaks of:*
 //!    `freeing::what_a_freed_segment_said_of_others_is_restated`.
 //! 6. *A file begins another life only when it is durable that nothing in it counts:*

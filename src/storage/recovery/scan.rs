@@ -390,8 +390,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 all.segments.extend(effects.segments);
                 self.note_ids(part.number.saturating_add(1), 0);
                 if part.is_last {
-                    // The others count, and with them what they say, only because of this one.
-                    self.note_spoken_of(n, &all);
+                    // The others count only because of this one, which takes over what they say.
                     for &other in all.segments.iter().filter(|other| **other != n) {
                         let other = self.loaded[other].chain.sequence;
                         self.loaded[n].speaks_of.insert(other);

@@ -61,6 +61,83 @@ fn a_transaction_of_several_records_outlives_its_last_one() {
     assert_eq!(found.len(), kept);
 }
 
+/// A restatement of one of its segments was taken for the end of a transaction that a crash had
+/// cut: what lay in the others counted, and what it was to settle was gone.
+#[test]
+fn a_transaction_without_an_end_never_counts_whatever_is_restated() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let stays = publish(&mut store, 1, b"stays");
+    let acked = publish(&mut store, 1, b"acked in the transaction");
+    publish(&mut store, 1, b"goes");
+    let (queues, body, mut parts) = ([QueueId(1)], vec![7; 12_000], Vec::new());
+    let home = stays.entry.at.segment;
+    while parts.iter().filter(|part: &&Appended| part.entry.at.segment != home).count() < 2 {
+        let part = publication(true, &queues, &body);
+        let settles = if parts.is_empty() { &[acked.first_slot][..] } else { &[] };
+        store.append_part(&[part], settles, false, &mut parts).unwrap();
+        // It keeps the segment from being freed.
+        store.define(format!("key {}", parts.len()).as_bytes(), b"value");
+        turn(&mut store);
+    }
+    drop(store);
+
+    let mut store = open(directory.path());
+    let found = replay(&mut store);
+    let bodies = |found: &[Found]| found.iter().map(|found| found.body.clone()).collect::<Vec<_>>();
+    assert_eq!(bodies(&found), [&b"stays"[..], b"acked in the transaction", b"goes"]);
+    // A later segment says of the first one what has to be restated before it is free.
+    store.settle(found[2].entry.at, found[2].slot);
+    let before = store.counters().segments_used;
+    (0..6).for_each(|_| roll(&mut store));
+    assert!(store.counters().segments_used <= before + 1, "{:?}", store.counters());
+    drop(store);
+
+    let found = replay(&mut open(directory.path()));
+    assert_eq!(bodies(&found), [&b"stays"[..], b"acked in the transaction"]);
+}
+
+/// Only its last record makes the others count: what they settled lasts when that one is gone.
+#[test]
+fn what_the_parts_of_a_transaction_settled_outlives_its_last_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let (queues, body) = ([QueueId(1)], vec![7; 12_000]);
+    publish(&mut store, 1, b"stays");
+    let acked = publish(&mut store, 1, b"acked");
+    roll(&mut store);
+    let mut parts: Vec<Appended> = Vec::new();
+    let is_elsewhere = |parts: &[Appended]| {
+        let segments = || parts.iter().map(|part| part.entry.at.segment);
+        segments().next() != segments().next_back()
+    };
+    while !is_elsewhere(&parts) {
+        let settles = if parts.is_empty() { &[acked.first_slot][..] } else { &[] };
+        let part = publication(true, &queues, &body);
+        store.append_part(&[part], settles, false, &mut parts).unwrap();
+        turn(&mut store);
+    }
+    store.append_part(&[], &[], true, &mut parts).unwrap();
+    store.settle_with_transaction(acked.first_slot);
+    store.end_transaction();
+    turn(&mut store);
+    drop(store);
+
+    // The first part stays, the segment of the last one is free.
+    let mut store = open(directory.path());
+    let found = replay(&mut store);
+    assert_eq!(found.len(), 1 + parts.len());
+    for part in &found[2..] {
+        store.settle(part.entry.at, part.slot);
+    }
+    (0..6).for_each(|_| roll(&mut store));
+    assert!(store.counters().segments_used <= 4, "{:?}", store.counters());
+    drop(store);
+    let found = replay(&mut open(directory.path()));
+    let bodies: Vec<_> = found.iter().map(|found| &found.body[..]).collect();
+    assert_eq!(bodies, [&b"stays"[..], &body]);
+}
+
 #[test]
 fn a_pinned_segment_is_not_used_again() {
     let directory = tempfile::tempdir().unwrap();
