@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{PATIENCE, Server};
+use crate::common::{Node, PATIENCE, Server};
 
 /// `guest:guest`
 pub const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
@@ -74,6 +74,15 @@ impl Http<UnixStream> {
         stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
         Http { stream, unread: Vec::new() }
     }
+}
+
+/// Asks as the broker's owner, on a connection of its own, for what has to be granted; what was
+/// answered.
+pub fn granted(node: &Node, method: &str, path: &str, body: &str) -> Vec<u8> {
+    let mut owner = Http::connect_owner(node.process().directory());
+    let answer = owner.ask_as("", method, path, body);
+    assert!(answer.status < 300, "{path}: {answer:?}");
+    answer.body
 }
 
 impl Http {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::common::Client;
-use super::http::{Http, start};
+use super::http::{granted, start};
 use super::permissions::{delete, put, user};
 
 #[test]
@@ -203,12 +203,6 @@ fn parameters_of_the_node_are_any_json() {
 fn policies_and_parameters_survive_a_kill() {
     let Some(mut node) = super::common::Node::start() else { return };
     let client = node.connect();
-    let ask = |node: &super::common::Node, method: &str, path: &str, body: &str| {
-        let mut owner = Http::connect_owner(node.process().directory());
-        let answer = owner.ask_as("", method, path, body);
-        assert!(answer.status < 300, "{path}: {answer:?}");
-        answer.body
-    };
     let policy = r#"{"pattern": "^a", "definition": {"max-length": 5}, "priority": -3}"#;
     for (method, path, body) in [
         ("PUT", "/api/policies/%2F/kept", policy),
@@ -220,11 +214,11 @@ fn policies_and_parameters_survive_a_kill() {
         ("PUT", "/api/global-parameters/gone", r#"{"value": 1}"#),
         ("DELETE", "/api/global-parameters/gone", ""),
     ] {
-        ask(&node, method, path, body);
+        granted(&node, method, path, body);
     }
     let lists =
         ["/api/policies", "/api/operator-policies", "/api/parameters", "/api/global-parameters"];
-    let before = lists.map(|list| ask(&node, "GET", list, ""));
+    let before = lists.map(|list| granted(&node, "GET", list, ""));
     node.restart(super::common::End::Kill, client);
-    assert_eq!(lists.map(|list| ask(&node, "GET", list, "")), before);
+    assert_eq!(lists.map(|list| granted(&node, "GET", list, "")), before);
 }

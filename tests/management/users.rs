@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::common::{Client, Options};
-use super::http::{Http, start};
+use super::http::{granted, start};
 use super::permissions::{connect, delete, put, user};
 
 #[test]
@@ -173,12 +173,6 @@ fn what_is_wrong_with_a_limit_is_said() {
 fn everything_of_users_survives_a_kill() {
     let Some(mut node) = super::common::Node::start() else { return };
     let client = node.connect();
-    let ask = |node: &super::common::Node, method: &str, path: &str, body: &str| {
-        let mut owner = Http::connect_owner(node.process().directory());
-        let answer = owner.ask_as("", method, path, body);
-        assert!(answer.status < 300, "{path}: {answer:?}");
-        answer.body
-    };
     for (method, path, body) in [
         ("PUT", "/api/users/ann", r#"{"password": "x", "tags": "a,b"}"#),
         ("PUT", "/api/users/bob", r#"{"password": "x", "tags": ""}"#),
@@ -191,10 +185,10 @@ fn everything_of_users_survives_a_kill() {
         ("PUT", "/api/user-limits/ann/max-channels", r#"{"value": 7}"#),
         ("DELETE", "/api/users/bob", ""),
     ] {
-        ask(&node, method, path, body);
+        granted(&node, method, path, body);
     }
     let lists = ["/api/users", "/api/permissions", "/api/topic-permissions", "/api/user-limits"];
-    let before = lists.map(|list| ask(&node, "GET", list, ""));
+    let before = lists.map(|list| granted(&node, "GET", list, ""));
     node.restart(super::common::End::Kill, client);
-    assert_eq!(lists.map(|list| ask(&node, "GET", list, "")), before);
+    assert_eq!(lists.map(|list| granted(&node, "GET", list, "")), before);
 }

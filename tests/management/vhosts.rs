@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::common::{Client, Node, Options, queue};
-use super::http::{GUEST, Http, request, start};
+use super::http::{GUEST, Http, granted, request, start};
 use super::permissions::{all, connect, delete, put};
 
 /// Makes a vhost in which guest may do everything.
@@ -146,12 +146,6 @@ fn a_vhost_that_is_made_again_at_once_inherits_nothing() {
 fn a_vhost_and_its_end_survive_a_kill() {
     let Some(mut node) = Node::start() else { return };
     let client = node.connect();
-    let ask = |node: &Node, method: &str, path: &str, body: &str| {
-        let mut owner = Http::connect_owner(node.process().directory());
-        let answer = owner.ask_as("", method, path, body);
-        assert!(answer.status < 300, "{path}: {answer:?}");
-        answer.body
-    };
     let all = all().to_string();
     for (method, path, body) in [
         ("PUT", "/api/vhosts/kept", r#"{"description": "d", "tags": "t", "tracing": true}"#),
@@ -161,13 +155,13 @@ fn a_vhost_and_its_end_survive_a_kill() {
         ("PUT", "/api/policies/gone/p", r#"{"pattern": "", "definition": {"max-length": 5}}"#),
         ("DELETE", "/api/vhosts/gone", ""),
     ] {
-        ask(&node, method, path, body);
+        granted(&node, method, path, body);
     }
     let lists = ["/api/vhosts", "/api/permissions", "/api/vhost-limits", "/api/policies"];
-    let before = lists.map(|list| ask(&node, "GET", list, ""));
+    let before = lists.map(|list| granted(&node, "GET", list, ""));
     node.restart(super::common::End::Kill, client);
-    assert_eq!(lists.map(|list| ask(&node, "GET", list, "")), before);
-    let names = String::from_utf8(ask(&node, "GET", "/api/vhosts?columns=name", "")).unwrap();
+    assert_eq!(lists.map(|list| granted(&node, "GET", list, "")), before);
+    let names = String::from_utf8(granted(&node, "GET", "/api/vhosts?columns=name", "")).unwrap();
     assert_eq!(names, r#"[{"name":"/"},{"name":"kept"}]"#);
 }
 
