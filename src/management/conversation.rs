@@ -14,6 +14,7 @@ use super::job::{Job, Step, style_of};
 use super::request::{self, Framing, Head, Refusal, Request};
 use super::response::{self, Response, Style};
 use super::router::{self, Found};
+use super::sign_in::{self, FORM_BYTES_MAX};
 use crate::broker::{Broker, Users};
 use crate::outbox::Outbox;
 
@@ -37,6 +38,8 @@ enum Phase {
     Idle,
     /// The head of a request arrives.
     Head,
+    /// The body of a login by form arrives.
+    Form(Box<Request>, Framing, Found),
     /// So many logins from there failed that this one is looked at later.
     Held(Box<Request>, Framing, Found),
     /// The body of a request arrives.
@@ -100,6 +103,7 @@ impl Conversation {
             let taken = match &mut self.phase {
                 Phase::Idle | Phase::Head => self.take_head(users, logins, rest, now),
                 Phase::Body(..) => self.take_body(rest),
+                Phase::Form(..) => self.take_form(users, logins, rest, now),
                 Phase::Skipping(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= taken as u64;
@@ -174,6 +178,9 @@ impl Conversation {
                 let response = Response::bad_request("no body is taken here");
                 self.answer_unread(&request, framing, &response);
             }
+            Ok(found) if found.right == Right::Login => {
+                self.await_form(users, logins, (request, framing, found), now);
+            }
             Ok(found) => self.log_in(users, logins, (request, framing, found), false, now),
             Err(response) => self.answer_unread(&request, framing, &response),
         }
@@ -187,8 +194,8 @@ impl Conversation {
         has_waited: bool,
         now: Instant,
     ) {
-        let authorization = request.header("authorization");
-        match logins.check(users, self.origin, authorization, has_waited, now) {
+        let asked = (&*request, found.right);
+        match sign_in::check(logins, users, self.origin, asked, has_waited, now) {
             Login::Granted(caller) => match caller.check(found.right) {
                 Ok(()) => self.let_in(*request, framing, found, caller),
                 Err(response) => self.answer_unread(&request, framing, &response),
@@ -199,6 +206,61 @@ impl Conversation {
                 self.due = Some(at);
             }
         }
+    }
+
+    /// The head of a login by form is there: who asks is looked at once its body is. Nobody in
+    /// particular sends it, so that it has to be short.
+    fn await_form(
+        &mut self,
+        users: &Users,
+        logins: &mut Logins,
+        (request, framing, found): (Box<Request>, Framing, Found),
+        now: Instant,
+    ) {
+        match framing {
+            Framing::COMPLETE => self.log_in(users, logins, (request, framing, found), false, now),
+            Framing::Length(1..=FORM_BYTES_MAX) => {
+                if request.expects_continue() {
+                    self.outbox.buffer().extend_from_slice(response::CONTINUE);
+                }
+                self.phase = Phase::Form(request, framing, found);
+            }
+            Framing::Length(_)
+            | Framing::ChunkSize
+            | Framing::Chunk(_)
+            | Framing::ChunkEnd
+            | Framing::Trailer(_) => {
+                let text = format!("a login has a length, and at most {FORM_BYTES_MAX} bytes");
+                let response = Response::error(413, "bad_request", &text);
+                self.answer_unread(&request, framing, &response);
+            }
+        }
+    }
+
+    fn take_form(
+        &mut self,
+        users: &Users,
+        logins: &mut Logins,
+        input: &[u8],
+        now: Instant,
+    ) -> usize {
+        let Phase::Form(request, framing, _) = &mut self.phase else {
+            return 0;
+        };
+        let taken = match framing.take(input, &mut request.body) {
+            Ok(taken) => taken,
+            Err(refusal) => {
+                self.refuse(refusal);
+                return input.len();
+            }
+        };
+        if *framing == Framing::COMPLETE
+            && let Phase::Form(request, framing, found) =
+                std::mem::replace(&mut self.phase, Phase::Idle)
+        {
+            self.log_in(users, logins, (request, framing, found), false, now);
+        }
+        taken
     }
 
     fn let_in(&mut self, request: Request, framing: Framing, found: Found, caller: Caller) {
@@ -299,7 +361,7 @@ impl Conversation {
                 self.log_in(users, logins, (request, framing, found), true, now);
                 true
             }
-            Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
+            Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
                 let text = "the request did not arrive within 30 s";
                 self.close_with(&Response::error(408, "request_timeout", text));
                 true
@@ -323,7 +385,7 @@ impl Conversation {
             Phase::Idle => {
                 self.due.get_or_insert(now + IDLE_MAX);
             }
-            Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
+            Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
                 self.due.get_or_insert(now + ARRIVES_WITHIN);
             }
             Phase::Blocked(_) => {
@@ -435,6 +497,7 @@ impl Conversation {
             Phase::Idle
             | Phase::Head
             | Phase::Held(..)
+            | Phase::Form(..)
             | Phase::Body(..)
             | Phase::Skipping(_)
             | Phase::AtWork
@@ -458,6 +521,7 @@ impl Conversation {
             Phase::Idle
             | Phase::Head
             | Phase::Held(..)
+            | Phase::Form(..)
             | Phase::Body(..)
             | Phase::Skipping(_)
             | Phase::Working(_)
@@ -480,7 +544,7 @@ impl Conversation {
     /// Whether what comes next is read now.
     pub fn may_read(&self) -> bool {
         match self.phase {
-            Phase::Idle | Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
+            Phase::Idle | Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
                 self.outbox.len() < OUTBOX_BYTES_MAX
             }
             Phase::Closed => true,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::consumers;
+use super::queue_states::States;
 use super::{queue_changes, queue_messages};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
@@ -46,13 +47,14 @@ pub const ROUTES: &[Route] = &[
 ];
 
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
-    let detail = Detail::of(call);
-    list::answer(call, Queues { at: 0, vhost: None, caller: call.caller.clone(), detail })
+    let (detail, states) = (Detail::of(call), States::of(call.request)?);
+    list::answer(call, Queues { at: 0, vhost: None, caller: call.caller.clone(), states, detail })
 }
 
 fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
     let (vhost, detail) = (Some(call.vhost(0)?), Detail::of(call));
-    list::answer(call, Queues { at: 0, vhost, caller: call.caller.clone(), detail })
+    let states = States::of(call.request)?;
+    list::answer(call, Queues { at: 0, vhost, caller: call.caller.clone(), states, detail })
 }
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
@@ -138,6 +140,8 @@ struct Queues {
     at: u32,
     vhost: Option<VhostKey>,
     caller: Caller,
+    /// It shows only what is in all of these.
+    states: States,
     detail: Detail,
 }
 
@@ -152,7 +156,10 @@ impl Queues {
                 .vhost(queue.vhost)
                 .is_some_and(|vhost| self.caller.sees(context.broker.users(), &vhost.name)),
         };
-        !queue.is_reply_queue && is_seen() && !context.broker.queues().is_leaving(key)
+        !queue.is_reply_queue
+            && is_seen()
+            && !context.broker.queues().is_leaving(key)
+            && self.states.take(context.broker, key, queue)
     }
 }
 
