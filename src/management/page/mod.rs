@@ -46,7 +46,42 @@ macro_rules! file {
 const INDEX: &str = "index.html";
 
 /// All of them.
-const ALL: &[File] = &[file!("index.html", HTML), file!("page.css", CSS), file!("icon.svg", SVG)];
+const ALL: &[File] = &[
+    file!("api.js", JAVASCRIPT),
+    file!("chart.js", JAVASCRIPT),
+    file!("dialog.js", JAVASCRIPT),
+    file!("element.js", JAVASCRIPT),
+    file!("findings.js", JAVASCRIPT),
+    file!("form.js", JAVASCRIPT),
+    file!("format.js", JAVASCRIPT),
+    file!("graph.js", JAVASCRIPT),
+    file!("history.js", JAVASCRIPT),
+    file!("icon.svg", SVG),
+    file!("index.html", HTML),
+    file!("main.js", JAVASCRIPT),
+    file!("message.js", JAVASCRIPT),
+    file!("notice.js", JAVASCRIPT),
+    file!("page.css", CSS),
+    file!("parts.js", JAVASCRIPT),
+    file!("publish.js", JAVASCRIPT),
+    file!("queue-declare.js", JAVASCRIPT),
+    file!("queue-diagnosis.js", JAVASCRIPT),
+    file!("queue-messages.js", JAVASCRIPT),
+    file!("queue-settings.js", JAVASCRIPT),
+    file!("queue-states.js", JAVASCRIPT),
+    file!("router.js", JAVASCRIPT),
+    file!("session.js", JAVASCRIPT),
+    file!("settings.js", JAVASCRIPT),
+    file!("shell.js", JAVASCRIPT),
+    file!("spark.js", JAVASCRIPT),
+    file!("table.js", JAVASCRIPT),
+    file!("ticks.js", JAVASCRIPT),
+    file!("view-login.js", JAVASCRIPT),
+    file!("view-overview.js", JAVASCRIPT),
+    file!("view-queue.js", JAVASCRIPT),
+    file!("view-queues.js", JAVASCRIPT),
+    file!("views.js", JAVASCRIPT),
+];
 
 /// What a browser may do for the page: load scripts, styles and pictures from here, ask the API,
 /// and nothing else; and no other page shows it in a frame.
