@@ -11,10 +11,11 @@ const HEIGHT = 168;
 const MARGIN = { top: 10, right: 8, bottom: 22, left: 52 };
 
 // A chart. title; name: what is kept of it; format: how a value is written; isBytes: whether the
-// axis counts in powers of two; lines: [{ id, label, color, isOff }], `color` from 1 to 6.
+// axis counts in powers of two; isWhole: there
+// are no fractions; lines: [{ id, label, color, isOff }], `color` from 1 to 6.
 //
 // `update({ id: points })` draws points `[ms, value]`, the newest last.
-export function chart({ title, name, format, isBytes = false, lines }) {
+export function chart({ title, name, format, isBytes = false, isWhole = false, lines }) {
   const off = new Set(
     recall(
       `chart.${name}`,
@@ -28,6 +29,7 @@ export function chart({ title, name, format, isBytes = false, lines }) {
     title,
     format,
     isBytes,
+    isWhole,
     lines,
     off,
     drawing,
@@ -201,7 +203,7 @@ function draw(state) {
     0,
     ...lines.flatMap(({ id }) => visible(state.data[id], from).map((p) => p[1])),
   );
-  const ticks = (state.isBytes ? binaryTicks : decimalTicks)(most, state.format);
+  const ticks = (state.isBytes ? binaryTicks : decimalTicks)(most, state.format, state.isWhole);
   const top = ticks.at(-1);
   const x = (at) => MARGIN.left + ((at - from) / (to - from)) * width;
   const bottom = HEIGHT - MARGIN.bottom;
@@ -235,7 +237,8 @@ function described(state) {
     const value = valueAt(state.data[id], null);
     return `${label} ${value === undefined ? "unknown" : state.format(value)}`;
   });
-  return `${state.title}, last ${currentRange().label}. Now: ${now.join(", ")}. Arrow keys read values.`;
+  const time = currentRange().label;
+  return `${state.title}, last ${time}. Now: ${now.join(", ")}. Arrow keys read values.`;
 }
 
 function valueAxis(ticks, y, { width, format }) {

@@ -1,5 +1,5 @@
-// How does somebody say yes to what cannot be undone? By a dialog that names it and counts what goes,
-// and shows the line of leveretctl that does the same. Large losses want the name typed.
+// How does somebody say yes to what cannot be undone? By a dialog that names it and counts what
+// goes, and shows the line of leveretctl that does the same. Large losses want the name typed.
 
 import { fill, h } from "./element.js";
 import { notify, problemPlace } from "./notice.js";
@@ -63,14 +63,20 @@ export function ask({ title, text, action, command, typed, isDangerous = true, r
   });
 }
 
-// A dialog with something in it; `build(close)` gives that. Resolves when it is closed.
+// A dialog with something in it, such as a form; `build(close)` gives that. Resolves when it is
+// closed.
 export function present(title, build) {
   const { dialog, body, whenClosed } = open(title, "div");
   dialog.classList.add("wide");
   const close = () => dialog.close();
-  const button = h("button", { type: "button", onclick: close }, "Close");
-  fill(body, build(close), h("div.buttons", button));
-  show(dialog, button);
+  const content = build(close);
+  const isForm = content.matches("form");
+  const button = h("button", { type: "button", onclick: close }, isForm ? "Cancel" : "Close");
+  if (isForm) {
+    content.querySelector(":scope > .buttons").prepend(button);
+  }
+  fill(body, content, !isForm && h("div.buttons", button));
+  show(dialog, content.querySelector("input, select, textarea") ?? button);
   return whenClosed(() => undefined);
 }
 

@@ -22,14 +22,7 @@ const STATES = [
     of: ({ messages_unacknowledged: unacked }) => `${plural(unacked, "message")} unacked`,
   },
   {
-    state: "dead_letters",
-    level: "warn",
-    text: (number) =>
-      `${plural(number, "queue")} ${number === 1 ? "has" : "have"} dead letters in front`,
-    of: ({ messages }) => plural(messages, "message"),
-  },
-  {
-    state: "no_consumers",
+    state: "no_consumers,idle",
     level: "warn",
     text: (number) => `Messages wait in ${plural(number, "queue")} without consumers`,
     of: ({ messages_ready: ready }) => plural(ready, "message"),
@@ -114,7 +107,8 @@ function slowness(node) {
     found.push({ level: "warn", text, href: null, named: [] });
   }
   if (node.fd_used > node.fd_total * FILES_SHARE_MAX) {
-    const text = `${node.fd_used} of ${node.fd_total} file descriptors are open: connections may be refused`;
+    const used = `${node.fd_used} of ${node.fd_total} file descriptors are open`;
+    const text = `${used}: connections may be refused`;
     found.push({ level: "bad", text, href: null, named: [] });
   }
   return found;

@@ -73,8 +73,8 @@ function bytesOf({ payload, payload_encoding: encoding }) {
     : new TextEncoder().encode(payload);
 }
 
-// JSON with an indent, or `null`; a text that is only a number or a word stays as it is. Numbers too
-// long for JavaScript would be changed: they stay as they are, too.
+// JSON with an indent, or `null`; a text that is only a number or a word stays as it is. Numbers
+// too long for JavaScript would be changed: they stay as they are, too.
 function formatted(text) {
   if (!/^\s*[[{]/.test(text) || /\d{16}/.test(text)) {
     return null;
@@ -92,7 +92,8 @@ function hex(raw) {
   for (let at = 0; at < shown.length; at += HEX_WIDTH) {
     const row = [...shown.subarray(at, at + HEX_WIDTH)];
     const digits = row.map((byte) => byte.toString(16).padStart(2, "0"));
-    const letters = row.map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : "·"));
+    const isLetter = (byte) => byte >= 32 && byte < 127;
+    const letters = row.map((byte) => (isLetter(byte) ? String.fromCharCode(byte) : "·"));
     const left = digits.slice(0, 8).join(" ").padEnd(24);
     const right = digits.slice(8).join(" ").padEnd(24);
     lines.push(`${at.toString(16).padStart(6, "0")}  ${left}${right} ${letters.join("")}`);

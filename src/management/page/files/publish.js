@@ -75,7 +75,12 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
     };
   };
   const made = form({
-    parts: [!isKeyFixed && routingKey.element, body.element, encoding.element, more],
+    parts: [
+      !isKeyFixed && routingKey.element,
+      body.element,
+      h("div.fields", encoding.element),
+      more,
+    ],
     action: "Publish",
     run: async () => {
       const { routed } = await post(path`exchanges/${vhost}/${exchange || "amq.default"}/publish`, {

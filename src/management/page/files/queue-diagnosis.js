@@ -29,8 +29,8 @@ export function diagnoses(queue) {
       level: "bad",
       text:
         `${plural(consumers, "consumer")} ${consumers === 1 ? "holds" : "hold"} ` +
-        `${plural(unacked, "message")} and acknowledge none.`,
-      advice: "They hang, are at work for long, or forget to ack. Look at them below.",
+        `${plural(unacked, "message")} and ${consumers === 1 ? "acknowledges" : "acknowledge"} none.`,
+      advice: "The program hangs, works for long, or forgets to ack: look at its consumers below.",
     });
   } else if (consumers > 0 && ready > 0 && incoming > outgoing) {
     found.push({

@@ -1,4 +1,5 @@
-// Which messages are in a queue? Looked at without taking them, filtered, and moved or dropped by name.
+// Which messages are in a queue? Looked at without taking them, filtered, and moved or dropped by
+// their ids.
 
 import { get, path, post, query } from "./api.js";
 import { ask, present } from "./dialog.js";
@@ -301,8 +302,8 @@ async function drop(state, ids) {
 }
 
 const MODES = [
-  ["ack_requeue_true", "they stay: put back as redelivered"],
-  ["ack_requeue_false", "they are taken for good"],
+  ["ack_requeue_true", "put back"],
+  ["ack_requeue_false", "taken for good"],
   [
     "reject_requeue_false",
     "they are rejected: dead letters, if the queue has an exchange for them",

@@ -1,4 +1,4 @@
-// What is in force for a queue, and which rule won: its argument, its policy or the operator policy?
+// What is in force for a queue, and which rule won: its argument, its policy or the operator's?
 
 import { get, path } from "./api.js";
 import { h } from "./element.js";
@@ -28,8 +28,9 @@ export async function policiesOf({ vhost, policy, operator_policy: operator }, s
   return { policy: mine, operator: theirs };
 }
 
-// The settings of a queue, one line each: { key, argument, policy, operator, value, from }. Of numbers
-// the smallest is in force; of anything else the argument, then the operator policy, then the policy.
+// The settings of a queue, one line each: { key, argument, policy, operator, value, from }. Of
+// numbers the smallest is in force; of anything else the argument's, then the operator policy's,
+// then the policy's.
 export function settings(queue, { policy, operator }) {
   const argument = Object.fromEntries(
     Object.entries(queue.arguments ?? {}).map(([key, of]) => [key.replace(/^x-/, ""), of]),

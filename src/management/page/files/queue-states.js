@@ -11,7 +11,8 @@ const STATES = [
   ["idle", "Idle", "Nothing comes and nothing goes"],
 ];
 
-// Buttons that switch states in and out of the set `chosen`; a queue is shown that is in all of them.
+// Buttons that switch states in and out of the set `chosen`; a queue is shown that is in all of
+// them.
 export function stateChoices(chosen, changed) {
   const choice = ([state, label, hint]) => {
     const toggle = () => {

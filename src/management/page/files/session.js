@@ -11,7 +11,6 @@ export const session = {
   vhosts: [],
   // The one that is looked at; empty: all of them.
   vhost: recall("vhost", ""),
-  // Names of those with this right see what others do not: see `may`.
 };
 
 const GRANTED_BY = {
@@ -21,7 +20,8 @@ const GRANTED_BY = {
   administrator: ["administrator"],
 };
 
-// Whether the user's tags give a right. Only to leave out what would be refused: the broker decides.
+// Whether the user's tags give a right. Only to leave out what would be refused: the broker
+// decides.
 export function may(right) {
   return session.tags.some((tag) => GRANTED_BY[right].includes(tag));
 }

@@ -5,7 +5,8 @@ import { svg } from "./element.js";
 const WIDTH = 88;
 const HEIGHT = 20;
 
-// A small drawing of points `[ms, value]`; it says nothing to a screen reader, which has the number.
+// A small drawing of points `[ms, value]`; it says nothing to a screen reader, which has the
+// number.
 export function spark(points) {
   const box = {
     class: "spark",
@@ -14,7 +15,7 @@ export function spark(points) {
     height: HEIGHT,
     "aria-hidden": "true",
   };
-  if (points.length < 2) {
+  if (points.length < 2 || points.every(([, value]) => value === 0)) {
     const y = HEIGHT - 2;
     return svg("svg", box, svg("line", { class: "spark-none", x1: 0, x2: WIDTH, y1: y, y2: y }));
   }

@@ -191,12 +191,13 @@ function drawHead(state) {
     shownColumns(state).map((column) => {
       const isSorted = column.sort && state.sort === column.sort;
       const order = isSorted ? (state.reverse ? "descending" : "ascending") : "none";
+      const arrow = { ascending: "↑", descending: "↓", none: "" }[order];
       const text = column.sort
         ? h(
             "button",
             { type: "button", "data-column": column.id, onclick: () => sortBy(column) },
             column.label,
-            h("span.order", { "aria-hidden": "true" }, isSorted ? (state.reverse ? "↓" : "↑") : ""),
+            h("span.order", { "aria-hidden": "true" }, arrow),
           )
         : column.label;
       const sorted = column.sort ? { "aria-sort": order } : {};
@@ -408,6 +409,7 @@ function drawPager(state) {
     { type: "button", disabled: state.page >= pages, onclick: go(state.page + 1) },
     "Next",
   );
-  const range = `${count(first)}–${count(Math.min(first + state.size - 1, filtered))} of ${count(filtered)}`;
+  const last = Math.min(first + state.size - 1, filtered);
+  const range = `${count(first)}–${count(last)} of ${count(filtered)}`;
   fill(pager, previous, h("span", range), next, size);
 }

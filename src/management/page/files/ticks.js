@@ -2,10 +2,10 @@
 
 const COUNT = 4;
 
-// Values from 0 to the first round one that is not less than `most`. Where the format writes two of
-// them alike, as whole numbers do, there are fewer.
-export function decimalTicks(most, format) {
-  const rough = Math.max(most, 1) / COUNT;
+// Values from 0 to the first round one that is not less than `most`; `isWhole`: nothing in between.
+// Where the format writes two of them alike, there are fewer.
+export function decimalTicks(most, format, isWhole) {
+  const rough = Math.max(Math.max(most, 1) / COUNT, isWhole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= rough);
   return distinct(upTo(Math.max(most, 1), step), format);

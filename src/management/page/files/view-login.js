@@ -47,7 +47,7 @@ function told(reason) {
     case "Login failed":
       return "User and password do not fit together.";
     case "Not management user":
-      return "This user may not use the page: an administrator can give it a tag such as management.";
+      return "This user may not use the page: it needs a tag such as management.";
     case "User can only log in via localhost":
       return "This user can log in on the broker's own machine only. Use another one, or a tunnel.";
     default:

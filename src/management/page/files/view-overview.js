@@ -1,4 +1,5 @@
-// Is anything wrong? The first line says so; then how fast messages come and go, and how the node is.
+// Is anything wrong? The first line says so; then how fast messages come and go, and how the node
+// is.
 
 import { get, path, query } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
@@ -149,7 +150,11 @@ function logCharts() {
     isBytes: true,
     lines: [{ id: "bytes", label: "A message", color: 1 }],
   });
+  const charts = [sync, size];
   const update = (node) => {
+    for (const { element } of charts) {
+      element.hidden = node.io_sync_avg_time === undefined;
+    }
     sync.update(node);
     const written = rates("node io_write_bytes", node.io_write_bytes_details);
     const messages = rates("node leveret_log_messages", node.leveret_log_messages_details);
@@ -157,7 +162,7 @@ function logCharts() {
     const each = written.filter(([at]) => by.get(at) > 0).map(([at, of]) => [at, of / by.get(at)]);
     size.update({ bytes: each });
   };
-  return { charts: [sync, size], update };
+  return { charts, update };
 }
 
 function chartsOf() {
@@ -170,6 +175,7 @@ function chartsOf() {
   const waiting = chart({
     title: "Messages in queues",
     name: "lengths",
+    isWhole: true,
     format: compact,
     lines: LENGTHS,
   });

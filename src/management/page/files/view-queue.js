@@ -1,4 +1,5 @@
-// How is one queue: what comes and goes, what is in force, who feeds it, who consumes, what is in it?
+// How is one queue: what comes and goes, what is in force, who feeds it, who consumes, what is in
+// it?
 
 import { get, path, query, remove } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
@@ -11,6 +12,7 @@ import {
   count,
   duration,
   exchangeName,
+  moment,
   name,
   plural,
   rate,
@@ -54,14 +56,29 @@ export const queue = {
       { type: "button", onclick: () => purgeQueue(state) },
       "Purge…",
     );
-    const drop = h("button.danger", { type: "button", onclick: () => dropQueue(state) }, "Delete…");
+    const act = (label, run) => h("button.danger", { type: "button", onclick: run }, label);
+    const purge = act("Purge…", () => purgeQueue(state));
+    const drop = act("Delete…", () => dropQueue(state));
     state.badges = h("span.badges");
     state.health = h("div.health", { role: "status", "aria-label": "Is anything wrong?" });
     state.tiles = tilesOf();
     state.charts = chartsOf(state);
-    state.places = { settings: h("div"), facts: h("div"), bindings: h("div"), consumers: h("div") };
+    state.places = {
+      settings: h("div"),
+      facts: h("div"),
+      bindings: h("div.stack"),
+      consumers: h("div"),
+    };
     const back = h("a.back", { href: link(["queues"]) }, "Queues");
-    const browser = messageBrowser(page, { vhost, name: queueName }, page.refresh);
+    const of = { vhost, name: queueName };
+    const browser = messageBrowser(page, of, page.refresh);
+    const publish = publishForm({
+      vhost,
+      exchange: "",
+      key: queueName,
+      isKeyFixed: true,
+      done: page.refresh,
+    });
     page.root.append(
       back,
       heading(name(queueName), state.badges, [purge, drop]),
@@ -69,20 +86,19 @@ export const queue = {
       h("div.tiles", state.tiles.elements),
       h("div.bar-end", rangeChooser(page.refresh)),
       h("div.charts", state.charts.elements),
+      section("Consumers", state.places.consumers),
       section("Messages", browser),
       h(
         "div.columns",
-        section(
-          "Publish to this queue",
-          publishForm({ vhost, exchange: "", key: queueName, isKeyFixed: true, done: page.refresh })
-            .element,
-        ),
-        section("Get messages", getForm(page, { vhost, name: queueName }, page.refresh)),
+        section("Publish to this queue", h("div.card", publish.element)),
+        section("Get messages", h("div.card", getForm(page, of, page.refresh))),
       ),
-      section("Consumers", state.places.consumers),
       section("Bindings", state.places.bindings),
-      section("Settings", state.places.settings),
-      section("Facts", state.places.facts),
+      h(
+        "div.columns",
+        section("Settings", state.places.settings),
+        section("Facts", h("div.card", state.places.facts)),
+      ),
     );
     return { update: () => update(state) };
   },
@@ -171,6 +187,7 @@ function chartsOf({ vhost, name: queueName }) {
     title: "Messages",
     name: "queue.lengths",
     format: compact,
+    isWhole: true,
     lines: LENGTHS,
   });
   const perSecond = chart({
@@ -270,7 +287,7 @@ function factsOf(now) {
   const pairs = [
     ["Memory", bytes(now.memory)],
     ["Message bodies", bytes(now.message_bytes)],
-    ["Idle since", now.idle_since ?? "not idle"],
+    ["Idle since", now.idle_since ? moment(Date.parse(now.idle_since)) : "not idle"],
     [
       "Exclusive owner",
       owner?.name && h("a", { href: link(["connections", owner.name]) }, owner.name),
@@ -288,12 +305,14 @@ const TYPED_FROM = 1000;
 
 async function purgeQueue({ vhost, name: queueName, now, page }) {
   const ready = now?.messages_ready ?? 0;
+  const unacked = now?.messages_unacknowledged ?? 0;
   const isDone = await ask({
     title: `Purge ${name(queueName)}?`,
     text: h(
       "p",
-      `${plural(ready, "message")} that wait are gone for good. `,
-      `The ${count(now?.messages_unacknowledged ?? 0)} that consumers have are not.`,
+      `${plural(ready, "message")} that ${ready === 1 ? "waits is" : "wait are"} gone for good. `,
+      unacked > 0 &&
+        `The ${count(unacked)} that consumers have ${unacked === 1 ? "is" : "are"} not.`,
     ),
     action: `Purge ${plural(ready, "message")}`,
     typed: ready >= TYPED_FROM ? queueName : undefined,

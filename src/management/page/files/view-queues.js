@@ -205,7 +205,8 @@ const listed = (rows) =>
         h(
           "li",
           h("strong", name(queue.name)),
-          ` – ${plural(queue.messages, "message")}${session.vhosts.length > 1 ? `, vhost ${queue.vhost}` : ""}`,
+          ` – ${plural(queue.messages, "message")}`,
+          session.vhosts.length > 1 && ` in ${queue.vhost}`,
         ),
       ),
     rows.length > 10 && h("li", `and ${plural(rows.length - 10, "more", "more")}`),

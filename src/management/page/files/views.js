@@ -20,10 +20,10 @@
 // changes what is there; it does not build anew, so that focus, selection and what was typed stay.
 // What it throws is shown above the view until the next one succeeds. `close` is optional.
 //
-// Everything is made by `h` of element.js, so that no name and no body is ever read as HTML. Actions
-// go through `ask` of dialog.js when they destroy something, with the line of leveretctl that does
-// the same; others through `form` of form.js, which shows the error where it arose. Lists are
-// `table`, figures over time `chart`, and small parts stand in parts.js.
+// Everything is made by `h` of element.js, so that no name and no body is ever read as HTML.
+// Actions go through `ask` of dialog.js when they destroy something, with the line of leveretctl
+// that does the same; others through `form` of form.js, which shows the error where it arose. Lists
+// are `table`, figures over time `chart`, and small parts stand in parts.js.
 
 import { overview } from "./view-overview.js";
 import { queue } from "./view-queue.js";
