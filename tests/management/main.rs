@@ -16,6 +16,7 @@ mod messages;
 mod metrics;
 mod node;
 mod objects;
+mod page;
 mod permissions;
 mod policies;
 mod queues;
