@@ -29,7 +29,7 @@ export function diagnoses(queue) {
       level: "bad",
       text:
         `${plural(consumers, "consumer")} ${consumers === 1 ? "holds" : "hold"} ` +
-        `${plural(unacked, "message")} and ${consumers === 1 ? "acknowledges" : "acknowledge"} none.`,
+        `${plural(unacked, "message")} and ${consumers === 1 ? "acks" : "ack"} none.`,
       advice: "The program hangs, works for long, or forgets to ack: look at its consumers below.",
     });
   } else if (consumers > 0 && ready > 0 && incoming > outgoing) {

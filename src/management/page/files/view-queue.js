@@ -51,11 +51,6 @@ export const queue = {
   open(page) {
     const { vhost, name: queueName } = page.names;
     const state = { page, vhost, name: queueName, now: null };
-    const purge = h(
-      "button.danger",
-      { type: "button", onclick: () => purgeQueue(state) },
-      "Purge…",
-    );
     const act = (label, run) => h("button.danger", { type: "button", onclick: run }, label);
     const purge = act("Purge…", () => purgeQueue(state));
     const drop = act("Delete…", () => dropQueue(state));
