@@ -123,8 +123,63 @@ fn form(body: &[u8]) -> Option<(String, String)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::request::{Head, Method, parse};
     use super::*;
+
+    fn request(body: &str) -> Request {
+        let head = "POST /api/login HTTP/1.1\r\nHost: h\r\n\r\n";
+        let Ok(Head::Complete(mut request, ..)) = parse(head.as_bytes(), 0) else { panic!() };
+        request.body = body.as_bytes().to_vec();
+        *request
+    }
+
+    /// Whoever guesses passwords gains nothing by guessing them in the form.
+    #[test]
+    fn logins_that_fail_by_form_and_by_header_count_together() {
+        let mut users = Users::new();
+        users.put(Users::first_user("guest", "guest", "/").unwrap());
+        let (mut logins, now) = (Logins::default(), Instant::now());
+        let origin = Origin::Address(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let wrong = request("username=guest&password=wrong");
+        let right = request("username=guest&password=guest");
+        let mut by_form = |logins: &mut Logins, asked: &Request, has_waited| {
+            check(logins, &users, origin, (asked, Right::Login), has_waited, now)
+        };
+        for _ in 0..6 {
+            let login = by_form(&mut logins, &wrong, false);
+            assert!(matches!(login, Login::Refused(response) if response.status == 401));
+            let header = Some(&b"Basic Z3Vlc3Q6d3Jvbmc="[..]);
+            let login = logins.check(&users, origin, header, false, now);
+            assert!(matches!(login, Login::Refused(response) if response.status == 401));
+        }
+        assert!(matches!(by_form(&mut logins, &right, false), Login::Later(at) if at > now));
+        let Login::Granted(caller) = by_form(&mut logins, &right, true) else { panic!() };
+        assert!(caller.session.is_some());
+    }
+
+    /// A cookie that was carried away is worth no more than the password of that user there.
+    #[test]
+    fn a_session_of_a_user_of_this_host_is_none_elsewhere() {
+        let mut users = Users::new();
+        users.put(Users::first_user("guest", "guest", "/").unwrap());
+        let (mut logins, now) = (Logins::default(), Instant::now());
+        let secret = logins.sessions.open(users.find(b"guest").unwrap(), now).unwrap();
+        let mut asked = request("");
+        let cookie = secret.set_cookie().split(';').next().unwrap().as_bytes().to_vec();
+        asked.method = Method::Get;
+        asked.headers.push(("cookie".to_owned(), cookie));
+        let mut from = |address: [u8; 4]| {
+            let origin = Origin::Address(SocketAddr::from((address, 1)));
+            check(&mut logins, &users, origin, (&asked, Right::Management), false, now)
+        };
+        assert!(matches!(from([127, 0, 0, 1]), Login::Granted(_)));
+        assert!(matches!(from([192, 0, 2, 1]), Login::Refused(_)));
+        assert!(matches!(from([127, 0, 0, 1]), Login::Refused(_)), "it ended there");
+    }
 
     #[test]
     fn a_form_is_read_as_html_and_json_send_it() {

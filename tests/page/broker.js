@@ -22,7 +22,10 @@ export async function startBroker() {
   });
   const output = [];
   await new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`no start: ${output.join("\n")}`)), STARTS_WITHIN_MS);
+    const late = setTimeout(
+      () => reject(new Error(`no start: ${output.join("\n")}`)),
+      STARTS_WITHIN_MS,
+    );
     createInterface({ input: child.stderr }).on("line", (line) => {
       output.push(line);
       if (line.includes(" listening on ")) {
@@ -73,7 +76,10 @@ export const queuePath = (name) => `queues/%2F/${encodeURIComponent(name)}`;
 export async function publish(broker, queue, { number = 1, payload = "x", headers = {} } = {}) {
   for (let sent = 0; sent < number; sent += 1) {
     await broker.api("POST", "exchanges/%2F/amq.default/publish", {
-      routing_key: queue, properties: { headers }, payload, payload_encoding: "string",
+      routing_key: queue,
+      properties: { headers },
+      payload,
+      payload_encoding: "string",
     });
   }
 }

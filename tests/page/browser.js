@@ -9,15 +9,27 @@ const packages = createRequire(`${process.env.LEVERET_PAGE_PACKAGES}/package.jso
 const { chromium } = packages("playwright-core");
 const axe = readFileSync(packages.resolve("axe-core/axe.min.js"), "utf8");
 
-const OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const OPTIONS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
 
 export const startBrowser = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: OPTIONS });
 
 // A page of a browser that knows nobody, which looks every second. What goes wrong in it is in
 // `page.mistakes`, and every request to another host, too.
-export async function openPage(browser, broker, { width = 1280, height = 900, theme = "light" } = {}) {
+export async function openPage(
+  browser,
+  broker,
+  { width = 1280, height = 900, theme = "light" } = {},
+) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme });
   await context.addInitScript(() => localStorage.setItem("leveret.refresh", "1"));
   const page = await context.newPage();
@@ -73,7 +85,9 @@ export async function seriousFindings(page) {
 
 // Checks that the page is not wider than its window.
 export async function expectNoScrolling(page) {
-  const [wide, window] = await page.evaluate(() =>
-    [document.documentElement.scrollWidth, innerWidth]);
+  const [wide, window] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    innerWidth,
+  ]);
   assert.ok(wide <= window, `${page.url()}: ${wide} px in a window of ${window} px`);
 }

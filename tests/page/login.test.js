@@ -24,7 +24,10 @@ test("who knows the password is let in, stays so, and is let out", async () => {
   await page.reload();
   await page.getByRole("heading", { name: "Overview" }).waitFor();
   const cookies = await page.context().cookies();
-  assert.deepEqual(cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite]), [[true, "Strict"]]);
+  assert.deepEqual(
+    cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite]),
+    [[true, "Strict"]],
+  );
   assert.equal(await page.evaluate(() => document.cookie), "", "no script sees the cookie");
   await page.locator(".user summary").click();
   await page.getByRole("button", { name: "Log out" }).click();

@@ -4,20 +4,37 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { publish, queuePath, startBroker } from "./broker.js";
-import { expectNoScrolling, goTo, logIn, openPage, seriousFindings, startBrowser, until }
-  from "./browser.js";
+import {
+  expectNoScrolling,
+  goTo,
+  logIn,
+  openPage,
+  seriousFindings,
+  startBrowser,
+  until,
+} from "./browser.js";
 
 let broker;
 let browser;
 
-const HOSTILE = ["it's \"quoted\"", "a/b c", "100%", "🐇", "<script>alert(1)</script>", " blank ",
-  "?a=b&c#d"];
+const HOSTILE = [
+  'it\'s "quoted"',
+  "a/b c",
+  "100%",
+  "🐇",
+  "<script>alert(1)</script>",
+  " blank ",
+  "?a=b&c#d",
+];
 const BODY = "<script>alert('body')</script><img src=x onerror=alert(2)>";
 
 before(async () => {
   [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
   for (const name of HOSTILE) {
-    await broker.api("PUT", queuePath(name), { durable: true, arguments: { "x-max-length": 1000 } });
+    await broker.api("PUT", queuePath(name), {
+      durable: true,
+      arguments: { "x-max-length": 1000 },
+    });
   }
   await publish(broker, HOSTILE[4], { payload: BODY, headers: { "<b>": "<i>" } });
 });
@@ -49,9 +66,12 @@ test("a queue that grows without consumers is named, with a way to it", async ()
   const health = page.getByRole("status", { name: "Is anything wrong?" });
   const named = health.getByText("1 queue grows and nobody consumes").waitFor();
   let isNamed = false;
-  named.then(() => {
-    isNamed = true;
-  }, () => {});
+  named.then(
+    () => {
+      isNamed = true;
+    },
+    () => {},
+  );
   while (!isNamed) {
     await publish(broker, "stuck");
   }
@@ -66,11 +86,17 @@ test("a queue fills and drains on its chart", async () => {
   await broker.api("PUT", queuePath("tide"), { durable: true });
   const page = await openPage(browser, broker);
   await logIn(page, broker, "#/queues/%2F/tide");
-  const ready = (value) => until(page, `${value} ready`, (wanted) => {
-    const legend = [...document.querySelectorAll(".legend button")];
-    const found = legend.find((button) => button.textContent.startsWith("Ready"));
-    return found?.querySelector(".legend-value").textContent === wanted;
-  }, value);
+  const ready = (value) =>
+    until(
+      page,
+      `${value} ready`,
+      (wanted) => {
+        const legend = [...document.querySelectorAll(".legend button")];
+        const found = legend.find((button) => button.textContent.startsWith("Ready"));
+        return found?.querySelector(".legend-value").textContent === wanted;
+      },
+      value,
+    );
   await ready("0");
   await publish(broker, "tide", { number: 30 });
   await ready("30");
@@ -92,8 +118,10 @@ test("any name is shown as it is, and leads to its queue", async () => {
     const shown = name.trim() === name ? name : JSON.stringify(name);
     await page.getByRole("link", { name: shown, exact: true }).click();
     await page.getByRole("heading", { level: 1, name: shown, exact: true }).waitFor();
-    await page.getByRole("region", { name: "Settings and where they come from" })
-      .getByText("max-length").waitFor();
+    await page
+      .getByRole("region", { name: "Settings and where they come from" })
+      .getByText("max-length")
+      .waitFor();
   }
   assert.deepEqual(page.mistakes, []);
 });

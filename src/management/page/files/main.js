@@ -57,11 +57,12 @@ function leave() {
 
 function login(problem) {
   document.title = "Log in – Leveret";
-  document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
   showLogin(document.body, enter, problem);
 }
 
 function close() {
+  // What somebody was asked was about what is left now.
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
   shown?.close();
   shown = null;
 }
