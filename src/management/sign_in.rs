@@ -146,7 +146,7 @@ mod tests {
         let origin = Origin::Address(SocketAddr::from(([127, 0, 0, 1], 1)));
         let wrong = request("username=guest&password=wrong");
         let right = request("username=guest&password=guest");
-        let mut by_form = |logins: &mut Logins, asked: &Request, has_waited| {
+        let by_form = |logins: &mut Logins, asked: &Request, has_waited| {
             check(logins, &users, origin, (asked, Right::Login), has_waited, now)
         };
         for _ in 0..6 {

@@ -2,6 +2,8 @@
 //!
 //! Rates are those of the last sample, so that a state is a few seconds late.
 
+use std::collections::BTreeSet;
+
 use crate::amqp::Properties;
 use crate::broker::counters::Happening;
 use crate::broker::{Broker, Queue, QueueKey};
@@ -9,9 +11,9 @@ use crate::management::request::Request;
 use crate::management::response::Response;
 
 /// Those that a request names, separated by commas; a queue is listed that is in all of them.
-pub struct States(Vec<State>);
+pub struct States(BTreeSet<State>);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// It has messages.
     Ready,
@@ -50,6 +52,15 @@ impl States {
             })
         };
         words.map(state).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What it costs to find out for one queue.
+    pub fn work(&self) -> usize {
+        // Rates lie beside the queue, and the front in the log.
+        const WORK_PER_STATE: usize = 2;
+        const WORK_PER_FRONT: usize = 30;
+        let reads = self.0.contains(&State::DeadLetters);
+        1 + WORK_PER_STATE * self.0.len() + if reads { WORK_PER_FRONT } else { 0 }
     }
 
     /// Whether a queue is in all of them.

@@ -169,6 +169,10 @@ impl Source for Queues {
     /// A message is read for it, too.
     const WORK_PER_ITEM: usize = 200;
 
+    fn work_per_place(&self) -> usize {
+        self.states.work()
+    }
+
     fn next(&mut self, context: &Context<'_>) -> Next<QueueKey> {
         let queues = context.broker.queues();
         if self.at >= queues.places() {
