@@ -64,7 +64,7 @@ export function plainTable(label, heads, rows, none) {
     );
   const empty = h("tr.none", h("td", { colspan: heads.length }, none));
   return h(
-    "div.table-frame",
+    "div.table-frame.plain-table",
     { tabindex: 0, role: "region", "aria-label": label },
     h(
       "table",
