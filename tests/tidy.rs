@@ -425,6 +425,32 @@ fn files_say_which_question_they_answer() {
     keep(&tree(&["src", "tests", "benches"]), headers);
 }
 
+/// Its scripts keep the same rules as far as text shows them.
+#[test]
+fn the_pages_files_fit_the_screen_and_say_which_question_they_answer() {
+    let mut offences = Vec::new();
+    for folder in ["src/management/page/files", "tests/page"] {
+        let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        for entry in entries.expect("the page has files") {
+            let path = entry.expect("a directory that can be read").path();
+            let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+            if !["js", "css"].contains(&kind) {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("a file in UTF-8");
+            let source = Source { path: path.display().to_string(), text, tokens: Vec::new() };
+            offences.extend(line_lengths(&source));
+            offences.extend(file_lengths(&source));
+            let first = source.text.lines().next().unwrap_or_default();
+            let asks = source.text.lines().take(3).any(|line| line.contains('?'));
+            if !asks || !(first.starts_with("// ") || first.starts_with("/* ")) {
+                offences.push(format!("{}:1: it says no question", source.path));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+}
+
 #[test]
 fn no_file_is_dead() {
     let dead = dead_files(&tree(&["src"]));

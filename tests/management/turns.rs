@@ -103,8 +103,10 @@ fn dead_letters_are_looked_for_in_very_many_queues() {
     let names: Vec<_> = (0..many(100_000)).map(|number| format!("q{number}")).collect();
     let queues = names.iter().map(|name| json!({"name": name, "vhost": "/", "durable": true}));
     let bindings = names.iter().map(|name| {
-        json!({"source": "amq.fanout", "vhost": "/", "destination": name, "destination_type": "queue",
-            "routing_key": "", "arguments": {}})
+        json!({
+            "source": "amq.fanout", "vhost": "/", "destination": name,
+            "destination_type": "queue", "routing_key": "", "arguments": {},
+        })
     });
     let (queues, bindings): (Vec<_>, Vec<_>) = (queues.collect(), bindings.collect());
     let file = json!({ "queues": queues, "bindings": bindings }).to_string();

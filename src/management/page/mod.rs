@@ -64,6 +64,7 @@ const ALL: &[File] = &[
     file!("page.css", CSS),
     file!("parts.js", JAVASCRIPT),
     file!("publish.js", JAVASCRIPT),
+    file!("queue-consumers.js", JAVASCRIPT),
     file!("queue-declare.js", JAVASCRIPT),
     file!("queue-diagnosis.js", JAVASCRIPT),
     file!("queue-messages.js", JAVASCRIPT),

@@ -20,7 +20,13 @@ start();
 async function start() {
   applyTheme();
   onLoggedOut(leave);
-  addEventListener("hashchange", () => session.user !== null && open());
+  addEventListener("hashchange", () => {
+    if (session.user !== null) {
+      open();
+      // Who uses the keyboard or listens goes on in what is new.
+      frame.main.focus({ preventScroll: true });
+    }
+  });
   document.addEventListener("visibilitychange", () => !document.hidden && shown?.refresh());
   try {
     await resume();

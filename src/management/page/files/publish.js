@@ -21,7 +21,7 @@ const PROPERTIES = [
 const NUMBERS = new Set(["priority", "timestamp"]);
 
 // A form that publishes to an exchange; `key` is the routing key at first, `isKeyFixed` whether it
-// stays. `done` is called after each message. `routingKey()` is what is typed.
+// stays. `done` is called after each message. `routingKey` is the field of the key.
 export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, done = () => {} }) {
   const routingKey = field({ label: "Routing key", value: key, spellcheck: "false" });
   const body = field({ label: "Body", type: "area", rows: 6 });
@@ -34,6 +34,34 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
       ["base64", "base64 of bytes"],
     ],
   });
+  const properties = propertyFields();
+  const made = form({
+    parts: [
+      !isKeyFixed && routingKey.element,
+      body.element,
+      h("div.fields", encoding.element),
+      properties.element,
+    ],
+    action: "Publish",
+    run: async () => {
+      const { routed } = await post(path`exchanges/${vhost}/${exchange || "amq.default"}/publish`, {
+        properties: properties.value(),
+        routing_key: routingKey.value(),
+        payload: body.value(),
+        payload_encoding: encoding.value(),
+      });
+      if (!routed) {
+        throw new Error("No queue took the message: no binding fits the routing key. It is gone.");
+      }
+      notify("Published a message.");
+      await done();
+    },
+  });
+  return { element: made.element, routingKey };
+}
+
+// Properties and headers, folded away; `value()` is what was given of them.
+function propertyFields() {
   const persistent = field({
     label: "Persistent",
     hint: "It survives a restart, in a durable queue.",
@@ -52,7 +80,7 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
       h("option", { value }),
     ),
   );
-  const more = h(
+  const element = h(
     "details.more",
     h("summary", "Properties and headers"),
     persistent.element,
@@ -63,38 +91,14 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
     headers.element,
     types,
   );
-  const read = () => {
-    const set = properties
-      .map(([id, one]) => [id, one.value()])
-      .filter(([, value]) => value !== "");
-    const typed = set.map(([id, value]) => [id, NUMBERS.has(id) ? Number(value) : value]);
+  const value = () => {
+    const set = properties.map(([id, one]) => [id, one.value()]).filter(([, text]) => text !== "");
+    const typed = set.map(([id, text]) => [id, NUMBERS.has(id) ? Number(text) : text]);
     return {
       delivery_mode: persistent.value() ? 2 : 1,
       headers: headers.value(),
       ...Object.fromEntries(typed),
     };
   };
-  const made = form({
-    parts: [
-      !isKeyFixed && routingKey.element,
-      body.element,
-      h("div.fields", encoding.element),
-      more,
-    ],
-    action: "Publish",
-    run: async () => {
-      const { routed } = await post(path`exchanges/${vhost}/${exchange || "amq.default"}/publish`, {
-        properties: read(),
-        routing_key: routingKey.value(),
-        payload: body.value(),
-        payload_encoding: encoding.value(),
-      });
-      if (!routed) {
-        throw new Error("No queue took the message: no binding fits the routing key. It is gone.");
-      }
-      notify("Published a message.");
-      await done();
-    },
-  });
-  return { element: made.element, routingKey };
+  return { element, value };
 }

@@ -1,5 +1,5 @@
-// What stands around every view: where one can go, which vhost is looked at, who is logged in, how
-// it looks and how often it is asked.
+// What stands around every view: where can one go, which vhost is looked at, who is logged in, how
+// does it look, and how often is it brought up to date?
 
 import { fill, h } from "./element.js";
 import { name } from "./format.js";

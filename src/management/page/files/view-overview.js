@@ -4,12 +4,12 @@
 import { get, path, query } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
-import { findings } from "./findings.js";
-import { bytes, compact, count, duration, plural, rate, rateNumber } from "./format.js";
+import { findings, queuesPath } from "./findings.js";
+import { bytes, compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
 import { levels, rates, wanted } from "./history.js";
 import { facts, heading, plainTable, section, tile } from "./parts.js";
 import { link } from "./router.js";
-import { may } from "./session.js";
+import { may, session } from "./session.js";
 
 const HISTORIES = ["lengths", "msg_rates", "data_rates", "node_stats"];
 
@@ -56,6 +56,7 @@ async function update({ signal }, parts) {
   fill(parts.version, `${about.cluster_name} · Leveret ${about.leveret_version ?? ""}`);
   parts.tiles.update(about);
   parts.charts.update(about, node);
+  parts.tiles.setOldest(await oldestMessage(about, signal));
   drawHealth(parts.health, await findings(node, signal));
   if (node) {
     drawNode(parts.node, about, node);
@@ -88,6 +89,7 @@ function findingOf({ level, text, href, named }) {
 function tilesOf() {
   const ready = tile("Ready", link(["queues"], { state: "ready" }));
   const unacked = tile("Unacked");
+  const oldest = tile("Oldest message", link(["queues"], { state: "ready" }));
   const published = tile("Published");
   const delivered = tile("Delivered");
   const totals = [
@@ -114,8 +116,45 @@ function tilesOf() {
     );
     objects.forEach(([id, one]) => one.set(count(of?.[id])));
   };
-  const all = [ready, unacked, published, delivered, ...objects.map(([, one]) => one)];
-  return { elements: all.map(({ element }) => element), update };
+  const all = [ready, unacked, oldest, published, delivered, ...objects.map(([, one]) => one)];
+  return {
+    elements: all.map(({ element }) => element),
+    update,
+    setOldest: (of) => setOldest(oldest, of),
+  };
+}
+
+// To find it, the broker looks at all queues: not each time, and not where there are very many.
+const OLDEST_EVERY_MS = 15_000;
+const OLDEST_QUEUES_MAX = 10_000;
+
+let oldestKnown = { at: 0, vhost: null, queue: null };
+
+async function oldestMessage(about, signal) {
+  const { at, vhost } = oldestKnown;
+  const isKnown = Date.now() - at < OLDEST_EVERY_MS && vhost === session.vhost;
+  if (isKnown || about.object_totals?.queues > OLDEST_QUEUES_MAX) {
+    return isKnown ? oldestKnown.queue : null;
+  }
+  const { items } = await get(
+    query(queuesPath(), {
+      state: "ready",
+      page: 1,
+      page_size: 1,
+      sort: "oldest_message_age_ms",
+      sort_reverse: true,
+      columns: "name,vhost,oldest_message_age_ms",
+    }),
+    { signal },
+  );
+  oldestKnown = { at: Date.now(), vhost: session.vhost, queue: items[0] ?? null };
+  return oldestKnown.queue;
+}
+
+function setOldest(shown, queue) {
+  shown.set(duration(queue?.oldest_message_age_ms), queue ? name(queue.name) : "");
+  const to = queue ? ["queues", queue.vhost, queue.name] : ["queues"];
+  shown.element.setAttribute("href", link(to));
 }
 
 // A chart of one figure of the node.

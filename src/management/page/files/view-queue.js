@@ -23,6 +23,7 @@ import { levels, rates, wanted } from "./history.js";
 import { badge, exchangeLink, facts, heading, plainTable, section, tile } from "./parts.js";
 import { publishForm } from "./publish.js";
 import { getForm, messageBrowser } from "./queue-messages.js";
+import { consumersOf } from "./queue-consumers.js";
 import { diagnoses } from "./queue-diagnosis.js";
 import { policiesOf, settingsTable } from "./queue-settings.js";
 import { link } from "./router.js";
@@ -115,7 +116,7 @@ async function update(state) {
   replace(state.health, healthOf(now));
   state.tiles.update(now);
   state.charts.update(now);
-  replace(state.places.consumers, consumersOf(now));
+  replace(state.places.consumers, consumersOf(now, state.page.refresh));
   if (JSON.stringify(bindings) !== state.bindings) {
     state.bindings = JSON.stringify(bindings);
     fill(state.places.bindings, bindingsOf(now, bindings));
@@ -201,40 +202,6 @@ function chartsOf({ vhost, name: queueName }) {
   return { elements: [waiting.element, perSecond.element], update };
 }
 
-function consumersOf({ consumer_details: consumers }) {
-  const rows = consumers.map((one) => {
-    const { connection_name: connection, name: channel, user } = one.channel_details;
-    const has = (value, format) => (value === undefined ? h("span.faint", "–") : format(value));
-    return [
-      h("code", one.consumer_tag),
-      channel ? h("a", { href: link(["channels", channel]), title: connection }, channel) : "–",
-      user ?? "",
-      one.ack_required ? "by hand" : "automatic",
-      one.prefetch_count === 0
-        ? h("span.warn-text", { title: "It gets all at once" }, "no limit")
-        : count(one.prefetch_count),
-      has(one.unacked ?? one.messages_unacknowledged, count),
-      has(one.last_ack_age_ms, duration),
-      one.active ? badge(one.activity_status, "good") : badge(one.activity_status),
-    ];
-  });
-  return plainTable(
-    "Consumers",
-    [
-      "Tag",
-      "Channel",
-      "User",
-      "Acks",
-      ["Prefetch", "number"],
-      ["Unacked", "number"],
-      ["Last ack", "number"],
-      "State",
-    ],
-    rows,
-    "Nobody consumes from this queue.",
-  );
-}
-
 function bindingsOf({ vhost, name: queueName }, bindings) {
   const named = bindings.filter(({ source }) => source !== "");
   const drawn = named.slice(0, DRAWN_MAX);
@@ -277,6 +244,15 @@ function bindingsOf({ vhost, name: queueName }, bindings) {
 const labelOf = ({ routing_key: key, arguments: of }) =>
   key || (Object.keys(of).length > 0 ? JSON.stringify(of) : "(no key)");
 
+// How long that share of the messages waited at most, as far as the broker counted.
+function waited({ time_in_queue: times }, share) {
+  if (!times || times.count === 0) {
+    return null;
+  }
+  const bucket = times.buckets.find(({ count: many }) => many >= times.count * share);
+  return bucket?.up_to_ms ? `at most ${duration(bucket.up_to_ms)}` : "longer than any bound";
+}
+
 function factsOf(now) {
   const owner = now.owner_pid_details;
   const pairs = [
@@ -289,6 +265,8 @@ function factsOf(now) {
     ],
     ["Single active consumer", now.single_active_consumer_tag],
     ["Node", now.node],
+    ["Half of the messages waited", waited(now, 0.5)],
+    ["95 % of the messages waited", waited(now, 0.95)],
   ];
   return facts(
     pairs.filter(([, value]) => value !== undefined && value !== null && value !== false),
