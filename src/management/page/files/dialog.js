@@ -93,7 +93,7 @@ export function commandLine(command) {
       button.textContent = "Press Ctrl+C";
     }
   };
-  const button = h("button.quiet", { type: "button", onclick: copy }, "Copy");
+  const button = h("button.quiet", { type: "button", onclick: copy }, "Copy line");
   return h(
     "div.command",
     { role: "group", "aria-label": "The same with leveretctl" },

@@ -1,8 +1,10 @@
 // How is a message published by hand? A form with the body, the properties and the headers.
 
 import { path, post } from "./api.js";
-import { h } from "./element.js";
+import { commandLine } from "./dialog.js";
+import { fill, h } from "./element.js";
 import { field, form, pairs } from "./form.js";
+import { command } from "./format.js";
 import { notify } from "./notice.js";
 
 const PROPERTIES = [
@@ -35,21 +37,27 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
     ],
   });
   const properties = propertyFields();
+  const line = h("div");
+  const message = () => ({
+    properties: properties.value(),
+    routing_key: routingKey.value(),
+    payload: body.value(),
+    payload_encoding: encoding.value(),
+  });
   const made = form({
     parts: [
       !isKeyFixed && routingKey.element,
       body.element,
       h("div.fields", encoding.element),
       properties.element,
+      line,
     ],
     action: "Publish",
     run: async () => {
-      const { routed } = await post(path`exchanges/${vhost}/${exchange || "amq.default"}/publish`, {
-        properties: properties.value(),
-        routing_key: routingKey.value(),
-        payload: body.value(),
-        payload_encoding: encoding.value(),
-      });
+      const { routed } = await post(
+        path`exchanges/${vhost}/${exchange || "amq.default"}/publish`,
+        message(),
+      );
       if (!routed) {
         throw new Error("No queue took the message: no binding fits the routing key. It is gone.");
       }
@@ -57,7 +65,29 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
       await done();
     },
   });
+  const draw = () => fill(line, lineOf(vhost, exchange, message));
+  made.element.addEventListener("input", draw);
+  draw();
   return { element: made.element, routingKey };
+}
+
+// Longer bodies are no use in a line.
+const LINE_CHARS_MAX = 400;
+
+function lineOf(vhost, exchange, message) {
+  let of;
+  try {
+    of = message();
+  } catch {
+    // A header is not complete; the form says so when it is sent.
+    return null;
+  }
+  const { payload, properties, ...rest } = of;
+  const words = { exchange: exchange || "amq.default", ...rest };
+  words.payload = payload.length > LINE_CHARS_MAX ? "…" : payload;
+  words.properties = JSON.stringify(properties);
+  const pairs = Object.entries(words).map(([key, value]) => `${key}=${value}`);
+  return commandLine(command("publish", ...pairs, "-p", vhost));
 }
 
 // Properties and headers, folded away; `value()` is what was given of them.

@@ -3,7 +3,7 @@
 import { path, post } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./element.js";
-import { count, duration, plural } from "./format.js";
+import { command, count, duration, plural } from "./format.js";
 import { badge, plainTable } from "./parts.js";
 import { link } from "./router.js";
 
@@ -56,6 +56,16 @@ async function takeBack({ vhost, name }, one, changed) {
       "What it still does with them may be done twice.",
     ),
     action: `Take ${many} back`,
+    command: command(
+      "requeue_unacked",
+      name,
+      "--consumer-tag",
+      one.consumer_tag,
+      "--channel",
+      one.channel_details.name,
+      "-p",
+      vhost,
+    ),
     run: () =>
       post(path`queues/${vhost}/${name}/messages/requeue`, {
         consumer_tag: one.consumer_tag,

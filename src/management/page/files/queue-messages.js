@@ -2,7 +2,7 @@
 // their ids.
 
 import { get, path, post, query } from "./api.js";
-import { ask, present } from "./dialog.js";
+import { ask, commandLine, present } from "./dialog.js";
 import { fill, h } from "./element.js";
 import { bytes, command, count, duration, exchangeName, plural } from "./format.js";
 import { field, form } from "./form.js";
@@ -239,6 +239,9 @@ async function send(state, verb, body) {
   }
 }
 
+const lineOf = ({ queue: { vhost, name } }, verb, ids, ...more) =>
+  command(verb, name, "--ids", ids.join(","), ...more, "-p", vhost);
+
 function transfer(state, ids, verb) {
   const word = verb === "move" ? "Move" : "Copy";
   return present(`${word} ${plural(ids.length, "message")}`, (close) => {
@@ -253,24 +256,29 @@ function transfer(state, ids, verb) {
     });
     const target = field({ label: "Name", required: true, spellcheck: "false" });
     const key = field({ label: "Routing key", hint: "Empty: as it was.", spellcheck: "false" });
-    key.element.hidden = true;
-    kind.control.addEventListener("change", () => {
-      key.element.hidden = kind.value() !== "exchange";
-    });
-    return form({
-      parts: [kind.element, target.element, key.element],
+    const line = h("div");
+    const draw = () => {
+      const isQueue = kind.value() === "queue";
+      key.element.hidden = isQueue;
+      const routing = isQueue || key.value() === "" ? [] : ["--routing-key", key.value()];
+      const to = [isQueue ? "--to-queue" : "--to-exchange", target.value(), ...routing];
+      fill(line, commandLine(lineOf(state, `${verb}_messages`, ids, ...to)));
+    };
+    const made = form({
+      parts: [kind.element, target.element, key.element, line],
       action: word,
       run: async () => {
         const routing = key.value() === "" ? {} : { routing_key: key.value() };
-        const to =
-          kind.value() === "queue"
-            ? { queue: target.value() }
-            : { exchange: target.value(), ...routing };
+        const isQueue = kind.value() === "queue";
+        const to = isQueue ? { queue: target.value() } : { exchange: target.value(), ...routing };
         await send(state, verb, { ids, to });
         close();
         await after(state);
       },
-    }).element;
+    });
+    made.element.addEventListener("input", draw);
+    draw();
+    return made.element;
   });
 }
 
@@ -283,6 +291,7 @@ async function requeue(state, ids) {
         "If what it died of is still so, it may come back.",
     ),
     action: "Send back",
+    command: lineOf(state, "move_messages", ids, "--to-origin"),
     isDangerous: false,
     run: () => send(state, "move", { ids, to: "origin" }),
     done: `Sent ${plural(ids.length, "message")} back.`,
@@ -294,6 +303,7 @@ async function drop(state, ids) {
   const isDone = await ask({
     title: `Delete ${plural(ids.length, "message")} of ${state.queue.name}?`,
     text: h("p", "They are gone for good."),
+    command: lineOf(state, "delete_messages", ids),
     action: `Delete ${plural(ids.length, "message")}`,
     run: () => send(state, "delete", { ids }),
     done: `Deleted ${plural(ids.length, "message")}.`,
