@@ -20,6 +20,7 @@ start();
 async function start() {
   applyTheme();
   onLoggedOut(leave);
+  setInterval(() => session.user !== null && learnVhosts().catch(() => {}), VHOSTS_EVERY_MS);
   addEventListener("hashchange", () => {
     if (session.user !== null) {
       open();
@@ -50,7 +51,6 @@ function enter() {
     },
   });
   fill(document.body, frame.elements, noticeRegion());
-  setInterval(() => session.user !== null && learnVhosts().catch(() => {}), VHOSTS_EVERY_MS);
   open();
 }
 

@@ -219,9 +219,14 @@ const TYPED_FROM = 1000;
 const typedFor = (number) => (number >= TYPED_FROM ? String(number) : undefined);
 
 // One after the other, so that nothing waits behind a thousand of them; stops at the first error.
+// One that is gone needs nothing more.
 async function each(rows, act, list) {
   for (const row of rows) {
-    await act(row);
+    await act(row).catch((error) => {
+      if (error.status !== 404) {
+        throw error;
+      }
+    });
   }
   list.unmark();
 }
