@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn run(program: &str, arguments: &[String], out: &mut dyn Write) -> Result<(), Failure> {
-    let given = Given::parse(arguments)?;
+    let given = Given::parse(arguments).map_err(|failure| refused(arguments).unwrap_or(failure))?;
     if given.flag("version") {
         return Ok(writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?);
     }
@@ -86,12 +86,30 @@ fn run(program: &str, arguments: &[String], out: &mut dyn Write) -> Result<(), F
 
 /// There is no such verb, but perhaps one that was meant.
 fn unknown(name: &str) -> Failure {
+    if let Some(failure) = refused(&[name.to_owned()]) {
+        return failure;
+    }
     let mut text = format!("\nCommand '{name}' not found. ");
     if let Some(nearest) = Verb::nearest(name) {
         text.push_str(&format!("\nDid you mean '{nearest}'? "));
     }
     text.push('\n');
     Failure::plain(Exit::Usage, text)
+}
+
+/// Why RabbitMQ's verb among these words is none of ours. Its options are not ours, either, so this
+/// is asked before they are.
+fn refused(words: &[String]) -> Option<Failure> {
+    if words.iter().any(|word| Verb::named(word).is_some()) {
+        return None;
+    }
+    let (name, reason) =
+        words.iter().find_map(|word| Some((word, verbs::refused::reason(word)?)))?;
+    let text = match reason.ends_with(']') {
+        true => reason.to_owned(),
+        false => format!("'{name}' does nothing here: {reason}."),
+    };
+    Some(Failure::error(Exit::Unavailable, text))
 }
 
 /// Says on standard error what went wrong; the one place that does.

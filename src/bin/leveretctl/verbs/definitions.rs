@@ -37,7 +37,11 @@ pub const VERBS: &[Verb] = &[
     },
 ];
 
-fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
+/// Writes what is defined to a file.
+///
+/// # Errors
+/// The broker refuses, or the file cannot be written.
+pub fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     check_format(session)?;
     let path = session.given.argument(0);
     let directory = Path::new(path).parent().filter(|path| !path.as_os_str().is_empty());
@@ -64,7 +68,11 @@ fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     session.done(None)
 }
 
-fn import_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
+/// Reads what is to be defined from a file.
+///
+/// # Errors
+/// The broker refuses, or the file cannot be read.
+pub fn import_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     check_format(session)?;
     let path = session.given.arguments().first().map_or("-", String::as_str);
     if path != "-" && !Path::new(path).exists() {

@@ -1,18 +1,23 @@
 //! What does each verb do? One file a group, and the list of their tables.
 
 mod access;
+mod admin;
 mod checks;
 mod connections;
 mod definitions;
+mod diagnostics;
 mod limits;
 mod listing;
 mod node;
 mod objects;
 mod parameters;
+mod plugins;
 mod policies;
 mod queues;
+pub mod refused;
 mod settings;
 mod shells;
+mod single;
 mod users;
 mod vhosts;
 
@@ -22,6 +27,9 @@ use crate::verb::Verb;
 pub const TABLES: &[&[Verb]] = &[
     shells::VERBS,
     node::VERBS,
+    single::VERBS,
+    diagnostics::VERBS,
+    plugins::VERBS,
     users::VERBS,
     access::VERBS,
     listing::VERBS,
@@ -35,6 +43,7 @@ pub const TABLES: &[&[Verb]] = &[
     connections::VERBS,
     queues::VERBS,
     objects::VERBS,
+    admin::VERBS,
 ];
 
 /// The options of a verb that lists something.

@@ -1,5 +1,6 @@
 //! What does the program say about itself?
 
+use super::refused;
 use crate::completion;
 use crate::failure::{Exit, Failure};
 use crate::help as texts;
@@ -10,6 +11,13 @@ const ROW: Verb = Verb::of(Group::Help);
 
 /// The verbs.
 pub const VERBS: &[Verb] = &[
+    Verb {
+        name: "autocomplete",
+        arguments: &[("<prefix>", "how a command begins")],
+        summary: "Prints the commands that begin like this, a line each",
+        run: autocomplete,
+        ..ROW
+    },
     Verb {
         name: "completion",
         arguments: &[("<shell>", "bash, zsh or fish")],
@@ -34,12 +42,23 @@ fn completion(session: &mut Session<'_>) -> Result<(), Failure> {
     session.print_raw(script.as_bytes())
 }
 
+fn autocomplete(session: &mut Session<'_>) -> Result<(), Failure> {
+    let prefix = session.given.argument(0);
+    let mut names: Vec<&str> =
+        Verb::all().map(|verb| verb.name).filter(|name| name.starts_with(prefix)).collect();
+    names.sort_unstable();
+    names.into_iter().try_for_each(|name| session.print(name))
+}
+
 fn help(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
     let text = match Verb::named(name) {
         _ if name.is_empty() => texts::general(session.program),
         Some(verb) => texts::of(session.program, verb),
         None => {
+            if let Some(reason) = refused::reason(name) {
+                return session.print(&format!("'{name}' does nothing here: {reason}."));
+            }
             let text = format!("\nCommand '{name}' not found.");
             return Err(Failure::error(Exit::Usage, text));
         }

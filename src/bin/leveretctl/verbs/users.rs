@@ -87,7 +87,7 @@ pub const VERBS: &[Verb] = &[
 ];
 
 static USERS: Columns =
-    Columns { all: &[Column::renamed("user", "name"), Column::plain("tags")], usual: "" };
+    Columns { all: &[Column::renamed("user", "name"), Column::atom("tags")], usual: "" };
 
 fn add_user(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);

@@ -69,7 +69,7 @@ static VHOSTS: Columns = Columns {
         Column::plain("tracing"),
         Column::plain("cluster_state"),
         Column::plain("description"),
-        Column::plain("tags"),
+        Column::atom("tags"),
         Column::plain("default_queue_type"),
     ],
     usual: "name",
