@@ -60,6 +60,16 @@ impl<'a> Session<'a> {
         Ok(Session { given, program, verb, formatter, target, client, node: None, out, terminal })
     }
 
+    /// What is done.
+    pub fn verb(&self) -> &Verb {
+        self.verb
+    }
+
+    /// Begins something new that may take as long as everything so far.
+    pub fn renew(&mut self) {
+        self.client.renew(self.given.limit(self.verb.seconds));
+    }
+
     /// Where the broker is.
     pub fn target(&self) -> &Target {
         &self.target

@@ -8,4 +8,4 @@ mod width;
 pub use cell::{Cell, Column, Show};
 pub use formats::{Formatter, Sheet};
 pub use term::Term;
-pub use width::{fit, safe};
+pub use width::{fit, safe, width};

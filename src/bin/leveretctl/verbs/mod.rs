@@ -18,6 +18,7 @@ pub mod refused;
 mod settings;
 mod shells;
 mod single;
+mod top;
 mod users;
 mod vhosts;
 
@@ -29,6 +30,7 @@ pub const TABLES: &[&[Verb]] = &[
     node::VERBS,
     single::VERBS,
     diagnostics::VERBS,
+    top::VERBS,
     plugins::VERBS,
     users::VERBS,
     access::VERBS,

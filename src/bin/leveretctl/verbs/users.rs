@@ -219,6 +219,6 @@ fn password(session: &Session<'_>, index: usize, missing: Exit) -> Result<String
     match terminal::password() {
         Ok(Some(password)) => Ok(password),
         Ok(None) => Err(Failure::error(missing, text)),
-        Err(error) => Err(Failure::error(missing, format!("{text}: {error}"))),
+        Err(failure) => Err(failure),
     }
 }
