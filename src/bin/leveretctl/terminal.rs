@@ -19,8 +19,9 @@ pub fn password() -> Result<Option<String>, Failure> {
     };
     let mut line = Vec::new();
     if io::stdin().is_terminal() {
-        write!(io::stderr(), "Password: ")?;
+        // First, so that nothing that is typed at the question is shown or lost.
         let keys = Keys::open().map_err(unread)?;
+        write!(io::stderr(), "Password: ")?;
         let typed = typed(&keys, &mut line);
         drop(keys);
         writeln!(io::stderr())?;
