@@ -27,6 +27,10 @@ pub struct Wanted {
 pub struct Figures {
     /// When.
     pub at: Instant,
+    /// What queues are sorted by.
+    pub key: Key,
+    /// From which end.
+    pub direction: Direction,
     /// `GET /api/overview`.
     pub overview: Value,
     /// The node's; null for whoever may not see it.
@@ -117,6 +121,8 @@ impl Figures {
         let queues_total = page["total_count"].as_u64().unwrap_or(0);
         let mut figures = Figures {
             at: Instant::now(),
+            key: wanted.key,
+            direction: wanted.direction,
             overview,
             node,
             sync_seconds,

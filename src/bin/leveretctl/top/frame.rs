@@ -1,7 +1,7 @@
 //! What stands in which line? Everything in the columns that there are.
 
 use super::figures::{Connection, Figures, Queue, number, rate, text};
-use super::sorting::{Direction, Key};
+use super::sorting::Direction;
 use crate::output::{fit, safe, width};
 
 /// What is shown.
@@ -12,10 +12,6 @@ pub struct View<'a> {
     pub target: &'a str,
     /// Why there is no newer answer.
     pub trouble: Option<&'a str>,
-    /// What queues are sorted by.
-    pub key: Key,
-    /// From which end.
-    pub direction: Direction,
 }
 
 /// A line and how much it wants to be seen.
@@ -55,7 +51,7 @@ pub fn lines(view: &View<'_>, columns: usize, height: Option<usize>, rows: usize
             None => rows,
         };
         let queues = queues.min(figures.queues.len());
-        lines.extend(queue_lines(view, figures, queues, columns));
+        lines.extend(queue_lines(figures, queues, columns));
         let connections = (room - queues).min(figures.connections.len());
         lines.extend(connection_lines(figures, connections, columns));
     }
@@ -143,9 +139,9 @@ fn packed(pieces: &[String], columns: usize) -> Vec<String> {
     lines.iter().map(|line| fit(line, columns)).collect()
 }
 
-fn queue_lines(view: &View<'_>, figures: &Figures, rows: usize, columns: usize) -> Vec<Line> {
-    let reversed = if view.direction == Direction::Reversed { ", reversed" } else { "" };
-    let (key, total) = (view.key.name, count(figures.queues_total));
+fn queue_lines(figures: &Figures, rows: usize, columns: usize) -> Vec<Line> {
+    let reversed = if figures.direction == Direction::Reversed { ", reversed" } else { "" };
+    let (key, total) = (figures.key.name, count(figures.queues_total));
     let title = format!("{total} queues by {key}{reversed}");
     let names = ["ready", "unacked", "in/s", "out/s", "grow/s", "cons"];
     let cells = |queue: &Queue| {

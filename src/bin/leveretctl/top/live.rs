@@ -42,9 +42,8 @@ pub fn live(
             asker.ask(&wanted);
             due = Instant::now() + interval;
         }
-        let (key, direction) = (wanted.key, wanted.direction);
         let (figures, trouble_now) = (shown.as_deref(), trouble.as_deref());
-        let view = View { figures, target: &target, trouble: trouble_now, key, direction };
+        let view = View { figures, target: &target, trouble: trouble_now };
         screen.draw(&painted(lines(&view, columns, Some(height), height), columns, height))?;
         let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(20));
         let (event, told) = (screen.wait(left, &asker.bell)?, asker.told());

@@ -45,8 +45,7 @@ fn top(session: &mut Session<'_>) -> Result<(), Failure> {
             session.print("")?;
         }
         let figures = Figures::ask(session, &wanted, before.as_ref())?;
-        let (figures_now, direction) = (Some(&figures), Direction::Usual);
-        let view = View { figures: figures_now, target: &target, trouble: None, key, direction };
+        let view = View { figures: Some(&figures), target: &target, trouble: None };
         for line in lines(&view, columns(), None, rows) {
             session.print(line.text.trim_end())?;
         }
