@@ -14,6 +14,7 @@ mod objects;
 mod others;
 mod rules;
 mod server;
+mod shells;
 mod terminals;
 
 use std::collections::BTreeSet;

@@ -75,6 +75,23 @@ pub const CASES: &[Case] = &[
         code: 64,
         ..Case::NONE
     },
+    Case {
+        line: "complete queues a.b",
+        asks: &[(
+            "GET /api/queues/%2F?page=1&page_size=100&sort=name&use_regex=true&name=%5Ea%5C.b&\
+             columns=name",
+            200,
+            r#"{"items":[{"name":"a.b2"},{"name":"a.b 1"},{"name":"a.b\n"},{"name":"axb"}]}"#,
+        )],
+        stdout: "a.b 1\na.b2\n",
+        ..Case::NONE
+    },
+    Case {
+        line: "complete vhosts",
+        asks: &[("GET /api/vhosts?columns=name", 200, r#"[{"name":"v"},{"name":"/"}]"#)],
+        stdout: "/\nv\n",
+        ..Case::NONE
+    },
     Case { line: "autocomplete list_q", stdout: "list_queues\n", ..Case::NONE },
     Case {
         line: "await_online_nodes 1",

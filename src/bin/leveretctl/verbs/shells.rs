@@ -4,6 +4,7 @@ use super::refused;
 use crate::completion;
 use crate::failure::{Exit, Failure};
 use crate::help as texts;
+use crate::http::Request;
 use crate::session::Session;
 use crate::verb::{Group, Verb};
 
@@ -16,6 +17,14 @@ pub const VERBS: &[Verb] = &[
         arguments: &[("<prefix>", "how a command begins")],
         summary: "Prints the commands that begin like this, a line each",
         run: autocomplete,
+        ..ROW
+    },
+    Verb {
+        name: "complete",
+        arguments: &[("<kind>", "queues, users or vhosts"), ("[<prefix>]", "how the name begins")],
+        seconds: 1,
+        summary: "Prints names that begin like this, for shells that complete them",
+        run: complete,
         ..ROW
     },
     Verb {
@@ -34,6 +43,40 @@ pub const VERBS: &[Verb] = &[
     },
     Verb { name: "version", summary: "Displays the version", run: version, ..ROW },
 ];
+
+fn complete(session: &mut Session<'_>) -> Result<(), Failure> {
+    let (kind, prefix) = (session.given.argument(0), session.given.argument(1));
+    let request = match kind {
+        // There may be many, and nobody reads more than some.
+        "queues" => Request::get(&["queues", session.given.vhost()])
+            .query("page", "1")
+            .query("page_size", "100")
+            .query("sort", "name")
+            .query("use_regex", "true")
+            .query("name", &format!("^{}", literally(prefix))),
+        "users" | "vhosts" => Request::get(&[kind]),
+        _ => return Err(Failure::usage(format!("'{kind}' is not one of queues, users, vhosts"))),
+    };
+    let found = session.ask(&request.query("columns", "name"))?;
+    let rows = found.get("items").unwrap_or(&found).as_array().into_iter().flatten();
+    let mut names: Vec<&str> = rows.filter_map(|row| row["name"].as_str()).collect();
+    // A line each, so one with a line's end is none that a shell can be told.
+    names.retain(|name| name.starts_with(prefix) && !name.contains(char::is_control));
+    names.sort_unstable();
+    names.into_iter().try_for_each(|name| session.print(name))
+}
+
+/// A regular expression for just this text.
+fn literally(text: &str) -> String {
+    let mut expression = String::new();
+    for character in text.chars() {
+        if "\\^$.|?*+()[]{}".contains(character) {
+            expression.push('\\');
+        }
+        expression.push(character);
+    }
+    expression
+}
 
 fn completion(session: &mut Session<'_>) -> Result<(), Failure> {
     let shell = session.given.argument(0);
