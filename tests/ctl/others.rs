@@ -27,16 +27,9 @@ const TOP: &[(&str, u16, &str)] = &[
     ),
     ("GET /metrics", 404, ""),
     (
-        "GET /api/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&columns=name%2C\
+        "GET /api/queues?page=1&page_size=200&sort=messages_ready&sort_reverse=true&columns=name%2C\
          vhost%2Cmessages_ready%2Cmessages_unacknowledged%2Cconsumers%2C\
          message_stats.publish_details.rate%2Cmessage_stats.deliver_get_details.rate",
-        200,
-        r#"{"items":[],"total_count":0}"#,
-    ),
-    (
-        "GET /api/queues?page=1&page_size=5&sort=message_stats.publish_details.rate&\
-         sort_reverse=true&columns=name%2Cvhost%2Cmessages_ready%2Cmessages_unacknowledged%2C\
-         consumers%2Cmessage_stats.publish_details.rate%2Cmessage_stats.deliver_get_details.rate",
         200,
         r#"{"items":[],"total_count":0}"#,
     ),

@@ -348,3 +348,22 @@ fn a_password_is_typed_unseen_and_control_c_brings_the_echo_back() {
     assert!(broker.was_asked("/hash_password/geheim%21"), "{:?}", broker.asked);
     assert!(!String::from_utf8_lossy(&terminal.bytes).contains("geheim"));
 }
+
+#[test]
+fn long_work_shows_that_it_goes_on_unless_nobody_wants_to_see_it() {
+    for (words, shown) in [(&["purge_queue", "q"][..], true), (&["purge_queue", "q", "-q"], false)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("leveret.sock")).unwrap();
+        let mut terminal = Terminal::start(words, directory.path(), 80, 24);
+        let (mut connection, _) = listener.accept().unwrap();
+        if shown {
+            terminal.until("a sign of life", |text| text.contains("1s"));
+        }
+        connection.write_all(b"HTTP/1.1 204 x\r\n\r\n").unwrap();
+        assert_eq!(terminal.end(), (Some(0), None));
+        if !shown {
+            assert_eq!(String::from_utf8_lossy(&terminal.bytes), "");
+        }
+    }
+}

@@ -191,7 +191,8 @@ mod tests {
         for shell in ["bash", "zsh", "fish"] {
             let text = script(shell, "leveretctl").unwrap();
             for verb in Verb::all() {
-                let word = text.split([' ', '"', '\'', '\n', '(', ')']).any(|word| word == verb.name);
+                let word =
+                    text.split([' ', '"', '\'', '\n', '(', ')']).any(|word| word == verb.name);
                 assert!(word, "{shell}: {}", verb.name);
             }
         }

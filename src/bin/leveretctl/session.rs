@@ -8,6 +8,7 @@ use crate::failure::{Exit, Failure};
 use crate::http::{Answer, Client, Request, Target, Trouble};
 use crate::options::Given;
 use crate::output::{Cell, Column, Formatter, Sheet, Term};
+use crate::terminal;
 use crate::verb::Verb;
 
 /// One run of one verb.
@@ -315,6 +316,14 @@ impl<'a> Session<'a> {
             Err(Trouble::Unreachable(_) | Trouble::Broken(_)) => Err(self.timed_out()),
             Err(trouble @ (Trouble::TimedOut | Trouble::Nonsense(_))) => Err(self.failed(&trouble)),
         }
+    }
+
+    /// Does work that may be long; somebody at a terminal sees that it goes on.
+    pub fn patiently<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let life = terminal::progress(None, self.given.quiet());
+        let done = work(self);
+        life.finish_and_clear();
+        done
     }
 
     /// Checks that the time is not over.

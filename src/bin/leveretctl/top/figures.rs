@@ -37,7 +37,7 @@ pub struct Figures {
     pub node: Value,
     /// Seconds that the last sync of the log took, if the broker tells.
     pub sync_seconds: Option<f64>,
-    /// The page of queues.
+    /// A page of queues, no shorter than there is room for.
     pub queues: Vec<Queue>,
     /// How many queues there are.
     pub queues_total: u64,
@@ -108,12 +108,15 @@ impl Figures {
         };
         let metrics = session.send(&Request::metrics())?;
         let sync_seconds = metrics.is_success().then(|| last_sync(&metrics.body)).flatten();
-        let page = session.ask(&queues(wanted))?;
-        let busy = match wanted.key.name {
-            "publish" => Value::Null,
-            _ => session.ask(&queues(&Wanted { key: PUBLISH, ..wanted.clone() }))?,
+        // Those that are full are looked at anyway; what is sorted by something that the broker
+        // has to work out for each queue is asked for only if somebody wants to see it.
+        let fullest = Wanted { key: Key::USUAL, rows: PAGE_MAX, ..wanted.clone() };
+        let full = session.ask(&queues(&Wanted { direction: Direction::Usual, ..fullest }))?;
+        let growing = growing(&full);
+        let page = match (wanted.key, wanted.direction) {
+            (Key::USUAL, Direction::Usual) => full,
+            _ => session.ask(&queues(wanted))?,
         };
-        let growing = growing(if busy.is_null() { &page } else { &busy });
         let (connections, connections_total) = connections(session, wanted.rows)?;
         let alarmed = ["mem_alarm", "disk_free_alarm"].iter().any(|alarm| node[*alarm] == true);
         let blocked = if alarmed { blocked(session)? } else { 0 };
@@ -273,9 +276,6 @@ fn last_sync(metrics: &[u8]) -> Option<f64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix("leveret_sync_last_seconds "));
     line.and_then(|number| number.trim().parse().ok())
 }
-
-const PUBLISH: Key =
-    Key { letter: 'p', name: "publish", path: "message_stats.publish_details.rate", falling: true };
 
 /// The largest page that is asked for.
 const PAGE_MAX: usize = 200;

@@ -24,7 +24,7 @@ pub enum Direction {
 
 impl Key {
     /// What is taken unless somebody chooses.
-    pub const USUAL: Key = KEYS[0];
+    pub const USUAL: Key = falling('r', "ready", "messages_ready");
 
     /// The key of this letter or name.
     pub fn named(name: &str) -> Option<Key> {
@@ -60,7 +60,7 @@ const fn falling(letter: char, name: &'static str, path: &'static str) -> Key {
 }
 
 const KEYS: [Key; 8] = [
-    falling('r', "ready", "messages_ready"),
+    Key::USUAL,
     falling('u', "unacked", "messages_unacknowledged"),
     falling('m', "messages", "messages"),
     falling('p', "publish", "message_stats.publish_details.rate"),

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::failure::{Exit, Failure};
 use crate::http::{Method, Request};
 use crate::session::Session;
-use crate::terminal;
 use crate::verb::{Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Definitions);
@@ -52,9 +51,8 @@ pub fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     if path != "-" {
         session.banner(&format!("Exporting definitions in JSON to a file at \"{path}\" ..."))?;
     }
-    let life = terminal::progress(None, session.given.quiet());
-    let answer = session.send(&request(session, Method::Get))?;
-    life.finish_and_clear();
+    let request = request(session, Method::Get);
+    let answer = session.patiently(|session| session.send(&request))?;
     if !answer.is_success() {
         return Err(Failure::answered(&answer));
     }
@@ -98,9 +96,8 @@ pub fn import_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
         let text = format!("Failed to deserialise input (format: JSON) (error: {error})");
         return Err(Failure::error(Exit::DataError, text));
     }
-    let life = terminal::progress(None, session.given.quiet());
-    let answer = session.send(&request(session, Method::Post).bytes(text))?;
-    life.finish_and_clear();
+    let request = request(session, Method::Post).bytes(text);
+    let answer = session.patiently(|session| session.send(&request))?;
     if !answer.is_success() {
         return Err(Failure::answered(&answer));
     }

@@ -12,7 +12,6 @@ use crate::failure::{Exit, Failure};
 use crate::http::Request;
 use crate::output::Column;
 use crate::session::Session;
-use crate::terminal;
 use crate::verb::{Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Monitoring);
@@ -214,11 +213,9 @@ fn enable_feature_flag(session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 fn wait(session: &mut Session<'_>) -> Result<(), Failure> {
-    let named = session.given.text("pid").map(str::to_owned);
     let file = session.given.argument(0);
-    let life = terminal::progress(None, session.given.quiet());
-    let pid = match named {
-        Some(text) => process(&text).ok_or_else(|| {
+    let pid = match session.given.text("pid") {
+        Some(text) => process(text).ok_or_else(|| {
             Failure::bad_argument(format!("Bad argument: '{text}' is no process number"))
         })?,
         None if file.is_empty() => {
@@ -226,18 +223,29 @@ fn wait(session: &mut Session<'_>) -> Result<(), Failure> {
         }
         None => {
             session.banner(&format!("Waiting for pid file '{file}' to appear"))?;
-            loop {
-                // Whoever writes it may not be done yet.
-                let text = fs::read_to_string(Path::new(file)).unwrap_or_default();
-                if let Some(pid) = process(text.trim()) {
-                    break pid;
-                }
-                session.in_time()?;
-                thread::sleep(POLL);
-            }
+            session.patiently(|session| named_in(session, Path::new(file)))?
         }
     };
     session.banner(&format!("pid is {}\nWaiting for the broker to start ...", pid.as_raw_pid()))?;
+    session.patiently(|session| started(session, pid))?;
+    session.ask(&Request::get(&["whoami"])).map(|_| ())
+}
+
+/// The process that a file names, once it does.
+fn named_in(session: &Session<'_>, file: &Path) -> Result<Pid, Failure> {
+    loop {
+        // Whoever writes it may not be done yet.
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if let Some(pid) = process(text.trim()) {
+            return Ok(pid);
+        }
+        session.in_time()?;
+        thread::sleep(POLL);
+    }
+}
+
+/// Waits until the broker answers, or its process is gone.
+fn started(session: &mut Session<'_>, pid: Pid) -> Result<(), Failure> {
     while session.probe()?.is_none_or(|status| status >= 500) {
         if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
             let text = format!("Process {} is not running", pid.as_raw_pid());
@@ -245,8 +253,7 @@ fn wait(session: &mut Session<'_>) -> Result<(), Failure> {
         }
         thread::sleep(POLL);
     }
-    life.finish_and_clear();
-    session.ask(&Request::get(&["whoami"])).map(|_| ())
+    Ok(())
 }
 
 fn process(text: &str) -> Option<Pid> {

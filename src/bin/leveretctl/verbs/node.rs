@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::http::{Method, Request};
 use crate::output::{Column, Show};
 use crate::session::{Listing, Session};
-use crate::terminal;
 use crate::verb::{Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Node);
@@ -80,12 +79,13 @@ fn ping(session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 fn await_startup(session: &mut Session<'_>) -> Result<(), Failure> {
-    let life = terminal::progress(None, session.given.quiet());
-    // A broker that fails to answer is still starting.
-    while session.probe()?.is_none_or(|status| status >= 500) {
-        thread::sleep(POLL);
-    }
-    life.finish_and_clear();
+    session.patiently(|session| {
+        // A broker that fails to answer is still starting.
+        while session.probe()?.is_none_or(|status| status >= 500) {
+            thread::sleep(POLL);
+        }
+        Ok::<(), Failure>(())
+    })?;
     session.ask(&Request::get(&["whoami"])).map(|_| ())
 }
 
@@ -93,12 +93,12 @@ fn stop(session: &mut Session<'_>) -> Result<(), Failure> {
     let node = session.node()?;
     session.banner(&format!("Stopping and halting node {node} ..."))?;
     session.ask(&Request::new(Method::Post, &["leveret", "stop"]))?;
-    let life = terminal::progress(None, session.given.quiet());
-    while session.probe()?.is_some() {
-        thread::sleep(POLL);
-    }
-    life.finish_and_clear();
-    Ok(())
+    session.patiently(|session| {
+        while session.probe()?.is_some() {
+            thread::sleep(POLL);
+        }
+        Ok(())
+    })
 }
 
 fn environment(session: &mut Session<'_>) -> Result<(), Failure> {

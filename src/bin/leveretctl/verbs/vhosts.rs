@@ -100,7 +100,8 @@ fn add_vhost(session: &mut Session<'_>) -> Result<(), Failure> {
 fn delete_vhost(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
     session.banner(&format!("Deleting vhost \"{name}\" ..."))?;
-    match session.find(&Request::new(Method::Delete, &["vhosts", name]))? {
+    let request = Request::new(Method::Delete, &["vhosts", name]);
+    match session.patiently(|session| session.find(&request))? {
         Some(_) => session.done(None),
         None => Err(Failure::no_vhost(name)),
     }
