@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Err(Failure::Signal(signal)) => {
             // A shell that waits for us sees why; the code is for when we are not ended.
             let _ = signal_hook::low_level::emulate_default_handler(signal);
-            ExitCode::from(128 + signal.unsigned_abs() as u8)
+            ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
         Err(failure) => {
             // What was printed before belongs before it; that this fails is said already.
