@@ -16,7 +16,7 @@ fn bash(
 ) -> (Vec<String>, Vec<String>) {
     let data = directory.join("leveret-data");
     fs::create_dir_all(&data).unwrap();
-    let server = Server::start(&data.join("leveret.sock"), answers.to_vec().into_iter());
+    let server = Server::start(&data.join("leveret.sock"), answers.iter().copied());
     let script = "eval \"$(leveretctl completion bash)\"\nCOMP_LINE=$1 COMP_POINT=${#1}\n\
                   _leveretctl\n(( ${#COMPREPLY[@]} == 0 )) || printf '%s\\n' \"${COMPREPLY[@]}\"";
     let program = Path::new(PROGRAM).parent().unwrap();
