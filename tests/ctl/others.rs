@@ -17,14 +17,16 @@ const MEMORY: (&str, u16, &str) = (
 );
 const FLAGS: (&str, u16, &str) =
     ("GET /api/feature-flags", 200, r#"[{"name":"quorum_queue","state":"enabled"}]"#);
-/// What top asks and prints with nothing in the broker.
-const TOP: &[(&str, u16, &str)] = &[
-    (
-        "GET /api/overview?columns=cluster_name%2Cmessage_stats%2Cnode%2Cobject_totals%2C\
+/// The first thing that top asks for.
+const OVERVIEW: (&str, u16, &str) = (
+    "GET /api/overview?columns=cluster_name%2Cmessage_stats%2Cnode%2Cobject_totals%2C\
          product_name%2Cqueue_totals%2Crabbitmq_version",
-        200,
-        "{}",
-    ),
+    200,
+    "{}",
+);
+/// What top asks with nothing in the broker.
+const TOP: &[(&str, u16, &str)] = &[
+    OVERVIEW,
     ("GET /metrics", 404, ""),
     (
         "GET /api/queues?page=1&page_size=200&sort=messages_ready&sort_reverse=true&columns=name%2C\
@@ -51,6 +53,24 @@ pub const CASES: &[Case] = &[
                  0  consumers 0\n0 queues by ready                                 ready  \
                  unacked     in/s    out/s   grow/s     cons\n0 connections                     \
                  \x20                        state     user channels   in B/s  out B/s\n",
+        ..Case::NONE
+    },
+    Case {
+        line: "top -p nov",
+        asks: &[
+            OVERVIEW,
+            ("GET /metrics", 404, ""),
+            (
+                "GET /api/queues/nov?page=1&page_size=200&sort=messages_ready&sort_reverse=true&\
+                 columns=name%2Cvhost%2Cmessages_ready%2Cmessages_unacknowledged%2Cconsumers%2C\
+                 message_stats.publish_details.rate%2Cmessage_stats.deliver_get_details.rate",
+                404,
+                "",
+            ),
+            ("GET /api/vhosts/nov?columns=name", 404, ""),
+        ],
+        stderr: "Virtual host 'nov' does not exist\n",
+        code: 65,
         ..Case::NONE
     },
     Case {

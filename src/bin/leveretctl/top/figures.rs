@@ -111,11 +111,12 @@ impl Figures {
         // Those that are full are looked at anyway; what is sorted by something that the broker
         // has to work out for each queue is asked for only if somebody wants to see it.
         let fullest = Wanted { key: Key::USUAL, rows: PAGE_MAX, ..wanted.clone() };
-        let full = session.ask(&queues(&Wanted { direction: Direction::Usual, ..fullest }))?;
+        let full =
+            session.ask_in_vhost(&queues(&Wanted { direction: Direction::Usual, ..fullest }))?;
         let growing = growing(&full);
         let page = match (wanted.key, wanted.direction) {
             (Key::USUAL, Direction::Usual) => full,
-            _ => session.ask(&queues(wanted))?,
+            _ => session.ask_in_vhost(&queues(wanted))?,
         };
         let (connections, connections_total) = connections(session, wanted.rows)?;
         let alarmed = ["mem_alarm", "disk_free_alarm"].iter().any(|alarm| node[*alarm] == true);

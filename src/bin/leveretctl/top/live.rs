@@ -50,9 +50,8 @@ pub fn live(
         match told {
             None => {}
             Some(Ok(figures)) => (shown, trouble) = (Some(figures), None),
-            Some(Err(failure)) if shown.is_none() && failure.exit() == Exit::NoPermission => {
-                return Err(failure);
-            }
+            // It would be no better the next time.
+            Some(Err(failure)) if shown.is_none() && is_final(&failure) => return Err(failure),
             Some(Err(failure)) => trouble = Some(sentence(&failure)),
         }
         match event {
@@ -97,6 +96,11 @@ fn painted(lines: Vec<Line>, columns: usize, height: usize) -> Vec<String> {
         painted.push(crate::output::fit(&keys, columns));
     }
     painted
+}
+
+/// Whether somebody asked for what they may not see, or what does not exist.
+fn is_final(failure: &Failure) -> bool {
+    matches!(failure.exit(), Exit::NoPermission | Exit::DataError)
 }
 
 /// What a failure says, in a line.
