@@ -188,7 +188,10 @@ pub const CASES: &[Case] = &[
         asks: &[(
             "GET /api/feature-flags",
             200,
-            r#"[{"name":"quorum_queue","state":"enabled"},{"name":"user_limits","state":"enabled"}]"#,
+            concat!(
+                r#"[{"name":"quorum_queue","state":"enabled"},"#,
+                r#"{"name":"user_limits","state":"enabled"}]"#
+            ),
         )],
         stdout: "[[{name,quorum_queue},{state,enabled}],[{name,user_limits},{state,enabled}]]\n",
         ..Case::NONE

@@ -1,4 +1,5 @@
-//! What do a table, a drawn table, JSON, CSV and Erlang terms look like? As rabbitmqctl's, byte by byte.
+//! What do a table, a drawn table, JSON, CSV and Erlang terms look like? As rabbitmqctl's, byte by
+//! byte.
 
 use std::io::{self, Write};
 
