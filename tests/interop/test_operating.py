@@ -3,30 +3,19 @@
 import json
 import os
 import pathlib
-import socket
 import subprocess
 
 import pika
 import pytest
 
-from broker import Broker
-
 TOOL_TIMEOUT_S = 30
 RABBITMQADMIN = os.environ.get("RABBITMQADMIN", "")
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
+@pytest.fixture
+def broker(managed):
     """A broker whose HTTP API has a port."""
-    binary = os.environ.get("LEVERET_BIN")
-    if not binary or os.environ.get("LEVERET_URI"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    broker = Broker(binary, str(tmp_path_factory.mktemp("data")), management_port=port).start()
-    yield broker
-    assert broker.stop() == 0, "".join(broker.output[-40:])
+    return managed
 
 
 def run(command, code=0):
@@ -45,12 +34,6 @@ def ctl(broker):
     return lambda *words, code=0: run([program, "--data-dir", broker.data_dir, *words], code)
 
 
-def connect(broker, user="guest", password="guest", vhost="/"):
-    credentials = pika.PlainCredentials(user, password)
-    parameters = pika.ConnectionParameters("127.0.0.1", broker.port, vhost, credentials)
-    return pika.BlockingConnection(parameters)
-
-
 def test_a_user_who_is_added_may_do_what_is_granted(broker, ctl):
     ctl("add_vhost", "orders")
     ctl("add_user", "ann", "secret")
@@ -59,7 +42,7 @@ def test_a_user_who_is_added_may_do_what_is_granted(broker, ctl):
     assert ctl("-q", "list_permissions", "-p", "orders") == (
         "user\tconfigure\twrite\tread\nann\t^ann\t.*\t.*\n"
     )
-    with connect(broker, "ann", "secret", "orders") as connection:
+    with broker.connect("ann", "secret", "orders") as connection:
         channel = connection.channel()
         channel.queue_declare("ann.queue", durable=True)
         with pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
@@ -69,14 +52,14 @@ def test_a_user_who_is_added_may_do_what_is_granted(broker, ctl):
     ctl("authenticate_user", "ann", "wrong", code=65)
     ctl("delete_user", "ann")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):
-        connect(broker, "ann", "secret", "orders")
+        broker.connect("ann", "secret", "orders")
     ctl("delete_vhost", "orders")
     assert "orders" not in ctl("list_vhosts")
 
 
 def test_queues_are_shown_as_rabbitmqctl_shows_them(broker, ctl, tmp_path):
     ctl("set_policy", "short", "^shown", '{"max-length": 3}', "--apply-to", "queues")
-    with connect(broker) as connection:
+    with broker.connect() as connection:
         channel = connection.channel()
         channel.queue_declare("shown", durable=True)
         channel.confirm_delivery()
