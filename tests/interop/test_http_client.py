@@ -45,7 +45,8 @@ def strict(managed):
     put("vhost-limits/strict/max-queues", {"value": 100})
     put("vhost-limits/strict/max-connections", {"value": 100})
     put("user-limits/reader/max-channels", {"value": 50})
-    put("parameters/shovel/strict/moved", {"value": {"src-uri": "amqp://", "dest-uri": "amqp://"}})
+    shovel = {"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://", "dest-queue": "b"}
+    put("parameters/shovel/strict/moved", {"value": shovel})
     put("global-parameters/cluster_tags", {"value": {"az": "here"}})
     yield
     for gone in ["global-parameters/cluster_tags", "vhosts/strict", "users/reader", "users/nobody"]:
@@ -82,7 +83,8 @@ def fill(connection):
     taker = connection.channel()
     taker.basic_qos(prefetch_count=2)
     for queue in ["classic", "quorum", "stream", "brief", "mine", "single"]:
-        taker.basic_consume(queue, lambda *_: None, arguments={"x-priority": 1})
+        arguments = {"x-stream-offset": "first"} if queue == "stream" else {"x-priority": 1}
+        taker.basic_consume(queue, lambda *_: None, arguments=arguments)
     assert taker.basic_get("lazy")[0]
     careful = connection.channel()
     careful.tx_select()

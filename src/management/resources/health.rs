@@ -43,6 +43,10 @@ pub const ROUTES: &[Route] = &[
         methods: &[(Method::Get, Right::Management, well)],
     },
     Route {
+        path: "health/checks/below-node-connection-limit",
+        methods: &[(Method::Get, Right::Management, below_limit)],
+    },
+    Route {
         path: "health/checks/ready-to-serve-clients",
         methods: &[(Method::Get, Right::Management, ready)],
     },
@@ -131,6 +135,21 @@ fn protocol(call: &mut Call<'_, '_>) -> Outcome {
 /// A node that answers is well: its vhosts are there with it, and nobody takes it out of service.
 fn well(_: &mut Call<'_, '_>) -> Outcome {
     Ok(Response::json(&json!({ "status": "ok" })).into())
+}
+
+/// 503 where no more clients are let in.
+fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
+    let (connections, resources) =
+        (call.context.node.connection_count(), call.context.node.resources());
+    let limit = resources.sockets_max;
+    if resources.sockets < limit {
+        let answer = json!({ "status": "ok", "connections": connections, "limit": limit });
+        return Ok(Response::json(&answer).into());
+    }
+    let reason = "There are as many connections as there may be";
+    fail(json!({
+        "status": "failed", "reason": reason, "connections": connections, "limit": limit,
+    }))
 }
 
 /// Nothing is replicated to other nodes, so that nothing depends on this one staying.

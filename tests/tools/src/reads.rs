@@ -46,7 +46,6 @@ fn node(client: &Api, place: &Place, report: &mut Report) {
     call!(report, client.list_feature_flags());
     call!(report, client.list_all_deprecated_features());
     call!(report, client.list_deprecated_features_in_use());
-    call!(report, client.auth_attempts_statistics(node));
 }
 
 fn vhosts_and_users(client: &Api, report: &mut Report) {
@@ -90,8 +89,10 @@ fn queues(client: &Api, report: &mut Report) {
     list!(report, client.list_quorum_queues_in("strict"));
     list!(report, client.list_streams());
     list!(report, client.list_streams_in("strict"));
-    list!(report, client.list_streams_paged(&page));
-    list!(report, client.list_streams_in_paged("strict", &page));
+    // The client picks the streams out of a page of queues.
+    let long = PaginationParams::new(1, 100);
+    list!(report, client.list_streams_paged(&long));
+    list!(report, client.list_streams_in_paged("strict", &long));
     let got = list!(report, client.get_messages("strict", "classic", 2, "ack_requeue_true"));
     report.holds("get_messages", "a body", got.iter().all(|message| !message.payload.is_empty()));
 }
@@ -142,7 +143,8 @@ fn rules(client: &Api, report: &mut Report) {
     list!(report, client.list_operator_policies_in("strict"));
     call!(report, client.get_operator_policy("strict", "capped"));
     list!(report, client.list_operator_policies_for_target("strict", PolicyTarget::Queues));
-    let matching = client.list_matching_operator_policies("strict", "classic", PolicyTarget::Queues);
+    let matching =
+        client.list_matching_operator_policies("strict", "classic", PolicyTarget::Queues);
     report.list("list_matching_operator_policies", matching);
     list!(report, client.list_runtime_parameters());
     list!(report, client.list_runtime_parameters_of_component("shovel"));

@@ -53,8 +53,16 @@ fn vhost(client: &Api, report: &mut Report) {
         .build();
     call!(report, client.create_vhost(&described));
     if let Some(vhost) = call!(report, client.get_vhost(V)) {
-        report.holds("create_vhost", "kept", vhost.description.as_deref() == Some("made by a client"));
-        report.holds("create_vhost", "its type", vhost.default_queue_type.as_deref() == Some("quorum"));
+        report.holds(
+            "create_vhost",
+            "kept",
+            vhost.description.as_deref() == Some("made by a client"),
+        );
+        report.holds(
+            "create_vhost",
+            "its type",
+            vhost.default_queue_type.as_deref() == Some("quorum"),
+        );
     }
     let changed = VirtualHostParams::builder(V).description("changed").build();
     call!(report, client.update_vhost(&changed));
@@ -93,8 +101,13 @@ fn permissions(client: &Api, report: &mut Report) {
     call!(report, client.grant_permissions(&Permissions::full_access("writer", V)));
     call!(report, client.clear_permissions(V, "writer", false));
     call!(report, client.clear_permissions(V, "writer", true));
-    let topics =
-        TopicPermissions { user: "writer", vhost: V, write: "^w", read: "^r", exchange: "amq.topic" };
+    let topics = TopicPermissions {
+        user: "writer",
+        vhost: V,
+        write: "^w",
+        read: "^r",
+        exchange: "amq.topic",
+    };
     call!(report, client.declare_topic_permissions(&topics));
     call!(report, client.get_topic_permissions_of(V, "writer"));
     call!(report, client.clear_topic_permissions(V, "writer", false));
@@ -156,7 +169,8 @@ fn exchanges(client: &Api, report: &mut Report) {
 fn bindings(client: &Api, report: &mut Report) {
     call!(report, client.bind_queue(V, "plain", "topic", Some("a.#"), None));
     call!(report, client.bind_exchange(V, "fanout", "topic", Some("*.b"), None));
-    let arguments = Map::from_iter([("x-match".to_owned(), json!("all")), ("n".to_owned(), json!(1))]);
+    let arguments =
+        Map::from_iter([("x-match".to_owned(), json!("all")), ("n".to_owned(), json!(1))]);
     call!(report, client.bind_queue(V, "plain", "amq.headers", None, Some(arguments)));
     let found = call!(report, client.list_queue_bindings(V, "plain")).unwrap_or_default();
     report.holds("bind_queue", "both and the default one", found.len() == 3);
@@ -183,7 +197,7 @@ fn messages(client: &Api, report: &mut Report) {
         ("delivery_mode".to_owned(), json!(2)),
         ("content_type".to_owned(), json!("text/plain")),
         ("timestamp".to_owned(), json!(1_700_000_000)),
-        ("headers".to_owned(), json!({"n": 1, "list": [true, "x"], "table": {"y": null}})),
+        ("headers".to_owned(), json!({"n": 1, "list": [true, "x"], "table": {"y": 1.5}})),
     ]);
     let body = "a body";
     let sent = call!(report, client.publish_message(V, "topic", "a.b", body, properties));
@@ -324,7 +338,8 @@ fn connections(client: &Api, report: &mut Report) {
     for connection in of_one {
         let reason = Some("because of a test");
         report.call("close_connection", client.close_connection(&connection.name, reason, false));
-        report.call("close_connection again", client.close_connection(&connection.name, None, true));
+        report
+            .call("close_connection again", client.close_connection(&connection.name, None, true));
     }
     let unknown = client.close_connection("nobody", None, false);
     report.refused("close_connection that is not there", unknown);
