@@ -139,16 +139,16 @@ fn well(_: &mut Call<'_, '_>) -> Outcome {
 
 /// 503 where no more clients are let in.
 fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
-    let (connections, resources) =
-        (call.context.node.connection_count(), call.context.node.resources());
-    let limit = resources.sockets_max;
-    if resources.sockets < limit {
-        let answer = json!({ "status": "ok", "connections": connections, "limit": limit });
+    let (connections, limit) = call.context.broker.users().connections();
+    let shown = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
+    let is_below = |limit| usize::try_from(limit).is_ok_and(|limit| connections < limit);
+    if limit.is_none_or(is_below) {
+        let answer = json!({ "status": "ok", "limit": shown, "connections": connections });
         return Ok(Response::json(&answer).into());
     }
-    let reason = "There are as many connections as there may be";
+    let reason = "node connection limit is reached";
     fail(json!({
-        "status": "failed", "reason": reason, "connections": connections, "limit": limit,
+        "status": "failed", "reason": reason, "limit": shown, "connections": connections,
     }))
 }
 
