@@ -1,4 +1,4 @@
-"""What operators type: leveretctl, also by the name rabbitmqctl, and RabbitMQ's rabbitmqadmin."""
+"""What operators type: leveretctl, also by the name rabbitmqctl."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import pika
 import pytest
 
 TOOL_TIMEOUT_S = 30
-RABBITMQADMIN = os.environ.get("RABBITMQADMIN", "")
 
 
 @pytest.fixture
@@ -88,47 +87,3 @@ def test_definitions_move_from_one_broker_to_another(broker, ctl, tmp_path):
     ctl("import_definitions", str(file))
     assert "moves" in ctl("-q", "list_queues", "name")
     ctl("delete_queue", "moves")
-
-
-@pytest.mark.skipif(
-    not os.access(RABBITMQADMIN, os.X_OK),
-    reason="rabbitmqadmin is missing; it is in Debian's package rabbitmq-server",
-)
-def test_rabbitmqadmin_works_whole(broker, tmp_path):
-    def admin(*words, code=0):
-        command = ["python3", RABBITMQADMIN, "--port", str(broker.management_port), *words]
-        return run(command, code)
-
-    admin("declare", "vhost", "name=v")
-    admin("declare", "user", "name=u", "password=p", "tags=management")
-    admin("declare", "permission", "vhost=v", "user=u", "configure=.*", "write=.*", "read=.*")
-    admin("declare", "permission", "vhost=v", "user=guest", "configure=.*", "write=.*", "read=.*")
-    of_v = ("--vhost=v",)
-    admin(*of_v, "declare", "exchange", "name=e", "type=topic")
-    admin(*of_v, "declare", "queue", "name=q", "durable=true", 'arguments={"x-max-length": 9}')
-    admin(*of_v, "declare", "binding", "source=e", "destination=q", "routing_key=a.#")
-    admin(*of_v, "declare", "policy", "name=p", "pattern=^q", 'definition={"expires": 99000}')
-    for n in range(3):
-        admin(*of_v, "publish", "exchange=e", "routing_key=a.b", f"payload=body {n}")
-    got = admin(*of_v, "get", "queue=q", "ackmode=ack_requeue_false")
-    assert "body 0" in got and "a.b" in got
-    for shown in ["queues", "exchanges", "bindings", "policies", "connections", "channels", "consumers"]:
-        admin(*of_v, "list", shown)
-    for shown in ["users", "vhosts", "permissions", "nodes", "parameters"]:
-        admin("list", shown)
-    admin("show", "overview")
-    shown = json.loads(admin("--vhost=v", "--format=raw_json", "list", "queues", "name", "messages"))
-    assert shown == [{"name": "q", "messages": 2}]
-    file = tmp_path / "all.json"
-    admin("export", str(file))
-    assert {queue["name"] for queue in json.loads(file.read_text())["queues"]} >= {"q"}
-    admin("import", str(file))
-    admin(*of_v, "purge", "queue", "name=q")
-    admin(*of_v, "delete", "binding", "source=e", "destination=q", "destination_type=queue",
-          "properties_key=a.%23")
-    admin(*of_v, "delete", "policy", "name=p")
-    admin(*of_v, "delete", "queue", "name=q")
-    admin(*of_v, "delete", "exchange", "name=e")
-    admin(*of_v, "delete", "queue", "name=q", code=1)
-    admin("delete", "user", "name=u")
-    admin("delete", "vhost", "name=v")

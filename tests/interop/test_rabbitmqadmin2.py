@@ -48,7 +48,7 @@ OVERALL = [
     ("rebalance queues", ""),
     ("queues rebalance", ""),
     ("passwords salt_and_hash secret", ""),
-    ("global_parameters set --name site --value {"at":7}", ""),
+    ('global_parameters set --name site --value {"at":7}', ""),
     ("global_parameters list", "site"),
     ("global_parameters clear --name site", ""),
 ]
