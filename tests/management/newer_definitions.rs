@@ -35,7 +35,7 @@ fn sorted(file: &Value, section: &str) -> Vec<String> {
 fn import(http: &mut Http, text: &str) -> Value {
     let answer = http.ask("POST", "/api/definitions", text);
     assert_eq!(answer.status, 204, "{}", String::from_utf8_lossy(&answer.body));
-    let file: Value = serde_json::from_str(text).unwrap();
+    let file: Value = serde_json::from_str(text).expect("the file is JSON");
     let ours = http.show("/api/definitions");
     for section in
         ["users", "permissions", "topic_permissions", "policies", "queues", "exchanges", "bindings"]

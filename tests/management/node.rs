@@ -1,5 +1,6 @@
 //! What is told of the node as a whole, and what may be changed of it?
 
+use leveret::daemon::Config;
 use serde_json::json;
 
 use super::common::{Client, Process, Server};
@@ -121,9 +122,7 @@ fn health_checks_tell_the_truth() {
 
 #[test]
 fn a_node_with_as_many_connections_as_it_may_have_says_so() {
-    let mut settings = leveret::daemon::Config::default();
-    settings.connection_max = Some(2);
-    let server = Server::start_with(settings);
+    let server = Server::start_with(Config { connection_max: Some(2), ..Config::default() });
     let Some(address) = server.management_address() else { return };
     let mut http = Http::connect(address);
     let path = "/api/health/checks/below-node-connection-limit";
