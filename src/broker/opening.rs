@@ -14,6 +14,7 @@ use crate::broker::flow::delayed::Delayed;
 use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::held_letters::HeldLetters;
 use crate::broker::flow::settle::Discarding;
+use crate::broker::flow::take_back::TakeBacks;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::topology::definitions::Kind;
 use crate::broker::users::User;
@@ -66,6 +67,7 @@ impl Broker {
             dying: VecDeque::new(),
             held: HeldLetters::default(),
             returning: VecDeque::new(),
+            take_backs: TakeBacks::default(),
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             counters: Counters::default(),

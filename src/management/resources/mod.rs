@@ -23,6 +23,8 @@ pub mod policies;
 mod publishing;
 mod queue_changes;
 mod queue_messages;
+mod queue_requeue;
+mod queue_transfer;
 pub mod queues;
 pub mod settings;
 pub mod users;

@@ -94,7 +94,10 @@ fn base64(encoding: Option<&Value>) -> Result<bool, Response> {
 }
 
 /// The queue of the path, from which the caller may take messages.
-fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
+///
+/// # Errors
+/// 404 when there is none, 401 without the permission to read, 400 for a stream.
+pub fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
     let key = browsable(call)?;
     let refused = call.context.broker.refuse_on_stream(key, "basic.get");
     refused.map_err(|error| refusal::of_get(&error)).map(|()| key)

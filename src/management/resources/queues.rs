@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::consumers;
-use super::{queue_changes, queue_messages};
+use super::{queue_changes, queue_messages, queue_requeue, queue_transfer};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
 use crate::broker::{ConsumerKey, Queue, QueueKey, VhostKey};
@@ -42,6 +42,22 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "queues/*/*/browse",
         methods: &[(Method::Get, Right::Management, queue_messages::browse)],
+    },
+    Route {
+        path: "queues/*/*/messages/move",
+        methods: &[(Method::Post, Right::Management, queue_transfer::move_messages)],
+    },
+    Route {
+        path: "queues/*/*/messages/copy",
+        methods: &[(Method::Post, Right::Management, queue_transfer::copy_messages)],
+    },
+    Route {
+        path: "queues/*/*/messages/delete",
+        methods: &[(Method::Post, Right::Management, queue_transfer::delete_messages)],
+    },
+    Route {
+        path: "queues/*/*/messages/requeue",
+        methods: &[(Method::Post, Right::Management, queue_requeue::requeue)],
     },
 ];
 
