@@ -37,6 +37,7 @@ pub mod serving;
 pub mod term;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod times_in_queue;
 pub mod topology;
 pub mod users;
 pub mod work;

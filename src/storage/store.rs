@@ -15,7 +15,10 @@ use super::options::StoreOptions;
 use super::record::{CLEAN_BYTES, Kind, MARK_BYTES, padded};
 use super::recovery::report::{Recovered, RecoveryReport};
 use super::recovery::{self, Definitions, Replay};
-use super::types::{Answers, AppendError, LogPos, MessageId, QueueId, RecordRef, SlotRef, StorageError, StoreCounters};
+use super::types::{
+    Answers, AppendError, LogPos, MessageId, QueueId, RecordRef, SlotRef, StorageError,
+    StoreCounters,
+};
 
 /// How often the store looks at what it could give back, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;

@@ -291,8 +291,7 @@ mod tests {
             [(b"a", b"x", b"k"), (b"b", b"dlx", b"k2"), (b"c", b"dlx", b"k3"), (b"b", b"y", b"k4")];
         for (queue, exchange, routing_key) in deaths {
             let list = Properties::new(&bytes).list().unwrap();
-            let death =
-                Death { exchange, routing_key, ..death(queue, Reason::Rejected, 1) };
+            let death = Death { exchange, routing_key, ..death(queue, Reason::Rejected, 1) };
             bytes = properties_after(&list, &death);
             let headers = headers_of(&bytes);
             let expected = Origin { queue: b"a", exchange: b"x", routing_key: Some(b"k") };

@@ -329,8 +329,10 @@ mod tests {
         let taken: Vec<Entry> = (0..50).map(|_| line.pop(scratch).unwrap()).collect();
         taken.iter().for_each(|&entry| line.put_back(entry, 2));
         for (priority, id) in &all {
-            assert_eq!(line.find(*id, scratch).map(|(entry, lane)| (lane, entry.id)),
-                Some((*priority, *id)));
+            assert_eq!(
+                line.find(*id, scratch).map(|(entry, lane)| (lane, entry.id)),
+                Some((*priority, *id))
+            );
         }
         let before = all.iter().map(|(_, id)| *id).max().unwrap();
         all.retain(|(_, id)| *id < before);

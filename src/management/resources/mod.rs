@@ -21,6 +21,7 @@ mod payload;
 pub mod permissions;
 pub mod policies;
 mod publishing;
+mod queue_browse;
 mod queue_changes;
 mod queue_messages;
 mod queue_requeue;

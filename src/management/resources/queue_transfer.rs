@@ -109,8 +109,10 @@ impl Chosen {
     ) -> Result<Self, Response> {
         let wrong = || {
             Response::bad_request(match may_be_many {
-                true => "exactly one of ids (a list), count (a number) and all (true) has to be \
-                         there",
+                true => {
+                    "exactly one of ids (a list), count (a number) and all (true) has to be \
+                         there"
+                }
                 false => "ids has to be there: a list of ids of messages",
             })
         };
