@@ -373,3 +373,158 @@ fn without_copies(list: &PropertyList<'_>) -> Option<Vec<u8>> {
     headers.remove(BCC);
     Some(blind::stored(&PropertyList { headers: Some(headers.table()), ..*list }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{self, NOW_MS, Seeded, declare, open, open_channel, subject};
+
+    fn bodies(broker: &mut Broker, key: QueueKey) -> usize {
+        let mut place = Place::first(broker.next_message_id());
+        std::iter::from_fn(|| broker.next_ready(key, &mut place)).count()
+    }
+
+    /// Whatever is moved, copied, dropped, taken and given back, what queues say that they have is
+    /// what they have, now and after a restart, and every message is somewhere.
+    #[test]
+    fn counts_hold_whatever_is_moved_and_every_message_is_somewhere() {
+        for seed in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let mut broker = open(directory.path());
+            let guest = subject(&broker);
+            let mut arguments = TableBuf::new();
+            arguments.put(b"x-max-priority", crate::amqp::Value::I32(3));
+            let names = ["a", "b", "c"];
+            let tables = [Table::EMPTY, arguments.table(), Table::EMPTY];
+            let keys: Vec<QueueKey> = names
+                .iter()
+                .zip(tables)
+                .map(|(name, table)| declare(&mut broker, name, table))
+                .collect();
+            let channel = open_channel(&mut broker);
+            let mut random = Seeded::new(seed);
+            let (mut expected, mut unsettled) = (0_usize, Vec::new());
+            for _ in 0..600 {
+                let (from, to) = (*random.pick(&keys), random.below(3));
+                let target = Target::Queue(Name::from(names[to]));
+                match random.below(8) {
+                    0..=1 => {
+                        testing::publish(&mut broker, from, 3);
+                        expected += 3;
+                    }
+                    2 => {
+                        unsettled.extend(broker.get(from, channel, false).map(|got| got.unsettled))
+                    }
+                    3 if !unsettled.is_empty() => {
+                        let unsettled = unsettled.remove(random.below(unsettled.len()));
+                        broker.requeue(&unsettled);
+                    }
+                    4 => {
+                        let before = broker.next_message_id();
+                        let id = MessageId(random.next() % before.0.max(1));
+                        expected -= usize::from(broker.drop_ready(from, id));
+                    }
+                    _ => {
+                        let mut place = Place::first(broker.next_message_id());
+                        let skipped = random.below(4);
+                        let walk = std::iter::from_fn(|| broker.next_ready(from, &mut place));
+                        let Some(found) = walk.take(skipped + 1).last() else {
+                            continue;
+                        };
+                        if broker.check_target(&guest, from, &target).is_err() {
+                            assert_eq!(from, keys[to]);
+                            continue;
+                        }
+                        let original = *random.pick(&[Original::Goes, Original::Stays]);
+                        let done = broker.transfer(&guest, from, found, &target, original);
+                        assert_eq!(done, Ok(Transferred::Done));
+                        expected += usize::from(original == Original::Stays);
+                    }
+                }
+                let queues = broker.queues();
+                let ready: usize =
+                    keys.iter().map(|&key| queues.get(key).unwrap().ready.len()).sum();
+                assert_eq!(ready + unsettled.len(), expected, "seed {seed}");
+                assert_eq!(queues.totals().ready as usize, ready);
+                for &key in &keys {
+                    let queue = queues.get(key).unwrap();
+                    assert_eq!(queue.ready_bytes, 4 * queue.ready.len() as u64);
+                }
+            }
+            broker.store.sync_now().unwrap();
+            broker.close().unwrap();
+            let mut broker = open(directory.path());
+            let vhost = broker.topology().vhost_named(b"/").unwrap();
+            let found = names.map(|name| broker.topology().queue_named(vhost, name.as_bytes()));
+            let all: usize = found.iter().map(|key| bodies(&mut broker, key.unwrap())).sum();
+            assert_eq!(all, expected, "seed {seed}");
+        }
+    }
+
+    /// It was moved as if it had just come, to a consumer that would have got it.
+    #[test]
+    fn a_message_that_is_past_its_time_is_not_moved() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let guest = subject(&broker);
+        let mut arguments = TableBuf::new();
+        arguments.put(b"x-message-ttl", crate::amqp::Value::I64(1000));
+        let from = declare(&mut broker, "from", arguments.table());
+        let to = declare(&mut broker, "to", Table::EMPTY);
+        testing::publish(&mut broker, from, 1);
+        let mut place = Place::first(broker.next_message_id());
+        let found = broker.next_ready(from, &mut place).unwrap();
+        broker.set_clock(NOW_MS + 1000);
+        let target = Target::Queue(Name::from("to"));
+        let moved = broker.transfer(&guest, from, found, &target, Original::Goes);
+        assert_eq!(moved, Ok(Transferred::Missing));
+        assert_eq!(broker.queues().get(to).unwrap().ready.len(), 0);
+        broker.expire();
+        assert_eq!(broker.queues().get(from).unwrap().ready.len(), 0);
+    }
+
+    /// The publisher is where dead letters and moves meet a full disk: nothing may have changed.
+    #[test]
+    fn what_the_log_has_no_room_for_stays_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let guest = subject(&broker);
+        let from = declare(&mut broker, "from", Table::EMPTY);
+        declare(&mut broker, "to", Table::EMPTY);
+        testing::publish(&mut broker, from, 10);
+        let target = Target::Queue(Name::from("to"));
+        let (mut copied, mut refused) = (0, 0);
+        // The helper makes no new segment until it runs.
+        for _ in 0..5_000 {
+            let mut place = Place::first(broker.next_message_id());
+            let found = broker.next_ready(from, &mut place).unwrap();
+            match broker.transfer(&guest, from, found, &target, Original::Stays) {
+                Ok(done) => {
+                    assert_eq!(done, Transferred::Done);
+                    copied += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error, AppendError::Full);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0 && copied > 0);
+        // Moves, which give room back, may take what is kept for that; but no more.
+        let to = broker.topology().queue_named(guest.vhost, b"to").unwrap();
+        let target = Target::Queue(Name::from("from"));
+        let mut moved = 0;
+        let error = loop {
+            let mut place = Place::first(broker.next_message_id());
+            let found = broker.next_ready(to, &mut place).expect("it is full before");
+            match broker.transfer(&guest, to, found, &target, Original::Goes) {
+                Ok(done) => assert_eq!(done, Transferred::Done),
+                Err(error) => break error,
+            }
+            moved += 1;
+        };
+        assert_eq!(error, AppendError::Full);
+        let counts = [from, to].map(|key| broker.queues().get(key).unwrap().ready.len());
+        assert_eq!(counts, [10 + moved, copied - moved]);
+    }
+}

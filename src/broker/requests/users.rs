@@ -177,7 +177,7 @@ mod tests {
         let effects: Vec<_> = std::iter::from_fn(|| broker.next_effect()).collect();
         let is_told = |effect: &Effect| match effect {
             Effect::ConnectionForced { connection: told, .. } => *told == connection,
-            Effect::ConsumerCancelled { .. } => false,
+            Effect::ConsumerCancelled { .. } | Effect::TakeBack(_) => false,
         };
         assert!(effects.iter().any(is_told), "{effects:?}");
         broker.close().unwrap();
