@@ -312,14 +312,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut broker = testing::open(directory.path());
         let queue = testing::declare(&mut broker, "q", Table::EMPTY);
-        let count = 7_000;
-        testing::publish(&mut broker, queue, count);
+        testing::publish(&mut broker, queue, 1);
         let (queue, scratch) = broker.queues_mut().get_with_scratch(queue).unwrap();
+        let at = queue.ready.pop(scratch).unwrap().at;
         let mut random = testing::Seeded::new(3);
         let mut line = Ready::new(2);
         let mut all = Vec::new();
-        for _ in 0..count {
-            let entry = queue.ready.pop(scratch).unwrap();
+        // Blocks of each kind: at the front, in the middle and at the back.
+        for id in (0..21_000).map(|n| MessageId(1 + 3 * n)) {
+            let entry = Entry { id, at };
             let priority = u8::try_from(random.below(3)).unwrap();
             line.push(entry, priority, scratch);
             all.push((priority, entry.id));
