@@ -21,6 +21,9 @@ use crate::management::{body, json, refusal};
 /// The longest name of a queue, an exchange or a routing key, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
+/// One request names at most so many messages.
+const IDS_MAX: usize = 20_000;
+
 /// Moves messages: each leaves the queue once its target has it.
 pub fn move_messages(call: &mut Call<'_, '_>) -> Outcome {
     transfer(call, Original::Goes)
@@ -124,6 +127,10 @@ impl Chosen {
             Ok(Self::First { left, place: Place::first(broker.next_message_id()) })
         };
         match (ids, count, all) {
+            (Some(Value::Array(ids)), None, false) if ids.len() > IDS_MAX => {
+                let text = format!("ids has at most {IDS_MAX} of them: ask more than once");
+                Err(Response::bad_request(&text))
+            }
             (Some(Value::Array(ids)), None, false) => Ok(Self::Ids(each_once(ids), 0)),
             (None, Some(count), false) if may_be_many => {
                 first(u64::try_from(count).map_err(|_| wrong())?)

@@ -6,6 +6,7 @@ mod connections;
 mod definitions;
 mod limits;
 mod listing;
+mod messages;
 mod node;
 mod objects;
 mod parameters;
@@ -34,6 +35,7 @@ pub const TABLES: &[&[Verb]] = &[
     definitions::VERBS,
     connections::VERBS,
     queues::VERBS,
+    messages::VERBS,
     objects::VERBS,
 ];
 
