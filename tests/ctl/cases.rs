@@ -7,6 +7,7 @@
 mod access;
 mod case;
 mod errors;
+mod messages;
 mod node;
 mod objects;
 mod rules;
@@ -22,7 +23,9 @@ use case::Case;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_leveretctl");
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    [access::CASES, errors::CASES, node::CASES, objects::CASES, rules::CASES].into_iter().flatten()
+    [access::CASES, errors::CASES, messages::CASES, node::CASES, objects::CASES, rules::CASES]
+        .into_iter()
+        .flatten()
 }
 
 fn check(cases: &[Case]) {
@@ -30,6 +33,11 @@ fn check(cases: &[Case]) {
     let differences: Vec<String> =
         cases.iter().flat_map(|case| case.differences(program)).collect();
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}
+
+#[test]
+fn messages_that_wait() {
+    check(messages::CASES);
 }
 
 #[test]
