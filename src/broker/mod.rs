@@ -81,8 +81,8 @@ use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
-use flow::take_back::TakeBacks;
 use requests::administration::Applying;
+use requests::take_back::TakeBacks;
 use requests::vhosts::Parting;
 
 /// What it costs to tell a session something.

@@ -113,7 +113,8 @@ impl Session {
         }
     }
 
-    /// A channel gives back what an operator wants, as far as this step allows; whether that was all.
+    /// A channel gives back what an operator wants, as far as this step allows; whether that was
+    /// all.
     pub fn take_back(&mut self, broker: &mut Broker, wanted: &mut TakeBack) -> bool {
         match self.channels.get_mut(wanted.channel) {
             Some(ChannelState::Open(channel)) => channel.take_back(broker, wanted),

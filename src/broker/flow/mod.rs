@@ -23,6 +23,5 @@ pub mod republish;
 pub mod retention;
 pub mod settle;
 pub mod stream_reader;
-pub mod take_back;
 pub mod transaction;
 pub mod transfer;

@@ -4,7 +4,6 @@
 //! last binding, one behind the other: what is removed is counted, and the rest goes by and by.
 
 use crate::broker::Broker;
-use crate::broker::effect::Effect;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
 use crate::broker::queue::Queue;
@@ -135,22 +134,6 @@ impl Broker {
         if let Some(queue) = self.queues.end(key, self.clock_ms) {
             self.let_queue_go(queue);
         }
-    }
-
-    /// Ends a consumer and has its client told.
-    pub(in crate::broker) fn cancel(&mut self, key: ConsumerKey) {
-        let Some(consumer) = self.queues.consumer(key) else {
-            return;
-        };
-        if let Some(channel) = self.queues.channel(consumer.channel) {
-            self.effects.push_back(Effect::ConsumerCancelled {
-                connection: channel.connection,
-                channel: channel.number,
-                tag: consumer.tag.clone(),
-                consumer: key,
-            });
-        }
-        self.end_consumer(key);
     }
 
     /// Removes the bindings to a queue or exchange; whether none is left.

@@ -1,9 +1,9 @@
 //! How does an operator move a message that waits, or copy it?
 //!
-//! It is stored anew for the queues that it goes to, and one that is moved leaves its old place with
-//! the new record: a crash finds it here or there, as a dead letter. What nobody takes, or not every
-//! queue that it is routed to, stays where it is. Its properties stay as they are; as with a
-//! publish, its time to live begins anew, and so does the count of its deliveries.
+//! It is stored anew for the queues that it goes to, and one that is moved leaves its old place
+//! with the new record: a crash finds it here or there, as a dead letter. What nobody takes, or
+//! not every queue that it is routed to, stays where it is. Its properties stay as they are; as
+//! with a publish, its time to live begins anew, and so does the count of its deliveries.
 
 use crate::amqp::{AmqpError, Name, Properties, PropertyList, ReplyCode, Table, TableBuf};
 use crate::broker::flow::admission::Together;
@@ -379,9 +379,15 @@ mod tests {
     use super::*;
     use crate::broker::testing::{self, NOW_MS, Seeded, declare, open, open_channel, subject};
 
-    fn bodies(broker: &mut Broker, key: QueueKey) -> usize {
+    /// How many messages a queue has after a restart.
+    fn found_in(directory: &std::path::Path, name: &str) -> usize {
+        let broker = open(directory);
+        let vhost = broker.topology().vhost_named(b"/").unwrap();
+        let key = broker.topology().queue_named(vhost, name.as_bytes()).unwrap();
         let mut place = Place::first(broker.next_message_id());
-        std::iter::from_fn(|| broker.next_ready(key, &mut place)).count()
+        let count = std::iter::from_fn(|| broker.next_ready(key, &mut place)).count();
+        broker.close().unwrap();
+        count
     }
 
     /// Whatever is moved, copied, dropped, taken and given back, what queues say that they have is
@@ -445,7 +451,7 @@ mod tests {
                 let ready: usize =
                     keys.iter().map(|&key| queues.get(key).unwrap().ready.len()).sum();
                 assert_eq!(ready + unsettled.len(), expected, "seed {seed}");
-                assert_eq!(queues.totals().ready as usize, ready);
+                assert_eq!(queues.totals().ready, ready as u64);
                 for &key in &keys {
                     let queue = queues.get(key).unwrap();
                     assert_eq!(queue.ready_bytes, 4 * queue.ready.len() as u64);
@@ -453,10 +459,7 @@ mod tests {
             }
             broker.store.sync_now().unwrap();
             broker.close().unwrap();
-            let mut broker = open(directory.path());
-            let vhost = broker.topology().vhost_named(b"/").unwrap();
-            let found = names.map(|name| broker.topology().queue_named(vhost, name.as_bytes()));
-            let all: usize = found.iter().map(|key| bodies(&mut broker, key.unwrap())).sum();
+            let all: usize = names.iter().map(|name| found_in(directory.path(), name)).sum();
             assert_eq!(all, expected, "seed {seed}");
         }
     }

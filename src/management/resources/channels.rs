@@ -56,7 +56,8 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Later(Box::new(Shown { key, columns, at: 0, shown: Vec::new() })))
 }
 
-/// The channel of a name, if the caller may see it: a connection's name, and the number in brackets.
+/// The channel of a name, if the caller may see it: a connection's name, and the number in
+/// brackets.
 ///
 /// # Errors
 /// 404 when there is none, 401 when it is another user's.

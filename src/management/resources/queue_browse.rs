@@ -1,8 +1,8 @@
 //! Which messages are in a queue, for somebody who leaves them as they are?
 //!
-//! They are looked at in the order in which they would be taken, from either end, all or those that
-//! a filter lets through. A request looks at a bounded number; where it stopped is in the answer for
-//! who asks for pages.
+//! They are looked at in the order in which they would be taken, from either end, all or those
+//! that a filter lets through. A request looks at a bounded number; where it stopped is in the
+//! answer for who asks for pages.
 
 use serde_json::{Map, json};
 
@@ -198,8 +198,8 @@ struct Browse {
 }
 
 impl Browse {
-    /// Looks at the next message, and shows it if the filter lets it through; how far the request is
-    /// if it does not go on at once.
+    /// Looks at the next message, and shows it if the filter lets it through; how far the request
+    /// is if it does not go on at once.
     fn look(&mut self, broker: &mut Broker, piece: &mut Vec<u8>) -> Option<Progress> {
         if broker.work.is_done() || piece.len() >= PIECE_BYTES_MAX {
             return Some(Progress::Unfinished);

@@ -1,8 +1,9 @@
 //! How does a queue get back what a stuck consumer has?
 //!
-//! The consumer is cancelled, or it would get the same messages again at once: its client is told if
-//! it takes `basic.cancel` from a broker. What the client says later of what was taken from it means
-//! nothing. A queue that goes with its last consumer is left alone: its messages would go, too.
+//! The consumer is cancelled, or it would get the same messages again at once: its client is told
+//! if it takes `basic.cancel` from a broker. What the client says later of what was taken from it
+//! means nothing. A queue that goes with its last consumer is left alone: its messages would go,
+//! too.
 
 use serde_json::{Map, Value, json};
 

@@ -146,7 +146,8 @@ fn each_once(ids: &[Value]) -> Vec<Option<MessageId>> {
     let mut seen = HashSet::new();
     let id = |value: &Value| match value {
         Value::String(text) => text.parse().ok().map(MessageId),
-        other => other.as_u64().map(MessageId),
+        Value::Number(number) => number.as_u64().map(MessageId),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
     ids.iter().map(id).filter(|id| id.is_none_or(|id| seen.insert(id))).collect()
 }

@@ -41,6 +41,22 @@ impl Broker {
         self.cancel(consumer);
     }
 
+    /// Ends a consumer and has its client told.
+    pub(in crate::broker) fn cancel(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.queues.consumer(key) else {
+            return;
+        };
+        if let Some(channel) = self.queues.channel(consumer.channel) {
+            self.effects.push_back(Effect::ConsumerCancelled {
+                connection: channel.connection,
+                channel: channel.number,
+                tag: consumer.tag.clone(),
+                consumer: key,
+            });
+        }
+        self.end_consumer(key);
+    }
+
     /// Has a channel give back what it has of a queue; what it got by `basic.get`, too, unless only
     /// one consumer is meant.
     pub fn take_back_from(
