@@ -5,6 +5,7 @@
 mod common;
 
 mod access;
+mod changes;
 mod connections;
 mod definitions;
 mod durability;
@@ -14,6 +15,7 @@ mod http;
 mod lists;
 mod messages;
 mod metrics;
+mod newer_definitions;
 mod node;
 mod objects;
 mod permissions;
