@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::broker::times_in_queue::TimesInQueue;
+
 /// What can happen to a message, in RabbitMQ's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
@@ -48,6 +50,8 @@ pub struct Counters {
     sampled: [u64; HAPPENINGS],
     /// For each second between the last two samples.
     rates: [f32; HAPPENINGS],
+    /// How long messages had been there when somebody first got them.
+    pub times_in_queue: TimesInQueue,
     /// Something was counted since its rates were last nothing.
     is_listed: bool,
 }

@@ -37,6 +37,7 @@ pub mod serving;
 pub mod term;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod times_in_queue;
 pub mod topology;
 pub mod users;
 pub mod work;
@@ -45,22 +46,27 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::amqp::{AmqpError, ReplyCode};
-pub use crate::storage::{AppendError, Body, LargeBody, LogPos, Record, RecordRef, StoreCounters};
+pub use crate::storage::{
+    AppendError, Body, LargeBody, LogPos, MessageId, Record, RecordRef, StoreCounters,
+};
 use crate::storage::{QueueId, Store};
 
 pub use block_reasons::BlockReasons;
-pub use effect::Effect;
+pub use effect::{Effect, TakeBack, TakeBackOrder};
 pub use exchange::Exchange;
 pub use exchange::matcher::ExchangeKind;
 pub use flow::commit::{Commit, Committed};
 pub use flow::delivery::{Delivery, Got};
 pub use flow::hand_over::Handed;
 pub use flow::message::{Content, Message, Published};
+pub use flow::republish::Original;
 pub use flow::settle::Settlement;
 pub use flow::transaction::Transaction;
+pub use flow::transfer::{Target, Transferred, Why};
 pub use key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
 pub use opening::Found;
 pub use queue::consumer::{ChannelCredit, Consumer};
+pub use queue::ready::Place;
 pub use queue::{Declaration, Queue};
 pub use serving::{Churn, Deliveries, Queues, Unsettled};
 pub use topology::Topology;
@@ -76,6 +82,7 @@ use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
 use requests::administration::Applying;
+use requests::take_back::TakeBacks;
 use requests::vhosts::Parting;
 
 /// What it costs to tell a session something.
@@ -109,6 +116,8 @@ pub struct Broker {
     commits: Commits,
     /// Deliveries of channels that ended, which go back to their queues by and by.
     returning: VecDeque<Deliveries>,
+    /// Deliveries that operators want back in their queues.
+    take_backs: TakeBacks,
     /// Queues that nobody uses, or whose connection ended: they are removed by and by.
     leaving: VecDeque<QueueKey>,
     /// Auto-delete exchanges that lost their last binding: so are they.

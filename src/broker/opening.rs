@@ -15,6 +15,7 @@ use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::held_letters::HeldLetters;
 use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::broker::requests::take_back::TakeBacks;
 use crate::broker::topology::definitions::Kind;
 use crate::broker::users::User;
 use crate::broker::{BlockReasons, Broker, Queues, Topology, Users, Work};
@@ -66,6 +67,7 @@ impl Broker {
             dying: VecDeque::new(),
             held: HeldLetters::default(),
             returning: VecDeque::new(),
+            take_backs: TakeBacks::default(),
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             counters: Counters::default(),

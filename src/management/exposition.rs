@@ -15,6 +15,8 @@ pub enum Kind {
     Gauge,
     /// It only grows while the process runs.
     Counter,
+    /// It counts times up to several bounds.
+    Histogram,
 }
 
 /// A figure's value.
@@ -43,6 +45,7 @@ pub fn begin(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str) {
     let kind = match kind {
         Kind::Gauge => "gauge",
         Kind::Counter => "counter",
+        Kind::Histogram => "histogram",
     };
     write(out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
 }
@@ -68,6 +71,30 @@ pub fn single(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, figure: Fig
     sample(out, name, &[], figure);
 }
 
+/// Writes a histogram of times, of which so many were up to each bound in milliseconds.
+pub fn histogram(
+    out: &mut Vec<u8>,
+    name: &str,
+    help: &str,
+    up_to: impl Iterator<Item = (Option<u64>, u64)>,
+    sum_ms: u64,
+) {
+    begin(out, name, Kind::Histogram, help);
+    let mut all = 0;
+    for (bound_ms, count) in up_to {
+        all = count;
+        let bound = match bound_ms {
+            Some(ms) if ms % 1000 == 0 => (ms / 1000).to_string(),
+            Some(ms) => format!("{}.{:03}", ms / 1000, ms % 1000).trim_end_matches('0').to_owned(),
+            None => "+Inf".to_owned(),
+        };
+        let labels: [(&str, &[u8]); 1] = [("le", bound.as_bytes())];
+        sample(out, &format!("{name}_bucket"), &labels, Figure::Count(count));
+    }
+    write(out, format_args!("{name}_sum {}.{:03}\n", sum_ms / 1000, sum_ms % 1000));
+    sample(out, &format!("{name}_count"), &[], Figure::Count(all));
+}
+
 /// Label values are UTF-8 in which three characters are escaped; in a name that is none, what is
 /// not UTF-8 is replaced.
 fn escape(out: &mut Vec<u8>, value: &[u8]) {
@@ -88,6 +115,18 @@ fn write(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_histogram_counts_up_to_bounds_in_seconds() {
+        let mut out = Vec::new();
+        let up_to = [(Some(1), 2), (Some(100), 2), (Some(10_000), 5), (None, 6)];
+        histogram(&mut out, "a_seconds", "How long.", up_to.into_iter(), 61_005);
+        let expected = "# HELP a_seconds How long.\n# TYPE a_seconds histogram\n\
+                        a_seconds_bucket{le=\"0.001\"} 2\na_seconds_bucket{le=\"0.1\"} 2\n\
+                        a_seconds_bucket{le=\"10\"} 5\na_seconds_bucket{le=\"+Inf\"} 6\n\
+                        a_seconds_sum 61.005\na_seconds_count 6\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 
     #[test]
     fn samples_follow_what_they_are_and_odd_names_are_escaped() {

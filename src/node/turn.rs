@@ -31,7 +31,7 @@
 
 use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::work::{WORK_FOR_OPERATORS, WORK_PER_INPUT, WORK_PER_STEP};
-use crate::broker::{ConnectionKey, Delivery, Effect, QueueKey};
+use crate::broker::{ConnectionKey, Delivery, Effect, QueueKey, TakeBack};
 use crate::storage::StorageError;
 
 use super::Node;
@@ -171,7 +171,19 @@ impl Node {
                 Effect::ConnectionForced { connection, reason } => {
                     self.force_to_close(connection, reason);
                 }
+                Effect::TakeBack(take_back) => self.take_back(take_back),
             }
+        }
+    }
+
+    /// Has a channel give back what an operator wants back in its queue.
+    fn take_back(&mut self, mut wanted: TakeBack) {
+        let endpoint = self.endpoints.get_mut(wanted.connection);
+        let session = endpoint.and_then(Endpoint::session_mut);
+        if session.is_none_or(|session| session.take_back(&mut self.broker, &mut wanted)) {
+            self.broker.took_back(wanted.order);
+        } else {
+            self.broker.take_back_later(wanted);
         }
     }
 

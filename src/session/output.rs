@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, encoder};
-use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey};
+use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey, TakeBack};
 
 use super::channel::ChannelState;
 use super::{
@@ -110,6 +110,15 @@ impl Session {
                 Some(wait) => encoder::method_frame(&mut wait.reply, number, &cancel),
                 None => self.send(number, &cancel),
             }
+        }
+    }
+
+    /// A channel gives back what an operator wants, as far as this step allows; whether that was
+    /// all.
+    pub fn take_back(&mut self, broker: &mut Broker, wanted: &mut TakeBack) -> bool {
+        match self.channels.get_mut(wanted.channel) {
+            Some(ChannelState::Open(channel)) => channel.take_back(broker, wanted),
+            Some(ChannelState::Closing | ChannelState::Ended) | None => true,
         }
     }
 

@@ -16,7 +16,8 @@ use super::record::{CLEAN_BYTES, Kind, MARK_BYTES, padded};
 use super::recovery::report::{Recovered, RecoveryReport};
 use super::recovery::{self, Definitions, Replay};
 use super::types::{
-    Answers, AppendError, LogPos, QueueId, RecordRef, SlotRef, StorageError, StoreCounters,
+    Answers, AppendError, LogPos, MessageId, QueueId, RecordRef, SlotRef, StorageError,
+    StoreCounters,
 };
 
 /// How often the store looks at what it could give back, in milliseconds.
@@ -121,6 +122,11 @@ impl Store {
         if let Some(replay) = self.replay.take() {
             recovery::replay(&mut self.durable, replay, keep);
         }
+    }
+
+    /// All messages that were stored so far have smaller ids than this.
+    pub fn next_message_id(&self) -> MessageId {
+        MessageId(self.ids.next_message)
     }
 
     /// An id for a new queue. It never repeats.

@@ -11,6 +11,7 @@ mod case;
 mod errors;
 mod formats;
 mod hostile;
+mod messages;
 mod node;
 mod objects;
 mod others;
@@ -33,6 +34,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         access::CASES,
         errors::CASES,
         formats::CASES,
+        messages::CASES,
         node::CASES,
         objects::CASES,
         others::CASES,
@@ -47,6 +49,11 @@ fn check(cases: &[Case]) {
     let differences: Vec<String> =
         cases.iter().flat_map(|case| case.differences(program)).collect();
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}
+
+#[test]
+fn messages_that_wait() {
+    check(messages::CASES);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod permissions;
 mod policies;
 mod queues;
 mod rates;
+mod transfers;
 mod turns;
 mod users;
 mod vhosts;

@@ -43,17 +43,21 @@ impl Metrics {
                 assert!(helped.insert(name.to_owned()), "{name} is explained twice");
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect("a type");
-                assert!(["gauge", "counter"].contains(&kind), "{line}");
+                assert!(["gauge", "counter", "histogram"].contains(&kind), "{line}");
                 assert!(helped.contains(name), "{name} has a type and no help");
                 assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
-                assert!(
-                    found.0.insert(name.to_owned(), BTreeMap::new()).is_none(),
-                    "{name} comes twice"
-                );
+                let parts = match kind {
+                    "histogram" => &["_bucket", "_sum", "_count"][..],
+                    _ => &[""],
+                };
+                for part in parts {
+                    let family = found.0.insert(format!("{name}{part}"), BTreeMap::new());
+                    assert!(family.is_none(), "{name} comes twice");
+                }
                 name.clone_into(&mut present);
             } else {
                 let (name, labels, value) = sample(line);
-                assert_eq!(name, present, "a sample of something else");
+                assert!(name.starts_with(&present), "a sample of something else");
                 let family = found.0.get_mut(name).expect("it has a type");
                 assert!(family.insert(labels, value).is_none(), "twice: {line}");
             }

@@ -144,3 +144,44 @@ fn a_user_with_very_many_consumers_loses_his_rights() {
     (0..100).for_each(|_| bystander.round_trip(1));
     look(&server, "a user with 10,000 consumers loses his rights");
 }
+
+/// Asks for something that takes many turns, and is answered in the end.
+fn act(http: &mut Http, server: &Server, path: &str, body: &serde_json::Value, what: &str) {
+    server.take_longest_turn();
+    http.send(request(GUEST, "POST", path, &body.to_string()).as_bytes());
+    let answer = http.answer();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    look(server, what);
+}
+
+#[test]
+fn very_many_messages_are_moved_copied_and_taken_back() {
+    let Some((server, mut http, mut bystander)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let (source, target) = (client.durable_queue(1), client.durable_queue(1));
+    let count = many(1_000_000);
+    fill(&mut client, "", &source, count);
+    bystander.round_trip(1);
+    let path = |queue: &str, action: &str| format!("/api/queues/%2F/{queue}/messages/{action}");
+    let all = json!({"all": true, "to": {"queue": target}});
+    act(&mut http, &server, &path(&source, "move"), &all, "move 1,000,000 messages");
+    assert_eq!(client.inspect(1, &target).messages as usize, count);
+    let some = json!({"count": many(200_000), "to": {"exchange": "amq.fanout"}});
+    act(&mut http, &server, &path(&target, "copy"), &some, "200,000 messages lead nowhere");
+    // Nothing of it is there: every part of the line is looked through for each.
+    let ids: Vec<u64> = (0..20_000).collect();
+    let what = "20,000 ids are looked for, among 1,000,000 messages";
+    act(&mut http, &server, &path(&target, "delete"), &json!({ "ids": ids }), what);
+    let scan = format!("/api/queues/%2F/{target}/browse?contains=nowhere&scan=100000");
+    server.take_longest_turn();
+    assert_eq!(http.get(&scan).json(), json!([]));
+    look(&server, "100,000 messages are looked through");
+    let mut stuck = Client::connect(server.address());
+    let unacked = many(500_000);
+    stuck.consume(1, &target);
+    stuck.expect_bodies(1, unacked);
+    let everything = json!({"all_unacked": true});
+    let what = "take back 500,000 unacked messages and more";
+    act(&mut http, &server, &path(&target, "requeue"), &everything, what);
+    assert_eq!(client.inspect(1, &target).messages as usize, count);
+}

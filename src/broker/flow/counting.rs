@@ -37,10 +37,21 @@ impl Broker {
         key: QueueKey,
         what: Happening,
         before: u8,
+        published_ms: u64,
     ) {
-        self.count(key, what);
         if before > 0 {
+            self.count(key, what);
             self.count(key, Happening::Redeliver);
+        } else {
+            self.count_first(key, what, self.clock_ms.saturating_sub(published_ms));
         }
+    }
+
+    /// Somebody got a message for the first time, so many milliseconds after it came.
+    #[inline]
+    pub(in crate::broker) fn count_first(&mut self, key: QueueKey, what: Happening, after_ms: u64) {
+        self.queues.count_first(key, what, after_ms);
+        self.counters.note(what);
+        self.counters.times_in_queue.note(after_ms);
     }
 }

@@ -90,6 +90,33 @@ pub fn is_cycle(headers: Table<'_>, reason: Reason, queue: &[u8]) -> bool {
     false
 }
 
+/// Where a dead letter was before its first death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The queue that it died in.
+    pub queue: &'a [u8],
+    /// The exchange that it had been published to.
+    pub exchange: &'a [u8],
+    /// The routing key that it had been published with, if `x-death` still says so.
+    pub routing_key: Option<&'a [u8]>,
+}
+
+/// Where a message with these headers comes from, if it is a dead letter.
+pub fn origin<'a>(headers: Table<'a>) -> Option<Origin<'a>> {
+    let queue = text(headers, b"x-first-death-queue")?;
+    let exchange = text(headers, b"x-first-death-exchange")?;
+    // The oldest death stands last, unless it came again.
+    let of_queue = |death: &Table<'a>| {
+        text(*death, b"queue") == Some(queue) && text(*death, b"exchange") == Some(exchange)
+    };
+    let first = deaths_in(headers).filter(of_queue).last();
+    let routing_key = first.and_then(|death| match death.find(b"routing-keys") {
+        Some(Value::Array(keys)) => keys.iter().next()?.text(),
+        _ => None,
+    });
+    Some(Origin { queue, exchange, routing_key })
+}
+
 /// The `x-death` array with this death at its head; an earlier one in the same queue for the
 /// same reason is counted up and moved there.
 fn deaths_after(before: Table<'_>, expiration: Option<&[u8]>, death: &Death<'_>) -> ArrayBuf {
@@ -253,6 +280,31 @@ mod tests {
             let keys: Vec<_> = keys.iter().map(|key| key.text().unwrap().to_vec()).collect();
             assert_eq!(keys, [b"k".to_vec(), b"other".to_vec()]);
         }
+    }
+
+    #[test]
+    fn a_dead_letter_says_where_it_was_first_however_often_it_died() {
+        let mut bytes = Vec::new();
+        PropertyList::default().encode(&mut bytes);
+        assert_eq!(origin(Table::EMPTY), None);
+        let deaths: [(&'static [u8], &'static [u8], &'static [u8]); 4] =
+            [(b"a", b"x", b"k"), (b"b", b"dlx", b"k2"), (b"c", b"dlx", b"k3"), (b"b", b"y", b"k4")];
+        for (queue, exchange, routing_key) in deaths {
+            let list = Properties::new(&bytes).list().unwrap();
+            let death = Death { exchange, routing_key, ..death(queue, Reason::Rejected, 1) };
+            bytes = properties_after(&list, &death);
+            let headers = headers_of(&bytes);
+            let expected = Origin { queue: b"a", exchange: b"x", routing_key: Some(b"k") };
+            assert_eq!(origin(headers.table()), Some(expected));
+        }
+        // A client may write whatever it likes.
+        let mut headers = TableBuf::new();
+        headers.put_str(b"x-first-death-queue", "q");
+        assert_eq!(origin(headers.table()), None);
+        headers.put_str(b"x-first-death-exchange", "x");
+        headers.put_str(b"x-death", "nonsense");
+        let expected = Origin { queue: b"q", exchange: b"x", routing_key: None };
+        assert_eq!(origin(headers.table()), Some(expected));
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl Broker {
             self.store.note_delivery(slot);
         }
         let what = if turn.no_ack { Happening::DeliverNoAck } else { Happening::Deliver };
-        self.count_handed_out(key, what, before);
+        let published_ms = self.store.record(entry.at).published_ms();
+        self.count_handed_out(key, what, before, published_ms);
         let (channel, due_ms, kept) = (turn.channel, turn.due_ms, false);
         let unsettled = Unsettled {
             queue: key,
@@ -107,11 +108,9 @@ impl Broker {
         if !no_ack {
             self.store.note_delivery(slot);
         }
-        self.count_handed_out(
-            key,
-            if no_ack { Happening::GetNoAck } else { Happening::Get },
-            before,
-        );
+        let what = if no_ack { Happening::GetNoAck } else { Happening::Get };
+        let published_ms = self.store.record(entry.at).published_ms();
+        self.count_handed_out(key, what, before, published_ms);
         let due_ms = self.queues.take_by_get(key, no_ack, self.clock_ms);
         let (consumer, kept) = (None, false);
         let unsettled =

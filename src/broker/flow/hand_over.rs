@@ -62,7 +62,7 @@ impl Broker {
                 queue.line.rotate();
             }
             self.queues.count(key, Happening::Publish);
-            self.count(key, Happening::DeliverNoAck);
+            self.count_first(key, Happening::DeliverNoAck, 0);
         }
         true
     }

@@ -24,3 +24,4 @@ pub mod retention;
 pub mod settle;
 pub mod stream_reader;
 pub mod transaction;
+pub mod transfer;

@@ -6,7 +6,7 @@ use crate::broker::flow::admission::Together;
 use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::message::Delay;
 use crate::broker::key::QueueKey;
-use crate::storage::{AppendError, Body, Entry, Publication, SlotRef};
+use crate::storage::{AppendError, Appended, Body, Entry, Publication, SlotRef};
 
 /// A message on its way from one place in the log to another.
 #[derive(Debug)]
@@ -29,6 +29,15 @@ pub(in crate::broker) struct Republish<'a> {
     pub delay: Option<Delay>,
 }
 
+/// What becomes of the place that a message is stored anew from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Original {
+    /// It is settled.
+    Goes,
+    /// It stays: the new one is a copy.
+    Stays,
+}
+
 /// What it costs to route, change and store a message anew, beside its bytes.
 pub(in crate::broker) const WORK_PER_REPUBLISH: usize = 10;
 
@@ -40,19 +49,37 @@ impl Broker {
         message: &Republish<'_>,
         queues: &[QueueKey],
     ) -> Result<(), AppendError> {
-        let Republish { entry, slot, delay, .. } = *message;
+        let Republish { entry, slot, .. } = *message;
         let body_bytes = self.store.record(entry.at).body_bytes();
-        self.work.spend(WORK_PER_REPUBLISH);
-        self.work.spend_bytes(body_bytes);
         let mut together = Together::default();
         let taking = self.admit(queues, message.properties, body_bytes, &mut together).taking;
-        let ids = self.ids_of(delay, &taking);
-        if ids.is_empty() {
-            self.store.settle(entry.at, slot);
-            return Ok(());
+        match self.store_anew(message, &taking, Original::Goes)? {
+            Some(appended) => self.arrive_anew(message, &taking, &appended),
+            None => {
+                self.store.settle(entry.at, slot);
+            }
         }
-        let durable = self.is_logged(&taking, message.persistent, delay);
-        let replaces = (durable && slot.segment.is_durable()).then_some(slot);
+        Ok(())
+    }
+
+    /// Stores the message anew for queues that take it, and settles its old place with the new
+    /// record if it goes. `None`: there is nobody to store it for, and nothing was done.
+    pub(in crate::broker) fn store_anew(
+        &mut self,
+        message: &Republish<'_>,
+        taking: &[QueueKey],
+        original: Original,
+    ) -> Result<Option<Appended>, AppendError> {
+        let Republish { entry, slot, delay, .. } = *message;
+        self.work.spend(WORK_PER_REPUBLISH);
+        self.work.spend_bytes(self.store.record(entry.at).body_bytes());
+        let ids = self.ids_of(delay, taking);
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let goes = original == Original::Goes;
+        let durable = self.is_logged(taking, message.persistent, delay);
+        let replaces = (goes && durable && slot.segment.is_durable()).then_some(slot);
         let now_ms = self.clock_ms;
         let ttl_ends_ms = message.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1));
         let appended = self.store.append(&Publication {
@@ -68,16 +95,26 @@ impl Broker {
             replaces,
             defines: None,
         })?;
-        if replaces.is_none() {
+        if goes && replaces.is_none() {
             self.store.settle(entry.at, slot);
         }
-        match delay {
-            Some(delay) => self.delay_stored(delay, &appended),
+        Ok(Some(appended))
+    }
+
+    /// A message that was stored anew joins its queues, or waits until its delay is over.
+    pub(in crate::broker) fn arrive_anew(
+        &mut self,
+        message: &Republish<'_>,
+        taking: &[QueueKey],
+        appended: &Appended,
+    ) {
+        match message.delay {
+            Some(delay) => self.delay_stored(delay, appended),
             None => {
                 let priority = priority_in(message.properties);
-                self.push_to_queues(&taking, &appended, priority, body_bytes);
+                let body_bytes = self.store.record(appended.entry.at).body_bytes();
+                self.push_to_queues(taking, appended, priority, body_bytes);
             }
         }
-        Ok(())
     }
 }

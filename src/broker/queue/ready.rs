@@ -6,6 +6,7 @@
 //! stands where it stood before.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::storage::{Entry, EntryQueue, MessageId, ScratchPool};
 
@@ -17,6 +18,24 @@ use crate::storage::{Entry, EntryQueue, MessageId, ScratchPool};
 pub struct Ready {
     lanes: Box<[Lane]>,
     count: usize,
+}
+
+/// How far a walk over a line has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// It sees no message of this id, nor any that is later.
+    before: MessageId,
+    /// The priority that it is at.
+    lane: Option<u8>,
+    /// The last message that it saw there.
+    last: Option<MessageId>,
+}
+
+impl Place {
+    /// Before everything; the walk passes over messages from this id on.
+    pub fn first(before: MessageId) -> Self {
+        Self { before, lane: None, last: None }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +130,33 @@ impl Ready {
         lane.returned.contains_key(&id) || lane.waiting.find(id, scratch).is_some()
     }
 
+    /// A message by its id, and the lane that it is in.
+    pub fn find(&self, id: MessageId, scratch: &ScratchPool) -> Option<(Entry, u8)> {
+        let mut lanes = (0..=self.priority_max()).zip(&self.lanes);
+        lanes.find_map(|(number, lane)| {
+            let entry = lane.returned.get(&id).copied();
+            Some((entry.or_else(|| lane.waiting.find(id, scratch))?, number))
+        })
+    }
+
+    /// The next message behind this place in the order in which they would be taken, and the lane
+    /// that it is in; the place moves there. Messages may come and go in between.
+    pub fn next_behind(&self, place: &mut Place, scratch: &ScratchPool) -> Option<(Entry, u8)> {
+        loop {
+            let number = place.lane.unwrap_or(self.priority_max()).min(self.priority_max());
+            let lane = self.lanes.get(usize::from(number))?;
+            let next = lane.next_behind(place.last, scratch);
+            if let Some(entry) = next.filter(|entry| entry.id < place.before) {
+                *place = Place { lane: Some(number), last: Some(entry.id), ..*place };
+                return Some((entry, number));
+            }
+            if number == 0 {
+                return None;
+            }
+            *place = Place { lane: Some(number - 1), last: None, ..*place };
+        }
+    }
+
     /// The number of ready messages.
     pub fn len(&self) -> usize {
         self.count
@@ -195,6 +241,15 @@ impl Lane {
         }
     }
 
+    fn next_behind(&self, last: Option<MessageId>, scratch: &ScratchPool) -> Option<Entry> {
+        let Some(last) = last else {
+            return self.front();
+        };
+        let mut returned = self.returned.range((Excluded(last), Unbounded));
+        let next = returned.next().map(|(_, entry)| *entry);
+        next.or_else(|| self.waiting.first_after(last, scratch))
+    }
+
     fn front(&self) -> Option<Entry> {
         self.returned.values().next().copied().or_else(|| self.waiting.front())
     }
@@ -249,5 +304,59 @@ mod tests {
         let popped: Vec<MessageId> =
             std::iter::from_fn(|| line.pop(scratch)).map(|entry| entry.id).collect();
         assert_eq!(popped, all);
+    }
+
+    /// Nothing is seen twice, and nothing is passed over that was there all the time.
+    #[test]
+    fn a_walk_sees_what_stays_once_whatever_comes_and_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = testing::open(directory.path());
+        let queue = testing::declare(&mut broker, "q", Table::EMPTY);
+        testing::publish(&mut broker, queue, 1);
+        let (queue, scratch) = broker.queues_mut().get_with_scratch(queue).unwrap();
+        let at = queue.ready.pop(scratch).unwrap().at;
+        let mut random = testing::Seeded::new(3);
+        let mut line = Ready::new(2);
+        let mut all = Vec::new();
+        // Blocks of each kind: at the front, in the middle and at the back.
+        for id in (0..21_000).map(|n| MessageId(1 + 3 * n)) {
+            let entry = Entry { id, at };
+            let priority = u8::try_from(random.below(3)).unwrap();
+            line.push(entry, priority, scratch);
+            all.push((priority, entry.id));
+        }
+        all.sort_unstable_by_key(|&(priority, id)| (std::cmp::Reverse(priority), id));
+        // Some were taken and come back.
+        let taken: Vec<Entry> = (0..50).map(|_| line.pop(scratch).unwrap()).collect();
+        taken.iter().for_each(|&entry| line.put_back(entry, 2));
+        for (priority, id) in &all {
+            assert_eq!(
+                line.find(*id, scratch).map(|(entry, lane)| (lane, entry.id)),
+                Some((*priority, *id))
+            );
+        }
+        let before = all.iter().map(|(_, id)| *id).max().unwrap();
+        all.retain(|(_, id)| *id < before);
+        let (mut place, mut seen, mut removed) = (Place::first(before), Vec::new(), Vec::new());
+        while let Some((entry, lane)) = line.next_behind(&mut place, scratch) {
+            seen.push((lane, entry.id));
+            // What it saw goes, and some that it did not see, and others that it passed.
+            let (priority, id) = *random.pick(&all);
+            for (id, lane) in [(entry.id, lane), (id, priority)] {
+                if random.below(2) == 0 && line.remove(id, lane, scratch).is_some() {
+                    removed.push(id);
+                }
+            }
+        }
+        let count = seen.len();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+        assert!(seen.iter().all(|(_, id)| *id < before), "that one came too late");
+        let stays: Vec<_> = all.iter().filter(|(_, id)| !removed.contains(id)).collect();
+        assert!(stays.iter().all(|one| seen.contains(one)));
+        let mut sorted = seen.clone();
+        sorted.sort_unstable_by_key(|&(priority, id)| (std::cmp::Reverse(priority), id));
+        assert_eq!(sorted, seen, "in the order in which they are taken");
+        assert_eq!(line.find(MessageId(u64::MAX), scratch), None);
     }
 }

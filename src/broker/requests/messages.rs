@@ -8,7 +8,7 @@ use crate::broker::flow::message::{Content, Delay, Message, PERSISTENT, Publishe
 use crate::broker::key::{ArenaKey, ChannelKey, QueueKey};
 use crate::broker::requests::checks::{Checked, Copies, check};
 use crate::broker::users::access::Subject;
-use crate::storage::{AppendError, Entry, LogPos, Record, RecordRef};
+use crate::storage::{AppendError, Entry, LogPos, MessageId, Record, RecordRef};
 
 use crate::broker::flow::deduplication::Sighting;
 
@@ -26,6 +26,8 @@ pub enum Outcome {
 /// A message in a queue, as somebody sees it who does not take it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
+    /// What it is known by as long as it is in the queue.
+    pub id: MessageId,
     /// Where it lies.
     pub at: RecordRef,
     /// How often it was delivered.
@@ -153,9 +155,17 @@ impl Broker {
         let id = queue.id;
         let seen = |(position, entry): (u64, Entry)| {
             let (slot, _) = slot_in(&self.store, entry, id);
-            Seen { at: entry.at, deliveries: self.store.deliveries(slot), position }
+            Seen { id: entry.id, at: entry.at, deliveries: self.store.deliveries(slot), position }
         };
         (first..).zip(entries).map(seen).collect()
+    }
+
+    /// Where the messages of a queue end that [`Broker::look`] finds.
+    pub fn end_of_line(&self, key: QueueKey) -> u64 {
+        self.queues.get(key).map_or(0, |queue| match &queue.stream {
+            Some(stream) => stream.next_offset(),
+            None => queue.ready.len() as u64,
+        })
     }
 
     /// The message that has been in a queue for longest, as far as its line says.

@@ -9,5 +9,6 @@ pub mod messages;
 pub mod queues;
 pub mod reply;
 pub mod stream_start;
+pub mod take_back;
 pub mod users;
 pub mod vhosts;

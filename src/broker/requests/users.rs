@@ -81,22 +81,6 @@ impl Broker {
         let user = self.users.find(user);
         !user.is_some_and(|user| user.may(&vhost, Access::Read, &queue.name))
     }
-
-    /// Ends a consumer and has its client told.
-    fn cancel(&mut self, key: ConsumerKey) {
-        let Some(consumer) = self.queues.consumer(key) else {
-            return;
-        };
-        if let Some(channel) = self.queues.channel(consumer.channel) {
-            self.effects.push_back(Effect::ConsumerCancelled {
-                connection: channel.connection,
-                channel: channel.number,
-                tag: consumer.tag.clone(),
-                consumer: key,
-            });
-        }
-        self.end_consumer(key);
-    }
 }
 
 #[cfg(test)]
@@ -193,7 +177,7 @@ mod tests {
         let effects: Vec<_> = std::iter::from_fn(|| broker.next_effect()).collect();
         let is_told = |effect: &Effect| match effect {
             Effect::ConnectionForced { connection: told, .. } => *told == connection,
-            Effect::ConsumerCancelled { .. } => false,
+            Effect::ConsumerCancelled { .. } | Effect::TakeBack(_) => false,
         };
         assert!(effects.iter().any(is_told), "{effects:?}");
         broker.close().unwrap();

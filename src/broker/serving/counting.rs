@@ -37,6 +37,17 @@ impl Queues {
         }
     }
 
+    /// A message was handed out for the first time, so many milliseconds after it came.
+    #[inline]
+    pub fn count_first(&mut self, key: QueueKey, what: Happening, after_ms: u64) {
+        if let Some(queue) = self.queues.get_mut(key) {
+            self.counted.note(key, queue, what);
+            if let Some(counters) = &mut queue.counters {
+                counters.times_in_queue.note(after_ms);
+            }
+        }
+    }
+
     /// Samples are due, so long after the last ones.
     pub fn begin_sampling(&mut self, interval: Duration) {
         self.counted.interval = interval;

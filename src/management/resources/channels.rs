@@ -51,18 +51,25 @@ fn refuse_without_stats(call: &Call<'_, '_>) -> Result<(), Response> {
 }
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
-    // A connection's name, and the number in brackets.
-    let part = call.parts[0];
-    let (name, rest) = std::str::from_utf8(part)
+    let channel = named(call, call.parts[0])?;
+    let (key, columns) = (channel.key, Columns::of(call.request));
+    Ok(Answer::Later(Box::new(Shown { key, columns, at: 0, shown: Vec::new() })))
+}
+
+/// The channel of a name, if the caller may see it: a connection's name, and the number in
+/// brackets.
+///
+/// # Errors
+/// 404 when there is none, 401 when it is another user's.
+pub fn named(call: &mut Call<'_, '_>, wanted: &[u8]) -> Result<Channel, Response> {
+    let (name, rest) = std::str::from_utf8(wanted)
         .ok()
         .and_then(|name| name.rsplit_once(" ("))
         .ok_or_else(Response::not_found)?;
     let number = rest.strip_suffix(')').and_then(|number| number.parse().ok());
     let number: u16 = number.ok_or_else(Response::not_found)?;
     let connection = connections::named(call.context, call.caller, name.as_bytes())?;
-    let channel = call.context.node.channel(connection, number).ok_or_else(Response::not_found)?;
-    let (key, columns) = (channel.key, Columns::of(call.request));
-    Ok(Answer::Later(Box::new(Shown { key, columns, at: 0, shown: Vec::new() })))
+    call.context.node.channel(connection, number).ok_or_else(Response::not_found)
 }
 
 /// One channel with its consumers, however many turns they take.

@@ -49,6 +49,14 @@ pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
             exposition::single(out, name, kind, help, figure);
         }
     }
+    let times = &context.broker.counters.times_in_queue;
+    exposition::histogram(
+        out,
+        "leveret_message_time_in_queue_seconds",
+        "How long messages had been in a queue when somebody first got them.",
+        times.up_to(),
+        times.sum_ms(),
+    );
     write_global(out, context);
     write_labelled(out, context);
 }

@@ -1,4 +1,4 @@
-//! Which messages are in a queue: taken for good, taken and put back, or only looked at?
+//! Which messages are in a queue: taken for good, or taken and put back?
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,6 @@ use crate::amqp::{Properties, PropertyList};
 use crate::broker::flow::blind;
 use crate::broker::{Access, Broker, QueueKey, RecordRef, Settlement, Unsettled};
 use crate::management::call::{Answer, Call, Context, Outcome, PIECE_BYTES_MAX, Progress, Work};
-use crate::management::request::Request;
 use crate::management::response::Response;
 use crate::management::{body, json, refusal};
 
@@ -19,14 +18,10 @@ const MESSAGES_MAX: u64 = 10_000;
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// So much of a body is shown: nobody else waits while one is written.
-const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// What it costs to show a message, beside its bytes.
 const WORK_PER_MESSAGE: usize = 60;
-
-/// So many are looked at unless the request says, and at most.
-const BROWSED: u64 = 100;
-const BROWSED_MAX: u64 = 1000;
 
 /// Takes messages, which go back or not.
 pub fn get(call: &mut Call<'_, '_>) -> Outcome {
@@ -52,38 +47,20 @@ pub fn get(call: &mut Call<'_, '_>) -> Outcome {
     // As in RabbitMQ, a negative number means all of them.
     let left = u64::try_from(count).unwrap_or(u64::MAX).min(MESSAGES_MAX);
     let (held, courtesy) = (Vec::new(), Courtesy::default());
-    let writer = Writer { style, shown: 0, bytes: 0 };
+    let writer = Writer::new(style);
     Ok(Answer::Later(Box::new(Get { key, left, fate, held, at: 0, writer, courtesy })))
 }
 
-/// Looks at messages and leaves them as they are.
-pub fn browse(call: &mut Call<'_, '_>) -> Outcome {
-    let from = number(call.request, "from")?.unwrap_or(0);
-    let left = number(call.request, "count")?.unwrap_or(BROWSED).min(BROWSED_MAX);
-    let truncate = number(call.request, "truncate")?;
-    let encoding = call.request.parameter("encoding").unwrap_or("auto");
-    let style = Style {
-        base64: base64(Some(&json!(encoding)))?,
-        bytes_max: truncate.map_or(PAYLOAD_BYTES_MAX, |bytes| bytes_max(bytes.cast_signed())),
-    };
-    let key = browsable(call)?;
-    let writer = Writer { style, shown: 0, bytes: 0 };
-    Ok(Answer::Later(Box::new(Browse { key, from, left, writer })))
-}
-
-fn number(request: &Request, name: &str) -> Result<Option<u64>, Response> {
-    let Some(text) = request.parameter(name) else {
-        return Ok(None);
-    };
-    text.parse().map(Some).map_err(|_| body::refuse(&json!(["not_integer", text])))
-}
-
-fn bytes_max(truncate: i64) -> usize {
+/// How much of a body is shown when so much is asked for.
+pub fn bytes_max(truncate: i64) -> usize {
     usize::try_from(truncate.max(0)).unwrap_or(usize::MAX).min(PAYLOAD_BYTES_MAX)
 }
 
 /// Whether bodies are shown in base64 even if they are text.
-fn base64(encoding: Option<&Value>) -> Result<bool, Response> {
+///
+/// # Errors
+/// 400 for any encoding but two.
+pub fn base64(encoding: Option<&Value>) -> Result<bool, Response> {
     match encoding.and_then(Value::as_str) {
         Some("auto") => Ok(false),
         Some("base64") => Ok(true),
@@ -94,14 +71,20 @@ fn base64(encoding: Option<&Value>) -> Result<bool, Response> {
 }
 
 /// The queue of the path, from which the caller may take messages.
-fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
+///
+/// # Errors
+/// 404 when there is none, 401 without the permission to read, 400 for a stream.
+pub fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
     let key = browsable(call)?;
     let refused = call.context.broker.refuse_on_stream(key, "basic.get");
     refused.map_err(|error| refusal::of_get(&error)).map(|()| key)
 }
 
 /// The queue of the path, whose messages the caller may see.
-fn browsable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
+///
+/// # Errors
+/// 404 when there is none, 401 without the permission to read.
+pub fn browsable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
     let (subject, name) = (call.subject(0)?, call.part(1));
     let broker = &call.context.broker;
     let allowed = broker.users().check_queue_access(&subject, Access::Read, name);
@@ -110,26 +93,35 @@ fn browsable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
 }
 
 /// How payloads are shown.
-struct Style {
-    base64: bool,
-    bytes_max: usize,
+pub struct Style {
+    /// In base64 even if they are text.
+    pub base64: bool,
+    /// So much of each.
+    pub bytes_max: usize,
 }
 
 /// Writes messages into an answer.
-struct Writer {
+pub struct Writer {
     style: Style,
-    shown: u64,
+    /// How many there are in it.
+    pub shown: u64,
     /// Of payloads.
     bytes: usize,
 }
 
 impl Writer {
-    fn is_full(&self) -> bool {
+    /// Nothing was written yet.
+    pub fn new(style: Style) -> Self {
+        Self { style, shown: 0, bytes: 0 }
+    }
+
+    /// Whether an answer has no room for more.
+    pub fn is_full(&self) -> bool {
         self.bytes >= ANSWER_BYTES_MAX
     }
 
     /// Appends a message; `more` is what is known besides what was stored.
-    fn write(
+    pub fn write(
         &mut self,
         broker: &mut Broker,
         at: RecordRef,
@@ -159,7 +151,8 @@ impl Writer {
         piece.extend_from_slice(Value::Object(more).to_string().as_bytes());
     }
 
-    fn end(&self, piece: &mut Vec<u8>) {
+    /// The list is over.
+    pub fn end(&self, piece: &mut Vec<u8>) {
         piece.extend_from_slice(if self.shown == 0 { b"[]" } else { b"]" });
     }
 }
@@ -289,38 +282,5 @@ impl Work for Get {
             broker.requeue(&unsettled);
         }
         self.left = 0;
-    }
-}
-
-struct Browse {
-    key: QueueKey,
-    /// The next position.
-    from: u64,
-    left: u64,
-    writer: Writer,
-}
-
-impl Work for Browse {
-    fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
-        let broker = &mut context.broker;
-        while self.left > 0 && !self.writer.is_full() {
-            if broker.work.is_done() || piece.len() >= PIECE_BYTES_MAX {
-                return Progress::Unfinished;
-            }
-            let Some(seen) = broker.look(self.key, self.from, 1).pop() else {
-                break;
-            };
-            let published_ms = broker.record(seen.at).published_ms();
-            let age_ms = broker.clock_ms().saturating_sub(published_ms);
-            let mut more = Map::new();
-            more.insert("redelivered".into(), (seen.deliveries > 0).into());
-            more.insert("position".into(), seen.position.into());
-            more.insert("age_ms".into(), age_ms.into());
-            self.writer.write(broker, seen.at, more, piece);
-            self.from = seen.position + 1;
-            self.left -= 1;
-        }
-        self.writer.end(piece);
-        Progress::Finished
     }
 }

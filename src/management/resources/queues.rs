@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::consumers;
 use super::queue_states::States;
-use super::{queue_changes, queue_messages};
+use super::{queue_browse, queue_changes, queue_messages, queue_requeue, queue_transfer};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
+use crate::broker::times_in_queue::TimesInQueue;
 use crate::broker::{ConsumerKey, Queue, QueueKey, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
@@ -44,7 +45,23 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "queues/*/*/browse",
-        methods: &[(Method::Get, Right::Management, queue_messages::browse)],
+        methods: &[(Method::Get, Right::Management, queue_browse::browse)],
+    },
+    Route {
+        path: "queues/*/*/messages/move",
+        methods: &[(Method::Post, Right::Management, queue_transfer::move_messages)],
+    },
+    Route {
+        path: "queues/*/*/messages/copy",
+        methods: &[(Method::Post, Right::Management, queue_transfer::copy_messages)],
+    },
+    Route {
+        path: "queues/*/*/messages/delete",
+        methods: &[(Method::Post, Right::Management, queue_transfer::delete_messages)],
+    },
+    Route {
+        path: "queues/*/*/messages/requeue",
+        methods: &[(Method::Post, Right::Management, queue_requeue::requeue)],
     },
 ];
 
@@ -121,6 +138,13 @@ impl Work for Shown {
             queue["deliveries"] = json!([]);
             queue["incoming"] = json!([]);
             add_owner(context, self.key, &mut queue);
+        }
+        if is_whole {
+            let found = context.broker.queues().get(self.key);
+            let counters = found.and_then(|queue| queue.counters.as_deref());
+            let never = TimesInQueue::default();
+            let known = counters.map_or(&never, |counters| &counters.times_in_queue);
+            queue["time_in_queue"] = times(known);
         }
         piece.extend_from_slice(self.columns.pick(queue).to_string().as_bytes());
         Progress::Finished
@@ -269,6 +293,17 @@ fn add_stats(context: &Context<'_>, queue: &Queue, shown: &mut Value) {
     if queue.line.is_empty() {
         shown["idle_since"] = json::time(queue.used_at_ms);
     }
+}
+
+/// How long its messages had been there when somebody first got them: how many up to which time,
+/// and `null` for any.
+fn times(times: &TimesInQueue) -> Value {
+    let buckets = times.up_to().map(|(ms, count)| json!({ "up_to_ms": ms, "count": count }));
+    json!({
+        "buckets": buckets.collect::<Vec<_>>(),
+        "count": times.count(),
+        "sum_ms": times.sum_ms(),
+    })
 }
 
 /// What it takes of memory: itself, and a few bytes for each message. The bodies lie in the log.

@@ -53,6 +53,9 @@ pub struct Channel {
     pub consumers: HashMap<Name, ConsumerKey>,
     /// Deliveries that wait to be settled.
     pub unacked: Unacked,
+    /// Some deliveries with tags up to this one were taken back from the client: it may settle them
+    /// all the same.
+    pub taken_back_to: u64,
     /// A settlement of many deliveries goes on up to this tag when its frame comes again.
     pub goes_on_to: Option<u64>,
     /// What publishes and acks mean here.
@@ -99,6 +102,7 @@ impl Channel {
             prefetch: 0,
             consumers: HashMap::new(),
             unacked: Unacked::default(),
+            taken_back_to: 0,
             goes_on_to: None,
             mode: Mode::Plain,
             publishes: false,

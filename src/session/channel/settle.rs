@@ -2,7 +2,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Method, ReplyCode};
-use crate::broker::{Broker, Settlement, Unsettled};
+use crate::broker::{Broker, Settlement, TakeBack, Unsettled};
 
 use super::frames::Progress;
 use super::scope::Scope;
@@ -55,11 +55,16 @@ impl Channel {
                 return Ok(Progress::Took(0));
             }
             scope.broker.work.spend(WORK_OUT_OF_ORDER);
-            let unsettled = self.unacked.take(tag).ok_or_else(unknown)?;
+            let Some(unsettled) = self.unacked.take(tag) else {
+                // It is somebody else's by now, or was; the client could not know.
+                let was_taken_back = (1..=self.taken_back_to).contains(&tag);
+                return if was_taken_back { Ok(Progress::Took(0)) } else { Err(unknown()) };
+            };
             settle_one(&mut self.mode, scope.broker, tag, &unsettled, settlement);
             return Ok(Progress::Took(0));
         }
-        if self.goes_on_to.is_none() && !self.unacked.knows(tag) {
+        let is_known = tag <= self.taken_back_to || self.unacked.knows(tag);
+        if self.goes_on_to.is_none() && !is_known {
             return Err(unknown());
         }
         Ok(self.settle_up_to(scope.broker, tag, settlement))
@@ -80,6 +85,33 @@ impl Channel {
             }
         }
         Progress::Took(0)
+    }
+
+    /// Gives back what an operator wants, as far as this step allows; whether that was all. What
+    /// the client says of these deliveries later means nothing, whatever it is.
+    pub fn take_back(&mut self, broker: &mut Broker, wanted: &mut TakeBack) -> bool {
+        loop {
+            let queue = broker.queues().get(wanted.queue);
+            if queue.is_none_or(|queue| queue.unacked == 0) {
+                return true;
+            }
+            let Some((tag, unsettled)) = self.unacked.first_after(wanted.looked_at) else {
+                return true;
+            };
+            if broker.work.is_done() {
+                return false;
+            }
+            broker.work.spend(WORK_OUT_OF_ORDER);
+            wanted.looked_at = tag;
+            let is_meant = wanted.consumer.is_none() || wanted.consumer == unsettled.consumer;
+            if unsettled.queue == wanted.queue
+                && is_meant
+                && let Some(unsettled) = self.unacked.take(tag)
+            {
+                self.taken_back_to = self.taken_back_to.max(tag);
+                broker.return_for(wanted.order, &unsettled);
+            }
+        }
     }
 
     /// `basic.recover`: everything goes back to its queue; 540 for a redelivery to this channel.

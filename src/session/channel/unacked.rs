@@ -160,6 +160,16 @@ impl Unacked {
         self.parts.iter().flat_map(|part| &part.places).filter_map(|(_, one)| one.as_ref())
     }
 
+    /// The oldest delivery with a larger tag than this.
+    pub fn first_after(&self, tag: u64) -> Option<(u64, &Unsettled)> {
+        let from = self.part_of(tag).unwrap_or(0);
+        let later = self.parts.range(from..).flat_map(|part| {
+            let start = part.places.partition_point(|&(other, _)| other <= tag);
+            part.places.range(start..)
+        });
+        later.filter_map(|(tag, one)| Some((*tag, one.as_ref()?))).next()
+    }
+
     #[inline]
     fn push(&mut self, tag: u64, unsettled: Unsettled) {
         match self.parts.back_mut() {
@@ -265,6 +275,9 @@ mod tests {
                         settled.extend(was_there.then_some(tag));
                     }
                 }
+                let behind = random.next() % (unacked.last_tag() + 2);
+                let later = expected.range(behind + 1..).next().copied();
+                assert_eq!(unacked.first_after(behind).map(|(tag, _)| tag), later);
                 assert_eq!(unacked.first_tag(), expected.first().copied());
                 assert_eq!(unacked.iter().count(), expected.len());
                 for part in &unacked.parts {

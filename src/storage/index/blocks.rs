@@ -163,6 +163,17 @@ impl ScratchPool {
         };
         (self.entry(paged, index).at != TOMBSTONE).then_some(index)
     }
+
+    /// Index of the first entry of a message later than this one, alive or not.
+    pub(super) fn first_after(&self, paged: &Paged, id: MessageId) -> usize {
+        match &paged.place {
+            Place::Scratch(slot) => {
+                let (bytes, _) = self.scratch.bytes(slot).as_chunks::<ENTRY_BYTES>();
+                bytes[..paged.len as usize].partition_point(|bytes| decode(bytes).id <= id)
+            }
+            Place::Memory(entries) => entries.partition_point(|entry| entry.id <= id),
+        }
+    }
 }
 
 /// A block in the middle of a long queue.

@@ -184,6 +184,28 @@ impl EntryQueue {
         }
     }
 
+    /// The first entry of a message later than this one, which need not be here any more.
+    pub fn first_after(&self, id: MessageId, pool: &ScratchPool) -> Option<Entry> {
+        let mut entries = self.iter(pool);
+        if self.head.entries.last().is_some_and(|last| id < last.id) {
+            entries.index = self.head.first_after(id);
+            return entries.next();
+        }
+        let behind = self.behind.as_ref()?;
+        if behind.tail.entries.first().is_some_and(|first| first.id <= id) {
+            entries.block = behind.middle.len() + 1;
+            entries.index = behind.tail.first_after(id);
+            return entries.next();
+        }
+        let begun = behind.middle.partition_point(|paged| paged.first <= id);
+        entries.block = begun.max(1);
+        entries.index = match begun.checked_sub(1) {
+            Some(number) => pool.first_after(&behind.middle[number], id),
+            None => 0,
+        };
+        entries.next()
+    }
+
     /// The entry at a position; the front is 0. Takes the same time everywhere unless entries were
     /// removed elsewhere than at the front: then as long as [`iter_from`](EntryQueue::iter_from).
     #[inline]
@@ -401,6 +423,12 @@ impl Block {
         let index =
             begin + self.entries[begin..].binary_search_by_key(&id, |entry| entry.id).ok()?;
         (self.entries[index].at != TOMBSTONE).then_some(index)
+    }
+
+    /// Index of the first entry of a message later than this one, alive or not.
+    fn first_after(&self, id: MessageId) -> usize {
+        let begin = self.begin as usize;
+        begin + self.entries[begin..].partition_point(|entry| entry.id <= id)
     }
 
     fn bury(&mut self, index: usize) -> Entry {

@@ -8,6 +8,7 @@ mod definitions;
 mod diagnostics;
 mod limits;
 mod listing;
+mod messages;
 mod node;
 mod objects;
 mod parameters;
@@ -44,6 +45,7 @@ pub const TABLES: &[&[Verb]] = &[
     definitions::VERBS,
     connections::VERBS,
     queues::VERBS,
+    messages::VERBS,
     objects::VERBS,
     admin::VERBS,
 ];
