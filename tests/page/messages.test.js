@@ -76,7 +76,13 @@ test("chosen messages are moved, copied and deleted, and no others", async () =>
   await page.getByRole("dialog").getByLabel("Name").fill("to / here");
   await page.getByRole("dialog").getByRole("button", { name: "Copy", exact: true }).click();
   await page.getByRole("dialog").waitFor({ state: "detached" });
-  assert.deepEqual([await bodies("from"), await bodies("to / here")], [["a", "c", "d"], ["b", "a"]]);
+  assert.deepEqual(
+    [await bodies("from"), await bodies("to / here")],
+    [
+      ["a", "c", "d"],
+      ["b", "a"],
+    ],
+  );
   await page.locator(".message-row input").last().check();
   await page.locator(".browser .table-bar").getByRole("button", { name: "Delete…" }).click();
   await page.getByRole("button", { name: "Delete 1 message" }).click();
@@ -93,7 +99,10 @@ test("a target that is not there moves nothing, and is said to be missing", asyn
   await page.getByRole("dialog").getByRole("button", { name: "Move" }).click();
   await page.getByRole("dialog").getByRole("alert").waitFor();
   assert.deepEqual(await bodies("stay"), ["a"]);
-  assert.deepEqual(page.mistakes.filter((text) => !text.includes("404")), []);
+  assert.deepEqual(
+    page.mistakes.filter((text) => !text.includes("404")),
+    [],
+  );
 });
 
 test("a dead letter goes back to where it died", async () => {
