@@ -160,7 +160,7 @@ test("a queue is declared, published to, browsed and read by hand", async () => 
   await page.getByText("Published a message.").waitFor();
   await page.getByRole("button", { name: "Browse" }).click();
   await page.locator(".message-line summary").click();
-  await page.getByText("application/json").waitFor();
+  await page.getByText("application/json", { exact: true }).waitFor();
   assert.equal(
     await page.getByRole("region", { name: "Body" }).textContent(),
     '{\n  "answer": 42\n}',
