@@ -27,6 +27,7 @@ pub mod exchange;
 pub mod flow;
 pub mod hashing;
 pub mod key;
+pub mod notices;
 pub mod opening;
 pub mod payload;
 pub mod queue;
@@ -75,6 +76,7 @@ use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
+use notices::Notices;
 use requests::administration::Applying;
 use requests::vhosts::Parting;
 
@@ -126,8 +128,11 @@ pub struct Broker {
     /// What moves by itself found no room in the log; whether the operator was told of it.
     waits_for_room: bool,
     warned_of_waiting: bool,
-    /// A scratch list, kept for its memory.
+    /// What the broker itself publishes.
+    notices: Notices,
+    /// Scratch lists, kept for their memory.
     queue_ids: Vec<QueueId>,
+    notice_queues: Vec<QueueKey>,
 }
 
 impl Broker {
@@ -251,6 +256,7 @@ impl Broker {
             || !self.parting.is_empty()
             || !self.applying.is_empty()
             || !self.effects.is_empty()
+            || self.has_notices_to_publish()
             || self.is_compacting()
             || self.queues.is_sampling()
             || self.store.has_unwritten()

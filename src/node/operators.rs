@@ -62,6 +62,7 @@ impl Operators {
 impl Node {
     /// Tells operators who this node is.
     pub fn introduce(&mut self, node_name: String, directory: String) {
+        self.broker.name_node(&node_name);
         let limits = &self.limits;
         let listening = std::mem::take(&mut self.operators.identity.listening);
         self.operators.identity = Identity {
@@ -162,8 +163,10 @@ impl Node {
             now: self.now,
         };
         let broker = &mut self.broker;
+        broker.act_for(Some(job.user()));
         let mut context = Context { broker, node: &view, orders: &mut orders };
         let step = job.go_on(&mut context, &mut piece);
+        self.broker.act_for(None);
         orders.drain(..).for_each(|order| self.carry_out(order));
         self.operators.orders = orders;
         if let Some(endpoint) = self.endpoints.get_mut(key)

@@ -154,7 +154,8 @@ impl Session {
             frame_bytes_max: self.frame_bytes_max,
         };
         let message_bytes_max = self.limits.message_bytes_max;
-        Some((channel, Scope { broker, subject, message_bytes_max, out }))
+        let seen = &self.seen;
+        Some((channel, Scope { broker, subject, seen, message_bytes_max, out }))
     }
 
     /// The channel of a consumer, and the way to its client.

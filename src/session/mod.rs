@@ -35,7 +35,6 @@ pub use wait::{Wait, WaitUntil};
 #[derive(Debug)]
 pub struct Session {
     key: ConnectionKey,
-    peer: SocketAddr,
     phase: Phase,
     frame_bytes_max: u32,
     heartbeat: Heartbeat,
@@ -123,7 +122,6 @@ impl Session {
     pub fn new(key: ConnectionKey, peer: SocketAddr, limits: Limits, now: Instant) -> Self {
         Self {
             key,
-            peer,
             phase: Phase::Handshake(Handshake::start()),
             frame_bytes_max: FRAME_BYTES_MIN.min(limits.frame_bytes_max),
             heartbeat: Heartbeat::handshake(now),
@@ -140,7 +138,7 @@ impl Session {
             overfull: false,
             first_told: 0,
             said_why: false,
-            seen: sight::Seen::default(),
+            seen: sight::Seen::new(peer),
             outbox: Outbox::default(),
         }
     }

@@ -9,9 +9,11 @@ use super::channel::{Channel, ChannelState, Mode};
 use super::{Limits, Phase, Session};
 
 /// What a client said of itself, and how much came and went.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
-    /// Where the connection came in, if it was told.
+    /// Where the connection comes from.
+    pub peer: SocketAddr,
+    /// Where it came in, if it was told.
     local: Option<SocketAddr>,
     /// When, in ms since 1970.
     connected_at_ms: u64,
@@ -42,6 +44,29 @@ pub struct ChannelSight {
 }
 
 impl Seen {
+    /// A connection from there, of which nothing else is known.
+    pub fn new(peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            local: None,
+            connected_at_ms: 0,
+            properties: Box::default(),
+            mechanism: Name::default(),
+            received: (0, 0),
+            sent: (0, 0),
+        }
+    }
+
+    /// Where it came in; where nobody said so, an address that means nothing.
+    fn local(&self) -> SocketAddr {
+        self.local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// What the connection is called: by both of its ends.
+    pub fn connection_name(&self) -> String {
+        format!("{} -> {}", canonical(self.peer), canonical(self.local()))
+    }
+
     /// The client said who it is.
     pub fn note_client(&mut self, properties: Table<'_>, mechanism: &[u8]) {
         self.properties = properties.as_bytes().into();
@@ -80,12 +105,12 @@ impl Session {
 
     /// Where it comes from.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.seen.peer
     }
 
     /// Where it came in; where nobody said so, an address that means nothing.
     pub fn local(&self) -> SocketAddr {
-        self.seen.local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.seen.local()
     }
 
     /// When it came, in ms since 1970.
@@ -135,6 +160,11 @@ impl Session {
             ChannelState::Closing | ChannelState::Ended => None,
         }
     }
+}
+
+/// A socket for both versions of IP has IPv4 addresses in the form of IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Channel {

@@ -54,12 +54,12 @@ impl Broker {
         assert!(!self.topology.is_vhost_leaving(name), "nothing may be inherited from it");
         definitions::persist_vhost(&mut self.store, name, &settings, false);
         if let Some(key) = self.topology.vhost_named(name) {
-            if let Some(vhost) = self.topology.vhost_mut(key) {
-                vhost.settings = settings;
-            }
+            self.topology.set_settings(key, settings);
             return key;
         }
-        self.topology.add_vhost(name, settings, self.clock_ms)
+        let key = self.topology.add_vhost(name, settings, self.clock_ms);
+        self.make_exchanges_of_notices(key);
+        key
     }
 
     /// Deletes a vhost: its connections are closed, and what is in it goes in later turns, until

@@ -37,10 +37,11 @@ impl Channel {
         mandatory: bool,
         handed: Option<&mut Vec<Handed<'a>>>,
     ) -> Result<bool, AmqpError> {
-        let Scope { broker, subject, message_bytes_max, out } = scope;
         if let Body::Inline(body) = content.body {
-            check_size(body.len() as u64, *message_bytes_max)?;
+            check_size(body.len() as u64, scope.message_bytes_max)?;
         }
+        let is_traced = scope.broker.is_traced(scope.subject.vhost);
+        let Scope { broker, subject, out, .. } = scope;
         let list = Properties::new(content.properties).list()?;
         let resolved = self.resolve(broker, subject, &content, &list)?;
         self.note_publisher(broker);
@@ -69,6 +70,9 @@ impl Channel {
                 let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
                 return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
             }
+            if is_traced {
+                scope.trace_published(&message.content, queues);
+            }
             return Ok(true);
         }
         let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
@@ -79,7 +83,8 @@ impl Channel {
             broker.counters.note(Happening::DropUnroutable);
         }
         let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
-        let passing = content.in_memory().filter(|_| passes);
+        // What is handed over is in no queue, and only from a queue a delivery is traced.
+        let passing = content.in_memory().filter(|_| passes && !is_traced);
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
             message.may_pass()
                 && !broker.queues().need_durability(queues, message.persistent)
@@ -98,6 +103,9 @@ impl Channel {
         };
         self.count_published(broker);
         self.note_published(out, published);
+        if is_traced {
+            scope.trace_published(&message.content, self.route.queues());
+        }
         Ok(true)
     }
 

@@ -1,0 +1,174 @@
+//! How does the broker publish what it has to say itself?
+//!
+//! Like anybody, through an exchange into queues; but it asks nobody for permission, waits for
+//! nobody, and gives up what finds no room.
+
+use crate::amqp::{Name, Properties, Table};
+use crate::broker::Broker;
+use crate::broker::arguments::ExchangeTraits;
+use crate::broker::flow::admission::Together;
+use crate::broker::flow::message::{Content, Message, PERSISTENT};
+use crate::broker::key::VhostKey;
+use crate::broker::notices::{Notice, Source};
+use crate::storage::Body;
+
+/// What it costs to publish a notice, beside its bytes and queues.
+const WORK_PER_NOTICE: usize = 8;
+
+impl Broker {
+    /// What notices call the node.
+    pub fn name_node(&mut self, name: &str) {
+        self.notices.node_name = Name::from(name);
+    }
+
+    /// What is done from now on is this user's doing; `None`: the broker's own.
+    #[inline]
+    pub fn act_for(&mut self, user: Option<&Name>) {
+        if self.notices.events.is_some() || self.traces() {
+            self.notices.actor = user.cloned();
+        }
+    }
+
+    /// From now on events are published in this vhost, and lines of the log in that one; `None`:
+    /// they are not. The exchanges are made where they are missing, and stay.
+    pub fn publish_notices_in(&mut self, events: Option<Name>, log: Option<Name>) {
+        for (source, vhost) in [(Source::Events, &events), (Source::Log, &log)] {
+            let Some(vhost) = vhost else {
+                continue;
+            };
+            match self.topology.vhost_named(vhost) {
+                Some(key) => self.make_exchange_of(source, key),
+                None => log::warn!(
+                    "vhost '{vhost}' is not there: nothing is published to {} before it is made",
+                    source.exchange()
+                ),
+            }
+        }
+        (self.notices.events, self.notices.log) = (events, log);
+    }
+
+    /// A vhost was made: if notices go there, it has their exchanges.
+    pub(in crate::broker) fn make_exchanges_of_notices(&mut self, vhost: VhostKey) {
+        let name = self.topology.vhost_name(vhost);
+        if self.notices.events.as_ref() == Some(&name) {
+            self.make_exchange_of(Source::Events, vhost);
+        }
+        if self.notices.log.as_ref() == Some(&name) {
+            self.make_exchange_of(Source::Log, vhost);
+        }
+    }
+
+    fn make_exchange_of(&mut self, source: Source, vhost: VhostKey) {
+        let traits = ExchangeTraits {
+            kind: b"topic",
+            durable: true,
+            auto_delete: false,
+            internal: true,
+            arguments: Table::EMPTY,
+        };
+        let name = source.exchange();
+        if let Err(error) = self.import_exchange(vhost, name.as_bytes(), &traits) {
+            log::error!("{name} cannot be made: {}", error.text);
+        }
+    }
+
+    /// Publishes what waits, as far as this step allows; while a commit goes on, nothing.
+    pub fn publish_notices(&mut self) {
+        while !self.work.is_done()
+            && !self.commits.is_any_running()
+            && let Some(notice) = self.notices.pop()
+        {
+            let Notice { source, routing_key, properties, body } = &notice;
+            self.publish_notice(*source, routing_key, properties, Body::Inline(body));
+        }
+    }
+
+    /// Whether notices wait that the next turn can publish.
+    pub(in crate::broker) fn has_notices_to_publish(&self) -> bool {
+        !self.notices.is_empty() && !self.commits.is_any_running()
+    }
+
+    /// How many notices were dropped since the start, of this source.
+    pub fn dropped_notices(&self, source: Source) -> u64 {
+        self.notices.dropped(source)
+    }
+
+    fn vhost_of(&self, source: Source) -> Option<VhostKey> {
+        let name = match source {
+            Source::Firehose(vhost) => return Some(vhost),
+            Source::Events => &self.notices.events,
+            Source::Log => &self.notices.log,
+        };
+        self.topology.vhost_named(name.as_deref()?)
+    }
+
+    /// Publishes a notice at once, or drops it. A large body is shared with the message that it was
+    /// copied from: the notice goes where that lies.
+    pub(in crate::broker) fn publish_notice(
+        &mut self,
+        source: Source,
+        routing_key: &[u8],
+        properties: &[u8],
+        body: Body<'_>,
+    ) {
+        self.work.spend(WORK_PER_NOTICE);
+        let exchange = source.exchange();
+        let vhost = self.vhost_of(source);
+        let found =
+            vhost.and_then(|vhost| self.topology.exchange_named(vhost, exchange.as_bytes()));
+        let Some(key) = found else {
+            return;
+        };
+        if let Source::Firehose(_) = source
+            && self.alarms.is_any()
+        {
+            return self.notices.note_dropped(source, "memory or disk is low");
+        }
+        if !self.has_log_room() {
+            return self.notices.note_dropped(source, "the message log has no room");
+        }
+        let list = Properties::new(properties).list().unwrap_or_default();
+        let mut queues = std::mem::take(&mut self.notice_queues);
+        queues.clear();
+        self.route_all(key, routing_key, &list, &mut queues);
+        let body_bytes = self.body_bytes(&body);
+        self.work.spend_bytes(properties.len() as u64 + body_bytes);
+        if !self.all_take(&queues, 1, body_bytes) {
+            let mut together = Together::default();
+            queues = self.admit(&queues, properties, body_bytes, &mut together).taking;
+        }
+        let content = Content { exchange: exchange.as_bytes(), routing_key, properties, body };
+        let message = Message {
+            content,
+            persistent: list.delivery_mode == Some(PERSISTENT),
+            priority: 0,
+            ttl_ms: None,
+            delay: None,
+            dedup_key: None,
+        };
+        let lies_in = durability_of(&body).filter(|_| body_bytes > COPIED_BYTES_MAX);
+        let durable =
+            lies_in == Some(true) || self.queues.need_durability(&queues, message.persistent);
+        if lies_in.is_some_and(|lies_in| lies_in != durable) {
+            self.notices.note_dropped(source, "its body is too large to be copied");
+        } else {
+            match self.store_in(durable, &queues, &message, body_bytes) {
+                Ok(_) => self.notices.note_published(source),
+                Err(_) => self.notices.note_dropped(source, "the message log has no room"),
+            }
+        }
+        self.notice_queues = queues;
+    }
+}
+
+/// Bodies of more than this are never copied, only shared.
+const COPIED_BYTES_MAX: u64 = 64 * 1024;
+
+/// Whether a body lies in the durable log or in the transient ring; `None`: it lies in no log.
+fn durability_of(body: &Body<'_>) -> Option<bool> {
+    match body {
+        Body::Inline(_) => None,
+        Body::Large(body) => Some(body.is_durable()),
+        Body::Of(at) => Some(at.segment.is_durable()),
+    }
+}
