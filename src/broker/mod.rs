@@ -212,7 +212,9 @@ impl Broker {
 
     /// Memory or disk is low, or not any more.
     pub fn set_alarms(&mut self, memory: bool, disk: bool) {
-        self.alarms = BlockReasons { memory, disk, full: false };
+        let alarms = BlockReasons { memory, disk, full: false };
+        self.note_alarms(self.alarms, alarms);
+        self.alarms = alarms;
     }
 
     /// Why publishers are blocked.

@@ -129,6 +129,7 @@ impl Session {
         }
         let key = broker.queues_mut().open_channel(self.key, number);
         broker.queues_mut().set_room(key, !self.full);
+        self.note_channel_created(broker, key, number);
         self.channels.put(number, ChannelState::Open(Box::new(Channel::new(key, number))));
         self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
         Ok(())

@@ -40,6 +40,7 @@ impl Session {
     /// The socket is gone, or the connection ends: every channel goes, then the exclusive
     /// queues.
     pub fn end(&mut self, broker: &mut Broker) {
+        self.act(broker);
         if let Some(WaitUntil::Committed(number)) = self.notes.wait.take().map(|wait| wait.until) {
             broker.disown_commit(number);
         }
@@ -51,6 +52,8 @@ impl Session {
         }
         broker.delete_exclusive_queues(self.key);
         broker.users_mut().forget_connection(self.key);
+        broker.act_for(None);
+        self.note_connection_closed(broker);
     }
 
     /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer
@@ -110,6 +113,7 @@ impl Session {
         }
         broker.give_back(channel.unacked.into_deliveries());
         broker.queues_mut().close_channel(channel.key);
+        self.note_channel_closed(broker, channel.key);
     }
 
     /// Ends all consumers and gives what was delivered back, as far as this step allows; whether

@@ -148,12 +148,14 @@ impl Session {
                 let user = user.name.clone();
                 let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);
                 let frame_max = self.limits.frame_bytes_max;
+                self.note_login(broker, &user, None);
                 let tune = connection::Tune { channel_max, frame_max, heartbeat };
                 self.send(0, &Method::ConnectionTune(tune));
                 self.phase = Phase::Handshake(Handshake::Tuning(user));
                 Ok(())
             }
             Err(reason) => {
+                self.note_login(broker, user, Some(&reason));
                 warn!("{}: login of user '{}' refused: {reason}", self.seen.peer, Name::from(user));
                 if self.capabilities.authentication_failure_close {
                     let text = format!(
@@ -228,6 +230,7 @@ impl Session {
         let (connection, is_owner) = (self.key, false);
         let subject = Subject { user, vhost, vhost_name: name, connection, is_owner };
         self.phase = Phase::Open(subject);
+        self.note_connection_created(broker);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod channel;
 mod channels;
 mod closing;
+mod events;
 mod handshake;
 mod heartbeat;
 mod numbers;

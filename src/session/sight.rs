@@ -17,6 +17,8 @@ pub(super) struct Seen {
     local: Option<SocketAddr>,
     /// When, in ms since 1970.
     connected_at_ms: u64,
+    /// It was said that it ended.
+    pub told_of_end: bool,
     /// The client properties, as they came.
     properties: Box<[u8]>,
     /// How the user showed who it is.
@@ -50,6 +52,7 @@ impl Seen {
             peer,
             local: None,
             connected_at_ms: 0,
+            told_of_end: false,
             properties: Box::default(),
             mechanism: Name::default(),
             received: (0, 0),

@@ -11,6 +11,7 @@ pub mod death;
 pub mod deduplication;
 pub mod delayed;
 pub mod delivery;
+pub mod events;
 pub mod expiry;
 pub mod firehose;
 pub mod hand_over;

@@ -77,7 +77,10 @@ impl Channel {
                 {
                     return Ok(Progress::LooksAt(queue));
                 }
-                self.method(scope, *method).map_err(at_method)
+                scope.broker.act_for(Some(&scope.subject.user));
+                let progress = self.method(scope, *method);
+                scope.broker.act_for(None);
+                progress.map_err(at_method)
             }
             FrameKind::Header => self.content_header(scope, frame),
             FrameKind::Body => self.content_body(scope, frame),
