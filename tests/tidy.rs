@@ -102,6 +102,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("storage", "recovery", &["types", "record", "file", "helper", "log", "store"]),
     ("storage", "options", &["file", "helper", "recovery"]),
     ("session", "wait", &[]),
+    ("session", "ends", &[]),
     ("management", "request", &[]),
     ("management", "response", &[]),
     ("management", "view", &[]),
@@ -145,7 +146,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
         "conversation",
         &["request", "response", "authentication", "call", "router", "job", "view"],
     ),
-    ("session", "channel", &["wait"]),
+    ("session", "channel", &["wait", "ends"]),
 ];
 
 /// What a module may not reach for, as tokens: methods of what lies two floors down.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::amqp::Name;
 use crate::broker::ConnectionKey;
 use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
 use crate::management::{Order, Origin, Protocol};
@@ -201,6 +202,16 @@ impl Node {
             Order::ClusterName(name) => {
                 self.limits.cluster_name = name.as_str().into();
                 self.operators.identity.cluster_name = name;
+            }
+            Order::PublishEvents(vhost) => {
+                self.broker.publish_events_in(vhost.as_deref().map(Name::from));
+            }
+            Order::PublishLog(of) => {
+                let level = of.as_ref().map_or(log::LevelFilter::Off, |(_, level)| *level);
+                if let Some(tail) = self.log_tail {
+                    tail.keep(level);
+                }
+                self.broker.publish_log_in(of.map(|(vhost, _)| Name::from(vhost)));
             }
             Order::Stop => self.operators.is_stop_ordered = true,
         }

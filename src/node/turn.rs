@@ -72,6 +72,7 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_sampling();
         self.broker.work.begin(WORK_PER_STEP);
+        self.take_log_lines();
         self.broker.publish_notices();
         // Here, too: what operators change is written with the same call as all else, and what they
         // look at is as clients left it.

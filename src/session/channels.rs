@@ -155,8 +155,8 @@ impl Session {
             frame_bytes_max: self.frame_bytes_max,
         };
         let message_bytes_max = self.limits.message_bytes_max;
-        let seen = &self.seen;
-        Some((channel, Scope { broker, subject, seen, message_bytes_max, out }))
+        let ends = &self.ends;
+        Some((channel, Scope { broker, subject, ends, message_bytes_max, out }))
     }
 
     /// The channel of a consumer, and the way to its client.

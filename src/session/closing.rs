@@ -21,9 +21,9 @@ impl Session {
             return;
         }
         if error.code == ReplyCode::ConnectionForced {
-            info!("{}: closing the connection: {}", self.seen.peer, error.text);
+            info!("{}: closing the connection: {}", self.ends.peer, error.text);
         } else {
-            warn!("{}: closing the connection: {}", self.seen.peer, error.text);
+            warn!("{}: closing the connection: {}", self.ends.peer, error.text);
         }
         self.end(broker);
         let close = connection::Close {
@@ -64,7 +64,7 @@ impl Session {
         number: u16,
         error: &AmqpError,
     ) {
-        warn!("{}: closing channel {number}: {}", self.seen.peer, error.text);
+        warn!("{}: closing channel {number}: {}", self.ends.peer, error.text);
         let before = self.channels.put(number, ChannelState::Closing);
         if let Some(ChannelState::Open(channel)) = before {
             self.release(broker, *channel);

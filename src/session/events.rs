@@ -34,7 +34,7 @@ impl Session {
         broker.note_event(event, |_, headers| {
             headers.put_str(b"connection_type", "network");
             headers.put(b"name", Value::LongString(user));
-            headers.put_str(b"connection_name", &self.seen.connection_name());
+            headers.put_str(b"connection_name", &self.ends.to_string());
             self.put_ends(headers);
             headers.put_bool(b"ssl", false);
             if let Some(refusal) = refusal {
@@ -84,7 +84,7 @@ impl Session {
         self.act(broker);
         broker.note_event(Event::ChannelCreated, |broker, headers| {
             headers.put_str(b"pid", &broker.channel_id(key));
-            let name = format!("{} ({number})", self.seen.connection_name());
+            let name = format!("{} ({number})", self.ends.to_string());
             headers.put_str(b"name", &name);
             headers.put_str(b"connection", &broker.connection_id(self.key));
             headers.put_i64(b"number", i64::from(number));
@@ -105,7 +105,7 @@ impl Session {
     /// What it is called, and what the client said of itself.
     fn put_names(&self, broker: &Broker, headers: &mut TableBuf) {
         headers.put_str(b"pid", &broker.connection_id(self.key));
-        headers.put_str(b"name", &self.seen.connection_name());
+        headers.put_str(b"name", &self.ends.to_string());
         headers.put(b"node", Value::LongString(broker.node_name()));
         let properties: Table<'_> = self.client_properties();
         put_terms(headers, b"client_properties", properties);

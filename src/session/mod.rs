@@ -6,6 +6,7 @@
 mod channel;
 mod channels;
 mod closing;
+mod ends;
 mod events;
 mod handshake;
 mod heartbeat;
@@ -24,6 +25,7 @@ use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
 use crate::outbox::Outbox;
 
 use channel::Notes;
+use ends::Ends;
 use handshake::{FRAME_BYTES_MIN, Handshake};
 use heartbeat::Heartbeat;
 use numbers::Numbers;
@@ -36,6 +38,7 @@ pub use wait::{Wait, WaitUntil};
 #[derive(Debug)]
 pub struct Session {
     key: ConnectionKey,
+    ends: Ends,
     phase: Phase,
     frame_bytes_max: u32,
     heartbeat: Heartbeat,
@@ -123,6 +126,7 @@ impl Session {
     pub fn new(key: ConnectionKey, peer: SocketAddr, limits: Limits, now: Instant) -> Self {
         Self {
             key,
+            ends: Ends { peer, local: None },
             phase: Phase::Handshake(Handshake::start()),
             frame_bytes_max: FRAME_BYTES_MIN.min(limits.frame_bytes_max),
             heartbeat: Heartbeat::handshake(now),
@@ -139,7 +143,7 @@ impl Session {
             overfull: false,
             first_told: 0,
             said_why: false,
-            seen: sight::Seen::new(peer),
+            seen: sight::Seen::default(),
             outbox: Outbox::default(),
         }
     }

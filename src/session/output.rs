@@ -31,7 +31,7 @@ impl Session {
         let Phase::Open(subject) = &self.phase else {
             return;
         };
-        let connection = self.seen.connection_name();
+        let connection = self.ends.to_string();
         let (channel, user) = (delivery.channel, subject.user.as_bytes());
         let passage = Passage { connection: &connection, channel, user };
         let unsettled = &delivery.unsettled;
@@ -197,7 +197,7 @@ impl Session {
     /// Says in the log that the connection is gone, unless it said before why it ends.
     pub fn log_end(&self) {
         if !self.said_why {
-            log::info!("{}: the connection is closed", self.seen.peer);
+            log::info!("{}: the connection is closed", self.ends.peer);
         }
     }
 

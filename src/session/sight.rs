@@ -9,13 +9,9 @@ use super::channel::{Channel, ChannelState, Mode};
 use super::{Limits, Phase, Session};
 
 /// What a client said of itself, and how much came and went.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Where the connection comes from.
-    pub peer: SocketAddr,
-    /// Where it came in, if it was told.
-    local: Option<SocketAddr>,
-    /// When, in ms since 1970.
+    /// When the connection came in, in ms since 1970.
     connected_at_ms: u64,
     /// It was said that it ended.
     pub told_of_end: bool,
@@ -46,30 +42,6 @@ pub struct ChannelSight {
 }
 
 impl Seen {
-    /// A connection from there, of which nothing else is known.
-    pub fn new(peer: SocketAddr) -> Self {
-        Self {
-            peer,
-            local: None,
-            connected_at_ms: 0,
-            told_of_end: false,
-            properties: Box::default(),
-            mechanism: Name::default(),
-            received: (0, 0),
-            sent: (0, 0),
-        }
-    }
-
-    /// Where it came in; where nobody said so, an address that means nothing.
-    fn local(&self) -> SocketAddr {
-        self.local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
-    }
-
-    /// What the connection is called: by both of its ends.
-    pub fn connection_name(&self) -> String {
-        format!("{} -> {}", canonical(self.peer), canonical(self.local()))
-    }
-
     /// The client said who it is.
     pub fn note_client(&mut self, properties: Table<'_>, mechanism: &[u8]) {
         self.properties = properties.as_bytes().into();
@@ -94,7 +66,7 @@ impl Seen {
 impl Session {
     /// It came in there, at this time in ms since 1970.
     pub fn note_arrival(&mut self, local: SocketAddr, now_ms: u64) {
-        self.seen.local = Some(local);
+        self.ends.local = Some(local);
         self.seen.connected_at_ms = now_ms;
     }
 
@@ -108,12 +80,12 @@ impl Session {
 
     /// Where it comes from.
     pub fn peer(&self) -> SocketAddr {
-        self.seen.peer
+        self.ends.peer
     }
 
     /// Where it came in; where nobody said so, an address that means nothing.
     pub fn local(&self) -> SocketAddr {
-        self.seen.local()
+        self.ends.local()
     }
 
     /// When it came, in ms since 1970.
@@ -163,11 +135,6 @@ impl Session {
             ChannelState::Closing | ChannelState::Ended => None,
         }
     }
-}
-
-/// A socket for both versions of IP has IPv4 addresses in the form of IPv6.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Channel {

@@ -3,7 +3,7 @@
 //! Like anybody, through an exchange into queues; but it asks nobody for permission, waits for
 //! nobody, and gives up what finds no room.
 
-use crate::amqp::{Name, Properties, Table};
+use crate::amqp::{Name, Properties, PropertyList, Table, TableBuf, Value};
 use crate::broker::Broker;
 use crate::broker::arguments::ExchangeTraits;
 use crate::broker::flow::admission::Together;
@@ -29,32 +29,39 @@ impl Broker {
         }
     }
 
-    /// From now on events are published in this vhost, and lines of the log in that one; `None`:
-    /// they are not. The exchanges are made where they are missing, and stay.
-    pub fn publish_notices_in(&mut self, events: Option<Name>, log: Option<Name>) {
-        for (source, vhost) in [(Source::Events, &events), (Source::Log, &log)] {
-            let Some(vhost) = vhost else {
-                continue;
-            };
-            match self.topology.vhost_named(vhost) {
-                Some(key) => self.make_exchange_of(source, key),
-                None => log::warn!(
-                    "vhost '{vhost}' is not there: nothing is published to {} before it is made",
-                    source.exchange()
-                ),
-            }
+    /// From now on events are published in this vhost; `None`: nowhere. The exchange is made where
+    /// it is missing, and stays.
+    pub fn publish_events_in(&mut self, vhost: Option<Name>) {
+        self.notices.events = vhost;
+        self.look_for_vhost(Source::Events);
+    }
+
+    /// The same for lines of the log.
+    pub fn publish_log_in(&mut self, vhost: Option<Name>) {
+        self.notices.log = vhost;
+        self.look_for_vhost(Source::Log);
+    }
+
+    fn look_for_vhost(&mut self, source: Source) {
+        let Some(name) = self.vhost_name_of(source) else {
+            return;
+        };
+        match self.topology.vhost_named(name) {
+            Some(key) => self.make_exchange_of(source, key),
+            None => log::warn!(
+                "vhost '{name}' is not there: nothing is published to {} before it is made",
+                source.exchange()
+            ),
         }
-        (self.notices.events, self.notices.log) = (events, log);
     }
 
     /// A vhost was made: if notices go there, it has their exchanges.
     pub(in crate::broker) fn make_exchanges_of_notices(&mut self, vhost: VhostKey) {
         let name = self.topology.vhost_name(vhost);
-        if self.notices.events.as_ref() == Some(&name) {
-            self.make_exchange_of(Source::Events, vhost);
-        }
-        if self.notices.log.as_ref() == Some(&name) {
-            self.make_exchange_of(Source::Log, vhost);
+        for source in [Source::Events, Source::Log] {
+            if self.vhost_name_of(source) == Some(&name) {
+                self.make_exchange_of(source, vhost);
+            }
         }
     }
 
@@ -93,13 +100,39 @@ impl Broker {
         self.notices.dropped(source)
     }
 
-    fn vhost_of(&self, source: Source) -> Option<VhostKey> {
-        let name = match source {
-            Source::Firehose(vhost) => return Some(vhost),
-            Source::Events => &self.notices.events,
-            Source::Log => &self.notices.log,
+    /// A line of the log: its level, and the whole text.
+    pub fn note_log_line(&mut self, level: &str, text: &str) {
+        self.work.spend(WORK_PER_NOTICE);
+        if self.notices.log.is_none() {
+            return;
+        }
+        let mut headers = TableBuf::new();
+        headers.put(b"node", Value::LongString(&self.notices.node_name));
+        let list = PropertyList {
+            content_type: Some(b"text/plain"),
+            headers: Some(headers.table()),
+            timestamp: Some(self.clock_ms / 1000),
+            ..PropertyList::default()
         };
-        self.topology.vhost_named(name.as_deref()?)
+        let mut properties = Vec::new();
+        list.encode(&mut properties);
+        let (source, routing_key) = (Source::Log, level.into());
+        self.notices.push(Notice { source, routing_key, properties, body: text.into() });
+    }
+
+    fn vhost_of(&self, source: Source) -> Option<VhostKey> {
+        match source {
+            Source::Firehose(vhost) => Some(vhost),
+            Source::Events | Source::Log => self.topology.vhost_named(self.vhost_name_of(source)?),
+        }
+    }
+
+    fn vhost_name_of(&self, source: Source) -> Option<&Name> {
+        match source {
+            Source::Firehose(_) => None,
+            Source::Events => self.notices.events.as_ref(),
+            Source::Log => self.notices.log.as_ref(),
+        }
     }
 
     /// Publishes a notice at once, or drops it. A large body is shared with the message that it was

@@ -112,7 +112,7 @@ impl Channel {
             return Ok(());
         };
         if broker.traces() {
-            let connection = scope.seen.connection_name();
+            let connection = scope.ends.to_string();
             let (channel, user) = (out.number, subject.user.as_bytes());
             let passage = Passage { connection: &connection, channel, user };
             broker.trace_delivered(queue, got.unsettled.entry, got.before, &passage);

@@ -4,7 +4,7 @@ use crate::amqp::{Method, encoder};
 use crate::broker::flow::firehose::Passage;
 use crate::broker::{Broker, Content, QueueKey, Subject};
 use crate::outbox::Outbox;
-use crate::session::sight::Seen;
+use crate::session::ends::Ends;
 use crate::session::wait::{Wait, WaitUntil};
 
 /// What a method works with besides its channel.
@@ -14,7 +14,7 @@ pub struct Scope<'a> {
     /// On whose behalf.
     pub subject: &'a Subject,
     /// What the connection is called.
-    pub seen: &'a Seen,
+    pub ends: &'a Ends,
     /// The largest body that may be published.
     pub message_bytes_max: u64,
     /// Where its answers go.
@@ -52,7 +52,7 @@ pub struct Notes {
 impl Scope<'_> {
     /// Copies a message that was published to these queues for the firehose.
     pub fn trace_published(&mut self, content: &Content<'_>, queues: &[QueueKey]) {
-        let connection = self.seen.connection_name();
+        let connection = self.ends.to_string();
         let passage = Passage {
             connection: &connection,
             channel: self.out.number,
