@@ -9,6 +9,7 @@ mod connections;
 mod definitions;
 mod durability;
 mod exchanges;
+mod firehose;
 mod hostile;
 mod http;
 mod lists;
