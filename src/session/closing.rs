@@ -40,7 +40,6 @@ impl Session {
     /// The socket is gone, or the connection ends: every channel goes, then the exclusive
     /// queues.
     pub fn end(&mut self, broker: &mut Broker) {
-        self.act(broker);
         if let Some(WaitUntil::Committed(number)) = self.notes.wait.take().map(|wait| wait.until) {
             broker.disown_commit(number);
         }
@@ -52,7 +51,6 @@ impl Session {
         }
         broker.delete_exclusive_queues(self.key);
         broker.users_mut().forget_connection(self.key);
-        broker.act_for(None);
         self.note_connection_closed(broker);
     }
 
@@ -83,10 +81,12 @@ impl Session {
 
     /// The client closes a channel: what it held goes back before `close-ok`.
     pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
+        self.act(broker);
         if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number)
             && !give_back(broker, channel)
         {
             self.comes_again = true;
+            broker.act_for(None);
             return;
         }
         let before = self.channels.put(number, ChannelState::Ended);
@@ -100,6 +100,7 @@ impl Session {
     /// to their queues in order, an unfinished content and an open transaction are dropped. What
     /// is durable by now is confirmed first.
     fn release(&mut self, broker: &mut Broker, mut channel: Channel) {
+        self.act(broker);
         stop(broker, &mut channel);
         if let Arriving::Body(growing) = std::mem::take(&mut channel.content) {
             drop_body(broker, growing.body);
@@ -114,16 +115,20 @@ impl Session {
         broker.give_back(channel.unacked.into_deliveries());
         broker.queues_mut().close_channel(channel.key);
         self.note_channel_closed(broker, channel.key);
+        broker.act_for(None);
     }
 
     /// Ends all consumers and gives what was delivered back, as far as this step allows; whether
     /// that was all.
     pub(super) fn give_back_all(&mut self, broker: &mut Broker) -> bool {
+        self.act(broker);
         let mut open = self.channels.iter_mut().filter_map(|state| match state {
             ChannelState::Open(channel) => Some(channel),
             ChannelState::Closing | ChannelState::Ended => None,
         });
-        open.all(|channel| give_back(broker, channel))
+        let is_all = open.all(|channel| give_back(broker, channel));
+        broker.act_for(None);
+        is_all
     }
 }
 

@@ -96,7 +96,6 @@ impl Session {
 
     /// A channel ended.
     pub(super) fn note_channel_closed(&self, broker: &mut Broker, key: ChannelKey) {
-        self.act(broker);
         broker.note_event(Event::ChannelClosed, |broker, headers| {
             headers.put_str(b"pid", &broker.channel_id(key));
         });

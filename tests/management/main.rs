@@ -8,6 +8,7 @@ mod access;
 mod connections;
 mod definitions;
 mod durability;
+mod events;
 mod exchanges;
 mod firehose;
 mod hostile;
