@@ -67,20 +67,15 @@ impl Channel {
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {
             if !transaction.add(broker, &message, queues, mandatory) {
-                let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
-                return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+                return Err(transaction_too_large());
             }
             if is_traced {
                 scope.trace_published(&message.content, queues);
             }
             return Ok(true);
         }
-        let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
-        if mandatory && unroutable {
-            out.send_return(broker, &message.content);
-            out.notes.returned = true;
-        } else if unroutable {
-            broker.counters.note(Happening::DropUnroutable);
+        if resolved.delay.is_none() && broker.queues().are_no_destination(queues) {
+            refuse_unroutable(broker, out, &message.content, mandatory);
         }
         let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
         // What is handed over is in no queue, and only from a queue a delivery is traced.
@@ -194,6 +189,27 @@ pub(super) struct Resolved {
     ttl_ms: Option<u64>,
     /// The exchange delays the message.
     pub(super) delay: Option<Delay>,
+}
+
+/// No queue gets the message: it is returned to whoever wants that.
+fn refuse_unroutable(
+    broker: &mut Broker,
+    out: &mut Out<'_>,
+    content: &Content<'_>,
+    mandatory: bool,
+) {
+    if mandatory {
+        out.send_return(broker, content);
+        out.notes.returned = true;
+    } else {
+        broker.counters.note(Happening::DropUnroutable);
+    }
+}
+
+/// 406: a transaction has a limit.
+fn transaction_too_large() -> AmqpError {
+    let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
+    AmqpError::channel(ReplyCode::PreconditionFailed, text)
 }
 
 /// 506: the log takes no more.
