@@ -61,7 +61,10 @@ impl LogTail {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let end = text.floor_char_boundary(LOG_LINE_BYTES_MAX);
+        let mut end = text.len().min(LOG_LINE_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
         lines.push_back((level, text[..end].to_owned()));
         self.count.store(lines.len(), Ordering::Release);
     }
@@ -143,7 +146,9 @@ fn utc(unix_ms: u64) -> String {
 
 /// Year, month and day of a day since 1970, in the calendar that everybody uses.
 fn date(mut days: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     // Every 400 years it begins anew; 2000 is the year to begin with, and it lies 30 years on.
     let mut year = 1970 + days / 146_097 * 400;
     days %= 146_097;

@@ -84,7 +84,7 @@ impl Session {
         self.act(broker);
         broker.note_event(Event::ChannelCreated, |broker, headers| {
             headers.put_str(b"pid", &broker.channel_id(key));
-            let name = format!("{} ({number})", self.ends.to_string());
+            let name = format!("{} ({number})", self.ends);
             headers.put_str(b"name", &name);
             headers.put_str(b"connection", &broker.connection_id(self.key));
             headers.put_i64(b"number", i64::from(number));

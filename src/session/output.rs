@@ -27,6 +27,7 @@ impl Session {
 
     /// Copies a delivery for the firehose, before sending it may settle it.
     #[cold]
+    #[inline(never)]
     fn trace_delivery(&self, broker: &mut Broker, delivery: &Delivery) {
         let Phase::Open(subject) = &self.phase else {
             return;

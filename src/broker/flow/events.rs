@@ -144,6 +144,8 @@ impl Broker {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn put_event(&mut self, event: Event, mut headers: TableBuf) {
         if event.has_actor() {
             let actor = self.notices.actor.as_deref().unwrap_or(INTERNAL_USER);

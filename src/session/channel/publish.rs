@@ -53,11 +53,9 @@ impl Channel {
         if repeated {
             self.route.fresh().clear();
         }
+        let properties = resolved.properties.as_deref().unwrap_or(content.properties);
         let message = Message {
-            content: Content {
-                properties: resolved.properties.as_deref().unwrap_or(content.properties),
-                ..content
-            },
+            content: Content { properties, ..content },
             persistent: list.delivery_mode == Some(PERSISTENT),
             priority: list.priority.unwrap_or(0),
             ttl_ms: resolved.ttl_ms,

@@ -51,6 +51,8 @@ pub struct Notes {
 
 impl Scope<'_> {
     /// Copies a message that was published to these queues for the firehose.
+    #[cold]
+    #[inline(never)]
     pub fn trace_published(&mut self, content: &Content<'_>, queues: &[QueueKey]) {
         let connection = self.ends.to_string();
         let passage = Passage {
