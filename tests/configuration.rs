@@ -8,7 +8,6 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-#[allow(dead_code, reason = "one test asks it for a client")]
 mod common;
 
 use common::{Client, passive};

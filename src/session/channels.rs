@@ -10,6 +10,7 @@ use super::{Phase, Session, Step};
 impl Session {
     /// A frame on a channel's number, with the input behind it. Errors are on the connection's
     /// level; those of a channel are dealt with here.
+    #[inline]
     pub(super) fn channel_frame<'a>(
         &mut self,
         broker: &mut Broker,

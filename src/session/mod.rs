@@ -189,6 +189,7 @@ impl Session {
 
     /// One frame, with the content behind it where it lies whole in the input. Errors are on
     /// the connection's level.
+    #[inline]
     fn step<'a>(
         &mut self,
         broker: &mut Broker,

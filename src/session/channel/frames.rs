@@ -37,7 +37,9 @@ const PUBLISH_IDS: [u8; 4] = [0, 60, 0, 40];
 const COMMIT_IDS: [u8; 4] = [0, 90, 0, 20];
 
 impl Channel {
-    /// A frame on this channel, with the input behind it.
+    /// A frame on this channel, with the input behind it. It stays a function of its own, so that
+    /// what leads here can become one.
+    #[inline(never)]
     pub fn frame<'a>(
         &mut self,
         scope: &mut Scope<'_>,
@@ -77,10 +79,7 @@ impl Channel {
                 {
                     return Ok(Progress::LooksAt(queue));
                 }
-                scope.broker.act_for(Some(&scope.subject.user));
-                let progress = self.method(scope, *method);
-                scope.broker.act_for(None);
-                progress.map_err(at_method)
+                self.method(scope, *method).map_err(at_method)
             }
             FrameKind::Header => self.content_header(scope, frame),
             FrameKind::Body => self.content_body(scope, frame),

@@ -94,8 +94,7 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        self.count_published(broker);
-        self.note_published(out, published);
+        self.note_published(broker, out, published);
         if is_traced {
             scope.trace_published(&message.content, self.route.queues());
         }
@@ -106,13 +105,6 @@ impl Channel {
     fn note_publisher(&mut self, broker: &mut Broker) {
         if !std::mem::replace(&mut self.publishes, true) {
             broker.queues_mut().note_publisher(self.key);
-        }
-    }
-
-    fn count_published(&self, broker: &mut Broker) {
-        broker.counters.note(Happening::Publish);
-        if let Mode::Confirm(_) = self.mode {
-            broker.counters.note(Happening::PublishToConfirm);
         }
     }
 
@@ -155,8 +147,10 @@ impl Channel {
     }
 
     /// A channel that confirms will, or says no at once.
-    fn note_published(&mut self, out: &mut Out<'_>, published: Published) {
+    fn note_published(&mut self, broker: &mut Broker, out: &mut Out<'_>, published: Published) {
+        broker.counters.note(Happening::Publish);
         if let Mode::Confirm(confirms) = &mut self.mode {
+            broker.counters.note(Happening::PublishToConfirm);
             match confirms.note(published) {
                 Some(delivery_tag) => {
                     // As RabbitMQ sends it; the flag means nothing here.
