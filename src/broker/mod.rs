@@ -9,6 +9,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | [`notices`] | what the broker itself has to publish, while it waits |
 //! | [`exchange`] | one exchange: its type's matcher, its bindings, what it remembers |
 //! | [`users`] | users, passwords, patterns, permissions, logins, limits |
 //! | [`arguments`] | arguments of declarations: checks, equivalence, policies, what they come to |

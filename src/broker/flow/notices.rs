@@ -205,3 +205,130 @@ fn durability_of(body: &Body<'_>) -> Option<bool> {
         Body::Of(at) => Some(at.segment.is_durable()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Transaction;
+    use crate::broker::flow::commit::{Commit, Committed};
+    use crate::broker::flow::firehose::Passage;
+    use crate::broker::key::QueueKey;
+    use crate::broker::requests::bindings::{BindRequest, DestinationName};
+    use crate::broker::testing::{declare, open, open_channel, publish, subject};
+    use crate::broker::topology::vhost::VhostSettings;
+
+    fn make_room(broker: &mut Broker) {
+        let mut turns = 0;
+        while !broker.has_log_room() || !broker.has_room_for(false, 1 << 20) {
+            broker.store.maintain().unwrap();
+            broker.store.run_helper(1);
+            broker.store.take_answers().unwrap();
+            turns += 1;
+            assert!(turns < 1_000, "nobody makes room");
+        }
+    }
+
+    /// A broker whose vhost is traced, and the queue of the copies.
+    fn traced(directory: &std::path::Path) -> (Broker, QueueKey) {
+        let mut broker = open(directory);
+        let guest = subject(&broker);
+        let copies = declare(&mut broker, "copies", Table::EMPTY);
+        let request = BindRequest {
+            source: b"amq.rabbitmq.trace",
+            destination: DestinationName::Queue(b"copies"),
+            routing_key: b"#",
+            arguments: Table::EMPTY,
+        };
+        broker.bind(&guest, &request).unwrap();
+        let tracing = VhostSettings { tracing: true, ..VhostSettings::default() };
+        broker.put_vhost(&guest.vhost_name, tracing);
+        make_room(&mut broker);
+        (broker, copies)
+    }
+
+    fn ready(broker: &Broker, queue: QueueKey) -> usize {
+        broker.queues().get(queue).unwrap().ready.len()
+    }
+
+    /// A queue's messages stand in the order of their ids, and those of the transaction have
+    /// theirs already: what came in between would stand where nobody finds it.
+    #[test]
+    fn a_copy_made_while_a_commit_goes_on_waits_for_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut broker, copies) = traced(directory.path());
+        let (queue, channel) = (declare(&mut broker, "q", Table::EMPTY), open_channel(&mut broker));
+        publish(&mut broker, queue, 3);
+        let content = Content {
+            exchange: b"",
+            routing_key: b"copies",
+            properties: &[0, 0],
+            body: Body::Inline(b"own"),
+        };
+        let message = Message {
+            content,
+            persistent: false,
+            priority: 0,
+            ttl_ms: None,
+            delay: None,
+            dedup_key: None,
+        };
+        let mut transaction = Transaction::default();
+        for _ in 0..2_000 {
+            assert!(transaction.add(&broker, &message, &[copies], false));
+        }
+        make_room(&mut broker);
+        broker.work.begin(1);
+        let Commit::GoesOn(number) = broker.commit(transaction) else {
+            panic!("it is a large one");
+        };
+        let passage = Passage { connection: "c", channel: 1, user: b"guest" };
+        for _ in 0..3 {
+            let got = broker.get(queue, channel, true).unwrap();
+            broker.trace_delivered(queue, got.unsettled.entry, got.before, &passage);
+            broker.work.begin(100);
+            broker.publish_notices();
+            broker.settle_sent(&got.unsettled);
+        }
+        assert!(ready(&broker, copies) <= 2_000 && !broker.has_notices_to_publish());
+        let committed = loop {
+            broker.work.begin(1_000);
+            broker.go_on_committing();
+            if let Some(committed) = broker.take_committed(number) {
+                break committed;
+            }
+        };
+        assert!(matches!(committed, Committed::Done { refused: false, .. }), "{committed:?}");
+        assert!(broker.has_work() && ready(&broker, copies) == 2_000);
+        make_room(&mut broker);
+        broker.work.begin(10_000);
+        broker.publish_notices();
+        assert_eq!(ready(&broker, copies), 2_003);
+        let mut exchanges = Vec::new();
+        while let Some(got) = broker.get(copies, channel, true) {
+            let record = broker.record(got.unsettled.entry.at);
+            exchanges.push(record.exchange().to_vec());
+            broker.settle_sent(&got.unsettled);
+        }
+        assert!(exchanges[..2_000].iter().all(Vec::is_empty));
+        assert!(exchanges[2_000..].iter().all(|name| name == b"amq.rabbitmq.trace"));
+        let vhost = subject(&broker).vhost;
+        assert_eq!(broker.dropped_notices(Source::Firehose(vhost)), 0);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_dropped_and_counted_and_then_it_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut broker, copies) = traced(directory.path());
+        let source = Source::Firehose(subject(&broker).vhost);
+        let copy = |broker: &mut Broker| {
+            broker.publish_notice(source, b"publish.", &[0, 0], Body::Inline(b"b"));
+        };
+        broker.set_alarms(true, false);
+        (0..5).for_each(|_| copy(&mut broker));
+        assert_eq!((ready(&broker, copies), broker.dropped_notices(source)), (0, 5));
+        broker.set_alarms(false, false);
+        make_room(&mut broker);
+        copy(&mut broker);
+        assert_eq!((ready(&broker, copies), broker.dropped_notices(source)), (1, 5));
+    }
+}
