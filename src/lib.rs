@@ -70,8 +70,8 @@
 //!
 //! Copies of messages for the firehose are published where their messages are
 //! (`broker::flow::firehose`); events and lines of the log wait in a bounded list and are published
-//! by the turn (`broker::flow::notices`). Nobody's message ever waits for them: what finds no room is
-//! dropped and counted.
+//! by the turn (`broker::flow::notices`). Nobody's message ever waits for them: what finds no room
+//! is dropped and counted.
 //!
 //! # The turn
 //!
