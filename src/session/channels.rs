@@ -70,6 +70,8 @@ impl Session {
     }
 
     /// A frame on a number whose channel is not open, or waits for its `close-ok`.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     fn frame_without_channel(
         &mut self,
         broker: &mut Broker,

@@ -15,6 +15,8 @@ use super::{CLOSE_OK_WITHIN, Phase, Session, WaitUntil};
 
 impl Session {
     /// The broker ends the connection: `connection.close` with this error.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     pub fn close_with(&mut self, broker: &mut Broker, now: Instant, error: &AmqpError) {
         if matches!(self.phase, Phase::Closing | Phase::Left | Phase::Closed(_)) {
             self.phase = Phase::Closed(None);
@@ -56,6 +58,8 @@ impl Session {
 
     /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer
     /// that waits for the disk; the rest of the connection goes on.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     pub(super) fn close_channel_with(
         &mut self,
         broker: &mut Broker,
@@ -80,6 +84,8 @@ impl Session {
     }
 
     /// The client closes a channel: what it held goes back before `close-ok`.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
         self.act(broker);
         if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number)

@@ -219,6 +219,8 @@ impl Session {
         }
     }
 
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     fn connection_frame(
         &mut self,
         broker: &mut Broker,

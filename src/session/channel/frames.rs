@@ -37,8 +37,7 @@ const PUBLISH_IDS: [u8; 4] = [0, 60, 0, 40];
 const COMMIT_IDS: [u8; 4] = [0, 90, 0, 20];
 
 impl Channel {
-    /// A frame on this channel, with the input behind it. It stays a function of its own, so that
-    /// what leads here can become one.
+    /// A frame on this channel, with the input behind it.
     #[inline(never)]
     pub fn frame<'a>(
         &mut self,
