@@ -23,6 +23,10 @@
 //! segment, removing old ones. It owns nothing; it gets file handles and gives back "done up
 //! to here". There is no lock on broker state, because it is not shared.
 //!
+//! One thing is the process's and no broker's, since there is one logger in a process: the list of
+//! the last lines of the log that are to be published ([`node::LogTail`], in `daemon::logging`).
+//! Whoever logs appends to it, the turn takes from it, and it is bounded.
+//!
 //! # The way of a publish
 //!
 //! [`net`] reads a socket into its one buffer and lends it, by way of the [`node::Node`], to the
@@ -61,6 +65,13 @@
 //! works on it, within the budget that all requests share: a resource answers at once, or leaves
 //! work that goes on in later turns and writes its answer piece by piece, as long as the client
 //! takes them. What a request changed is answered once the log says that it is durable.
+//!
+//! # The way of what the broker itself says
+//!
+//! Copies of messages for the firehose are published where their messages are
+//! (`broker::flow::firehose`); events and lines of the log wait in a bounded list and are published
+//! by the turn (`broker::flow::notices`). Nobody's message ever waits for them: what finds no room
+//! is dropped and counted.
 //!
 //! # The turn
 //!

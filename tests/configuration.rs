@@ -8,6 +8,10 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+mod common;
+
+use common::{Client, passive};
+
 const ANY_PORT: &[&str] = &["--port", "0", "--management-port", "0"];
 
 fn leveret(directory: &TempDir, configuration: &str, options: &[&str]) -> Command {
@@ -161,6 +165,63 @@ fn a_hang_up_has_the_configuration_read_again() {
     fs::write(&file, "heartbeet = 5\n").unwrap();
     send(&child, Signal::HUP);
     wait_for("did you mean heartbeat?; the configuration stays as it is");
+    send(&child, Signal::TERM);
+    wait_for("stopped");
+    assert!(child.wait().unwrap().success());
+}
+
+/// The log goes to a queue while the configuration says so, and none of its lines makes another.
+#[test]
+fn lines_of_the_log_are_published_and_a_hang_up_ends_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "log.exchange = true\nlog.exchange.level = warning\nlog.level = trace\n";
+    let mut child = leveret(&directory, file, ANY_PORT).stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = log.lines().map_while(Result::ok);
+    let mut wait_for = |text: &str| {
+        let found = lines.find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("the broker ended without saying '{text}'"))
+    };
+    let line = wait_for("listening on");
+    let (_, rest) = line.split_once("listening on ").unwrap();
+    let address = rest.split([' ', ',']).next().unwrap().parse().unwrap();
+    let mut client = Client::connect(address);
+    let (all, warnings) = (client.shared_queue(1), client.shared_queue(1));
+    client.bind(1, &all, "amq.rabbitmq.log", "#");
+    client.bind(1, &warnings, "amq.rabbitmq.log", "warning");
+    client.open(2);
+    client.refused(2, passive("nobody\nhome"), 404, "NOT_FOUND - no queue 'nobody");
+    client.wait_for_messages(1, &warnings, 1);
+    let got = client.get(1, &warnings).unwrap();
+    client.ack(1, got.tag);
+    let list = got.message.list();
+    assert_eq!((got.message.key.as_str(), list.delivery_mode), ("warning", None));
+    assert_eq!(list.content_type, Some(&b"text/plain"[..]));
+    let body = got.message.body();
+    let headers = list.headers.unwrap();
+    let node = headers.find(b"node").and_then(|node| node.text()).unwrap();
+    assert!(node.starts_with(b"leveret@"));
+    let (time, text) = body.split_once(" [warning] ").unwrap();
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(shape, "0000-00-00 00:00:00.000000+00:00");
+    assert!(text.contains("closing channel 2: NOT_FOUND - no queue 'nobody"), "{text}");
+    assert!(text.ends_with('\n') && text.matches('\n').count() == 1, "{text:?}");
+    // Publishing it was no reason for another line, nor was anything less severe.
+    client.round_trip(1);
+    assert_eq!(client.inspect(1, &warnings).messages, 0);
+    assert_eq!(client.inspect(1, &all).messages, 1);
+    fs::write(directory.path().join("leveret.conf"), "log.level = trace\n").unwrap();
+    send(&child, Signal::HUP);
+    wait_for("set log.exchange to false");
+    client.refused(2, passive("nobody"), 404, "NOT_FOUND - no queue 'nobody'");
+    client.round_trip(1);
+    assert_eq!(client.inspect(1, &all).messages, 1);
+    fs::write(directory.path().join("leveret.conf"), "log.level = trace\nlog.exchange = on\n")
+        .unwrap();
+    send(&child, Signal::HUP);
+    wait_for("set log.exchange to true in vhost '/' from level INFO");
+    client.refused(2, passive("nobody"), 404, "NOT_FOUND - no queue 'nobody'");
+    client.wait_for_messages(1, &warnings, 1);
     send(&child, Signal::TERM);
     wait_for("stopped");
     assert!(child.wait().unwrap().success());

@@ -47,6 +47,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("broker", "work", &[]),
     ("broker", "block_reasons", &[]),
     ("broker", "effect", &["key"]),
+    ("broker", "notices", &["key"]),
     ("broker", "exchange", &["key", "hashing", "term"]),
     ("broker", "users", &["key", "payload", "resource", "exchange"]),
     ("broker", "arguments", &["payload", "resource", "term", "exchange", "users"]),
@@ -66,6 +67,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
             "work",
             "chunks",
             "counters",
+            "notices",
             "resource",
             "exchange",
             "arguments",
@@ -101,6 +103,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("storage", "recovery", &["types", "record", "file", "helper", "log", "store"]),
     ("storage", "options", &["file", "helper", "recovery"]),
     ("session", "wait", &[]),
+    ("session", "ends", &[]),
     ("management", "request", &[]),
     ("management", "response", &[]),
     ("management", "view", &[]),
@@ -144,7 +147,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
         "conversation",
         &["request", "response", "authentication", "call", "router", "job", "view"],
     ),
-    ("session", "channel", &["wait"]),
+    ("session", "channel", &["wait", "ends"]),
 ];
 
 /// What a module may not reach for, as tokens: methods of what lies two floors down.

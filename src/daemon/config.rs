@@ -17,6 +17,7 @@ use super::conf_file;
 use super::error::ConfigError;
 use super::options::Options;
 use super::units::{Limit, Ratio};
+use crate::management::Order;
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
@@ -70,6 +71,14 @@ pub struct Config {
     pub disk_free_limit: Limit,
     /// Least severe level that is logged.
     pub log_level: LevelFilter,
+    /// Whether events are published.
+    pub event_exchange: bool,
+    /// The virtual host that they are published in.
+    pub event_exchange_vhost: String,
+    /// Whether lines of the log are published, in the default virtual host.
+    pub log_exchange: bool,
+    /// The least severe level that is published; what is not logged is not.
+    pub log_exchange_level: LevelFilter,
     /// Name shown to clients.
     pub cluster_name: String,
     /// What clients are told that the product is, which names the dialect.
@@ -93,6 +102,17 @@ impl Config {
             draft = conf_file::apply(draft, path)?;
         }
         Ok(draft.finish(options))
+    }
+
+    /// Where events are published, if they are.
+    pub(super) fn events(&self) -> Order {
+        Order::PublishEvents(self.event_exchange.then(|| self.event_exchange_vhost.clone()))
+    }
+
+    /// Where lines of the log are published, if they are, and which.
+    pub(super) fn published_log(&self) -> Order {
+        let of = (self.default_vhost.clone(), self.log_exchange_level);
+        Order::PublishLog(self.log_exchange.then_some(of))
     }
 }
 
@@ -120,6 +140,10 @@ impl Default for Config {
             vm_memory_high_watermark: Limit::Relative(Ratio::from_millionths(400_000)),
             disk_free_limit: Limit::Absolute(50_000_000),
             log_level: LevelFilter::Info,
+            event_exchange: false,
+            event_exchange_vhost: "/".to_owned(),
+            log_exchange: false,
+            log_exchange_level: LevelFilter::Info,
             make_default_user: false,
             cluster_name: "leveret@localhost".to_owned(),
             product_name: "RabbitMQ".to_owned(),

@@ -140,6 +140,16 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("log.default.level", log_level),
     ("log.level", log_level),
     ("log.file", log_file),
+    ("log.exchange", |draft, setting| put(&mut draft.config.log_exchange, boolean(setting))),
+    ("log.exchange.level", |draft, setting| {
+        let level = parse_level(setting.value).ok_or(LEVELS.to_owned());
+        put(&mut draft.config.log_exchange_level, level)
+    }),
+    ("event_exchange", |draft, setting| put(&mut draft.config.event_exchange, boolean(setting))),
+    ("event_exchange.vhost", |draft, setting| {
+        put(&mut draft.config.event_exchange_vhost, some_text(setting))
+    }),
+    ("event_exchange.protocol", event_protocol),
     ("cluster_name", |draft, setting| put(&mut draft.config.cluster_name, some_text(setting))),
     ("product.name", |draft, setting| put(&mut draft.config.product_name, some_text(setting))),
     ("product.version", |draft, setting| {
@@ -171,7 +181,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("listeners.ssl", NO_TLS),
     ("log.connection", "log categories have no levels of their own"),
     ("log.dir", LOG_TO_STDERR),
-    ("log.exchange", LOG_TO_STDERR),
     ("log.file", LOG_TO_STDERR),
     ("log.journald", LOG_TO_STDERR),
     ("log.syslog", LOG_TO_STDERR),
@@ -330,6 +339,13 @@ fn log_file(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     match setting.value {
         "false" => Ok(()),
         _ => Err("false (the log goes to standard error; redirect it)".to_owned()),
+    }
+}
+
+fn event_protocol(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    match setting.value {
+        "amqp_0_9_1" => Ok(()),
+        _ => Err("amqp_0_9_1".to_owned()),
     }
 }
 
@@ -559,6 +575,11 @@ mod tests {
         listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
         log.console.level|loud|trace, debug, info, warning, error or none
         log.console|false|set log.console.level = none
+        log.exchange|amq.rabbitmq.log|true or false
+        log.exchange.level|loud|trace, debug, info, warning, error or none
+        event_exchange|amq.rabbitmq.event|true or false
+        event_exchange.vhost||some text, not ''
+        event_exchange.protocol|amqp_1_0|amqp_0_9_1, not 'amqp_1_0'
         log.file|/var/log/x|goes to standard error; redirect it
         cluster_name||some text, not ''
         storage.segment_size|100000|a multiple of 4096 bytes

@@ -45,11 +45,20 @@ impl<'a> Reload<'a> {
         if !later.is_empty() {
             warn!("HUP: restart the broker for what changed of {}", later.join(", "));
         }
-        let Config { log_level, vm_memory_high_watermark, disk_free_limit, cluster_name, .. } = new;
-        self.holds.log_level = log_level;
-        self.holds.vm_memory_high_watermark = vm_memory_high_watermark;
-        self.holds.disk_free_limit = disk_free_limit;
-        self.holds.cluster_name = cluster_name;
+        // What can change holds from now on; the rest is as it was at the start.
+        let holds = self.holds.clone();
+        self.holds = Config {
+            log_level: new.log_level,
+            vm_memory_high_watermark: new.vm_memory_high_watermark,
+            disk_free_limit: new.disk_free_limit,
+            cluster_name: new.cluster_name,
+            default_vhost: new.default_vhost,
+            event_exchange: new.event_exchange,
+            event_exchange_vhost: new.event_exchange_vhost,
+            log_exchange: new.log_exchange,
+            log_exchange_level: new.log_exchange_level,
+            ..holds
+        };
         orders
     }
 }
@@ -64,6 +73,8 @@ fn orders(before: &Config, new: &Config) -> Vec<Order> {
         (before.disk_free_limit != new.disk_free_limit).then(|| Order::LimitDisk(disk_bytes())),
         (before.cluster_name != new.cluster_name)
             .then(|| Order::ClusterName(new.cluster_name.clone())),
+        (before.events() != new.events()).then(|| new.events()),
+        (before.published_log() != new.published_log()).then(|| new.published_log()),
     ];
     changes.into_iter().flatten().collect()
 }

@@ -32,6 +32,10 @@ pub enum Order {
     LogLevel(log::LevelFilter),
     /// The cluster has another name.
     ClusterName(String),
+    /// Events are published in this vhost, or nowhere.
+    PublishEvents(Option<String>),
+    /// Lines of the log are published in this vhost, as far as they are so severe, or nowhere.
+    PublishLog(Option<(String, log::LevelFilter)>),
     /// The node ends in an orderly way.
     Stop,
 }
@@ -43,6 +47,14 @@ impl fmt::Display for Order {
             Self::LimitDisk(bytes) => write!(out, "the free disk limit to {bytes} bytes"),
             Self::LogLevel(level) => write!(out, "the log level to {level}"),
             Self::ClusterName(name) => write!(out, "the cluster's name to '{name}'"),
+            Self::PublishEvents(None) => out.write_str("event_exchange to false"),
+            Self::PublishEvents(Some(vhost)) => {
+                write!(out, "event_exchange to true in vhost '{vhost}'")
+            }
+            Self::PublishLog(None) => out.write_str("log.exchange to false"),
+            Self::PublishLog(Some((vhost, level))) => {
+                write!(out, "log.exchange to true in vhost '{vhost}' from level {level}")
+            }
             Self::Stop => out.write_str("the end of the broker"),
         }
     }

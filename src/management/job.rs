@@ -5,6 +5,7 @@ use super::call::{Answer, Call, Context, Durable, Progress, Work};
 use super::request::{Method, Request};
 use super::response::{JSON, Response, Style};
 use super::router::Found;
+use crate::amqp::Name;
 use crate::broker::Broker;
 
 /// A request that is being worked on.
@@ -44,6 +45,11 @@ impl Job {
     pub fn new(request: Request, caller: Caller, found: Found) -> Self {
         let inner = Box::new(Unanswered { request, caller, found, work: None });
         Self { inner, is_streaming: false, is_late: false }
+    }
+
+    /// The user who asks.
+    pub fn user(&self) -> &Name {
+        &self.inner.caller.name
     }
 
     /// The request's body, while it arrives.

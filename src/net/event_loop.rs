@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::broker::key::ArenaKey;
 use crate::broker::{Broker, ConnectionKey};
 use crate::management::{Order, Protocol};
-use crate::node::{Node, ResourceLimits};
+use crate::node::{LogTail, Node, ResourceLimits};
 use crate::session::Limits;
 use crate::storage::StorageError;
 
@@ -226,6 +226,16 @@ impl EventLoop {
     /// Tells operators who this node is.
     pub fn introduce(&mut self, node_name: String, directory: String) {
         self.node.introduce(node_name, directory);
+    }
+
+    /// Lines of the log come from there, if they are to be published.
+    pub fn follow_log(&mut self, tail: &'static LogTail) {
+        self.node.follow_log(tail);
+    }
+
+    /// Carries an order out before the loop runs.
+    pub fn carry_out(&mut self, order: Order) {
+        self.node.carry_out(order);
     }
 
     /// Registers the source of the signals, which the callback of [`EventLoop::run`] looks at.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::amqp::Name;
 use crate::broker::ConnectionKey;
 use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
 use crate::management::{Order, Origin, Protocol};
@@ -62,6 +63,7 @@ impl Operators {
 impl Node {
     /// Tells operators who this node is.
     pub fn introduce(&mut self, node_name: String, directory: String) {
+        self.broker.name_node(&node_name);
         let limits = &self.limits;
         let listening = std::mem::take(&mut self.operators.identity.listening);
         self.operators.identity = Identity {
@@ -162,8 +164,10 @@ impl Node {
             now: self.now,
         };
         let broker = &mut self.broker;
+        broker.act_for(Some(job.user()));
         let mut context = Context { broker, node: &view, orders: &mut orders };
         let step = job.go_on(&mut context, &mut piece);
+        self.broker.act_for(None);
         orders.drain(..).for_each(|order| self.carry_out(order));
         self.operators.orders = orders;
         if let Some(endpoint) = self.endpoints.get_mut(key)
@@ -198,6 +202,16 @@ impl Node {
             Order::ClusterName(name) => {
                 self.limits.cluster_name = name.as_str().into();
                 self.operators.identity.cluster_name = name;
+            }
+            Order::PublishEvents(vhost) => {
+                self.broker.publish_events_in(vhost.as_deref().map(Name::from));
+            }
+            Order::PublishLog(of) => {
+                let level = of.as_ref().map_or(log::LevelFilter::Off, |(_, level)| *level);
+                if let Some(tail) = self.log_tail {
+                    tail.keep(level);
+                }
+                self.broker.publish_log_in(of.map(|(vhost, _)| Name::from(vhost)));
             }
             Order::Stop => self.operators.is_stop_ordered = true,
         }

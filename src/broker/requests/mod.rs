@@ -4,6 +4,7 @@ pub mod administration;
 pub mod bindings;
 pub mod checks;
 pub mod consume;
+mod events;
 pub mod exchanges;
 pub mod messages;
 pub mod queues;

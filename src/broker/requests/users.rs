@@ -19,6 +19,10 @@ impl Broker {
         let before = self.users.find(&name);
         let has_same_rights =
             before.is_some_and(|before| before.permissions().eq(user.permissions()));
+        if self.tells_events() {
+            let before = before.cloned();
+            self.note_user_put(before.as_ref(), &user);
+        }
         let is_new = self.users.put(user);
         self.topology.changed();
         if !is_new && !has_same_rights {
@@ -34,6 +38,7 @@ impl Broker {
             return false;
         }
         definitions::erase_user(&mut self.store, name);
+        self.note_user_deleted(name);
         self.topology.changed();
         self.cancel_where_refused(name);
         let connections: Vec<_> = self.users.connections_of(name).collect();
