@@ -17,6 +17,7 @@ use super::conf_file;
 use super::error::ConfigError;
 use super::options::Options;
 use super::units::{Limit, Ratio};
+use crate::management::Cors;
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
@@ -33,6 +34,8 @@ pub struct Config {
     pub management: Option<SocketAddr>,
     /// Where metrics are served, and nothing else; port 0 takes any free one. `None`: nowhere.
     pub prometheus: Option<SocketAddr>,
+    /// Which other sites' pages may read what the HTTP API answers in a browser.
+    pub cors: Cors,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -103,6 +106,7 @@ impl Default for Config {
             listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
+            cors: Cors::default(),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -205,6 +209,8 @@ pub(super) struct Draft {
     pub config: Config,
     /// `listeners.tcp.NAME`, by name; `None` until the file names one.
     pub tcp: Option<BTreeMap<String, Endpoint>>,
+    /// `management.cors.allow_origins.NAME`, by name.
+    pub cors_origins: BTreeMap<String, String>,
     /// `management.tcp.ip`
     pub management_ip: Option<IpAddr>,
     /// `management.tcp.port`; 0 is off.
@@ -240,6 +246,7 @@ impl Draft {
         Draft {
             config,
             tcp: None,
+            cors_origins: BTreeMap::new(),
             management_ip: None,
             management_port: None,
             prometheus_ip: None,
@@ -253,6 +260,7 @@ impl Draft {
         let management = self.management_address(options);
         let prometheus = self.prometheus_address(options, management.is_some());
         let mut config = self.config;
+        config.cors.origins = self.cors_origins.into_values().collect();
         config.listeners = listeners;
         config.management = management;
         config.prometheus = prometheus;

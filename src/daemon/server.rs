@@ -201,6 +201,7 @@ impl Node {
             event_loop.limit_connections(connections_max);
         }
         event_loop.limit_resources(resource_limits(config));
+        event_loop.allow_pages(config.cors.clone());
         let places = match listen(&mut event_loop, config) {
             Ok(places) => places,
             Err(error) => {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::authentication::Caller;
+use super::cors::Cors;
 use super::request::{Method, Request};
 use super::response::{JSON, Response};
 use super::view::NodeView;
@@ -32,6 +33,8 @@ pub enum Order {
     LogLevel(log::LevelFilter),
     /// The cluster has another name.
     ClusterName(String),
+    /// Pages of these sites may read answers.
+    Cors(Cors),
     /// The node ends in an orderly way.
     Stop,
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Order {
             Self::LimitDisk(bytes) => write!(out, "the free disk limit to {bytes} bytes"),
             Self::LogLevel(level) => write!(out, "the log level to {level}"),
             Self::ClusterName(name) => write!(out, "the cluster's name to '{name}'"),
+            Self::Cors(_) => out.write_str("which sites' pages may read the HTTP API"),
             Self::Stop => out.write_str("the end of the broker"),
         }
     }
@@ -117,6 +121,11 @@ pub trait Work {
     /// What the pieces are.
     fn content_type(&self) -> &'static str {
         JSON
+    }
+
+    /// A header that they go with.
+    fn header(&self) -> Option<(&'static str, String)> {
+        None
     }
 }
 

@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::broker::key::ArenaKey;
 use crate::broker::{Broker, ConnectionKey};
-use crate::management::{Order, Protocol};
+use crate::management::{Cors, Order, Protocol};
 use crate::node::{Node, ResourceLimits};
 use crate::session::Limits;
 use crate::storage::StorageError;
@@ -200,6 +200,11 @@ impl EventLoop {
     /// Blocks publishers while there is less memory or disk left than this.
     pub fn limit_resources(&mut self, limits: ResourceLimits) {
         self.node.limit_resources(limits);
+    }
+
+    /// Lets pages of other sites read what the HTTP API answers.
+    pub fn allow_pages(&mut self, cors: Cors) {
+        self.node.carry_out(Order::Cors(cors));
     }
 
     /// Listens for this protocol on this address; where it really listens.

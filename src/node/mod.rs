@@ -17,6 +17,7 @@ mod endpoint;
 mod input;
 mod operators;
 mod output;
+mod places;
 mod release;
 mod sampling;
 mod sync;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
-use crate::management::{Order, Origin, Protocol};
+use crate::management::{ConnectionChurn, Context, Conversation, Cors, Identity, Listening};
+use crate::management::{Logins, Order, Origin, Protocol, Reception};
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
@@ -17,7 +17,13 @@ pub(super) struct Operators {
     /// What they may know of the node.
     identity: Identity,
     /// Who failed to log in.
-    pub(super) logins: Logins,
+    logins: Logins,
+    /// Which other sites' pages may read what they are answered.
+    cors: Cors,
+    /// The connections that have a place.
+    pub(super) conversations: Vec<ConnectionKey>,
+    /// How many bytes of requests' bodies they hold.
+    pub(super) held_bytes: u64,
     /// Conversations whose requests can be worked on; whoever waited longest comes first.
     working: VecDeque<ConnectionKey>,
     /// What a request's step appends to its answer; kept for its memory.
@@ -32,18 +38,15 @@ pub(super) struct Operators {
     is_stop_ordered: bool,
 }
 
-/// The most conversations at a time: all of them together hold a bounded amount of memory.
-pub const CONVERSATIONS_MAX: usize = 256;
-
-/// So many more are the owner's alone, whom nobody at the port can keep out.
-const CONVERSATIONS_OF_OWNER: usize = 16;
-
 impl Operators {
     /// Nobody has asked yet.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             identity: Identity::default(),
             logins: Logins::default(),
+            cors: Cors::default(),
+            conversations: Vec::new(),
+            held_bytes: 0,
             working: VecDeque::new(),
             piece: Vec::new(),
             orders: Vec::new(),
@@ -85,32 +88,45 @@ impl Node {
         self.operators.identity.listening.push(Listening { protocol, address });
     }
 
-    /// An operator connected; `None` when too many are.
+    /// An operator connected; `None` when too many are, none of whom can make room.
     pub fn connect_operator(&mut self, origin: Origin) -> Option<ConnectionKey> {
-        let most = match origin {
-            Origin::Address(_) | Origin::Scraper(_) => CONVERSATIONS_MAX,
-            Origin::Owner => CONVERSATIONS_MAX + CONVERSATIONS_OF_OWNER,
-        };
-        if self.endpoints.len() - self.amqp_count >= most {
+        if !self.make_place(origin) {
             return None;
         }
         let conversation = Box::new(Conversation::new(origin, self.now));
         let key = self.endpoints.insert(Endpoint::new(Peer::Http(conversation)));
+        self.operators.conversations.push(key);
         self.after_change(key);
         Some(key)
     }
 
     /// Gives what arrived to a conversation; how many bytes are done with.
     pub(super) fn hear(&mut self, key: ConnectionKey, input: &[u8]) -> usize {
-        let endpoint = self.endpoints.get_mut(key);
-        let Some(conversation) = endpoint.and_then(Endpoint::conversation_mut) else {
+        let now = self.now;
+        let Some((conversation, mut reception)) = self.receive_at(key) else {
             return input.len();
         };
-        let (users, logins) = (self.broker.users(), &mut self.operators.logins);
-        let taken = conversation.receive(users, logins, input, self.now);
+        let taken = conversation.receive(&mut reception, input, now);
         self.broker.work.spend_bytes(taken as u64);
         self.after_change(key);
         taken
+    }
+
+    /// A conversation's time limit came; whether it stays.
+    pub(super) fn tick_conversation(&mut self, key: ConnectionKey) -> bool {
+        let now = self.now;
+        self.receive_at(key)
+            .is_some_and(|(conversation, mut reception)| conversation.tick(&mut reception, now))
+    }
+
+    /// A conversation, and what it needs to receive a request.
+    fn receive_at(&mut self, key: ConnectionKey) -> Option<(&mut Conversation, Reception<'_>)> {
+        let origin = self.endpoints.get(key)?.conversation()?.origin();
+        let body_room = self.body_room(origin);
+        let conversation = self.endpoints.get_mut(key)?.conversation_mut()?;
+        let users = self.broker.users();
+        let Operators { logins, cors, .. } = &mut self.operators;
+        Some((conversation, Reception { users, logins, cors, body_room }))
     }
 
     /// Puts a conversation on the list of those that are worked for, once, if there is something
@@ -169,7 +185,7 @@ impl Node {
         if let Some(endpoint) = self.endpoints.get_mut(key)
             && let Some(conversation) = endpoint.conversation_mut()
         {
-            conversation.put_back(job, step, &piece);
+            conversation.put_back(job, step, &piece, &mut self.broker.work);
         }
         self.operators.piece = piece;
         self.after_change(key);
@@ -199,6 +215,7 @@ impl Node {
                 self.limits.cluster_name = name.as_str().into();
                 self.operators.identity.cluster_name = name;
             }
+            Order::Cors(cors) => self.operators.cors = cors,
             Order::Stop => self.operators.is_stop_ordered = true,
         }
     }

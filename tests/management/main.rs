@@ -5,6 +5,7 @@
 mod common;
 
 mod access;
+mod answers;
 mod connections;
 mod definitions;
 mod durability;

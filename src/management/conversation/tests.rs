@@ -64,6 +64,8 @@ struct Bench {
     conversation: Conversation,
     broker: Broker,
     logins: Logins,
+    cors: Cors,
+    body_room: u64,
     now: Instant,
     unread: Vec<u8>,
     /// All that left.
@@ -81,6 +83,8 @@ impl Bench {
             conversation: Conversation::new(here, now),
             broker,
             logins: Logins::default(),
+            cors: Cors::default(),
+            body_room: u64::MAX,
             now,
             unread: Vec::new(),
             sent: Vec::new(),
@@ -104,8 +108,9 @@ impl Bench {
     fn read(&mut self) {
         if self.conversation.may_read() {
             let users = self.broker.users();
-            let (logins, unread) = (&mut self.logins, &self.unread);
-            let taken = self.conversation.receive(users, logins, unread, self.now);
+            let (logins, cors, body_room) = (&mut self.logins, &self.cors, self.body_room);
+            let mut reception = Reception { users, logins, cors, body_room };
+            let taken = self.conversation.receive(&mut reception, &self.unread, self.now);
             self.unread.drain(..taken);
         }
         self.conversation.note_deadlines(self.now);
@@ -122,7 +127,7 @@ impl Bench {
         let mut context = Context { broker, node: &view, orders: &mut Vec::new() };
         let mut piece = Vec::new();
         let step = job.go_on(&mut context, &mut piece);
-        self.conversation.put_back(job, step, &piece);
+        self.conversation.put_back(job, step, &piece, &mut self.broker.work);
         self.conversation.note_deadlines(self.now);
         true
     }
@@ -136,7 +141,10 @@ impl Bench {
     /// Time passes; whether the connection stays.
     fn wait(&mut self, seconds: u64) -> bool {
         self.now += Duration::from_secs(seconds);
-        let stays = self.conversation.tick(self.broker.users(), &mut self.logins, self.now);
+        let (users, logins) = (self.broker.users(), &mut self.logins);
+        let (cors, body_room) = (&self.cors, self.body_room);
+        let mut reception = Reception { users, logins, cors, body_room };
+        let stays = self.conversation.tick(&mut reception, self.now);
         self.conversation.note_deadlines(self.now);
         stays
     }
