@@ -76,6 +76,7 @@ use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
 use requests::administration::Applying;
+use requests::reviews::Review;
 use requests::vhosts::Parting;
 
 /// What it costs to tell a session something.
@@ -117,6 +118,8 @@ pub struct Broker {
     parting: VecDeque<Parting>,
     /// Vhosts whose policies changed: what is in them follows by and by.
     applying: VecDeque<Applying>,
+    /// Users whose rights changed: their consumers are looked at by and by.
+    reviews: VecDeque<Review>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -250,6 +253,7 @@ impl Broker {
             || !self.unbound.is_empty()
             || !self.parting.is_empty()
             || !self.applying.is_empty()
+            || !self.reviews.is_empty()
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.queues.is_sampling()

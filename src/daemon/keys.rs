@@ -466,7 +466,7 @@ mod tests {
         for (key, value) in settings {
             apply(&mut draft, key, value).expect(key);
         }
-        draft.config
+        draft.finish(&Options::default())
     }
 
     fn complaint(key: &str, value: &str) -> String {

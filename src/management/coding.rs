@@ -120,7 +120,8 @@ pub fn is_wanted(request: &Request) -> bool {
 fn weight<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
     let mut found = 1000;
     for parameter in parameters {
-        let Some((name, value)) = std::str::from_utf8(parameter).ok().and_then(|text| text.split_once('='))
+        let Some((name, value)) =
+            std::str::from_utf8(parameter).ok().and_then(|text| text.split_once('='))
         else {
             return 0;
         };

@@ -146,12 +146,7 @@ impl Conversation {
 
     /// Takes what the client sent; the number of bytes that are done with. What is left is the
     /// beginning of a head or of a line, or all that follows a request.
-    pub fn receive(
-        &mut self,
-        reception: &mut Reception<'_>,
-        input: &[u8],
-        now: Instant,
-    ) -> usize {
+    pub fn receive(&mut self, reception: &mut Reception<'_>, input: &[u8], now: Instant) -> usize {
         let mut at = 0;
         while at < input.len() {
             let rest = &input[at..];
@@ -181,12 +176,7 @@ impl Conversation {
         at
     }
 
-    fn take_head(
-        &mut self,
-        reception: &mut Reception<'_>,
-        input: &[u8],
-        now: Instant,
-    ) -> usize {
+    fn take_head(&mut self, reception: &mut Reception<'_>, input: &[u8], now: Instant) -> usize {
         // Line ends between requests are nobody's (RFC 9112 section 2.2).
         let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if blank > 0 {

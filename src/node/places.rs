@@ -109,3 +109,199 @@ fn neighbourhood(origin: Origin) -> Neighbourhood {
         }
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::SocketAddr;
+    use std::time::{Duration, Instant};
+
+    use tempfile::TempDir;
+
+    use super::super::Calendar;
+    use super::*;
+    use crate::amqp::Name;
+    use crate::broker::testing::open;
+    use crate::node::Unwatched;
+    use crate::session::Limits;
+
+    const LOGIN: &str = "Host: h\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
+
+    /// A node whose places are all taken.
+    struct Bench {
+        node: Node,
+        now: Instant,
+        _directory: TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let limits = Limits {
+                frame_bytes_max: 131_072,
+                channel_max: 1,
+                heartbeat_s: 0,
+                message_bytes_max: 1,
+                cluster_name: Name::default(),
+                product_name: Name::default(),
+                product_version: Name::default(),
+            };
+            let now = Instant::now();
+            let calendar = Calendar::new(now, Duration::from_secs(1));
+            let mut broker = open(directory.path());
+            broker.users_mut().set_loopback_only(BTreeSet::new());
+            let node = Node::new(broker, limits, calendar, now);
+            Self { node, now, _directory: directory }
+        }
+
+        /// Somebody connects, a little later than who did before.
+        fn connect(&mut self, peer: [u8; 4]) -> Option<ConnectionKey> {
+            self.now += Duration::from_millis(1);
+            self.node.begin(self.now);
+            self.node.connect_operator(Origin::Address(SocketAddr::from((peer, 1))))
+        }
+
+        fn fill(&mut self, peer: impl Fn(u8) -> [u8; 4]) -> Vec<ConnectionKey> {
+            (0..=255).map(|index| self.connect(peer(index)).unwrap()).collect()
+        }
+
+        fn send(&mut self, key: ConnectionKey, text: &str) {
+            self.node.receive(key, text.as_bytes(), &mut Unwatched);
+        }
+
+        /// Who had to go since this was last asked.
+        fn gone(&mut self) -> Vec<ConnectionKey> {
+            let gone = self.node.take_gone();
+            gone.iter().for_each(|&key| self.node.remove(key));
+            gone
+        }
+    }
+
+    /// So many that nobody has more than his share.
+    fn of_many_peers(index: u8) -> [u8; 4] {
+        [10, 0, 1, index]
+    }
+
+    #[test]
+    fn who_says_nothing_makes_room_first_and_longest_ago_before_others() {
+        let mut bench = Bench::new();
+        let keys = bench.fill(of_many_peers);
+        bench.send(keys[0], "GET /api/whoami HTTP/1.1\r\n");
+        bench.send(keys[1], "GET /api/nope HTTP/1.1\r\nHost: h\r\n\r\n");
+        bench.node.flushed(keys[1], bench.node.output(keys[1]).map_or(0, |outbox| outbox.len()));
+        // Half a head is nothing; who was answered comes last.
+        for index in [0].into_iter().chain(2..256) {
+            assert!(bench.connect([10, 9, 9, u8::try_from(index).unwrap()]).is_some());
+            assert_eq!(bench.gone(), [keys[index]], "{index}");
+        }
+        assert!(bench.connect([10, 9, 8, 1]).is_some());
+        assert!(!bench.gone().contains(&keys[1]), "the newest say nothing");
+    }
+
+    #[test]
+    fn nobody_who_logged_in_and_waits_for_an_answer_has_to_go() {
+        let mut bench = Bench::new();
+        let keys = bench.fill(of_many_peers);
+        let asked = format!("GET /api/whoami HTTP/1.1\r\n{LOGIN}\r\n");
+        let body = format!("PUT /api/users/a HTTP/1.1\r\n{LOGIN}Content-Length: 5\r\n\r\n");
+        for (index, &key) in keys.iter().enumerate() {
+            bench.send(key, if index % 2 == 0 { &asked } else { &body });
+        }
+        assert!(bench.connect([10, 9, 9, 9]).is_none());
+        assert!(bench.gone().is_empty());
+        let owner = bench.node.connect_operator(Origin::Owner);
+        assert!(owner.is_some(), "he has places of his own");
+    }
+
+    /// What anybody may ask for is no reason to stay.
+    #[test]
+    fn who_did_not_log_in_makes_room_also_while_he_is_answered() {
+        let mut bench = Bench::new();
+        let keys = bench.fill(of_many_peers);
+        for &key in &keys {
+            bench.send(key, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        assert!(bench.connect([10, 9, 9, 9]).is_some());
+        assert_eq!(bench.gone(), [keys[0]]);
+    }
+
+    #[test]
+    fn who_has_more_than_his_share_makes_room_for_others_and_takes_nobodys() {
+        let mut bench = Bench::new();
+        let (greedy, modest) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let keys = bench.fill(|index| if index < 2 { modest } else { greedy });
+        // The greedy one was answered, the modest one says nothing yet.
+        for &key in &keys[2..] {
+            bench.send(key, "GET /api/nope HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for _ in 0..300 {
+            assert!(bench.connect(greedy).is_some());
+            assert!(bench.gone().iter().all(|key| !keys[..2].contains(key)));
+        }
+        assert!(bench.connect([10, 0, 0, 3]).is_some());
+        assert!(bench.gone().iter().all(|key| !keys[..2].contains(key)));
+    }
+
+    #[test]
+    fn the_owner_gets_places_and_loses_none_to_others() {
+        let mut bench = Bench::new();
+        let owner = bench.node.connect_operator(Origin::Owner).unwrap();
+        for _ in 0..1_000 {
+            bench.connect([10, 0, 0, 1]);
+            assert!(!bench.gone().contains(&owner));
+        }
+        let more = (0..100).filter_map(|_| bench.node.connect_operator(Origin::Owner)).count();
+        assert_eq!(more, 100, "his newer ones take the places of his older ones and of others");
+    }
+
+    /// One who has a whole network at hand is one all the same.
+    #[test]
+    fn addresses_of_one_network_are_one_peer() {
+        let of =
+            |text: &str| neighbourhood(Origin::Address(SocketAddr::new(text.parse().unwrap(), 1)));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+
+    #[test]
+    fn all_bodies_together_have_a_limit_and_the_owner_has_room_beyond_it() {
+        let mut bench = Bench::new();
+        let megabyte = "x".repeat(1 << 20);
+        let head = |bytes: usize| {
+            format!("POST /api/definitions HTTP/1.1\r\n{LOGIN}Content-Length: {bytes}\r\n\r\n")
+        };
+        let keys: Vec<_> = (1..=8).map(|index| bench.connect([10, 0, 0, index]).unwrap()).collect();
+        // Each begins in time, and so nobody is told at once.
+        keys.iter().for_each(|&key| bench.send(key, &head(16 << 20)));
+        for _ in 0..8 {
+            keys.iter().for_each(|&key| bench.send(key, &megabyte));
+        }
+        assert_eq!(bench.node.operators.held_bytes, BODY_BYTES_MAX);
+        let answer = |bench: &Bench, key| {
+            let bytes = bench.node.output(key).map(|outbox| outbox.plain().unwrap().to_vec());
+            String::from_utf8(bytes.unwrap_or_default()).unwrap()
+        };
+        bench.send(keys[0], "x");
+        assert!(answer(&bench, keys[0]).starts_with("HTTP/1.1 503 "));
+        assert!(answer(&bench, keys[0]).contains("try again later"));
+        assert_eq!(bench.node.operators.held_bytes, BODY_BYTES_MAX - (8 << 20));
+        // What it held is free for others, and no more than that.
+        let late = bench.connect([10, 0, 0, 9]).unwrap();
+        bench.send(late, &head((8 << 20) + 1));
+        assert!(answer(&bench, late).starts_with("HTTP/1.1 503 "));
+        let owner = bench.node.connect_operator(Origin::Owner).unwrap();
+        bench.send(
+            owner,
+            "POST /api/definitions HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n",
+        );
+        (0..19).for_each(|_| bench.send(owner, &megabyte));
+        assert_eq!(answer(&bench, owner), "");
+        for key in keys.into_iter().chain([late, owner]) {
+            bench.node.remove(key);
+        }
+        assert_eq!(bench.node.operators.held_bytes, 0);
+    }
+}

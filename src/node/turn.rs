@@ -63,6 +63,8 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_applying_policies();
         self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_reviewing();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.bury();

@@ -8,6 +8,7 @@ pub mod exchanges;
 pub mod messages;
 pub mod queues;
 pub mod reply;
+pub mod reviews;
 pub mod stream_start;
 pub mod users;
 pub mod vhosts;

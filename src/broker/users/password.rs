@@ -201,7 +201,8 @@ mod tests {
         assert!(hash.verify(b"test12"));
         assert!(!hash.verify(b"test13"));
         // The same salt and password, made with md5sum and base64.
-        let hash = PasswordHash::from_base64(HashAlgorithm::Md5, "kI3GChNpte2FApYFXScl+0dIluk=").unwrap();
+        let hash =
+            PasswordHash::from_base64(HashAlgorithm::Md5, "kI3GChNpte2FApYFXScl+0dIluk=").unwrap();
         assert!(hash.verify(b"test12"));
         assert!(!hash.verify(b"test13"));
     }
