@@ -1,8 +1,8 @@
 //! What does the daemon do with options, configuration files and signals that it cannot honour?
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -148,22 +148,59 @@ fn a_hang_up_has_the_configuration_read_again() {
     let log = BufReader::new(child.stderr.take().unwrap());
     let mut lines = log.lines().map_while(Result::ok);
     let mut wait_for = |text: &str| {
-        assert!(lines.any(|line| line.contains(text)), "the broker ended without saying '{text}'");
+        let line = lines.find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("the broker ended without saying '{text}'"))
     };
-    wait_for("listening on");
+    let line = wait_for("listening on");
+    let (_, address) = line.split_once("listening on ").unwrap();
+    let address = address.split([' ', ',']).next().unwrap().parse().unwrap();
+    assert_eq!(offered(address), (2047, 131_072, 60));
     send(&child, Signal::HUP);
     wait_for("HUP: the configuration was read again and set nothing");
     let file = directory.path().join("leveret.conf");
-    fs::write(&file, "disk_free_limit.absolute = 77\nheartbeat = 5\n").unwrap();
+    let text = "disk_free_limit.absolute = 77\nheartbeat = 5\nframe_max = 8MiB\nchannel_max = 9\n\
+                storage.segment_size = 1MiB\n";
+    fs::write(&file, text).unwrap();
     send(&child, Signal::HUP);
-    wait_for("HUP: the configuration was read again and set the free disk limit to 77 bytes");
-    wait_for("HUP: restart the broker for what changed of heartbeat");
+    wait_for(
+        "HUP: the configuration was read again and set the free disk limit to 77 bytes, the \
+         heartbeat to 5 s, the largest frame to 8388608 bytes, the highest channel to 9",
+    );
+    wait_for("HUP: restart the broker for what changed of storage.segment_size");
+    assert_eq!(offered(address), (9, 8 << 20, 5));
     fs::write(&file, "heartbeet = 5\n").unwrap();
     send(&child, Signal::HUP);
     wait_for("did you mean heartbeat?; the configuration stays as it is");
     send(&child, Signal::TERM);
     wait_for("stopped");
     assert!(child.wait().unwrap().success());
+}
+
+/// What a client is offered that connects and logs in: the highest channel, the largest frame, the
+/// heartbeat.
+fn offered(address: SocketAddr) -> (u16, u32, u16) {
+    const START_OK: &[u8] = b"\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US";
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(b"AMQP\0\0\x09\x01").expect("it reads");
+    assert_eq!(frame(&mut stream)[..4], [0, 10, 0, 10], "connection.start");
+    let bytes = u32::try_from(START_OK.len()).expect("it is short").to_be_bytes();
+    let start_ok = [&[1, 0, 0][..], &bytes, START_OK, &[0xce]].concat();
+    stream.write_all(&start_ok).expect("it reads");
+    let tune = frame(&mut stream);
+    assert_eq!(tune[..4], [0, 10, 0, 30], "connection.tune");
+    let number = |at: usize| u16::from_be_bytes([tune[at], tune[at + 1]]);
+    let frame_bytes = u32::from_be_bytes([tune[6], tune[7], tune[8], tune[9]]);
+    (number(4), frame_bytes, number(10))
+}
+
+/// What the next frame says.
+fn frame(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = [0; 7];
+    stream.read_exact(&mut head).expect("a frame comes");
+    let bytes = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
+    let mut payload = vec![0; usize::try_from(bytes).expect("it fits") + 1];
+    stream.read_exact(&mut payload).expect("it is whole");
+    payload
 }
 
 fn send(child: &Child, signal: Signal) {

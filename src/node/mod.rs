@@ -16,6 +16,7 @@ mod deadlines;
 mod endpoint;
 mod input;
 mod operators;
+mod orders;
 mod output;
 mod places;
 mod release;

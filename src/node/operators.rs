@@ -15,11 +15,11 @@ use super::view::View;
 /// What the node keeps for operators.
 pub(super) struct Operators {
     /// What they may know of the node.
-    identity: Identity,
+    pub(super) identity: Identity,
     /// Who failed to log in.
     logins: Logins,
     /// Which other sites' pages may read what they are answered.
-    cors: Cors,
+    pub(super) cors: Cors,
     /// The connections that have a place.
     pub(super) conversations: Vec<ConnectionKey>,
     /// How many bytes of requests' bodies they hold.
@@ -35,7 +35,7 @@ pub(super) struct Operators {
     /// When the node started.
     started: Instant,
     /// Somebody wants the node to end.
-    is_stop_ordered: bool,
+    pub(super) is_stop_ordered: bool,
 }
 
 impl Operators {
@@ -198,25 +198,6 @@ impl Node {
         let conversation = endpoint.and_then(Endpoint::conversation_mut);
         if conversation.is_some_and(|conversation| conversation.may_read()) {
             self.resumed.push(key);
-        }
-    }
-
-    /// Changes what somebody may order.
-    pub fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::LimitMemory(bytes) => {
-                self.change_limits(|limits| limits.memory_bytes_max = bytes);
-            }
-            Order::LimitDisk(bytes) => {
-                self.change_limits(|limits| limits.disk_free_bytes_min = bytes);
-            }
-            Order::LogLevel(level) => log::set_max_level(level),
-            Order::ClusterName(name) => {
-                self.limits.cluster_name = name.as_str().into();
-                self.operators.identity.cluster_name = name;
-            }
-            Order::Cors(cors) => self.operators.cors = cors,
-            Order::Stop => self.operators.is_stop_ordered = true,
         }
     }
 

@@ -13,6 +13,11 @@ impl Users {
         self.connections_max = connections_max;
     }
 
+    /// The same, asked for.
+    pub fn connections_max(&self) -> Option<u32> {
+        self.connections_max
+    }
+
     /// 530 when the node or the user has as many connections as it may.
     pub fn check_connection_limits(&self, user: &Name) -> Result<(), AmqpError> {
         let open = self.logins.len();
