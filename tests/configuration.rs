@@ -65,6 +65,47 @@ fn the_configuration_can_be_checked_without_a_start() {
     assert_eq!(code, Some(78));
 }
 
+/// As the compose files have it that start RabbitMQ's image.
+#[test]
+fn the_default_user_comes_from_the_environment_and_other_variables_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = leveret(&directory, "", ANY_PORT)
+        .env("RABBITMQ_DEFAULT_USER", "shop")
+        .env("RABBITMQ_DEFAULT_PASS", "hunter2")
+        .env("RABBITMQ_DEFAULT_VHOST", "orders")
+        .env("RABBITMQ_NODE_PORT", "5679")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = log.lines().map_while(Result::ok);
+    let warning = lines.next().unwrap();
+    let expected = "the environment variable RABBITMQ_NODE_PORT means nothing here: use --port";
+    assert!(warning.contains(expected), "{warning}");
+    let line = lines.find(|line| line.contains("listening on")).unwrap();
+    let address = address_in(&line);
+    for (login, vhost, last) in [
+        (&b"\0shop\0hunter2"[..], &b"orders"[..], [0, 10, 0, 41]),
+        (b"\0shop\0hunter2", b"/", [0, 10, 0, 50]),
+    ] {
+        let (mut stream, _) = log_in(address, login);
+        assert_eq!(opened(&mut stream, vhost), last, "{}", vhost.escape_ascii());
+    }
+    send(&child, Signal::TERM);
+    let rest: Vec<_> = lines.collect();
+    assert!(child.wait().unwrap().success());
+    assert!(rest.iter().all(|line| !line.contains("hunter2")), "{rest:?}");
+}
+
+#[test]
+fn a_variable_that_somebody_relies_on_ends_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = leveret(&directory, "", ANY_PORT);
+    let (code, text) = refusal(command.env("RABBITMQ_DEFAULT_PASS_FILE", "/run/secrets/pass"));
+    assert!(text.contains("the environment variable RABBITMQ_DEFAULT_PASS_FILE is not"), "{text}");
+    assert_eq!(code, Some(78));
+}
+
 #[test]
 fn definitions_that_are_refused_end_the_start_with_file_and_place() {
     let directory = tempfile::tempdir().unwrap();
@@ -152,8 +193,7 @@ fn a_hang_up_has_the_configuration_read_again() {
         line.unwrap_or_else(|| panic!("the broker ended without saying '{text}'"))
     };
     let line = wait_for("listening on");
-    let (_, address) = line.split_once("listening on ").unwrap();
-    let address = address.split([' ', ',']).next().unwrap().parse().unwrap();
+    let address = address_in(&line);
     assert_eq!(offered(address), (2047, 131_072, 60));
     send(&child, Signal::HUP);
     wait_for("HUP: the configuration was read again and set nothing");
@@ -176,21 +216,47 @@ fn a_hang_up_has_the_configuration_read_again() {
     assert!(child.wait().unwrap().success());
 }
 
-/// What a client is offered that connects and logs in: the highest channel, the largest frame, the
-/// heartbeat.
+/// Where the first listener is, of which this line of the log tells.
+fn address_in(line: &str) -> SocketAddr {
+    let (_, address) = line.split_once("listening on ").expect("it says so");
+    address.split([' ', ',']).next().and_then(|text| text.parse().ok()).expect("an address")
+}
+
+/// What a client is offered that connects: the highest channel, the largest frame, the heartbeat.
 fn offered(address: SocketAddr) -> (u16, u32, u16) {
-    const START_OK: &[u8] = b"\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US";
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.write_all(b"AMQP\0\0\x09\x01").expect("it reads");
-    assert_eq!(frame(&mut stream)[..4], [0, 10, 0, 10], "connection.start");
-    let bytes = u32::try_from(START_OK.len()).expect("it is short").to_be_bytes();
-    let start_ok = [&[1, 0, 0][..], &bytes, START_OK, &[0xce]].concat();
-    stream.write_all(&start_ok).expect("it reads");
-    let tune = frame(&mut stream);
-    assert_eq!(tune[..4], [0, 10, 0, 30], "connection.tune");
+    let (_, tune) = log_in(address, b"\0guest\0guest");
     let number = |at: usize| u16::from_be_bytes([tune[at], tune[at + 1]]);
     let frame_bytes = u32::from_be_bytes([tune[6], tune[7], tune[8], tune[9]]);
     (number(4), frame_bytes, number(10))
+}
+
+/// Connects and logs in by PLAIN; what `connection.tune` says.
+fn log_in(address: SocketAddr, login: &[u8]) -> (TcpStream, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(b"AMQP\0\0\x09\x01").expect("it reads");
+    assert_eq!(frame(&mut stream)[..4], [0, 10, 0, 10], "connection.start");
+    let length = u8::try_from(login.len()).expect("it is short");
+    let response = [&[0, 0, 0, length][..], login].concat();
+    send_method(&mut stream, &[b"\0\x0a\0\x0b\0\0\0\0\x05PLAIN", &response[..], b"\x05en_US"]);
+    let tune = frame(&mut stream);
+    assert_eq!(tune[..4], [0, 10, 0, 30], "connection.tune");
+    (stream, tune)
+}
+
+/// Class and method of what answers the opening of a vhost.
+fn opened(stream: &mut TcpStream, vhost: &[u8]) -> [u8; 4] {
+    send_method(stream, &[b"\0\x0a\0\x1f\x07\xff\0\x02\0\0\0\0"]);
+    let length = u8::try_from(vhost.len()).expect("it is short");
+    send_method(stream, &[b"\0\x0a\0\x28", &[length], vhost, b"\0\0"]);
+    frame(stream)[..4].try_into().expect("four bytes")
+}
+
+/// Sends a method on channel 0.
+fn send_method(stream: &mut TcpStream, parts: &[&[u8]]) {
+    let payload = parts.concat();
+    let bytes = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
+    let sent = [&[1, 0, 0][..], &bytes, &payload, &[0xce]].concat();
+    stream.write_all(&sent).expect("it reads");
 }
 
 /// What the next frame says.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::env;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use std::path::PathBuf;
 use log::LevelFilter;
 
 use super::conf_file;
+use super::environment::Environment;
 use super::error::ConfigError;
 use super::options::Options;
 use super::units::{Limit, Ratio};
@@ -91,6 +91,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with file and line where it has them.
     pub fn load(options: &Options, environment: &Environment) -> Result<Config, ConfigError> {
+        environment.check()?;
         let mut draft = Draft::new(environment);
         if let Some(path) = &options.config {
             draft = conf_file::apply(draft, path)?;
@@ -174,34 +175,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The environment variables that RabbitMQ's container image made common. An empty one
-/// counts as absent, as it does there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environment {
-    /// `RABBITMQ_DEFAULT_USER`
-    pub default_user: Option<String>,
-    /// `RABBITMQ_DEFAULT_PASS`
-    pub default_pass: Option<Secret>,
-    /// `RABBITMQ_DEFAULT_VHOST`
-    pub default_vhost: Option<String>,
-}
-
-impl Environment {
-    /// Reads this process's environment. A value that is not UTF-8 counts as absent.
-    pub fn read() -> Environment {
-        Environment::from_lookup(|name| env::var(name).ok())
-    }
-
-    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Environment {
-        let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        Environment {
-            default_user: text("RABBITMQ_DEFAULT_USER"),
-            default_pass: text("RABBITMQ_DEFAULT_PASS").map(Secret),
-            default_vhost: text("RABBITMQ_DEFAULT_VHOST"),
-        }
-    }
-}
-
 /// A configuration whose addresses are not put together yet: the command line may still change
 /// their parts.
 pub(super) struct Draft {
@@ -233,7 +206,7 @@ pub(super) struct Endpoint {
 impl Draft {
     /// Defaults overridden by `environment`.
     pub fn new(environment: &Environment) -> Draft {
-        let mut config = Config::default();
+        let mut config = Config { warnings: environment.warnings.clone(), ..Config::default() };
         if let Some(user) = &environment.default_user {
             config.default_user.clone_from(user);
         }
@@ -368,6 +341,7 @@ mod tests {
             default_user: Some("from-environment".to_owned()),
             default_pass: Some(Secret::new("pass-from-environment")),
             default_vhost: Some("vhost-from-environment".to_owned()),
+            ..Environment::default()
         };
         let text = "default_user = from-file\nlog.console.level = debug\nheartbeat = 10\n";
         let (_directory, mut options) = with_file(text);
@@ -380,18 +354,6 @@ mod tests {
         assert_eq!(config.log_level, LevelFilter::Error);
         assert_eq!(config.data_dir, PathBuf::from("/data"));
         assert_eq!(config.heartbeat_s, 10);
-    }
-
-    #[test]
-    fn an_empty_environment_variable_is_none() {
-        let environment = Environment::from_lookup(|name| match name {
-            "RABBITMQ_DEFAULT_USER" => Some("admin".to_owned()),
-            "RABBITMQ_DEFAULT_PASS" => Some(String::new()),
-            _ => None,
-        });
-        assert_eq!(environment.default_user.as_deref(), Some("admin"));
-        assert_eq!(environment.default_pass, None);
-        assert_eq!(environment.default_vhost, None);
     }
 
     #[test]

@@ -453,7 +453,8 @@ const SEGMENT_BYTES_STEP: u64 = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::{Config, Environment};
+    use super::super::config::Config;
+    use super::super::environment::Environment;
     use super::super::options::Options;
     use super::*;
 

@@ -113,7 +113,8 @@ mod tests {
     use log::LevelFilter;
 
     use super::*;
-    use crate::daemon::config::{Draft, Environment};
+    use crate::daemon::config::Draft;
+    use crate::daemon::environment::Environment;
     use crate::daemon::keys;
     use crate::daemon::options::Options;
     use crate::daemon::units::Limit;
