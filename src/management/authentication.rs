@@ -17,8 +17,8 @@ use log::warn;
 use super::call::Right;
 use super::response::Response;
 use crate::amqp::Name;
-use crate::broker::Users;
 use crate::broker::users::user::LoginRefusal;
+use crate::broker::{Broker, Users, VhostKey};
 
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,16 @@ impl Caller {
     /// Whether it sees what is in the vhost, where vhosts are listed together.
     pub fn sees(&self, users: &Users, vhost: &[u8]) -> bool {
         self.is_monitor() || users.find(&self.name).is_some_and(|user| user.may_enter(vhost))
+    }
+
+    /// Whether what is in a vhost is in a list that is of the vhost `wanted`, or of all that it
+    /// sees. What is in one that was deleted goes by and by, and nobody sees it any more.
+    pub fn lists(&self, broker: &Broker, wanted: Option<VhostKey>, vhost: VhostKey) -> bool {
+        let found = broker.topology().vhost(vhost).filter(|vhost| !vhost.leaving);
+        found.is_some_and(|found| match wanted {
+            Some(wanted) => wanted == vhost,
+            None => self.sees(broker.users(), &found.name),
+        })
     }
 
     /// 401 unless it has this right.

@@ -70,7 +70,9 @@ pub enum Standing {
     Answered,
     /// Something is done for somebody who did not log in.
     Unknown,
-    /// Something is done for somebody who did.
+    /// Somebody who did sends a body.
+    Sending,
+    /// Something is done for him.
     Known,
 }
 
@@ -570,11 +572,8 @@ impl Conversation {
     pub fn standing(&self) -> (Standing, Instant) {
         let served = if self.is_known { Standing::Known } else { Standing::Unknown };
         let standing = match &self.phase {
-            Phase::Body(..)
-            | Phase::Working(_)
-            | Phase::AtWork
-            | Phase::Blocked(_)
-            | Phase::Waiting(..) => served,
+            Phase::Body(..) => served.min(Standing::Sending),
+            Phase::Working(_) | Phase::AtWork | Phase::Blocked(_) | Phase::Waiting(..) => served,
             // The client is still to get what it was answered.
             Phase::Idle | Phase::Head if self.has_asked && !self.outbox.is_empty() => served,
             Phase::Idle | Phase::Head if !self.has_asked => Standing::Silent,

@@ -206,7 +206,14 @@ mod tests {
         let asked = format!("GET /api/whoami HTTP/1.1\r\n{LOGIN}\r\n");
         let body = format!("PUT /api/users/a HTTP/1.1\r\n{LOGIN}Content-Length: 5\r\n\r\n");
         for (index, &key) in keys.iter().enumerate() {
-            bench.send(key, if index % 2 == 0 { &asked } else { &body });
+            bench.send(key, if index < 254 { &asked } else { &body });
+        }
+        for key in &keys[254..] {
+            // Who does not come to an end with his request's body is the last who has to.
+            assert!(bench.connect([10, 9, 9, 9]).is_some());
+            assert_eq!(bench.gone(), [*key]);
+            let new = *bench.node.operators.conversations.last().unwrap();
+            bench.send(new, &asked);
         }
         assert!(bench.connect([10, 9, 9, 9]).is_none());
         assert!(bench.gone().is_empty());

@@ -1,5 +1,6 @@
 //! What is told of the node as a whole, and what may be changed of it?
 
+use leveret::daemon;
 use serde_json::json;
 
 use super::common::{Client, Process, Server};
@@ -87,6 +88,11 @@ fn health_checks_tell_the_truth() {
         ("virtual-hosts", ok.clone()),
         ("is-in-service", ok.clone()),
         ("ready-to-serve-clients", ok.clone()),
+        ("certificate-expiration/-1/days", ok.clone()),
+        (
+            "below-node-connection-limit",
+            json!({"status": "ok", "limit": "infinity", "connections": 0}),
+        ),
         ("certificate-expiration/1/months", ok.clone()),
         ("node-is-mirror-sync-critical", alone.clone()),
         ("node-is-quorum-critical", alone),
@@ -104,6 +110,7 @@ fn health_checks_tell_the_truth() {
         ),
         ("port-listener/x", 400, "Invalid port"),
         ("port-listener/1", 503, "No active listener"),
+        ("port-listener/99999", 503, "No active listener"),
         ("protocol-listener/mqtt", 503, "No active listener"),
     ] {
         let answer = http.get(&format!("/api/health/checks/{check}"));
@@ -113,6 +120,29 @@ fn health_checks_tell_the_truth() {
     assert_eq!(http.show("/api/queues/%2F/aliveness-test")["messages"], json!(0));
     assert_eq!(http.get("/api/aliveness-test/nope").status, 404);
     assert_eq!(http.show("/api/healthchecks/node"), ok);
+}
+
+#[test]
+fn where_no_more_clients_can_connect_health_checks_say_so() {
+    let settings = daemon::Config { connection_max: Some(2), ..daemon::Config::default() };
+    let server = Server::start_with(settings);
+    let Some(address) = server.management_address() else { return };
+    let mut http = Http::connect(address);
+    let mut check = |name: &str| {
+        let answer = http.get(&format!("/api/health/checks/{name}"));
+        (answer.status, answer.json())
+    };
+    let first = Client::connect(server.address());
+    assert_eq!(check("ready-to-serve-clients"), (200, json!({"status": "ok"})));
+    let expected = json!({"status": "ok", "limit": 2, "connections": 1});
+    assert_eq!(check("below-node-connection-limit"), (200, expected));
+    let _second = Client::connect(server.address());
+    let reason = "node connection limit is reached";
+    let expected = json!({"status": "failed", "reason": reason, "limit": 2, "connections": 2});
+    assert_eq!(check("below-node-connection-limit"), (503, expected));
+    let expected = json!({"status": "failed", "reason": reason});
+    assert_eq!(check("ready-to-serve-clients"), (503, expected));
+    drop(first);
 }
 
 #[test]
