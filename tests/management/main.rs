@@ -6,6 +6,7 @@ mod common;
 
 mod access;
 mod answers;
+mod changes;
 mod connections;
 mod definitions;
 mod durability;
