@@ -97,6 +97,42 @@ fn the_default_user_comes_from_the_environment_and_other_variables_are_named() {
     assert!(rest.iter().all(|line| !line.contains("hunter2")), "{rest:?}");
 }
 
+/// Whatever is logged, and whether the login is a right one: a log goes to more people than a
+/// password.
+#[test]
+fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = &[ANY_PORT, &["--log-level", "trace"]].concat();
+    let mut child = leveret(&directory, "prometheus.tcp.port = 0\n", options)
+        .env("RABBITMQ_DEFAULT_USER", "shop")
+        .env("RABBITMQ_DEFAULT_PASS", "hunter2")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = log.lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    let line = lines.find(|line| line.contains("listening on")).unwrap();
+    let address = address_in(&line);
+    drop(log_in(address, b"\0shop\0hunter2"));
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"AMQP\0\0\x09\x01").unwrap();
+    frame(&mut stream);
+    let wrong =
+        [&b"\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0f"[..], b"\0shop\0swordfish", b"\x05en_US"];
+    send_method(&mut stream, &wrong);
+    let peer = stream.local_addr().unwrap();
+    let refused = format!("{peer}: login of user 'shop' refused: ");
+    said.extend(lines.by_ref().take_while(|line| !line.contains(&refused)));
+    drop(stream);
+    send(&child, Signal::TERM);
+    said.extend(lines);
+    assert!(child.wait().unwrap().success());
+    for secret in ["hunter2", "swordfish"] {
+        assert!(said.iter().all(|line| !line.contains(secret)), "{said:#?}");
+    }
+}
+
 #[test]
 fn a_variable_that_somebody_relies_on_ends_the_start() {
     let directory = tempfile::tempdir().unwrap();

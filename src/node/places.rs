@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::broker::ConnectionKey;
 use crate::management::{Origin, Standing};
@@ -29,10 +29,6 @@ pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// So many more are for the owner alone: as many as one body may have.
 const BODY_BYTES_OF_OWNER: u64 = 20 * 1024 * 1024;
 
-/// Who shares places: those of one address, or of one network that an owner of it may have whole;
-/// `None` is the owner.
-type Neighbourhood = Option<IpAddr>;
-
 impl Node {
     /// Makes sure that there is a place for somebody from there; whether there is.
     pub(super) fn make_place(&mut self, origin: Origin) -> bool {
@@ -43,7 +39,7 @@ impl Node {
         if self.operators.conversations.len() < most {
             return true;
         }
-        let Some(index) = self.least_standing(neighbourhood(origin)) else {
+        let Some(index) = self.least_standing(origin.neighbourhood()) else {
             return false;
         };
         let key = self.operators.conversations.swap_remove(index);
@@ -54,21 +50,21 @@ impl Node {
         true
     }
 
-    /// Whose place somebody from there may have, if anybody's.
-    fn least_standing(&self, newcomer: Neighbourhood) -> Option<usize> {
+    /// Whose place somebody from there may have, if anybody's; `None` is the owner.
+    fn least_standing(&self, newcomer: Option<IpAddr>) -> Option<usize> {
         let conversation = |key| self.endpoints.get(key).and_then(Endpoint::conversation);
-        let mut counts: HashMap<Neighbourhood, usize> = HashMap::new();
+        let mut counts: HashMap<Option<IpAddr>, usize> = HashMap::new();
         for found in self.operators.conversations.iter().filter_map(|&key| conversation(key)) {
-            *counts.entry(neighbourhood(found.origin())).or_default() += 1;
+            *counts.entry(found.origin().neighbourhood()).or_default() += 1;
         }
-        let count = |of: Neighbourhood| counts.get(&of).copied().unwrap_or(0);
-        let is_over = |of: Neighbourhood| of.is_some() && count(of) >= SHARE_OF_PEER;
+        let count = |of: Option<IpAddr>| counts.get(&of).copied().unwrap_or(0);
+        let is_over = |of: Option<IpAddr>| of.is_some() && count(of) >= SHARE_OF_PEER;
         let keys = self.operators.conversations.iter().enumerate();
         let candidates = keys.filter_map(|(index, &key)| {
             let Some(found) = conversation(key) else {
                 return Some((index, (false, false, Standing::Ended, Reverse(0), None)));
             };
-            let of = neighbourhood(found.origin());
+            let of = found.origin().neighbourhood();
             let (standing, since) = found.standing();
             let has_ended = standing == Standing::Ended;
             // Nobody's place goes to who has too many, and the owner's to nobody else.
@@ -94,20 +90,6 @@ impl Node {
     pub(super) fn free_place(&mut self, key: ConnectionKey) {
         self.operators.conversations.retain(|&other| other != key);
     }
-}
-
-fn neighbourhood(origin: Origin) -> Neighbourhood {
-    let address = match origin {
-        Origin::Address(address) | Origin::Scraper(address) => address.ip().to_canonical(),
-        Origin::Owner => return None,
-    };
-    Some(match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    })
 }
 
 #[cfg(test)]
@@ -260,17 +242,6 @@ mod tests {
         }
         let more = (0..100).filter_map(|_| bench.node.connect_operator(Origin::Owner)).count();
         assert_eq!(more, 100, "his newer ones take the places of his older ones and of others");
-    }
-
-    /// One who has a whole network at hand is one all the same.
-    #[test]
-    fn addresses_of_one_network_are_one_peer() {
-        let of =
-            |text: &str| neighbourhood(Origin::Address(SocketAddr::new(text.parse().unwrap(), 1)));
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
-        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
     }
 
     #[test]
