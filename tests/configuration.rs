@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -121,14 +123,49 @@ fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
     let wrong =
         [&b"\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0f"[..], b"\0shop\0swordfish", b"\x05en_US"];
     send_method(&mut stream, &wrong);
+    // The same over HTTP, and where a password is set.
+    let (_, http) = line.split_once("http://").unwrap();
+    let http: SocketAddr = http.split([' ', ',']).next().unwrap().parse().unwrap();
+    let mut http = TcpStream::connect(http).unwrap();
+    let request = |login: &str, body: &str| {
+        let login = STANDARD.encode(login);
+        let length = body.len();
+        format!(
+            "PUT /api/users/shop HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {login}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let body = r#"{"password": "correcthorse", "tags": "administrator"}"#;
+    let both = [request("shop:swordfish", "{}"), request("shop:hunter2", body)].concat();
+    http.write_all(both.as_bytes()).unwrap();
+    let mut answers = String::new();
+    while !answers.contains("HTTP/1.1 204") {
+        let mut some = [0; 1024];
+        let bytes = http.read(&mut some).unwrap();
+        assert!(bytes > 0, "{answers}");
+        answers.push_str(std::str::from_utf8(&some[..bytes]).unwrap());
+    }
+    assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
+    let http_peer = http.local_addr().unwrap();
+    drop(http);
     let peer = stream.local_addr().unwrap();
     let refused = format!("{peer}: login of user 'shop' refused: ");
-    said.extend(lines.by_ref().take_while(|line| !line.contains(&refused)));
+    for line in lines.by_ref() {
+        let is_last = line.contains(&refused);
+        said.push(line);
+        if is_last {
+            break;
+        }
+    }
     drop(stream);
     send(&child, Signal::TERM);
     said.extend(lines);
     assert!(child.wait().unwrap().success());
-    for secret in ["hunter2", "swordfish"] {
+    let refused = format!("{http_peer}: login of user 'shop' to the HTTP API refused: ");
+    assert!(said.iter().any(|line| line.contains(&refused)), "{said:#?}");
+    let encoded = [STANDARD.encode("shop:hunter2"), STANDARD.encode("shop:swordfish")];
+    let encoded = encoded.iter().map(String::as_str);
+    for secret in ["hunter2", "swordfish", "correcthorse"].into_iter().chain(encoded) {
         assert!(said.iter().all(|line| !line.contains(secret)), "{said:#?}");
     }
 }
