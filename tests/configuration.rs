@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine;
@@ -105,7 +106,7 @@ fn the_default_user_comes_from_the_environment_and_other_variables_are_named() {
 fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
     let directory = tempfile::tempdir().unwrap();
     let options = &[ANY_PORT, &["--log-level", "trace"]].concat();
-    let mut child = leveret(&directory, "prometheus.tcp.port = 0\n", options)
+    let mut child = leveret(&directory, "", options)
         .env("RABBITMQ_DEFAULT_USER", "shop")
         .env("RABBITMQ_DEFAULT_PASS", "hunter2")
         .stderr(Stdio::piped())
@@ -124,9 +125,7 @@ fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
         [&b"\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0f"[..], b"\0shop\0swordfish", b"\x05en_US"];
     send_method(&mut stream, &wrong);
     // The same over HTTP, and where a password is set.
-    let (_, http) = line.split_once("http://").unwrap();
-    let http: SocketAddr = http.split([' ', ',']).next().unwrap().parse().unwrap();
-    let mut http = TcpStream::connect(http).unwrap();
+    let mut http = UnixStream::connect(directory.path().join("data/leveret.sock")).unwrap();
     let request = |login: &str, body: &str| {
         let login = STANDARD.encode(login);
         let length = body.len();
@@ -146,7 +145,6 @@ fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
         answers.push_str(std::str::from_utf8(&some[..bytes]).unwrap());
     }
     assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
-    let http_peer = http.local_addr().unwrap();
     drop(http);
     let peer = stream.local_addr().unwrap();
     let refused = format!("{peer}: login of user 'shop' refused: ");
@@ -161,8 +159,8 @@ fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
     send(&child, Signal::TERM);
     said.extend(lines);
     assert!(child.wait().unwrap().success());
-    let refused = format!("{http_peer}: login of user 'shop' to the HTTP API refused: ");
-    assert!(said.iter().any(|line| line.contains(&refused)), "{said:#?}");
+    let refused = "the Unix socket: login of user 'shop' to the HTTP API refused: ";
+    assert!(said.iter().any(|line| line.contains(refused)), "{said:#?}");
     let encoded = [STANDARD.encode("shop:hunter2"), STANDARD.encode("shop:swordfish")];
     let encoded = encoded.iter().map(String::as_str);
     for secret in ["hunter2", "swordfish", "correcthorse"].into_iter().chain(encoded) {
