@@ -198,8 +198,8 @@ impl EventLoop {
     /// How many AMQP sockets there may be: a few more than connections, so that their clients can
     /// be told.
     pub(super) fn sockets_max(&self) -> Option<usize> {
-        let connections_max = self.node.broker.users().connections_max()?;
-        let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
+        let (_, connections_max) = self.node.broker.users().connections();
+        let connections_max = usize::try_from(connections_max?).unwrap_or(usize::MAX);
         Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX))
     }
 

@@ -137,6 +137,28 @@ fn well(_: &mut Call<'_, '_>) -> Outcome {
     Ok(Response::json(&json!({ "status": "ok" })).into())
 }
 
+/// 503 where no more clients are let in.
+fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
+    let (connections, limit) = call.context.broker.users().connections();
+    let limit = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
+    if is_full(call) {
+        return fail(json!({
+            "status": "failed", "reason": LIMIT_REACHED, "limit": limit,
+            "connections": connections,
+        }));
+    }
+    let answer = json!({ "status": "ok", "limit": limit, "connections": connections });
+    Ok(Response::json(&answer).into())
+}
+
+/// Whether there are as many AMQP connections as there may be.
+fn is_full(call: &Call<'_, '_>) -> bool {
+    let (connections, limit) = call.context.broker.users().connections();
+    limit.is_some_and(|limit| connections as u64 >= limit.into())
+}
+
+const LIMIT_REACHED: &str = "node connection limit is reached";
+
 /// Nothing is replicated to other nodes, so that nothing depends on this one staying.
 fn alone(_: &mut Call<'_, '_>) -> Outcome {
     Ok(Response::json(&json!({ "status": "ok", "reason": "single node cluster" })).into())
@@ -156,28 +178,6 @@ fn ready(call: &mut Call<'_, '_>) -> Outcome {
         return well(call);
     };
     fail(json!({ "status": "failed", "reason": reason }))
-}
-
-const LIMIT_REACHED: &str = "node connection limit is reached";
-
-/// Whether there are as many AMQP connections as there may be.
-fn is_full(call: &Call<'_, '_>) -> bool {
-    let limit = call.context.broker.users().connections_max();
-    limit.is_some_and(|limit| call.context.node.connection_count() as u64 >= limit.into())
-}
-
-fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
-    let limit = call.context.broker.users().connections_max();
-    let limit = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
-    let connections = call.context.node.connection_count();
-    if is_full(call) {
-        return fail(json!({
-            "status": "failed", "reason": LIMIT_REACHED, "limit": limit,
-            "connections": connections,
-        }));
-    }
-    let answer = json!({ "status": "ok", "limit": limit, "connections": connections });
-    Ok(Response::json(&answer).into())
 }
 
 /// What old tools ask.
