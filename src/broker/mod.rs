@@ -85,6 +85,7 @@ use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
 use notices::Notices;
 use requests::administration::Applying;
+use requests::reviews::Review;
 use requests::take_back::TakeBacks;
 use requests::vhosts::Parting;
 
@@ -129,6 +130,8 @@ pub struct Broker {
     parting: VecDeque<Parting>,
     /// Vhosts whose policies changed: what is in them follows by and by.
     applying: VecDeque<Applying>,
+    /// Users whose rights changed: their consumers are looked at by and by.
+    reviews: VecDeque<Review>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -267,6 +270,7 @@ impl Broker {
             || !self.unbound.is_empty()
             || !self.parting.is_empty()
             || !self.applying.is_empty()
+            || !self.reviews.is_empty()
             || !self.effects.is_empty()
             || self.has_notices_to_publish()
             || self.is_compacting()

@@ -74,6 +74,7 @@ impl Broker {
             counters: Counters::default(),
             parting: VecDeque::new(),
             applying: VecDeque::new(),
+            reviews: VecDeque::new(),
             commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),

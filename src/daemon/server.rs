@@ -198,9 +198,7 @@ impl Node {
             return Err(error);
         }
         let mut event_loop = EventLoop::new(wakeup, broker, limits(config));
-        if let Some(connections_max) = config.connection_max {
-            event_loop.limit_connections(connections_max);
-        }
+        event_loop.carry_out(Order::ConnectionMax(config.connection_max));
         event_loop.limit_resources(resource_limits(config));
         event_loop.follow_log(&logging::TAIL);
         event_loop.introduce(
@@ -209,6 +207,7 @@ impl Node {
         );
         event_loop.carry_out(config.events());
         event_loop.carry_out(config.published_log());
+        event_loop.carry_out(Order::Cors(config.cors.clone()));
         let places = match listen(&mut event_loop, config) {
             Ok(places) => places,
             Err(error) => {

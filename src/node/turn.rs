@@ -63,6 +63,8 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_applying_policies();
         self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_reviewing();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.bury();
@@ -139,14 +141,12 @@ impl Node {
             endpoint.deadline_came();
             let stays = match &mut endpoint.peer {
                 Peer::Amqp(session) => session.tick(&mut self.broker, self.now),
-                Peer::Http(conversation) => {
-                    conversation.tick(self.broker.users(), &mut self.operators.logins, self.now)
-                }
+                Peer::Http(_) => self.tick_conversation(key),
             };
             if stays {
                 self.after_change(key);
                 self.resume_conversation(key);
-            } else {
+            } else if let Some(endpoint) = self.endpoints.get_mut(key) {
                 endpoint.gone = true;
                 self.gone.push(key);
             }

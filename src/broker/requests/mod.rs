@@ -9,6 +9,7 @@ pub mod exchanges;
 pub mod messages;
 pub mod queues;
 pub mod reply;
+pub mod reviews;
 pub mod stream_start;
 pub mod take_back;
 pub mod users;
