@@ -23,6 +23,10 @@
 //! segment, removing old ones. It owns nothing; it gets file handles and gives back "done up
 //! to here". There is no lock on broker state, because it is not shared.
 //!
+//! One thing is the process's and no broker's, since there is one logger in a process: the list of
+//! the last lines of the log that are to be published ([`node::LogTail`], in `daemon::logging`).
+//! Whoever logs appends to it, the turn takes from it, and it is bounded.
+//!
 //! # The way of a publish
 //!
 //! [`net`] reads a socket into its one buffer and lends it, by way of the [`node::Node`], to the
@@ -62,6 +66,13 @@
 //! work that goes on in later turns and writes its answer piece by piece, as long as the client
 //! takes them. What a request changed is answered once the log says that it is durable.
 //!
+//! # The way of what the broker itself says
+//!
+//! Copies of messages for the firehose are published where their messages are
+//! (`broker::flow::firehose`); events and lines of the log wait in a bounded list and are published
+//! by the turn (`broker::flow::notices`). Nobody's message ever waits for them: what finds no room
+//! is dropped and counted.
+//!
 //! # The turn
 //!
 //! It is drawn at the top of [`node::turn`], one line a step.
@@ -89,12 +100,13 @@
 //! # Packages
 //!
 //! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. sha2,
-//! base64 and getrandom hash passwords, and getrandom salts segments; fancy-regex matches
-//! permission patterns, which use look-aheads; foldhash hashes the names of bindings and
-//! definitions, of which there may be a million at start, and the numbers of segments; rustix
-//! makes system calls without `unsafe`, and libc has the two questions to the allocator that rustix
-//! has not; signal-hook catches signals. httparse finds the parts of a request's head in the HTTP
-//! API, serde_json reads and writes the API's JSON, and base64 reads the credentials of requests.
+//! base64 and getrandom hash passwords, md-5 those that RabbitMQ hashed long ago, and getrandom
+//! salts segments; fancy-regex matches permission patterns, which use look-aheads; foldhash hashes
+//! the names of bindings and definitions, of which there may be a million at start, and the
+//! numbers of segments; rustix makes system calls without `unsafe`, and libc has the two questions
+//! to the allocator that rustix has not; signal-hook catches signals. httparse finds the parts of
+//! a request's head in the HTTP API, serde_json reads and writes the API's JSON, base64 reads the
+//! credentials of requests, and flate2, with a backend in Rust, compresses answers.
 //!
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde

@@ -9,6 +9,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | [`notices`] | what the broker itself has to publish, while it waits |
 //! | [`exchange`] | one exchange: its type's matcher, its bindings, what it remembers |
 //! | [`users`] | users, passwords, patterns, permissions, logins, limits |
 //! | [`arguments`] | arguments of declarations: checks, equivalence, policies, what they come to |
@@ -27,6 +28,7 @@ pub mod exchange;
 pub mod flow;
 pub mod hashing;
 pub mod key;
+pub mod notices;
 pub mod opening;
 pub mod payload;
 pub mod queue;
@@ -81,7 +83,9 @@ use flow::dead_letter::Dying;
 use flow::delayed::Delayed;
 use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
+use notices::Notices;
 use requests::administration::Applying;
+use requests::reviews::Review;
 use requests::take_back::TakeBacks;
 use requests::vhosts::Parting;
 
@@ -126,6 +130,8 @@ pub struct Broker {
     parting: VecDeque<Parting>,
     /// Vhosts whose policies changed: what is in them follows by and by.
     applying: VecDeque<Applying>,
+    /// Users whose rights changed: their consumers are looked at by and by.
+    reviews: VecDeque<Review>,
     /// Ready lines of purged and deleted queues, settled a bounded number a turn.
     discarding: Discarding,
     /// What keeps mostly dead segments of the log is relocated.
@@ -135,8 +141,11 @@ pub struct Broker {
     /// What moves by itself found no room in the log; whether the operator was told of it.
     waits_for_room: bool,
     warned_of_waiting: bool,
-    /// A scratch list, kept for its memory.
+    /// What the broker itself publishes.
+    notices: Notices,
+    /// Scratch lists, kept for their memory.
     queue_ids: Vec<QueueId>,
+    notice_queues: Vec<QueueKey>,
 }
 
 impl Broker {
@@ -216,7 +225,9 @@ impl Broker {
 
     /// Memory or disk is low, or not any more.
     pub fn set_alarms(&mut self, memory: bool, disk: bool) {
-        self.alarms = BlockReasons { memory, disk, full: false };
+        let alarms = BlockReasons { memory, disk, full: false };
+        self.note_alarms(self.alarms, alarms);
+        self.alarms = alarms;
     }
 
     /// Why publishers are blocked.
@@ -259,7 +270,9 @@ impl Broker {
             || !self.unbound.is_empty()
             || !self.parting.is_empty()
             || !self.applying.is_empty()
+            || !self.reviews.is_empty()
             || !self.effects.is_empty()
+            || self.has_notices_to_publish()
             || self.is_compacting()
             || self.queues.is_sampling()
             || self.store.has_unwritten()

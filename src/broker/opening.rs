@@ -15,6 +15,7 @@ use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::held_letters::HeldLetters;
 use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::broker::notices::Notices;
 use crate::broker::requests::take_back::TakeBacks;
 use crate::broker::topology::definitions::Kind;
 use crate::broker::users::User;
@@ -73,13 +74,16 @@ impl Broker {
             counters: Counters::default(),
             parting: VecDeque::new(),
             applying: VecDeque::new(),
+            reviews: VecDeque::new(),
             commits: Commits::default(),
             discarding: Discarding::default(),
             compactor: Compactor::default(),
             relocations: Relocations::default(),
             waits_for_room: false,
             warned_of_waiting: false,
+            notices: Notices::default(),
             queue_ids: Vec::new(),
+            notice_queues: Vec::new(),
         };
         broker.restore_definitions(&definitions);
         let messages = broker.restore_messages();

@@ -95,7 +95,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::Environment;
+    use super::super::environment::Environment;
     use super::*;
 
     fn outcome(text: &[u8]) -> Result<Draft, ConfigError> {

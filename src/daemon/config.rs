@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::env;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,9 +13,11 @@ use std::path::PathBuf;
 use log::LevelFilter;
 
 use super::conf_file;
+use super::environment::Environment;
 use super::error::ConfigError;
 use super::options::Options;
 use super::units::{Limit, Ratio};
+use crate::management::{Cors, Order};
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
@@ -33,6 +34,8 @@ pub struct Config {
     pub management: Option<SocketAddr>,
     /// Where metrics are served, and nothing else; port 0 takes any free one. `None`: nowhere.
     pub prometheus: Option<SocketAddr>,
+    /// Which other sites' pages may read what the HTTP API answers in a browser.
+    pub cors: Cors,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -70,6 +73,14 @@ pub struct Config {
     pub disk_free_limit: Limit,
     /// Least severe level that is logged.
     pub log_level: LevelFilter,
+    /// Whether events are published.
+    pub event_exchange: bool,
+    /// The virtual host that they are published in.
+    pub event_exchange_vhost: String,
+    /// Whether lines of the log are published, in the default virtual host.
+    pub log_exchange: bool,
+    /// The least severe level that is published; what is not logged is not.
+    pub log_exchange_level: LevelFilter,
     /// Name shown to clients.
     pub cluster_name: String,
     /// What clients are told that the product is, which names the dialect.
@@ -88,11 +99,23 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with file and line where it has them.
     pub fn load(options: &Options, environment: &Environment) -> Result<Config, ConfigError> {
+        environment.check()?;
         let mut draft = Draft::new(environment);
         if let Some(path) = &options.config {
             draft = conf_file::apply(draft, path)?;
         }
         Ok(draft.finish(options))
+    }
+
+    /// Where events are published, if they are.
+    pub(super) fn events(&self) -> Order {
+        Order::PublishEvents(self.event_exchange.then(|| self.event_exchange_vhost.clone()))
+    }
+
+    /// Where lines of the log are published, if they are, and which.
+    pub(super) fn published_log(&self) -> Order {
+        let of = (self.default_vhost.clone(), self.log_exchange_level);
+        Order::PublishLog(self.log_exchange.then_some(of))
     }
 }
 
@@ -103,6 +126,7 @@ impl Default for Config {
             listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
+            cors: Cors::default(),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -120,6 +144,10 @@ impl Default for Config {
             vm_memory_high_watermark: Limit::Relative(Ratio::from_millionths(400_000)),
             disk_free_limit: Limit::Absolute(50_000_000),
             log_level: LevelFilter::Info,
+            event_exchange: false,
+            event_exchange_vhost: "/".to_owned(),
+            log_exchange: false,
+            log_exchange_level: LevelFilter::Info,
             make_default_user: false,
             cluster_name: "leveret@localhost".to_owned(),
             product_name: "RabbitMQ".to_owned(),
@@ -170,34 +198,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The environment variables that RabbitMQ's container image made common. An empty one
-/// counts as absent, as it does there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environment {
-    /// `RABBITMQ_DEFAULT_USER`
-    pub default_user: Option<String>,
-    /// `RABBITMQ_DEFAULT_PASS`
-    pub default_pass: Option<Secret>,
-    /// `RABBITMQ_DEFAULT_VHOST`
-    pub default_vhost: Option<String>,
-}
-
-impl Environment {
-    /// Reads this process's environment. A value that is not UTF-8 counts as absent.
-    pub fn read() -> Environment {
-        Environment::from_lookup(|name| env::var(name).ok())
-    }
-
-    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Environment {
-        let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        Environment {
-            default_user: text("RABBITMQ_DEFAULT_USER"),
-            default_pass: text("RABBITMQ_DEFAULT_PASS").map(Secret),
-            default_vhost: text("RABBITMQ_DEFAULT_VHOST"),
-        }
-    }
-}
-
 /// A configuration whose addresses are not put together yet: the command line may still change
 /// their parts.
 pub(super) struct Draft {
@@ -205,6 +205,8 @@ pub(super) struct Draft {
     pub config: Config,
     /// `listeners.tcp.NAME`, by name; `None` until the file names one.
     pub tcp: Option<BTreeMap<String, Endpoint>>,
+    /// `management.cors.allow_origins.NAME`, by name.
+    pub cors_origins: BTreeMap<String, String>,
     /// `management.tcp.ip`
     pub management_ip: Option<IpAddr>,
     /// `management.tcp.port`; 0 is off.
@@ -227,7 +229,7 @@ pub(super) struct Endpoint {
 impl Draft {
     /// Defaults overridden by `environment`.
     pub fn new(environment: &Environment) -> Draft {
-        let mut config = Config::default();
+        let mut config = Config { warnings: environment.warnings.clone(), ..Config::default() };
         if let Some(user) = &environment.default_user {
             config.default_user.clone_from(user);
         }
@@ -240,6 +242,7 @@ impl Draft {
         Draft {
             config,
             tcp: None,
+            cors_origins: BTreeMap::new(),
             management_ip: None,
             management_port: None,
             prometheus_ip: None,
@@ -253,6 +256,7 @@ impl Draft {
         let management = self.management_address(options);
         let prometheus = self.prometheus_address(options, management.is_some());
         let mut config = self.config;
+        config.cors.origins = self.cors_origins.into_values().collect();
         config.listeners = listeners;
         config.management = management;
         config.prometheus = prometheus;
@@ -360,6 +364,7 @@ mod tests {
             default_user: Some("from-environment".to_owned()),
             default_pass: Some(Secret::new("pass-from-environment")),
             default_vhost: Some("vhost-from-environment".to_owned()),
+            ..Environment::default()
         };
         let text = "default_user = from-file\nlog.console.level = debug\nheartbeat = 10\n";
         let (_directory, mut options) = with_file(text);
@@ -372,18 +377,6 @@ mod tests {
         assert_eq!(config.log_level, LevelFilter::Error);
         assert_eq!(config.data_dir, PathBuf::from("/data"));
         assert_eq!(config.heartbeat_s, 10);
-    }
-
-    #[test]
-    fn an_empty_environment_variable_is_none() {
-        let environment = Environment::from_lookup(|name| match name {
-            "RABBITMQ_DEFAULT_USER" => Some("admin".to_owned()),
-            "RABBITMQ_DEFAULT_PASS" => Some(String::new()),
-            _ => None,
-        });
-        assert_eq!(environment.default_user.as_deref(), Some("admin"));
-        assert_eq!(environment.default_pass, None);
-        assert_eq!(environment.default_vhost, None);
     }
 
     #[test]

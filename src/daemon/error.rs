@@ -26,7 +26,7 @@ impl fmt::Display for UsageError {
 
 impl Error for UsageError {}
 
-/// The configuration file cannot be used.
+/// The configuration file or the environment cannot be used.
 #[derive(Debug)]
 pub enum ConfigError {
     /// It cannot be read.
@@ -52,6 +52,13 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An environment variable of RabbitMQ's is there that makes no difference here.
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What to do instead.
+        why: &'static str,
+    },
 }
 
 impl ConfigError {
@@ -73,6 +80,10 @@ impl fmt::Display for ConfigError {
             ConfigError::Line { path, line, problem } => {
                 write!(f, "{}:{line}: {problem}", path.display())
             }
+            ConfigError::Variable { name, why } => write!(
+                f,
+                "the environment variable {name} is not supported: {why}; remove the variable"
+            ),
         }
     }
 }
@@ -81,7 +92,9 @@ impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             ConfigError::Read { source, .. } => Some(source),
-            ConfigError::TooLarge { .. } | ConfigError::Line { .. } => None,
+            ConfigError::TooLarge { .. }
+            | ConfigError::Line { .. }
+            | ConfigError::Variable { .. } => None,
         }
     }
 }

@@ -85,6 +85,11 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("management.tcp.port", |draft, setting| {
         put(&mut draft.management_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
     }),
+    ("management.cors.allow_origins", cors_none),
+    ("management.cors.allow_origins.*", cors_origin),
+    ("management.cors.max_age", |draft, setting| {
+        put(&mut draft.config.cors.max_age_s, in_range(setting, 0, u32::MAX, "seconds"))
+    }),
     ("prometheus.tcp.ip", |draft, setting| put(&mut draft.prometheus_ip, ip(setting).map(Some))),
     ("prometheus.tcp.port", |draft, setting| {
         put(&mut draft.prometheus_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
@@ -140,6 +145,16 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("log.default.level", log_level),
     ("log.level", log_level),
     ("log.file", log_file),
+    ("log.exchange", |draft, setting| put(&mut draft.config.log_exchange, boolean(setting))),
+    ("log.exchange.level", |draft, setting| {
+        let level = parse_level(setting.value).ok_or(LEVELS.to_owned());
+        put(&mut draft.config.log_exchange_level, level)
+    }),
+    ("event_exchange", |draft, setting| put(&mut draft.config.event_exchange, boolean(setting))),
+    ("event_exchange.vhost", |draft, setting| {
+        put(&mut draft.config.event_exchange_vhost, some_text(setting))
+    }),
+    ("event_exchange.protocol", event_protocol),
     ("cluster_name", |draft, setting| put(&mut draft.config.cluster_name, some_text(setting))),
     ("product.name", |draft, setting| put(&mut draft.config.product_name, some_text(setting))),
     ("product.version", |draft, setting| {
@@ -171,7 +186,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("listeners.ssl", NO_TLS),
     ("log.connection", "log categories have no levels of their own"),
     ("log.dir", LOG_TO_STDERR),
-    ("log.exchange", LOG_TO_STDERR),
     ("log.file", LOG_TO_STDERR),
     ("log.journald", LOG_TO_STDERR),
     ("log.syslog", LOG_TO_STDERR),
@@ -230,8 +244,8 @@ const MEANINGLESS: &[(&str, &str)] = &[
 ];
 
 const LOG_TO_STDERR: &str = "the log goes to standard error";
-const NO_OTHER_API: &str =
-    "of the HTTP API, address and port can be set (management.tcp.ip, .port)";
+const NO_OTHER_API: &str = "of the HTTP API, address and port can be set \
+                            (management.tcp.ip, .port), and CORS (management.cors)";
 const NO_STATISTICS: &str = "rates are always sampled, every 5 s";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
@@ -250,6 +264,28 @@ fn tcp_listener(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> 
     let expected = "a port, or an address and a port as in 127.0.0.1:5672 or ::1:5672";
     let endpoint = parse_endpoint(setting.value).ok_or(expected)?;
     draft.tcp.get_or_insert_default().insert(setting.word.to_owned(), endpoint);
+    Ok(())
+}
+
+fn cors_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    if setting.value != "none" {
+        return Err("none (or a site as in management.cors.allow_origins.1 = https://example.org)"
+            .to_owned());
+    }
+    draft.cors_origins.clear();
+    Ok(())
+}
+
+/// As browsers write them: scheme, host and, where it is another than the scheme's, port.
+fn cors_origin(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let has_host = |(scheme, host): (&str, &str)| {
+        let is_plain = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '@', ' ']);
+        is_plain(scheme) && is_plain(host)
+    };
+    if setting.value != "*" && !setting.value.split_once("://").is_some_and(has_host) {
+        return Err("* or a site as in https://example.org:8443, without a path".to_owned());
+    }
+    draft.cors_origins.insert(setting.word.to_owned(), setting.value.to_owned());
     Ok(())
 }
 
@@ -330,6 +366,13 @@ fn log_file(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     match setting.value {
         "false" => Ok(()),
         _ => Err("false (the log goes to standard error; redirect it)".to_owned()),
+    }
+}
+
+fn event_protocol(_: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    match setting.value {
+        "amqp_0_9_1" => Ok(()),
+        _ => Err("amqp_0_9_1".to_owned()),
     }
 }
 
@@ -426,7 +469,8 @@ const SEGMENT_BYTES_STEP: u64 = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::{Config, Environment};
+    use super::super::config::Config;
+    use super::super::environment::Environment;
     use super::super::options::Options;
     use super::*;
 
@@ -439,7 +483,7 @@ mod tests {
         for (key, value) in settings {
             apply(&mut draft, key, value).expect(key);
         }
-        draft.config
+        draft.finish(&Options::default())
     }
 
     fn complaint(key: &str, value: &str) -> String {
@@ -506,6 +550,24 @@ mod tests {
     }
 
     #[test]
+    fn sites_whose_pages_may_read_answers_are_listed_and_the_last_of_a_number_counts() {
+        let config = set(&[
+            ("management.cors.allow_origins.1", "https://old.example"),
+            ("management.cors.allow_origins.2", "http://localhost:3000"),
+            ("management.cors.allow_origins.1", "https://new.example"),
+            ("management.cors.max_age", "60"),
+        ]);
+        let origins = ["http://localhost:3000", "https://new.example"];
+        assert_eq!(Vec::from_iter(config.cors.origins), origins);
+        assert_eq!(config.cors.max_age_s, 60);
+        let config = set(&[
+            ("management.cors.allow_origins.a", "*"),
+            ("management.cors.allow_origins", "none"),
+        ]);
+        assert_eq!(config.cors, Config::default().cors);
+    }
+
+    #[test]
     fn names_and_levels_are_set() {
         let config = set(&[
             ("cluster_name", "hutch"),
@@ -555,10 +617,20 @@ mod tests {
         prometheus.tcp.ip|eth0|an IP address or localhost, not 'eth0'
         prometheus.tcp.port|-1|a whole number from 0 to 65535 (0 is off)
         management.tcp.port|65536|a whole number from 0 to 65535 (0 is off)
+        management.cors.allow_origins|*|none (or a site as in management.cors.allow_origins.1
+        management.cors.allow_origins.1|example.org|* or a site as in https://example.org:8443
+        management.cors.allow_origins.1|https://a/|without a path, not 'https://a/'
+        management.cors.allow_origins.1||* or a site
+        management.cors.max_age|never|a whole number from 0 to 4294967295 seconds
         listeners.tcp|5672|none (or a listener as in listeners.tcp.default = 5672)
         listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
         log.console.level|loud|trace, debug, info, warning, error or none
         log.console|false|set log.console.level = none
+        log.exchange|amq.rabbitmq.log|true or false
+        log.exchange.level|loud|trace, debug, info, warning, error or none
+        event_exchange|amq.rabbitmq.event|true or false
+        event_exchange.vhost||some text, not ''
+        event_exchange.protocol|amqp_1_0|amqp_0_9_1, not 'amqp_1_0'
         log.file|/var/log/x|goes to standard error; redirect it
         cluster_name||some text, not ''
         storage.segment_size|100000|a multiple of 4096 bytes

@@ -12,6 +12,12 @@ use env_logger::Builder;
 use env_logger::fmt::{Formatter, Target};
 use log::{Level, LevelFilter, Record};
 
+use crate::node::LogTail;
+
+/// Lines that may have to be published as well; there is one logger in a process, and so one of
+/// these.
+pub(super) static TAIL: LogTail = LogTail::new();
+
 /// Starts logging, once in a process.
 ///
 /// `RUST_LOG`, where it is set, is used instead of `level`: it can ask for single modules.
@@ -47,6 +53,9 @@ fn write_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let mut text = String::new();
     // Only a Display that fails by itself can fail here; the line then ends where it did.
     let _ = write!(Escaped(&mut text), "{}", record.args());
+    if record.target().starts_with(OURS) {
+        TAIL.push(level, &text);
+    }
     writeln!(out, "{text}")
 }
 
@@ -67,6 +76,9 @@ impl fmt::Write for Escaped<'_> {
 }
 
 const FILTERS: &str = "RUST_LOG";
+
+/// What our modules begin with; what others log is not published, which might make them log.
+const OURS: &str = "leveret";
 
 #[cfg(test)]
 mod tests {

@@ -16,11 +16,13 @@ pub mod signals;
 
 mod conf_file;
 mod definitions;
+mod environment;
 mod keys;
 mod nearest;
 mod units;
 
-pub use config::{Config, Environment, Secret};
+pub use config::{Config, Secret};
+pub use environment::Environment;
 pub use error::{ConfigError, LockError, StartError, UsageError};
 pub use lock::DirectoryLock;
 pub use notify::Notifier;

@@ -45,27 +45,54 @@ impl<'a> Reload<'a> {
         if !later.is_empty() {
             warn!("HUP: restart the broker for what changed of {}", later.join(", "));
         }
-        let Config { log_level, vm_memory_high_watermark, disk_free_limit, cluster_name, .. } = new;
-        self.holds.log_level = log_level;
-        self.holds.vm_memory_high_watermark = vm_memory_high_watermark;
-        self.holds.disk_free_limit = disk_free_limit;
-        self.holds.cluster_name = cluster_name;
+        let held = &self.holds;
+        self.holds = Config {
+            listeners: held.listeners.clone(),
+            management: held.management,
+            prometheus: held.prometheus,
+            load_definitions: held.load_definitions.clone(),
+            segment_bytes: held.segment_bytes,
+            ..new
+        };
         orders
     }
 }
 
+/// What the node has to change.
 fn orders(before: &Config, new: &Config) -> Vec<Order> {
+    let mut orders = Vec::new();
+    let mut order = |differs: bool, order: &dyn Fn() -> Order| {
+        if differs {
+            orders.push(order());
+        }
+    };
     let memory = new.vm_memory_high_watermark;
-    let memory_bytes = || memory.bytes(sys::memory_limit_bytes());
-    let disk_bytes = || new.disk_free_limit.bytes(sys::machine_memory_bytes());
-    let changes = [
-        (before.log_level != new.log_level).then_some(Order::LogLevel(new.log_level)),
-        (before.vm_memory_high_watermark != memory).then(|| Order::LimitMemory(memory_bytes())),
-        (before.disk_free_limit != new.disk_free_limit).then(|| Order::LimitDisk(disk_bytes())),
-        (before.cluster_name != new.cluster_name)
-            .then(|| Order::ClusterName(new.cluster_name.clone())),
-    ];
-    changes.into_iter().flatten().collect()
+    let (a, b) = (before, new);
+    order(a.log_level != b.log_level, &|| Order::LogLevel(b.log_level));
+    order(a.vm_memory_high_watermark != memory, &|| {
+        Order::LimitMemory(memory.bytes(sys::memory_limit_bytes()))
+    });
+    order(a.disk_free_limit != b.disk_free_limit, &|| {
+        Order::LimitDisk(b.disk_free_limit.bytes(sys::machine_memory_bytes()))
+    });
+    order(a.cluster_name != b.cluster_name, &|| Order::ClusterName(b.cluster_name.clone()));
+    order(a.events() != b.events(), &|| b.events());
+    order(a.published_log() != b.published_log(), &|| b.published_log());
+    order(a.cors != b.cors, &|| Order::Cors(b.cors.clone()));
+    order(a.heartbeat_s != b.heartbeat_s, &|| Order::Heartbeat(b.heartbeat_s));
+    order(a.frame_max != b.frame_max, &|| Order::FrameMax(b.frame_max));
+    order(a.channel_max != b.channel_max, &|| Order::ChannelMax(b.channel_max));
+    order(a.max_message_size != b.max_message_size, &|| Order::MessageMax(b.max_message_size));
+    let product = |config: &Config| (config.product_name.clone(), config.product_version.clone());
+    order(product(a) != product(b), &|| {
+        Order::Product(b.product_name.clone(), b.product_version.clone())
+    });
+    order(a.connection_max != b.connection_max, &|| Order::ConnectionMax(b.connection_max));
+    order(a.consumer_timeout_ms != b.consumer_timeout_ms, &|| {
+        Order::ConsumerTimeout(b.consumer_timeout_ms)
+    });
+    order(a.loopback_users != b.loopback_users, &|| Order::LoopbackUsers(b.loopback_users.clone()));
+    orders
 }
 
 /// The keys of what changed and stays as it was at the start.
@@ -75,15 +102,7 @@ fn needing_a_restart(before: &Config, new: &Config) -> Vec<&'static str> {
         ("listeners.tcp", a.listeners != b.listeners),
         ("management.tcp", a.management != b.management),
         ("prometheus.tcp", a.prometheus != b.prometheus),
-        ("heartbeat", a.heartbeat_s != b.heartbeat_s),
-        ("frame_max", a.frame_max != b.frame_max),
-        ("channel_max", a.channel_max != b.channel_max),
-        ("connection_max", a.connection_max != b.connection_max),
-        ("max_message_size", a.max_message_size != b.max_message_size),
-        ("consumer_timeout", a.consumer_timeout_ms != b.consumer_timeout_ms),
         ("load_definitions", a.load_definitions != b.load_definitions),
-        ("loopback_users", a.loopback_users != b.loopback_users),
-        ("product", a.product_name != b.product_name || a.product_version != b.product_version),
         ("storage.segment_size", a.segment_bytes != b.segment_bytes),
     ];
     differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
@@ -96,6 +115,10 @@ mod tests {
     use log::LevelFilter;
 
     use super::*;
+    use crate::daemon::config::Draft;
+    use crate::daemon::environment::Environment;
+    use crate::daemon::keys;
+    use crate::daemon::options::Options;
     use crate::daemon::units::Limit;
 
     #[test]
@@ -103,7 +126,7 @@ mod tests {
         let next = RefCell::new(Config {
             log_level: LevelFilter::Debug,
             disk_free_limit: Limit::Absolute(7),
-            heartbeat_s: 1,
+            segment_bytes: 1 << 20,
             ..Config::default()
         });
         let load = || Ok(next.borrow().clone());
@@ -111,9 +134,51 @@ mod tests {
         let expected = [Order::LogLevel(LevelFilter::Debug), Order::LimitDisk(7)];
         assert_eq!(reload.again(), expected);
         assert_eq!(reload.again(), [], "nothing changed since");
-        assert_eq!(needing_a_restart(&reload.holds, &next.borrow()), ["heartbeat"]);
+        let waits = ["storage.segment_size"];
+        assert_eq!(needing_a_restart(&reload.holds, &next.borrow()), waits);
         next.borrow_mut().cluster_name = "other".to_owned();
         assert_eq!(reload.again(), [Order::ClusterName("other".to_owned())]);
+        assert_eq!(needing_a_restart(&reload.holds, &next.borrow()), waits, "it still waits");
+    }
+
+    /// Keys of the file that make a difference, with an order each; the others need a restart.
+    #[test]
+    fn every_setting_changes_something_or_is_named() {
+        let set = |key: &str, value: &str| {
+            let mut draft = Draft::new(&Environment::default());
+            keys::apply(&mut draft, key, value).expect(key);
+            draft.finish(&Options::default())
+        };
+        let before = Config::default();
+        // Those of an empty data directory mean nothing afterwards.
+        for (key, value, changes, waits) in [
+            ("heartbeat", "5", 1, 0),
+            ("frame_max", "1MiB", 1, 0),
+            ("channel_max", "5", 1, 0),
+            ("connection_max", "5", 1, 0),
+            ("max_message_size", "5", 1, 0),
+            ("consumer_timeout", "5", 1, 0),
+            ("product.name", "x", 1, 0),
+            ("product.version", "1.0.0", 1, 0),
+            ("cluster_name", "x", 1, 0),
+            ("loopback_users", "none", 1, 0),
+            ("log.level", "error", 1, 0),
+            ("vm_memory_high_watermark.absolute", "1GiB", 1, 0),
+            ("disk_free_limit.absolute", "1GiB", 1, 0),
+            ("management.cors.allow_origins.1", "https://a", 1, 0),
+            ("management.cors.max_age", "5", 1, 0),
+            ("listeners.tcp", "none", 0, 1),
+            ("management.tcp.port", "5", 0, 1),
+            ("prometheus.tcp.port", "5", 0, 1),
+            ("load_definitions", "/x", 0, 1),
+            ("storage.segment_size", "1MiB", 0, 1),
+            ("default_user", "x", 0, 0),
+        ] {
+            let new = set(key, value);
+            assert_ne!(new, before, "{key}");
+            assert_eq!(orders(&before, &new).len(), changes, "{key}");
+            assert_eq!(needing_a_restart(&before, &new).len(), waits, "{key}");
+        }
     }
 
     #[test]

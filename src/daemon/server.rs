@@ -12,6 +12,7 @@ use super::config::Config;
 use super::definitions;
 use super::error::StartError;
 use super::lock::DirectoryLock;
+use super::logging;
 use super::notify::Notifier;
 use super::reload::{Load, Reload};
 use super::signals::{Signal, Signals};
@@ -197,10 +198,16 @@ impl Node {
             return Err(error);
         }
         let mut event_loop = EventLoop::new(wakeup, broker, limits(config));
-        if let Some(connections_max) = config.connection_max {
-            event_loop.limit_connections(connections_max);
-        }
+        event_loop.carry_out(Order::ConnectionMax(config.connection_max));
         event_loop.limit_resources(resource_limits(config));
+        event_loop.follow_log(&logging::TAIL);
+        event_loop.introduce(
+            format!("leveret@{}", sys::host_name()),
+            config.data_dir.display().to_string(),
+        );
+        event_loop.carry_out(config.events());
+        event_loop.carry_out(config.published_log());
+        event_loop.carry_out(Order::Cors(config.cors.clone()));
         let places = match listen(&mut event_loop, config) {
             Ok(places) => places,
             Err(error) => {
@@ -256,8 +263,6 @@ fn listen(event_loop: &mut EventLoop, config: &Config) -> Result<Places, StartEr
         // The broker does its work without it, and a path may be too long for a socket.
         warn!("cannot listen at {}: {error}; use the HTTP API's port instead", path.display());
     }
-    let directory = config.data_dir.display().to_string();
-    event_loop.introduce(format!("leveret@{}", sys::host_name()), directory);
     Ok(Places { amqp, management, metrics })
 }
 

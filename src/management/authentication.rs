@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -19,7 +19,7 @@ use super::response::Response;
 use super::sessions::{Secret, Sessions};
 use crate::amqp::Name;
 use crate::broker::users::user::LoginRefusal;
-use crate::broker::{User, Users};
+use crate::broker::{Broker, User, Users, VhostKey};
 
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,22 +33,36 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Who counts as the same peer: an address; of version 6 all of a network, since whoever has
+    /// one of its addresses has the others, too. `None` is the owner.
+    pub fn neighbourhood(self) -> Option<IpAddr> {
+        let address = match self {
+            Self::Address(address) | Self::Scraper(address) => address.ip().to_canonical(),
+            Self::Owner => return None,
+        };
+        Some(match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(_) if address.is_loopback() => address,
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        })
+    }
+
     /// Whether it gets nothing but metrics.
     pub fn is_scraper(self) -> bool {
         matches!(self, Self::Scraper(_))
     }
 
     /// Where from, as far as failed logins are concerned.
-    fn ip(self) -> IpAddr {
-        match self {
-            Self::Address(address) | Self::Scraper(address) => address.ip().to_canonical(),
-            Self::Owner => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        }
+    fn peer(self) -> IpAddr {
+        self.neighbourhood().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
     /// Whether it is on this host.
     pub fn is_loopback(self) -> bool {
-        self.ip().is_loopback()
+        self.peer().is_loopback()
     }
 }
 
@@ -103,6 +117,16 @@ impl Caller {
     /// Whether it sees what is in the vhost, where vhosts are listed together.
     pub fn sees(&self, users: &Users, vhost: &[u8]) -> bool {
         self.is_monitor() || users.find(&self.name).is_some_and(|user| user.may_enter(vhost))
+    }
+
+    /// Whether what is in a vhost is in a list that is of the vhost `wanted`, or of all that it
+    /// sees. What is in one that was deleted goes by and by, and nobody sees it any more.
+    pub fn lists(&self, broker: &Broker, wanted: Option<VhostKey>, vhost: VhostKey) -> bool {
+        let found = broker.topology().vhost(vhost).filter(|vhost| !vhost.leaving);
+        found.is_some_and(|found| match wanted {
+            Some(wanted) => wanted == vhost,
+            None => self.sees(broker.users(), &found.name),
+        })
     }
 
     /// 401 unless it has this right.
@@ -190,7 +214,7 @@ impl Logins {
             if let Some(later) = self.later(origin, has_waited, now) {
                 return later;
             }
-            self.note_failure(origin.ip(), now);
+            self.note_failure(origin.peer(), now);
             return Login::Refused(Response::empty(400));
         };
         self.check_password(users, origin, (&name, &password), has_waited, now)
@@ -215,7 +239,7 @@ impl Logins {
                     "{origin}: login of user '{}' to the HTTP API refused: {reason}",
                     shown(name)
                 );
-                self.note_failure(origin.ip(), now);
+                self.note_failure(origin.peer(), now);
                 let told = match reason {
                     LoginRefusal::LoopbackOnly => "User can only log in via localhost",
                     LoginRefusal::UnknownUser | LoginRefusal::WrongPassword => "Login failed",
@@ -227,7 +251,7 @@ impl Logins {
 
     /// That a login from there has to wait, unless it did.
     fn later(&self, origin: Origin, has_waited: bool, now: Instant) -> Option<Login> {
-        let delay = self.delay(origin.ip(), now);
+        let delay = self.delay(origin.peer(), now);
         (!has_waited && !delay.is_zero()).then(|| Login::Later(now + delay))
     }
 
@@ -372,6 +396,29 @@ mod tests {
         assert!(matches!(login(2, false, now), Login::Granted(_)));
         assert!(matches!(login(1, true, now), Login::Granted(_)));
         assert!(matches!(login(1, false, now + FORGIVEN_EVERY), Login::Granted(_)));
+    }
+
+    /// One who has a whole network at hand is one all the same.
+    #[test]
+    fn addresses_of_one_network_are_one_peer() {
+        let of = |text: &str| Origin::Address(SocketAddr::new(text.parse().unwrap(), 1));
+        let same = |one: &str, other: &str| of(one).neighbourhood() == of(other).neighbourhood();
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"));
+        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(same("::ffff:10.0.0.1", "10.0.0.1"));
+        assert!(!same("10.0.0.1", "10.0.0.2"));
+        assert!(!same("::1", "::2"));
+        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        for last in 0..=FREE_FAILURES {
+            let from = of(&format!("2001:db8:1:2::{last}"));
+            logins.check(&users, from, Some(&basic("mon:wrong")), false, now);
+        }
+        let right = basic("mon:a:b");
+        let login = logins.check(&users, of("2001:db8:1:2::ffff"), Some(&right), false, now);
+        assert!(matches!(login, Login::Later(_)));
+        // At the host itself only guest may log in, by either version.
+        let login = logins.check(&users, of("::1"), Some(&basic("guest:guest")), false, now);
+        assert!(matches!(login, Login::Granted(_)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What does a request's body ask for, and what is wrong with it?
 //!
-//! Reads the fields of an object in RabbitMQ's way, which takes texts for numbers and flags.
-//! Imports `arguments` and `response`.
+//! Reads the fields of an object in RabbitMQ's way, which takes texts for numbers and flags. What
+//! is wrong is said as RabbitMQ says it of a request; how fields are read is in
+//! `definitions::fields`. Imports that, `arguments` and `response`.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::arguments::{self, Nulls, Unfit};
+use super::definitions::fields;
 use super::response::Response;
 use crate::amqp::{Table, TableBuf};
 
@@ -15,9 +17,6 @@ pub const ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
 
 /// The headers of a message have at most so many: about as many as a frame of AMQP can bring.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
-
-/// So wide a line RabbitMQ prints.
-const COLUMNS_MAX: usize = 80;
 
 /// 400 with a reason that is no sentence.
 pub fn refuse(reason: &Json) -> Response {
@@ -29,14 +28,7 @@ pub fn refuse(reason: &Json) -> Response {
 /// # Errors
 /// 400 in RabbitMQ's words.
 pub fn require(body: &Map<String, Json>, fields: &[&str]) -> Result<(), Response> {
-    let missing = fields.iter().filter(|field| !body.contains_key(**field));
-    let missing: Vec<_> = missing.map(|field| format!("{{key_missing,{field}}}")).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let line = format!("[{}]", missing.join(","));
-    let text = if line.len() > COLUMNS_MAX { format!("[{}]", missing.join(",\n ")) } else { line };
-    Err(Response::bad_request(&text))
+    fields::require(body, fields).map_err(|missing| Response::bad_request(&missing))
 }
 
 /// A flag; where it is missing, `false`.
@@ -44,13 +36,8 @@ pub fn require(body: &Map<String, Json>, fields: &[&str]) -> Result<(), Response
 /// # Errors
 /// 400 when it is something else.
 pub fn flag(body: &Map<String, Json>, field: &str) -> Result<bool, Response> {
-    match body.get(field) {
-        None | Some(Json::Null) => Ok(false),
-        Some(Json::Bool(value)) => Ok(*value),
-        Some(Json::String(text)) if text == "true" => Ok(true),
-        Some(Json::String(text)) if text == "false" => Ok(false),
-        Some(other) => Err(refuse(&json!(["not_boolean", other]))),
-    }
+    let flag = fields::read_flag(body, field);
+    flag.map(Option::unwrap_or_default).map_err(|other| refuse(&json!(["not_boolean", other])))
 }
 
 /// A whole number, if it is there.
@@ -72,11 +59,7 @@ pub fn integer(body: &Map<String, Json>, field: &str) -> Result<Option<i64>, Res
 /// # Errors
 /// 400 when it is something else.
 pub fn text<'a>(body: &'a Map<String, Json>, field: &str) -> Result<Option<&'a str>, Response> {
-    match body.get(field) {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text)),
-        Some(_) => Err(refuse(&json!(["not_string", field]))),
-    }
+    fields::read_text(body, field).map_err(|_| refuse(&json!(["not_string", field])))
 }
 
 /// The arguments of a queue, an exchange or a binding; where they are missing, none.
@@ -131,18 +114,6 @@ mod tests {
     fn reason(response: &Response) -> Json {
         assert_eq!(response.status, 400);
         serde_json::from_slice::<Json>(&response.body).unwrap()["reason"].clone()
-    }
-
-    #[test]
-    fn what_is_missing_is_listed_as_erlang_prints_it() {
-        let body = object(&json!({ "count": 1 }));
-        let refused = require(&body, &["ackmode", "count", "encoding"]).unwrap_err();
-        assert_eq!(reason(&refused), json!("[{key_missing,ackmode},{key_missing,encoding}]"));
-        let all = ["routing_key", "properties", "payload", "payload_encoding"];
-        let text = "[{key_missing,routing_key},\n {key_missing,properties},\n \
-                    {key_missing,payload},\n {key_missing,payload_encoding}]";
-        assert_eq!(reason(&require(&body, &all).unwrap_err()), json!(text));
-        assert!(require(&body, &["count"]).is_ok());
     }
 
     #[test]

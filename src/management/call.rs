@@ -1,10 +1,12 @@
 //! What does a resource get, what may it answer, and how does it stand in the table of resources?
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
 
 use super::authentication::Caller;
+use super::cors::Cors;
 use super::request::{Method, Request};
 use super::response::{JSON, Response};
 use super::view::NodeView;
@@ -32,6 +34,28 @@ pub enum Order {
     LogLevel(log::LevelFilter),
     /// The cluster has another name.
     ClusterName(String),
+    /// Events are published in this vhost, or nowhere.
+    PublishEvents(Option<String>),
+    /// Lines of the log are published in this vhost, as far as they are so severe, or nowhere.
+    PublishLog(Option<(String, log::LevelFilter)>),
+    /// Pages of these sites may read answers.
+    Cors(Cors),
+    /// Who connects from now on is offered this heartbeat, in seconds; 0 = none.
+    Heartbeat(u16),
+    /// Who connects from now on is offered frames of at most so many bytes.
+    FrameMax(u32),
+    /// Who connects from now on is offered channels up to this number.
+    ChannelMax(u16),
+    /// Who connects from now on may publish bodies of at most so many bytes.
+    MessageMax(u64),
+    /// Who connects from now on is told that the product is this one, in this version.
+    Product(String, String),
+    /// There are at most so many AMQP connections at a time; those that are there stay.
+    ConnectionMax(Option<u32>),
+    /// What is delivered from now on has to be acknowledged within so many milliseconds.
+    ConsumerTimeout(Option<u64>),
+    /// From elsewhere than this machine these users may not log in.
+    LoopbackUsers(BTreeSet<String>),
     /// The node ends in an orderly way.
     Stop,
 }
@@ -43,6 +67,25 @@ impl fmt::Display for Order {
             Self::LimitDisk(bytes) => write!(out, "the free disk limit to {bytes} bytes"),
             Self::LogLevel(level) => write!(out, "the log level to {level}"),
             Self::ClusterName(name) => write!(out, "the cluster's name to '{name}'"),
+            Self::PublishEvents(None) => out.write_str("event_exchange to false"),
+            Self::PublishEvents(Some(vhost)) => {
+                write!(out, "event_exchange to true in vhost '{vhost}'")
+            }
+            Self::PublishLog(None) => out.write_str("log.exchange to false"),
+            Self::PublishLog(Some((vhost, level))) => {
+                write!(out, "log.exchange to true in vhost '{vhost}' from level {level}")
+            }
+            Self::Cors(_) => out.write_str("which sites' pages may read the HTTP API"),
+            Self::Heartbeat(seconds) => write!(out, "the heartbeat to {seconds} s"),
+            Self::FrameMax(bytes) => write!(out, "the largest frame to {bytes} bytes"),
+            Self::ChannelMax(number) => write!(out, "the highest channel to {number}"),
+            Self::MessageMax(bytes) => write!(out, "the largest message to {bytes} bytes"),
+            Self::Product(name, version) => write!(out, "the product to {name} {version}"),
+            Self::ConnectionMax(Some(count)) => write!(out, "the most connections to {count}"),
+            Self::ConnectionMax(None) => out.write_str("no limit of connections"),
+            Self::ConsumerTimeout(Some(ms)) => write!(out, "the consumer timeout to {ms} ms"),
+            Self::ConsumerTimeout(None) => out.write_str("no consumer timeout"),
+            Self::LoopbackUsers(_) => out.write_str("which users may log in from here alone"),
             Self::Stop => out.write_str("the end of the broker"),
         }
     }
@@ -117,6 +160,11 @@ pub trait Work {
     /// What the pieces are.
     fn content_type(&self) -> &'static str {
         JSON
+    }
+
+    /// A header that they go with.
+    fn header(&self) -> Option<(&'static str, String)> {
+        None
     }
 }
 

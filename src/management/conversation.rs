@@ -2,7 +2,9 @@
 //!
 //! Requests are worked on one after the other: what follows a request stays unread until that one
 //! is answered. Who asks is looked at before a body is read. A client that does not read its
-//! answers is not worked for ([`OUTBOX_BYTES_MAX`]), and closed when it does not begin to.
+//! answers is not worked for ([`OUTBOX_BYTES_MAX`]), and closed when it does not begin to. How
+//! much all of them together hold is for the node to say ([`Reception::body_room`]), and whose
+//! place somebody else gets, too ([`Conversation::standing`]).
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +12,14 @@ use log::debug;
 
 use super::authentication::{Caller, Login, Logins, Origin};
 use super::call::{Durable, Right};
+use super::coding::{self, Gzip};
+use super::cors::{Cors, Headers};
 use super::job::{Job, Step, style_of};
 use super::request::{self, Framing, Head, Refusal, Request};
 use super::response::{self, Response, Style};
 use super::router::{self, Found};
 use super::sign_in::{self, FORM_BYTES_MAX};
+use crate::broker::work::Work;
 use crate::broker::{Broker, Users};
 use crate::outbox::Outbox;
 
@@ -28,8 +33,48 @@ pub struct Conversation {
     due: Option<Instant>,
     /// When the client has to have taken something of what it was answered.
     taken_by: Option<Instant>,
+    /// Headers that every answer to this request has.
+    further: Headers,
+    /// How many bytes of a body it held when that was last asked.
+    noted_bytes: u64,
+    /// Whether it ever sent a whole head.
+    has_asked: bool,
+    /// Whether its last request was of somebody who logged in.
+    is_known: bool,
+    /// When it came, or when its last head was whole.
+    since: Instant,
     /// What waits to be sent.
     pub outbox: Outbox,
+}
+
+/// What is needed to receive a request.
+pub struct Reception<'a> {
+    /// Who may ask.
+    pub users: &'a Users,
+    /// Who failed to log in.
+    pub logins: &'a mut Logins,
+    /// Which other sites' pages may read answers.
+    pub cors: &'a Cors,
+    /// How many bytes of a body may be held, besides those that are.
+    pub body_room: u64,
+}
+
+/// How much a connection has to show for its place; whose place somebody else may have comes
+/// first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It is at its end.
+    Ended,
+    /// It never sent a whole head.
+    Silent,
+    /// It was answered, and nothing is to be done for it now.
+    Answered,
+    /// Something is done for somebody who did not log in.
+    Unknown,
+    /// Somebody who did sends a body.
+    Sending,
+    /// Something is done for him.
+    Known,
 }
 
 /// What a connection does.
@@ -67,6 +112,10 @@ const OUTBOX_BYTES_RESUMED: usize = 64 * 1024;
 /// The body of a refused request is thrown away, and the connection stays, if it is no longer.
 const SKIPPED_BYTES_MAX: u64 = 64 * 1024;
 
+/// All clients together sent so much that this body is not taken.
+const NO_ROOM: Refusal =
+    Refusal { status: 503, reason: "too many bodies of requests arrive at once: try again later" };
+
 /// How long a head or a body may take to arrive.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 
@@ -85,25 +134,31 @@ impl Conversation {
     pub fn new(origin: Origin, now: Instant) -> Self {
         let due = Some(now + IDLE_MAX);
         let outbox = Outbox::default();
-        Self { origin, phase: Phase::Idle, seen: 0, due, taken_by: None, outbox }
+        Self {
+            origin,
+            phase: Phase::Idle,
+            seen: 0,
+            due,
+            taken_by: None,
+            further: Headers::new(),
+            noted_bytes: 0,
+            has_asked: false,
+            is_known: false,
+            since: now,
+            outbox,
+        }
     }
 
     /// Takes what the client sent; the number of bytes that are done with. What is left is the
     /// beginning of a head or of a line, or all that follows a request.
-    pub fn receive(
-        &mut self,
-        users: &Users,
-        logins: &mut Logins,
-        input: &[u8],
-        now: Instant,
-    ) -> usize {
+    pub fn receive(&mut self, reception: &mut Reception<'_>, input: &[u8], now: Instant) -> usize {
         let mut at = 0;
         while at < input.len() {
             let rest = &input[at..];
             let taken = match &mut self.phase {
-                Phase::Idle | Phase::Head => self.take_head(users, logins, rest, now),
-                Phase::Body(..) => self.take_body(rest),
-                Phase::Form(..) => self.take_form(users, logins, rest, now),
+                Phase::Idle | Phase::Head => self.take_head(reception, rest, now),
+                Phase::Body(..) => self.take_body(reception, rest),
+                Phase::Form(..) => self.take_form(reception, rest, now),
                 Phase::Skipping(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= taken as u64;
@@ -127,13 +182,7 @@ impl Conversation {
         at
     }
 
-    fn take_head(
-        &mut self,
-        users: &Users,
-        logins: &mut Logins,
-        input: &[u8],
-        now: Instant,
-    ) -> usize {
+    fn take_head(&mut self, reception: &mut Reception<'_>, input: &[u8], now: Instant) -> usize {
         // Line ends between requests are nobody's (RFC 9112 section 2.2).
         let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if blank > 0 {
@@ -143,12 +192,15 @@ impl Conversation {
         if matches!(self.phase, Phase::Idle) {
             self.phase = Phase::Head;
             self.due = Some(now + ARRIVES_WITHIN);
+            self.further = Headers::new();
         }
         match request::parse(input, std::mem::replace(&mut self.seen, input.len())) {
             Ok(Head::Incomplete) => 0,
             Ok(Head::Complete(request, bytes, framing)) => {
                 self.seen = 0;
-                self.begin(users, logins, request, framing, now);
+                self.has_asked = true;
+                self.since = now;
+                self.begin(reception, request, framing, now);
                 bytes
             }
             Err(refusal) => {
@@ -161,43 +213,46 @@ impl Conversation {
     /// A head is there: where does it lead, and who asks?
     fn begin(
         &mut self,
-        users: &Users,
-        logins: &mut Logins,
+        reception: &mut Reception<'_>,
         request: Box<Request>,
         framing: Framing,
         now: Instant,
     ) {
+        self.is_known = false;
         if self.origin.is_scraper() && !router::is_of_metrics(&request) {
             return self.answer_unread(&request, framing, &Response::not_found());
         }
-        match router::find(&request) {
+        let found = router::find(&request);
+        let methods = found.as_ref().err().and_then(|response| response.value_of("allow"));
+        self.further = reception.cors.headers(&request, methods);
+        match found {
             Ok(found) if found.right == Right::Anyone => {
                 if framing == Framing::COMPLETE {
-                    return self.let_in(*request, framing, found, Caller::anyone());
+                    return self.let_in(reception, *request, framing, found, Caller::anyone());
                 }
                 let response = Response::bad_request("no body is taken here");
                 self.answer_unread(&request, framing, &response);
             }
             Ok(found) if found.right == Right::Login => {
-                self.await_form(users, logins, (request, framing, found), now);
+                self.await_form(reception, (request, framing, found), now);
             }
-            Ok(found) => self.log_in(users, logins, (request, framing, found), false, now),
+            Ok(found) => self.log_in(reception, (request, framing, found), false, now),
             Err(response) => self.answer_unread(&request, framing, &response),
         }
     }
 
     fn log_in(
         &mut self,
-        users: &Users,
-        logins: &mut Logins,
+        reception: &mut Reception<'_>,
         (request, framing, found): (Box<Request>, Framing, Found),
         has_waited: bool,
         now: Instant,
     ) {
+        let Reception { users, logins, .. } = reception;
         let asked = (&*request, found.right);
         match sign_in::check(logins, users, self.origin, asked, has_waited, now) {
             Login::Granted(caller) => match caller.check(found.right) {
-                Ok(()) => self.let_in(*request, framing, found, caller),
+                Ok(()) => self.let_in(reception, *request, framing, found, caller),
                 Err(response) => self.answer_unread(&request, framing, &response),
             },
             Login::Refused(response) => self.answer_unread(&request, framing, &response),
@@ -212,13 +267,12 @@ impl Conversation {
     /// particular sends it, so that it has to be short.
     fn await_form(
         &mut self,
-        users: &Users,
-        logins: &mut Logins,
+        reception: &mut Reception<'_>,
         (request, framing, found): (Box<Request>, Framing, Found),
         now: Instant,
     ) {
         match framing {
-            Framing::COMPLETE => self.log_in(users, logins, (request, framing, found), false, now),
+            Framing::COMPLETE => self.log_in(reception, (request, framing, found), false, now),
             Framing::Length(1..=FORM_BYTES_MAX) => {
                 if request.expects_continue() {
                     self.outbox.buffer().extend_from_slice(response::CONTINUE);
@@ -237,13 +291,7 @@ impl Conversation {
         }
     }
 
-    fn take_form(
-        &mut self,
-        users: &Users,
-        logins: &mut Logins,
-        input: &[u8],
-        now: Instant,
-    ) -> usize {
+    fn take_form(&mut self, reception: &mut Reception<'_>, input: &[u8], now: Instant) -> usize {
         let Phase::Form(request, framing, _) = &mut self.phase else {
             return 0;
         };
@@ -258,12 +306,26 @@ impl Conversation {
             && let Phase::Form(request, framing, found) =
                 std::mem::replace(&mut self.phase, Phase::Idle)
         {
-            self.log_in(users, logins, (request, framing, found), false, now);
+            self.log_in(reception, (request, framing, found), false, now);
         }
         taken
     }
 
-    fn let_in(&mut self, request: Request, framing: Framing, found: Found, caller: Caller) {
+    fn let_in(
+        &mut self,
+        reception: &Reception<'_>,
+        request: Request,
+        framing: Framing,
+        found: Found,
+        caller: Caller,
+    ) {
+        if let Framing::Length(bytes) = framing
+            && bytes > reception.body_room
+        {
+            let response = Response::error(NO_ROOM.status, "bodies", NO_ROOM.reason);
+            return self.answer_unread(&request, framing, &response);
+        }
+        self.is_known = found.right != Right::Anyone;
         if framing != Framing::COMPLETE && request.expects_continue() {
             self.outbox.buffer().extend_from_slice(response::CONTINUE);
         }
@@ -276,11 +338,16 @@ impl Conversation {
         self.due = None;
     }
 
-    fn take_body(&mut self, input: &[u8]) -> usize {
+    fn take_body(&mut self, reception: &Reception<'_>, input: &[u8]) -> usize {
         let Phase::Body(job, framing) = &mut self.phase else {
             return 0;
         };
+        let before = job.body_mut().len();
         match framing.take(input, job.body_mut()) {
+            Ok(_) if (job.body_mut().len() - before) as u64 > reception.body_room => {
+                self.refuse(NO_ROOM);
+                input.len()
+            }
             Ok(taken) => {
                 if *framing == Framing::COMPLETE
                     && let Phase::Body(job, _) = std::mem::replace(&mut self.phase, Phase::Idle)
@@ -307,9 +374,13 @@ impl Conversation {
     }
 
     fn close_with(&mut self, response: &Response) {
-        let style = Style { chunks: false, keep_alive: false, head_only: false };
-        response::write(&mut self.outbox, response, style);
+        let style = Style { chunks: false, keep_alive: false, head_only: false, gzip: false };
+        self.write(response, style);
         self.close();
+    }
+
+    fn write(&mut self, response: &Response, style: Style) {
+        response::write(&mut self.outbox, response, &self.further, style);
     }
 
     fn close(&mut self) {
@@ -331,7 +402,7 @@ impl Conversation {
         };
         let skipped = skipped.filter(|bytes| *bytes == 0 || !request.expects_continue());
         style.keep_alive &= skipped.is_some();
-        response::write(&mut self.outbox, response, style);
+        self.write(response, style);
         self.finish(style);
         if let Some(bytes) = skipped.filter(|bytes| *bytes > 0)
             && style.keep_alive
@@ -348,7 +419,7 @@ impl Conversation {
     }
 
     /// A time limit came; `false`: the socket has to be closed.
-    pub fn tick(&mut self, users: &Users, logins: &mut Logins, now: Instant) -> bool {
+    pub fn tick(&mut self, reception: &mut Reception<'_>, now: Instant) -> bool {
         if self.taken_by.is_some_and(|at| at <= now) {
             debug!("{}: it takes no answers, the HTTP connection is closed", self.origin);
             return false;
@@ -358,7 +429,7 @@ impl Conversation {
         }
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Held(request, framing, found) => {
-                self.log_in(users, logins, (request, framing, found), true, now);
+                self.log_in(reception, (request, framing, found), true, now);
                 true
             }
             Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
@@ -417,7 +488,7 @@ impl Conversation {
     pub fn wait_is_over(&mut self) {
         if let Phase::Waiting(_, response, style) = std::mem::replace(&mut self.phase, Phase::Idle)
         {
-            response::write(&mut self.outbox, &response, style);
+            self.write(&response, style);
             self.finish(style);
         }
     }
@@ -434,36 +505,60 @@ impl Conversation {
     }
 
     /// A step of the request is done: `piece` is the next part of the answer.
-    pub fn put_back(&mut self, mut job: Job, step: Step, piece: &[u8]) {
+    pub fn put_back(&mut self, mut job: Job, step: Step, piece: &[u8], work: &mut Work) {
         let style = job.style();
         match step {
             Step::AwaitsRoom => self.phase = Phase::Blocked(job),
             Step::Unfinished => {
-                if !piece.is_empty() && !std::mem::replace(&mut job.is_streaming, true) {
-                    let content_type = job.content_type();
-                    response::begin_stream(&mut self.outbox, content_type, style);
+                if !piece.is_empty() {
+                    self.stream(&mut job, piece, work);
                 }
-                response::write_piece(&mut self.outbox, piece, style);
                 self.phase = Phase::Working(job);
             }
             Step::Finished if job.is_streaming => {
-                response::write_piece(&mut self.outbox, piece, style);
+                self.stream(&mut job, piece, work);
+                if let Some(mut gzip) = job.gzip {
+                    response::write_piece(&mut self.outbox, &gzip.end(), style);
+                }
                 response::end_stream(&mut self.outbox, style);
                 self.finish(Style { keep_alive: style.keep_alive && style.chunks, ..style });
             }
             Step::Finished => {
-                let response = Response { body: piece.to_vec(), ..Response::empty(200) }
+                let mut response = Response { body: piece.to_vec(), ..Response::empty(200) }
                     .header("content-type", job.content_type());
-                response::write(&mut self.outbox, &response, style);
+                response.headers.extend(job.header());
+                self.write(&packed(response, style, work), style);
                 self.finish(style);
             }
             Step::Answer(response, None) => {
-                response::write(&mut self.outbox, &response, style);
+                self.write(&packed(response, style, work), style);
                 self.finish(style);
             }
             Step::Answer(response, Some(durable)) => {
-                self.phase = Phase::Waiting(durable, response, style);
+                self.phase = Phase::Waiting(durable, packed(response, style, work), style);
             }
+        }
+    }
+
+    /// Appends a piece of an answer whose length is not known.
+    fn stream(&mut self, job: &mut Job, piece: &[u8], work: &mut Work) {
+        let style = job.style();
+        if !std::mem::replace(&mut job.is_streaming, true) {
+            self.further.extend(job.header());
+            if style.gzip {
+                let (name, value) = coding::CONTENT_ENCODING;
+                self.further.push((name, value.to_owned()));
+                job.gzip = Some(Gzip::default());
+            }
+            response::begin_stream(&mut self.outbox, job.content_type(), &self.further, style);
+        }
+        match &mut job.gzip {
+            // Nobody packs what nobody gets.
+            _ if style.head_only => {}
+            Some(gzip) => {
+                response::write_piece(&mut self.outbox, &gzip.piece(piece, work), style);
+            }
+            None => response::write_piece(&mut self.outbox, piece, style),
         }
     }
 
@@ -507,6 +602,47 @@ impl Conversation {
             self.close_with(&Response::error(503, "stopping", "the broker stops"));
         }
         self.close();
+    }
+
+    /// How many bytes of a body it holds: `total`, which is that of all, is brought up to date.
+    pub fn note_held(&mut self, total: &mut u64) {
+        let bytes = match &self.phase {
+            Phase::Body(job, _) | Phase::Working(job) | Phase::Blocked(job) => job.held_bytes(),
+            Phase::Form(request, ..) | Phase::Held(request, ..) => request.body.len() as u64,
+            Phase::Idle
+            | Phase::Head
+            | Phase::Skipping(_)
+            | Phase::AtWork
+            | Phase::Waiting(..)
+            | Phase::Closed => 0,
+        };
+        *total = *total + bytes - std::mem::replace(&mut self.noted_bytes, bytes);
+    }
+
+    /// It goes, with what it held.
+    pub fn forget_held(&mut self, total: &mut u64) {
+        *total -= std::mem::take(&mut self.noted_bytes);
+    }
+
+    /// How much it has to show for its place, and when it last sent a whole head, if it ever did.
+    pub fn standing(&self) -> (Standing, Instant) {
+        let served = if self.is_known { Standing::Known } else { Standing::Unknown };
+        let standing = match &self.phase {
+            Phase::Body(..) | Phase::Form(..) => served.min(Standing::Sending),
+            Phase::Working(_) | Phase::AtWork | Phase::Blocked(_) | Phase::Waiting(..) => served,
+            // The client is still to get what it was answered.
+            Phase::Idle | Phase::Head if self.has_asked && !self.outbox.is_empty() => served,
+            Phase::Idle | Phase::Head if !self.has_asked => Standing::Silent,
+            Phase::Idle | Phase::Head | Phase::Held(..) | Phase::Skipping(_) => Standing::Answered,
+            Phase::Closed if self.outbox.is_empty() => Standing::Ended,
+            Phase::Closed => Standing::Silent,
+        };
+        (standing, self.since)
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// When [`Conversation::tick`] has something to do.
@@ -560,6 +696,11 @@ impl Conversation {
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
     }
+}
+
+/// The same answer, as the client would rather have it.
+fn packed(response: Response, style: Style, work: &mut Work) -> Response {
+    if style.gzip { coding::pack(response, work) } else { response }
 }
 
 #[cfg(test)]

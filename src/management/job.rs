@@ -2,9 +2,11 @@
 
 use super::authentication::Caller;
 use super::call::{Answer, Call, Context, Durable, Progress, Work};
+use super::coding::{self, Gzip};
 use super::request::{Method, Request};
 use super::response::{JSON, Response, Style};
 use super::router::Found;
+use crate::amqp::Name;
 use crate::broker::Broker;
 
 /// A request that is being worked on.
@@ -14,6 +16,8 @@ pub struct Job {
     pub is_streaming: bool,
     /// It waited for too long.
     pub is_late: bool,
+    /// What is sent is compressed.
+    pub gzip: Option<Gzip>,
 }
 
 struct Unanswered {
@@ -22,6 +26,8 @@ struct Unanswered {
     found: Found,
     /// What is left to do, once it was begun.
     work: Option<Box<dyn Work>>,
+    /// How many bytes of the body that has taken over.
+    taken_over_bytes: usize,
 }
 
 /// Where a job stands after a step.
@@ -42,13 +48,24 @@ const WORK_PER_REQUEST: usize = 60;
 impl Job {
     /// A request that was let in.
     pub fn new(request: Request, caller: Caller, found: Found) -> Self {
-        let inner = Box::new(Unanswered { request, caller, found, work: None });
-        Self { inner, is_streaming: false, is_late: false }
+        let work = None;
+        let inner = Box::new(Unanswered { request, caller, found, work, taken_over_bytes: 0 });
+        Self { inner, is_streaming: false, is_late: false, gzip: None }
+    }
+
+    /// The user who asks.
+    pub fn user(&self) -> &Name {
+        &self.inner.caller.name
     }
 
     /// The request's body, while it arrives.
     pub fn body_mut(&mut self) -> &mut Vec<u8> {
         &mut self.inner.request.body
+    }
+
+    /// How many bytes of a body it holds.
+    pub fn held_bytes(&self) -> u64 {
+        (self.inner.request.body.len() + self.inner.taken_over_bytes) as u64
     }
 
     /// How its answer is written.
@@ -59,6 +76,11 @@ impl Job {
     /// What the pieces of its answer are.
     pub fn content_type(&self) -> &'static str {
         self.inner.work.as_ref().map_or(JSON, |work| work.content_type())
+    }
+
+    /// A header that the pieces of its answer go with.
+    pub fn header(&self) -> Option<(&'static str, String)> {
+        self.inner.work.as_ref().and_then(|work| work.header())
     }
 
     /// Works on the request as long as the budget of this step allows.
@@ -86,6 +108,7 @@ impl Job {
                     job.request.body = Vec::new();
                 }
                 Ok(Answer::LaterOf(make)) => {
+                    job.taken_over_bytes = job.request.body.len();
                     job.work = Some(make(std::mem::take(&mut job.request.body)));
                 }
             }
@@ -121,5 +144,6 @@ pub fn style_of(request: &Request) -> Style {
         chunks: request.takes_chunks,
         keep_alive: request.keeps_alive,
         head_only: request.method == Method::Head,
+        gzip: coding::is_wanted(request),
     }
 }

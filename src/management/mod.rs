@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `request` | HTTP as it comes: heads, bodies, limits |
 //! | `response` | HTTP as it goes: whole answers, and streams in chunks |
+//! | `coding` | answers made shorter for who asks for it |
+//! | `cors` | which other sites' pages may read answers |
 //! | `exposition` | figures in Prometheus's text format |
 //! | `json` | AMQP values and names in JSON, request bodies out of JSON |
 //! | `arguments` | JSON objects as tables of AMQP |
@@ -35,7 +37,9 @@ mod authentication;
 mod body;
 mod call;
 mod change;
+mod coding;
 mod conversation;
+mod cors;
 mod definitions;
 mod exposition;
 mod job;
@@ -54,7 +58,8 @@ mod view;
 
 pub use authentication::{Logins, Origin};
 pub use call::{Context, Durable, Order};
-pub use conversation::Conversation;
+pub use conversation::{Conversation, Reception, Standing};
+pub use cors::Cors;
 pub use definitions::import::load_definitions;
 pub use job::Job;
 pub use view::*;

@@ -1,6 +1,6 @@
 //! How is an answer written: status, headers, a body of known length or in chunks?
 //!
-//! No other site's page may read an answer: there are no CORS headers. Imports `outbox`.
+//! Imports `outbox`.
 
 use serde_json::{Value, json};
 
@@ -59,6 +59,11 @@ impl Response {
         self.headers.push((name, value.into()));
         self
     }
+
+    /// What a header says, if it has that.
+    pub fn value_of(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// What an answer is unless it says otherwise.
@@ -73,20 +78,28 @@ pub struct Style {
     pub keep_alive: bool,
     /// The client wants no body.
     pub head_only: bool,
+    /// The client would rather have it in gzip's format.
+    pub gzip: bool,
 }
 
 /// What the client is told before its body is read.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Appends an answer.
-pub fn write(outbox: &mut Outbox, response: &Response, style: Style) {
+/// Appends an answer, with headers that not the answer has but who asked.
+pub fn write(
+    outbox: &mut Outbox,
+    response: &Response,
+    further: &[(&'static str, String)],
+    style: Style,
+) {
     let out = outbox.buffer();
     begin(out, response.status, style.keep_alive);
     let has_body = !response.body.is_empty();
     if has_body && !response.headers.iter().any(|(name, _)| *name == "content-type") {
         header(out, "content-type", JSON);
     }
-    response.headers.iter().for_each(|(name, value)| header(out, name, value));
+    let headers = response.headers.iter().chain(further);
+    headers.for_each(|(name, value)| header(out, name, value));
     // These have no body, and say nothing of its length (RFC 9110 section 8.6).
     if !matches!(response.status, 204 | 304) {
         header(out, "content-length", &response.body.len().to_string());
@@ -98,10 +111,16 @@ pub fn write(outbox: &mut Outbox, response: &Response, style: Style) {
 }
 
 /// Begins an answer whose length is not known yet.
-pub fn begin_stream(outbox: &mut Outbox, content_type: &str, style: Style) {
+pub fn begin_stream(
+    outbox: &mut Outbox,
+    content_type: &str,
+    further: &[(&'static str, String)],
+    style: Style,
+) {
     let out = outbox.buffer();
     begin(out, 200, style.keep_alive && style.chunks);
     header(out, "content-type", content_type);
+    further.iter().for_each(|(name, value)| header(out, name, value));
     if style.chunks {
         header(out, "transfer-encoding", "chunked");
     }
@@ -181,7 +200,7 @@ const PHRASES: &[(u16, &str)] = &[
 mod tests {
     use super::*;
 
-    const KEPT: Style = Style { chunks: true, keep_alive: true, head_only: false };
+    const KEPT: Style = Style { chunks: true, keep_alive: true, head_only: false, gzip: false };
 
     fn text(write: impl FnOnce(&mut Outbox)) -> String {
         let mut outbox = Outbox::default();
@@ -192,23 +211,23 @@ mod tests {
     #[test]
     fn an_answer_says_how_long_it_is() {
         let response = Response::error(404, "Object Not Found", "Not Found");
-        let found = text(|outbox| write(outbox, &response, KEPT));
+        let found = text(|outbox| write(outbox, &response, &[], KEPT));
         assert!(found.starts_with("HTTP/1.1 404 Not Found\r\n"), "{found}");
         assert!(found.contains("\r\ncontent-type: application/json\r\ncontent-length: 49\r\n\r\n"));
         assert!(found.ends_with("{\"error\":\"Object Not Found\",\"reason\":\"Not Found\"}"));
         assert!(!found.contains("connection:") && !found.contains("access-control"));
         let style = Style { keep_alive: false, head_only: true, ..KEPT };
-        let found = text(|outbox| write(outbox, &response, style));
+        let found = text(|outbox| write(outbox, &response, &[], style));
         assert!(found.contains("connection: close\r\n"), "{found}");
         assert!(found.ends_with("content-length: 49\r\n\r\n"), "{found}");
-        let found = text(|outbox| write(outbox, &Response::empty(204), KEPT));
+        let found = text(|outbox| write(outbox, &Response::empty(204), &[], KEPT));
         assert!(!found.contains("content-"), "{found}");
     }
 
     #[test]
     fn nobody_smuggles_a_header() {
         let response = Response::empty(201).header("location", "a\r\nset-cookie: b\0");
-        let found = text(|outbox| write(outbox, &response, KEPT));
+        let found = text(|outbox| write(outbox, &response, &[], KEPT));
         assert!(found.contains("location: aset-cookie: b\r\n"), "{found}");
     }
 
@@ -216,7 +235,7 @@ mod tests {
     fn a_stream_comes_in_chunks_or_ends_with_the_connection() {
         let stream = |style| {
             text(|outbox| {
-                begin_stream(outbox, JSON, style);
+                begin_stream(outbox, JSON, &[], style);
                 for piece in [&b"[1,"[..], b"", b"2345678901234567]"] {
                     write_piece(outbox, piece, style);
                 }

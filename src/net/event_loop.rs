@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::broker::key::ArenaKey;
 use crate::broker::{Broker, ConnectionKey};
 use crate::management::{Order, Protocol};
-use crate::node::{Node, ResourceLimits};
+use crate::node::{LogTail, Node, ResourceLimits};
 use crate::session::Limits;
 use crate::storage::StorageError;
 
@@ -32,7 +32,6 @@ pub struct EventLoop {
     /// The broker and its sessions.
     pub(super) node: Node,
     pub(super) connections: Connections,
-    pub(super) sockets_max: Option<usize>,
     pub(super) listeners: Vec<Listener>,
     pub(super) refusals: Refusals,
     pub(super) orders: Receiver<Order>,
@@ -166,15 +165,13 @@ impl EventLoop {
     /// A loop around a broker, listening nowhere yet.
     pub fn new(wakeup: Wakeup, broker: Broker, limits: Limits) -> Self {
         let clock = Clock::start();
-        let frame_bytes = usize::try_from(limits.frame_bytes_max).unwrap_or(BUFFER_BYTES);
-        let buffer_bytes = BUFFER_BYTES.max(frame_bytes * 4);
+        let buffer_bytes = buffer_bytes(limits.frame_bytes_max);
         Self {
             poll: wakeup.poll,
             events: Events::with_capacity(EVENTS_PER_TURN_MAX),
             node: Node::new(broker, limits, clock.calendar(), clock.now()),
             clock,
             connections: Connections::default(),
-            sockets_max: None,
             listeners: Vec::new(),
             refusals: Refusals::default(),
             orders: wakeup.orders,
@@ -189,12 +186,21 @@ impl EventLoop {
         }
     }
 
-    /// Allows this many connections at a time. A few more sockets are accepted, so that their
-    /// clients can be told.
-    pub fn limit_connections(&mut self, connections_max: u32) {
-        self.node.broker.users_mut().limit_connections(Some(connections_max));
-        let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
-        self.sockets_max = Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX));
+    /// Changes what somebody may order.
+    pub fn carry_out(&mut self, order: Order) {
+        self.node.carry_out(order);
+        let buffer_bytes = buffer_bytes(self.node.frame_bytes_max());
+        if self.buffer.len() < buffer_bytes {
+            self.buffer = vec![0; buffer_bytes].into_boxed_slice();
+        }
+    }
+
+    /// How many AMQP sockets there may be: a few more than connections, so that their clients can
+    /// be told.
+    pub(super) fn sockets_max(&self) -> Option<usize> {
+        let (_, connections_max) = self.node.broker.users().connections();
+        let connections_max = usize::try_from(connections_max?).unwrap_or(usize::MAX);
+        Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX))
     }
 
     /// Blocks publishers while there is less memory or disk left than this.
@@ -226,6 +232,11 @@ impl EventLoop {
     /// Tells operators who this node is.
     pub fn introduce(&mut self, node_name: String, directory: String) {
         self.node.introduce(node_name, directory);
+    }
+
+    /// Lines of the log come from there, if they are to be published.
+    pub fn follow_log(&mut self, tail: &'static LogTail) {
+        self.node.follow_log(tail);
     }
 
     /// Registers the source of the signals, which the callback of [`EventLoop::run`] looks at.
@@ -265,6 +276,13 @@ impl EventLoop {
         let bits = (u64::from(key.generation()) << 32) | u64::from(key.index());
         Token(usize::try_from(bits).expect("a 64-bit machine"))
     }
+}
+
+/// How much is read at most into the buffer that all connections share: some of the largest frames
+/// fit.
+fn buffer_bytes(frame_bytes_max: u32) -> usize {
+    let frame_bytes = usize::try_from(frame_bytes_max).unwrap_or(BUFFER_BYTES);
+    BUFFER_BYTES.max(frame_bytes * 4)
 }
 
 /// Where an event came from.

@@ -103,7 +103,7 @@ impl EventLoop {
                 }
             }
         }
-        orders.into_iter().for_each(|order| self.node.carry_out(order));
+        orders.into_iter().for_each(|order| self.carry_out(order));
         // Who ordered it over HTTP was answered at the end of the last turn.
         if self.node.is_stop_ordered() && self.stopping.is_none() {
             info!("stopping: {} connections are closed", self.node.connection_count());
@@ -281,7 +281,7 @@ impl EventLoop {
         let key = match visitor {
             Visitor::Client(peer, local) => {
                 let count = self.node.connection_count();
-                if self.sockets_max.is_some_and(|max| count >= max) {
+                if self.sockets_max().is_some_and(|max| count >= max) {
                     let why = format!("{count} connections are open");
                     return self.refusals.note(self.clock.now(), &peer, &why);
                 }

@@ -80,6 +80,14 @@ impl Endpoint {
     }
 
     /// The conversation, where HTTP is spoken.
+    pub(super) fn conversation(&self) -> Option<&Conversation> {
+        match &self.peer {
+            Peer::Amqp(_) => None,
+            Peer::Http(conversation) => Some(conversation),
+        }
+    }
+
+    /// The same, to change it.
     pub(super) fn conversation_mut(&mut self) -> Option<&mut Conversation> {
         match &mut self.peer {
             Peer::Amqp(_) => None,

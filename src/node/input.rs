@@ -113,6 +113,9 @@ impl Node {
         if !endpoint.outbox().is_empty() || endpoint.is_closed() {
             endpoint.touch(&mut self.touched, key);
         }
+        if let Peer::Http(conversation) = &mut endpoint.peer {
+            conversation.note_held(&mut self.operators.held_bytes);
+        }
         match &endpoint.peer {
             Peer::Amqp(session) if session.awaits_room() => self.block(key),
             Peer::Amqp(session) if !endpoint.counted && session.is_open() => {
@@ -138,7 +141,11 @@ impl Node {
                 session.log_end();
                 self.operators.churn.closed += u64::from(endpoint.counted);
             }
-            Peer::Http(conversation) => conversation.abandon(&mut self.broker),
+            Peer::Http(conversation) => {
+                conversation.abandon(&mut self.broker);
+                conversation.forget_held(&mut self.operators.held_bytes);
+                self.free_place(key);
+            }
         }
     }
 

@@ -15,8 +15,11 @@ mod calendar;
 mod deadlines;
 mod endpoint;
 mod input;
+mod log_tail;
 mod operators;
+mod orders;
 mod output;
+mod places;
 mod release;
 mod sampling;
 mod sync;
@@ -34,6 +37,7 @@ use crate::session::{Limits, Session};
 
 pub use alarms::ResourceLimits;
 pub use calendar::Calendar;
+pub use log_tail::LogTail;
 pub use watch::{Step, Told, Unwatched, Watch};
 
 use blocking::Blocking;
@@ -54,6 +58,8 @@ pub struct Node {
     amqp_count: usize,
     /// What operators ask for, and what they see.
     operators: Operators,
+    /// Where lines of the log come from that are to be published.
+    log_tail: Option<&'static LogTail>,
     calendar: Calendar,
     now: Instant,
     deadlines: Deadlines,
@@ -89,6 +95,7 @@ impl Node {
             endpoints: Arena::new(),
             amqp_count: 0,
             operators: Operators::new(now),
+            log_tail: None,
             calendar,
             now,
             deadlines: Deadlines::default(),
@@ -135,7 +142,7 @@ impl Node {
 
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
-        self.broker.has_work() || self.operators.has_work()
+        self.broker.has_work() || self.operators.has_work() || self.has_log_lines()
     }
 
     /// When the next turn has something to do, whatever arrives; `None` = never.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::{ConnectionChurn, Context, Conversation, Identity, Listening, Logins};
-use crate::management::{Order, Origin, Protocol};
+use crate::management::{ConnectionChurn, Context, Conversation, Cors, Identity, Listening};
+use crate::management::{Logins, Order, Origin, Protocol, Reception};
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
@@ -15,9 +15,15 @@ use super::view::View;
 /// What the node keeps for operators.
 pub(super) struct Operators {
     /// What they may know of the node.
-    identity: Identity,
+    pub(super) identity: Identity,
     /// Who failed to log in.
-    pub(super) logins: Logins,
+    logins: Logins,
+    /// Which other sites' pages may read what they are answered.
+    pub(super) cors: Cors,
+    /// The connections that have a place.
+    pub(super) conversations: Vec<ConnectionKey>,
+    /// How many bytes of requests' bodies they hold.
+    pub(super) held_bytes: u64,
     /// Conversations whose requests can be worked on; whoever waited longest comes first.
     working: VecDeque<ConnectionKey>,
     /// What a request's step appends to its answer; kept for its memory.
@@ -29,14 +35,8 @@ pub(super) struct Operators {
     /// When the node started.
     started: Instant,
     /// Somebody wants the node to end.
-    is_stop_ordered: bool,
+    pub(super) is_stop_ordered: bool,
 }
-
-/// The most conversations at a time: all of them together hold a bounded amount of memory.
-pub const CONVERSATIONS_MAX: usize = 256;
-
-/// So many more are the owner's alone, whom nobody at the port can keep out.
-const CONVERSATIONS_OF_OWNER: usize = 16;
 
 impl Operators {
     /// Nobody has asked yet.
@@ -44,6 +44,9 @@ impl Operators {
         Self {
             identity: Identity::default(),
             logins: Logins::default(),
+            cors: Cors::default(),
+            conversations: Vec::new(),
+            held_bytes: 0,
             working: VecDeque::new(),
             piece: Vec::new(),
             orders: Vec::new(),
@@ -62,6 +65,7 @@ impl Operators {
 impl Node {
     /// Tells operators who this node is.
     pub fn introduce(&mut self, node_name: String, directory: String) {
+        self.broker.name_node(&node_name);
         let limits = &self.limits;
         let listening = std::mem::take(&mut self.operators.identity.listening);
         self.operators.identity = Identity {
@@ -85,32 +89,45 @@ impl Node {
         self.operators.identity.listening.push(Listening { protocol, address });
     }
 
-    /// An operator connected; `None` when too many are.
+    /// An operator connected; `None` when too many are, none of whom can make room.
     pub fn connect_operator(&mut self, origin: Origin) -> Option<ConnectionKey> {
-        let most = match origin {
-            Origin::Address(_) | Origin::Scraper(_) => CONVERSATIONS_MAX,
-            Origin::Owner => CONVERSATIONS_MAX + CONVERSATIONS_OF_OWNER,
-        };
-        if self.endpoints.len() - self.amqp_count >= most {
+        if !self.make_place(origin) {
             return None;
         }
         let conversation = Box::new(Conversation::new(origin, self.now));
         let key = self.endpoints.insert(Endpoint::new(Peer::Http(conversation)));
+        self.operators.conversations.push(key);
         self.after_change(key);
         Some(key)
     }
 
     /// Gives what arrived to a conversation; how many bytes are done with.
     pub(super) fn hear(&mut self, key: ConnectionKey, input: &[u8]) -> usize {
-        let endpoint = self.endpoints.get_mut(key);
-        let Some(conversation) = endpoint.and_then(Endpoint::conversation_mut) else {
+        let now = self.now;
+        let Some((conversation, mut reception)) = self.receive_at(key) else {
             return input.len();
         };
-        let (users, logins) = (self.broker.users(), &mut self.operators.logins);
-        let taken = conversation.receive(users, logins, input, self.now);
+        let taken = conversation.receive(&mut reception, input, now);
         self.broker.work.spend_bytes(taken as u64);
         self.after_change(key);
         taken
+    }
+
+    /// A conversation's time limit came; whether it stays.
+    pub(super) fn tick_conversation(&mut self, key: ConnectionKey) -> bool {
+        let now = self.now;
+        self.receive_at(key)
+            .is_some_and(|(conversation, mut reception)| conversation.tick(&mut reception, now))
+    }
+
+    /// A conversation, and what it needs to receive a request.
+    fn receive_at(&mut self, key: ConnectionKey) -> Option<(&mut Conversation, Reception<'_>)> {
+        let origin = self.endpoints.get(key)?.conversation()?.origin();
+        let body_room = self.body_room(origin);
+        let conversation = self.endpoints.get_mut(key)?.conversation_mut()?;
+        let users = self.broker.users();
+        let Operators { logins, cors, .. } = &mut self.operators;
+        Some((conversation, Reception { users, logins, cors, body_room }))
     }
 
     /// Puts a conversation on the list of those that are worked for, once, if there is something
@@ -162,14 +179,16 @@ impl Node {
             now: self.now,
         };
         let broker = &mut self.broker;
+        broker.act_for(Some(job.user()));
         let mut context = Context { broker, node: &view, orders: &mut orders };
         let step = job.go_on(&mut context, &mut piece);
+        self.broker.act_for(None);
         orders.drain(..).for_each(|order| self.carry_out(order));
         self.operators.orders = orders;
         if let Some(endpoint) = self.endpoints.get_mut(key)
             && let Some(conversation) = endpoint.conversation_mut()
         {
-            conversation.put_back(job, step, &piece);
+            conversation.put_back(job, step, &piece, &mut self.broker.work);
         }
         self.operators.piece = piece;
         self.after_change(key);
@@ -182,24 +201,6 @@ impl Node {
         let conversation = endpoint.and_then(Endpoint::conversation_mut);
         if conversation.is_some_and(|conversation| conversation.may_read()) {
             self.resumed.push(key);
-        }
-    }
-
-    /// Changes what somebody may order.
-    pub fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::LimitMemory(bytes) => {
-                self.change_limits(|limits| limits.memory_bytes_max = bytes);
-            }
-            Order::LimitDisk(bytes) => {
-                self.change_limits(|limits| limits.disk_free_bytes_min = bytes);
-            }
-            Order::LogLevel(level) => log::set_max_level(level),
-            Order::ClusterName(name) => {
-                self.limits.cluster_name = name.as_str().into();
-                self.operators.identity.cluster_name = name;
-            }
-            Order::Stop => self.operators.is_stop_ordered = true,
         }
     }
 

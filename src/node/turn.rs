@@ -7,8 +7,8 @@
 //!
 //!       node.turn:
 //!         1 deadlines     heartbeats, timeouts, alarms
-//!         2 unfinished    commits, purges, dead letters, delays, compaction, operators' requests:
-//!                         a bounded part of each
+//!         2 unfinished    commits, purges, dead letters, delays, compaction, notices,
+//!                         operators' requests: a bounded part of each
 //!         3 answers       what the helper did: the durable position moves here and nowhere else
 //!         4 write         what gathered, with one call
 //!         5 sync          if somebody waits, or something has waited for long
@@ -63,6 +63,8 @@ impl Node {
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_applying_policies();
         self.broker.work.begin(WORK_PER_STEP);
+        self.broker.go_on_reviewing();
+        self.broker.work.begin(WORK_PER_STEP);
         self.broker.settle_discarded();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.bury();
@@ -71,6 +73,9 @@ impl Node {
         self.broker.compact();
         self.broker.work.begin(WORK_PER_STEP);
         self.broker.go_on_sampling();
+        self.broker.work.begin(WORK_PER_STEP);
+        self.take_log_lines();
+        self.broker.publish_notices();
         // Here, too: what operators change is written with the same call as all else, and what they
         // look at is as clients left it.
         self.broker.work.begin(WORK_FOR_OPERATORS);
@@ -136,14 +141,12 @@ impl Node {
             endpoint.deadline_came();
             let stays = match &mut endpoint.peer {
                 Peer::Amqp(session) => session.tick(&mut self.broker, self.now),
-                Peer::Http(conversation) => {
-                    conversation.tick(self.broker.users(), &mut self.operators.logins, self.now)
-                }
+                Peer::Http(_) => self.tick_conversation(key),
             };
             if stays {
                 self.after_change(key);
                 self.resume_conversation(key);
-            } else {
+            } else if let Some(endpoint) = self.endpoints.get_mut(key) {
                 endpoint.gone = true;
                 self.gone.push(key);
             }

@@ -10,6 +10,7 @@ use super::{Phase, Session, Step};
 impl Session {
     /// A frame on a channel's number, with the input behind it. Errors are on the connection's
     /// level; those of a channel are dealt with here.
+    #[inline]
     pub(super) fn channel_frame<'a>(
         &mut self,
         broker: &mut Broker,
@@ -69,6 +70,8 @@ impl Session {
     }
 
     /// A frame on a number whose channel is not open, or waits for its `close-ok`.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     fn frame_without_channel(
         &mut self,
         broker: &mut Broker,
@@ -129,6 +132,7 @@ impl Session {
         }
         let key = broker.queues_mut().open_channel(self.key, number);
         broker.queues_mut().set_room(key, !self.full);
+        self.note_channel_created(broker, key, number);
         self.channels.put(number, ChannelState::Open(Box::new(Channel::new(key, number))));
         self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
         Ok(())
@@ -154,7 +158,8 @@ impl Session {
             frame_bytes_max: self.frame_bytes_max,
         };
         let message_bytes_max = self.limits.message_bytes_max;
-        Some((channel, Scope { broker, subject, message_bytes_max, out }))
+        let ends = &self.ends;
+        Some((channel, Scope { broker, subject, ends, message_bytes_max, out }))
     }
 
     /// The channel of a consumer, and the way to its client.

@@ -15,15 +15,17 @@ use super::{CLOSE_OK_WITHIN, Phase, Session, WaitUntil};
 
 impl Session {
     /// The broker ends the connection: `connection.close` with this error.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     pub fn close_with(&mut self, broker: &mut Broker, now: Instant, error: &AmqpError) {
         if matches!(self.phase, Phase::Closing | Phase::Left | Phase::Closed(_)) {
             self.phase = Phase::Closed(None);
             return;
         }
         if error.code == ReplyCode::ConnectionForced {
-            info!("{}: closing the connection: {}", self.peer, error.text);
+            info!("{}: closing the connection: {}", self.ends.peer, error.text);
         } else {
-            warn!("{}: closing the connection: {}", self.peer, error.text);
+            warn!("{}: closing the connection: {}", self.ends.peer, error.text);
         }
         self.end(broker);
         let close = connection::Close {
@@ -51,17 +53,20 @@ impl Session {
         }
         broker.delete_exclusive_queues(self.key);
         broker.users_mut().forget_connection(self.key);
+        self.note_connection_closed(broker);
     }
 
     /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer
     /// that waits for the disk; the rest of the connection goes on.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     pub(super) fn close_channel_with(
         &mut self,
         broker: &mut Broker,
         number: u16,
         error: &AmqpError,
     ) {
-        warn!("{}: closing channel {number}: {}", self.peer, error.text);
+        warn!("{}: closing channel {number}: {}", self.ends.peer, error.text);
         let before = self.channels.put(number, ChannelState::Closing);
         if let Some(ChannelState::Open(channel)) = before {
             self.release(broker, *channel);
@@ -79,11 +84,15 @@ impl Session {
     }
 
     /// The client closes a channel: what it held goes back before `close-ok`.
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     pub(super) fn channel_close(&mut self, broker: &mut Broker, number: u16) {
+        self.act(broker);
         if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number)
             && !give_back(broker, channel)
         {
             self.comes_again = true;
+            broker.act_for(None);
             return;
         }
         let before = self.channels.put(number, ChannelState::Ended);
@@ -97,6 +106,7 @@ impl Session {
     /// to their queues in order, an unfinished content and an open transaction are dropped. What
     /// is durable by now is confirmed first.
     fn release(&mut self, broker: &mut Broker, mut channel: Channel) {
+        self.act(broker);
         stop(broker, &mut channel);
         if let Arriving::Body(growing) = std::mem::take(&mut channel.content) {
             drop_body(broker, growing.body);
@@ -110,16 +120,21 @@ impl Session {
         }
         broker.give_back(channel.unacked.into_deliveries());
         broker.queues_mut().close_channel(channel.key);
+        self.note_channel_closed(broker, channel.key);
+        broker.act_for(None);
     }
 
     /// Ends all consumers and gives what was delivered back, as far as this step allows; whether
     /// that was all.
     pub(super) fn give_back_all(&mut self, broker: &mut Broker) -> bool {
+        self.act(broker);
         let mut open = self.channels.iter_mut().filter_map(|state| match state {
             ChannelState::Open(channel) => Some(channel),
             ChannelState::Closing | ChannelState::Ended => None,
         });
-        open.all(|channel| give_back(broker, channel))
+        let is_all = open.all(|channel| give_back(broker, channel));
+        broker.act_for(None);
+        is_all
     }
 }
 

@@ -84,7 +84,7 @@ impl Session {
         let header = &input[..input.len().min(PROTOCOL_HEADER.len())];
         let accepted: [&[u8; 8]; 2] = [&PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09"];
         if !accepted.iter().any(|accepted| accepted.starts_with(header)) {
-            warn!("{}: closed, it does not speak AMQP 0-9-1: {}", self.peer, describe(header));
+            warn!("{}: closed, it does not speak AMQP 0-9-1: {}", self.ends.peer, describe(header));
             self.outbox.buffer().extend_from_slice(&PROTOCOL_HEADER);
             self.phase = Phase::Closed(None);
             return Step::Took(input.len());
@@ -148,13 +148,15 @@ impl Session {
                 let user = user.name.clone();
                 let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);
                 let frame_max = self.limits.frame_bytes_max;
+                self.note_login(broker, &user, None);
                 let tune = connection::Tune { channel_max, frame_max, heartbeat };
                 self.send(0, &Method::ConnectionTune(tune));
                 self.phase = Phase::Handshake(Handshake::Tuning(user));
                 Ok(())
             }
             Err(reason) => {
-                warn!("{}: login of user '{}' refused: {reason}", self.peer, Name::from(user));
+                self.note_login(broker, user, Some(&reason));
+                warn!("{}: login of user '{}' refused: {reason}", self.ends.peer, Name::from(user));
                 if self.capabilities.authentication_failure_close {
                     let text = format!(
                         "Login was refused using authentication mechanism {}. For details see \
@@ -224,17 +226,18 @@ impl Session {
         broker.users_mut().note_connection(self.key, &user, vhost);
         self.heartbeat.negotiated(self.limits.heartbeat_s, now);
         self.send(0, &Method::ConnectionOpenOk(connection::OpenOk {}));
-        info!("{}: user '{user}' is connected to vhost '{name}'", self.peer);
+        info!("{}: user '{user}' is connected to vhost '{name}'", self.ends.peer);
         let (connection, is_owner) = (self.key, false);
         let subject = Subject { user, vhost, vhost_name: name, connection, is_owner };
         self.phase = Phase::Open(subject);
+        self.note_connection_created(broker);
         Ok(())
     }
 
     /// Whether the client is on this host; a socket for both versions of IP has an IPv4 client's
     /// address in the form of IPv6.
     fn is_local(&self) -> bool {
-        self.peer.ip().to_canonical().is_loopback()
+        self.ends.peer.ip().to_canonical().is_loopback()
     }
 
     /// `connection.update-secret`: whatever it is, the login stands. Only users whose secrets
@@ -242,7 +245,7 @@ impl Session {
     pub(super) fn update_secret(&mut self, update: &connection::UpdateSecret<'_>) {
         if let Phase::Open(Subject { user, .. }) = &self.phase {
             let reason = Name::from(update.reason);
-            info!("{}: user '{user}' has a new secret, reason: {reason}", self.peer);
+            info!("{}: user '{user}' has a new secret, reason: {reason}", self.ends.peer);
         }
         self.send(0, &Method::ConnectionUpdateSecretOk(connection::UpdateSecretOk {}));
     }

@@ -6,6 +6,8 @@
 mod channel;
 mod channels;
 mod closing;
+mod ends;
+mod events;
 mod handshake;
 mod heartbeat;
 mod numbers;
@@ -23,6 +25,7 @@ use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
 use crate::outbox::Outbox;
 
 use channel::Notes;
+use ends::Ends;
 use handshake::{FRAME_BYTES_MIN, Handshake};
 use heartbeat::Heartbeat;
 use numbers::Numbers;
@@ -35,7 +38,7 @@ pub use wait::{Wait, WaitUntil};
 #[derive(Debug)]
 pub struct Session {
     key: ConnectionKey,
-    peer: SocketAddr,
+    ends: Ends,
     phase: Phase,
     frame_bytes_max: u32,
     heartbeat: Heartbeat,
@@ -123,7 +126,7 @@ impl Session {
     pub fn new(key: ConnectionKey, peer: SocketAddr, limits: Limits, now: Instant) -> Self {
         Self {
             key,
-            peer,
+            ends: Ends { peer, local: None },
             phase: Phase::Handshake(Handshake::start()),
             frame_bytes_max: FRAME_BYTES_MIN.min(limits.frame_bytes_max),
             heartbeat: Heartbeat::handshake(now),
@@ -186,6 +189,7 @@ impl Session {
 
     /// One frame, with the content behind it where it lies whole in the input. Errors are on
     /// the connection's level.
+    #[inline]
     fn step<'a>(
         &mut self,
         broker: &mut Broker,
@@ -215,6 +219,8 @@ impl Session {
         }
     }
 
+    // Seldom: kept apart, so that the way of a publish becomes one function.
+    #[inline(never)]
     fn connection_frame(
         &mut self,
         broker: &mut Broker,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, encoder};
+use crate::broker::flow::firehose::Passage;
 use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey, TakeBack};
 
 use super::channel::ChannelState;
@@ -16,9 +17,26 @@ use super::{
 impl Session {
     /// Writes a delivery into the outbox and keeps it until it is settled.
     pub fn deliver(&mut self, broker: &mut Broker, delivery: &Delivery) {
+        if broker.traces() {
+            self.trace_delivery(broker, delivery);
+        }
         let (channel, mut out) = self.consumers_channel(delivery.channel);
         channel.deliver(broker, &mut out, delivery);
         self.note_outbox(broker);
+    }
+
+    /// Copies a delivery for the firehose, before sending it may settle it.
+    #[cold]
+    #[inline(never)]
+    fn trace_delivery(&self, broker: &mut Broker, delivery: &Delivery) {
+        let Phase::Open(subject) = &self.phase else {
+            return;
+        };
+        let connection = self.ends.to_string();
+        let (channel, user) = (delivery.channel, subject.user.as_bytes());
+        let passage = Passage { connection: &connection, channel, user };
+        let unsettled = &delivery.unsettled;
+        broker.trace_delivered(unsettled.queue, unsettled.entry, delivery.before, &passage);
     }
 
     /// Writes a message that another session handed over into the outbox; that settles it.
@@ -189,7 +207,7 @@ impl Session {
     /// Says in the log that the connection is gone, unless it said before why it ends.
     pub fn log_end(&self) {
         if !self.said_why {
-            log::info!("{}: the connection is closed", self.peer);
+            log::info!("{}: the connection is closed", self.ends.peer);
         }
     }
 

@@ -11,10 +11,10 @@ use super::{Limits, Phase, Session};
 /// What a client said of itself, and how much came and went.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Where the connection came in, if it was told.
-    local: Option<SocketAddr>,
-    /// When, in ms since 1970.
+    /// When the connection came in, in ms since 1970.
     connected_at_ms: u64,
+    /// It was said that it ended.
+    pub told_of_end: bool,
     /// The client properties, as they came.
     properties: Box<[u8]>,
     /// How the user showed who it is.
@@ -66,7 +66,7 @@ impl Seen {
 impl Session {
     /// It came in there, at this time in ms since 1970.
     pub fn note_arrival(&mut self, local: SocketAddr, now_ms: u64) {
-        self.seen.local = Some(local);
+        self.ends.local = Some(local);
         self.seen.connected_at_ms = now_ms;
     }
 
@@ -80,12 +80,12 @@ impl Session {
 
     /// Where it comes from.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.ends.peer
     }
 
     /// Where it came in; where nobody said so, an address that means nothing.
     pub fn local(&self) -> SocketAddr {
-        self.seen.local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.ends.local()
     }
 
     /// When it came, in ms since 1970.

@@ -46,7 +46,7 @@ impl Session {
                     Phase::Closing => "the client did not answer connection.close",
                     Phase::Closed(_) => "the login was refused",
                 };
-                warn!("{}: closing the socket: {why}", self.peer);
+                warn!("{}: closing the socket: {why}", self.ends.peer);
                 self.said_why = true;
                 false
             }

@@ -82,10 +82,32 @@ fn nobody_at_the_port_keeps_the_owner_out() {
     let mut others: Vec<_> = (1..256).map(|_| Http::connect(address)).collect();
     // The last of them is in.
     assert_eq!(others.last_mut().expect("it is there").get("/api/whoami").status, 200);
-    Http::connect(address).expect_closed();
     let mut owner = Http::connect_owner(server.directory().expect("it is ours"));
     assert_eq!(owner.ask_as("", "GET", "/api/whoami", "").status, 200);
     drop(first);
+}
+
+/// They kept others out for as long as half a head may take to arrive.
+#[test]
+fn connections_that_say_nothing_or_half_a_request_keep_nobody_out() {
+    let Some((server, mut first)) = start() else { return };
+    let address = server.management_address().expect("it is ours");
+    assert_eq!(first.get("/api/whoami").status, 200);
+    let mut others = Vec::new();
+    for number in 0..600 {
+        let mut http = Http::connect(address);
+        if number % 2 == 0 {
+            http.send(b"GET /api/whoami HTTP/1.1\r\nHost:");
+        }
+        others.push(http);
+        if number % 100 == 99 {
+            assert_eq!(Http::connect(address).get("/api/whoami").status, 200, "{number}");
+        }
+    }
+    // Who asked before stays as long as others say nothing, and so do the newest of them.
+    assert_eq!(first.get("/api/whoami").status, 200);
+    assert_eq!(others.last_mut().expect("it is there").get("/api/whoami").status, 200);
+    others.first_mut().expect("it is there").expect_closed();
 }
 
 #[test]

@@ -396,6 +396,7 @@ fn start_on(directory: &Path, file: &Path, skip: bool) -> (daemon::Server, Http)
         data_dir: directory.to_owned(),
         listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         management: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        prometheus: None,
         load_definitions: Some(file.to_owned()),
         skip_unchanged_definitions: skip,
         ..daemon::Config::default()

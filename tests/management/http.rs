@@ -132,6 +132,23 @@ impl<S: Read + Write> Http<S> {
 
     /// The next answer, whole.
     pub fn answer(&mut self) -> Answer {
+        let mut answer = self.head();
+        let is_chunked = answer.header("transfer-encoding") == Some("chunked");
+        let length = answer.header("content-length").map(|text| text.parse().expect("a length"));
+        answer.body = match length {
+            Some(length) => self.take(length),
+            None if is_chunked => self.chunks(),
+            None if matches!(answer.status, 100 | 204 | 304) => Vec::new(),
+            None => {
+                while self.fill() {}
+                std::mem::take(&mut self.unread)
+            }
+        };
+        answer
+    }
+
+    /// The head of the next answer; the body, if there is one, is still to be read.
+    pub fn head(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
@@ -142,19 +159,7 @@ impl<S: Read + Write> Http<S> {
         let head = String::from_utf8(head).expect("heads are text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.expect("a head begins with a status");
-        let mut answer = Answer { status, head, body: Vec::new() };
-        let is_chunked = answer.header("transfer-encoding") == Some("chunked");
-        let length = answer.header("content-length").map(|text| text.parse().expect("a length"));
-        answer.body = match length {
-            Some(length) => self.take(length),
-            None if is_chunked => self.chunks(),
-            None if matches!(status, 100 | 204 | 304) => Vec::new(),
-            None => {
-                while self.fill() {}
-                std::mem::take(&mut self.unread)
-            }
-        };
-        answer
+        Answer { status, head, body: Vec::new() }
     }
 
     fn take(&mut self, bytes: usize) -> Vec<u8> {

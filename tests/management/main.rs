@@ -5,11 +5,14 @@
 mod common;
 
 mod access;
+mod answers;
 mod changes;
 mod connections;
 mod definitions;
 mod durability;
+mod events;
 mod exchanges;
+mod firehose;
 mod hostile;
 mod http;
 mod lists;

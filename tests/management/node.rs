@@ -88,6 +88,7 @@ fn health_checks_tell_the_truth() {
         ("virtual-hosts", ok.clone()),
         ("is-in-service", ok.clone()),
         ("ready-to-serve-clients", ok.clone()),
+        ("certificate-expiration/-1/days", ok.clone()),
         ("certificate-expiration/1/months", ok.clone()),
         (
             "below-node-connection-limit",
@@ -109,6 +110,7 @@ fn health_checks_tell_the_truth() {
         ),
         ("port-listener/x", 400, "Invalid port"),
         ("port-listener/1", 503, "No active listener"),
+        ("port-listener/99999", 503, "No active listener"),
         ("protocol-listener/mqtt", 503, "No active listener"),
     ] {
         let answer = http.get(&format!("/api/health/checks/{check}"));
@@ -132,6 +134,9 @@ fn a_node_with_as_many_connections_as_it_may_have_says_so() {
     let answer = http.get(path);
     let reason = "node connection limit is reached";
     let expected = json!({"status": "failed", "reason": reason, "limit": 2, "connections": 2});
+    assert_eq!((answer.status, answer.json()), (503, expected));
+    let answer = http.get("/api/health/checks/ready-to-serve-clients");
+    let expected = json!({"status": "failed", "reason": reason});
     assert_eq!((answer.status, answer.json()), (503, expected));
     two.close();
     assert_eq!(http.get(path).status, 200);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use leveret::daemon::Config;
+
 use super::common::{Client, Options, Server, basic, encode_publish, now, persistent};
 use super::http::{GUEST, Http, request};
 use super::permissions::{all, connect, delete, put};
@@ -75,6 +77,30 @@ fn a_vhost_with_very_many_messages_is_deleted() {
     assert!(began.elapsed() < Duration::from_secs(10));
     (0..500).for_each(|_| bystander.round_trip(1));
     look(&server, "a vhost with 1,000,000 messages is deleted");
+}
+
+/// All of it is told: what finds no place among what waits is dropped, and nobody waits for it.
+#[test]
+fn a_vhost_with_very_many_queues_is_deleted_while_events_are_told() {
+    let settings = Config { event_exchange: true, ..Config::default() };
+    let server = Server::start_with(settings);
+    let Some(address) = server.management_address() else { return };
+    let (mut http, mut watcher) = (Http::connect(address), Client::connect(server.address()));
+    let count = many(100_000);
+    let queues: Vec<_> = (0..count)
+        .map(|number| json!({"name": format!("q{number}"), "vhost": "v", "durable": true}))
+        .collect();
+    let file = json!({ "vhosts": [{"name": "v"}], "queues": queues }).to_string();
+    assert_eq!(http.ask("POST", "/api/definitions", &file).status, 204);
+    let (events, last) = (watcher.shared_queue(1), watcher.shared_queue(1));
+    watcher.bind(1, &events, "amq.rabbitmq.event", "queue.deleted");
+    watcher.bind(1, &last, "amq.rabbitmq.event", "vhost.deleted");
+    server.take_longest_turn();
+    assert_eq!(delete(&mut http, "/api/vhosts/v"), 204);
+    watcher.wait_for_messages(1, &last, 1);
+    look(&server, "a vhost with 100,000 queues is deleted while events are told");
+    let told = watcher.inspect(1, &events).messages as usize;
+    assert_eq!(told, count, "as they go no faster than they are told");
 }
 
 #[test]

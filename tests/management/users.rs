@@ -1,9 +1,11 @@
 //! What becomes of users that are changed and deleted, and of their connections?
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::common::{Client, Options};
-use super::http::{granted, start};
+use super::http::{basic_login, granted, start};
 use super::permissions::{connect, delete, put, user};
 
 #[test]
@@ -30,6 +32,42 @@ fn a_deleted_user_is_gone_and_so_are_his_connections() {
         "NOT_ALLOWED - access to vhost '/' refused for user 'ann'",
     );
     guest.round_trip(1);
+}
+
+/// As RabbitMQ before 3.6 made them, and as md5sum and base64 made this one.
+#[test]
+fn users_whose_passwords_were_hashed_with_md5_log_in_and_go_out_as_they_came() {
+    let Some((server, mut http)) = start() else { return };
+    let ann = json!({
+        "name": "ann", "password_hash": "AQIDBHmvAOYqRbodfiBvtHuyhrY=",
+        "hashing_algorithm": "rabbit_password_hashing_md5", "tags": ["administrator"],
+    });
+    let permission = json!({
+        "user": "ann", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*",
+    });
+    let file = json!({"users": [ann], "permissions": [permission]}).to_string();
+    assert_eq!(http.ask("POST", "/api/definitions", &file).status, 204);
+    let right = basic_login("ann:old secret");
+    assert_eq!(http.ask_as(&right, "GET", "/api/whoami", "").status, 200);
+    assert_eq!(http.ask_as(&basic_login("ann:old"), "GET", "/api/whoami", "").status, 401);
+    let (user, password) = ("ann".into(), "old secret".into());
+    connect(&server, &Options { user, password, ..Options::default() }).round_trip(1);
+    let shown = http.show("/api/definitions");
+    let users = shown["users"].as_array().expect("a list");
+    let shown = users.iter().find(|user| user["name"] == "ann").expect("she is there");
+    for field in ["password_hash", "hashing_algorithm"] {
+        assert_eq!(shown[field], ann[field]);
+    }
+    // A new password is hashed as all are now.
+    assert_eq!(put(&mut http, "/api/users/ann", &json!({"password": "new", "tags": ""})), 204);
+    let shown = http.show("/api/users/ann");
+    assert_eq!(shown["hashing_algorithm"], "rabbit_password_hashing_sha256");
+    for wrong in ["AAAA", &STANDARD.encode([0; 36])] {
+        let file = json!({
+            "password_hash": wrong, "hashing_algorithm": "rabbit_password_hashing_md5", "tags": "",
+        });
+        assert_eq!(put(&mut http, "/api/users/bob", &file), 400, "{wrong}");
+    }
 }
 
 #[test]

@@ -48,8 +48,13 @@ impl Broker {
     /// Takes the next message of a queue for the consumer whose turn it is; `None` when
     /// nothing is ready or nobody can take it.
     pub fn next_delivery(&mut self, key: QueueKey) -> Option<Delivery> {
-        let Some(consumer) = self.queues.next_consumer(key) else {
-            return self.next_stream_delivery(key);
+        let consumer = loop {
+            let Some(consumer) = self.queues.next_consumer(key) else {
+                return self.next_stream_delivery(key);
+            };
+            if !self.ends_at_turn(consumer) {
+                break consumer;
+            }
         };
         let entry = self.take_ready(key)?;
         let queue = self.queues.get_mut(key)?;

@@ -74,7 +74,12 @@ impl Broker {
         if keeps {
             return None;
         }
-        let consumer_key = self.queues.first_able(key)?;
+        let consumer_key = loop {
+            let first = self.queues.first_able(key)?;
+            if !self.ends_at_turn(first) {
+                break first;
+            }
+        };
         let consumer = self.queues.consumer(consumer_key)?;
         let channel = self.queues.channel(consumer.channel)?;
         consumer.no_ack.then_some(Taker {

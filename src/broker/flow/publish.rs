@@ -109,6 +109,19 @@ impl Broker {
         message: &Message<'_>,
         body_bytes: u64,
     ) -> Result<Published, AppendError> {
+        let durable = self.queues.need_durability(queues, message.persistent);
+        self.store_in(durable, queues, message, body_bytes)
+    }
+
+    /// Stores a message in the durable log or in the transient ring, whatever its queues need.
+    #[inline]
+    pub(in crate::broker) fn store_in(
+        &mut self,
+        durable: bool,
+        queues: &[QueueKey],
+        message: &Message<'_>,
+        body_bytes: u64,
+    ) -> Result<Published, AppendError> {
         let mut ids = std::mem::take(&mut self.queue_ids);
         self.queues.live_ids(queues, &mut ids);
         if ids.is_empty() {
@@ -118,7 +131,6 @@ impl Broker {
             }
             return Ok(Published::Done);
         }
-        let durable = self.queues.need_durability(queues, message.persistent);
         let publication = publication(message, &ids, durable, self.clock_ms);
         let appended = self.append_with_dedup_key(&publication, message.dedup_key);
         self.queue_ids = ids;

@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::broker::exchange::binding::Destination;
+use crate::broker::flow::events::Event;
 use crate::broker::key::{ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey, QueueKey, VhostKey};
 use crate::broker::queue::Queue;
 
@@ -40,11 +41,15 @@ impl Broker {
         if !self.remove_bindings_to(vhost, Destination::Queue(key)) {
             return false;
         }
+        self.note_consumers_end(key);
         self.queues.cancel_all(key, &mut self.effects);
         let Some(queue) = self.queues.remove(key) else {
             return true;
         };
         self.topology.remove_queue(vhost, &queue.name, queue.is_reply_queue);
+        if !queue.is_reply_queue {
+            self.note_deleted(Event::QueueDeleted, vhost, &queue.name);
+        }
         if queue.is_durable() {
             self.topology.erase_queue(&mut self.store, &queue);
         }
@@ -80,6 +85,7 @@ impl Broker {
             && self.remove_bindings_from(vhost, key)
             && self.remove_bindings_to(vhost, Destination::Exchange(key));
         if is_free {
+            self.note_exchange_deleted(key);
             self.topology.remove_exchange(key, &mut self.store);
             self.drop_delayed(key);
         }
@@ -131,6 +137,7 @@ impl Broker {
     /// Ends a consumer at its client's wish; what it has not settled stays with the channel. It may
     /// be the end of an auto-delete queue.
     pub fn end_consumer(&mut self, key: ConsumerKey) {
+        self.note_consumer(Event::ConsumerDeleted, key);
         if let Some(queue) = self.queues.end(key, self.clock_ms) {
             self.let_queue_go(queue);
         }
@@ -138,16 +145,19 @@ impl Broker {
 
     /// Removes the bindings to a queue or exchange; whether none is left.
     fn remove_bindings_to(&mut self, vhost: VhostKey, destination: Destination) -> bool {
-        let Self { topology, queues, store, .. } = self;
         let mut removed = 0;
-        while let Some(source) = topology.remove_binding_to(vhost, destination, queues, store) {
-            if topology.is_unbound(source) {
-                self.unbound.push_back(source);
+        while let Some(binding) = {
+            let Self { topology, queues, store, .. } = &mut *self;
+            topology.remove_binding_to(vhost, destination, queues, store)
+        } {
+            self.note_binding(Event::BindingDeleted, vhost, &binding);
+            if self.topology.is_unbound(binding.source) {
+                self.unbound.push_back(binding.source);
             }
             removed += 1;
             self.work.spend(WORK_PER_BINDING);
             if removed >= BINDINGS_AT_ONCE && self.work.is_done() {
-                return topology.bindings_to(vhost, destination) == 0;
+                return self.topology.bindings_to(vhost, destination) == 0;
             }
         }
         true
@@ -155,13 +165,16 @@ impl Broker {
 
     /// Removes the bindings from an exchange; whether none is left.
     fn remove_bindings_from(&mut self, vhost: VhostKey, source: ExchangeKey) -> bool {
-        let Self { topology, queues, store, .. } = self;
         let mut removed = 0;
-        while topology.remove_binding_from(vhost, source, queues, store) {
+        while let Some(binding) = {
+            let Self { topology, queues, store, .. } = &mut *self;
+            topology.remove_binding_from(vhost, source, queues, store)
+        } {
+            self.note_binding(Event::BindingDeleted, vhost, &binding);
             removed += 1;
             self.work.spend(WORK_PER_BINDING);
             if removed >= BINDINGS_AT_ONCE && self.work.is_done() {
-                return topology.bindings_from(vhost, source) == 0;
+                return self.topology.bindings_from(vhost, source) == 0;
             }
         }
         true

@@ -13,7 +13,12 @@ use crate::broker::work::CONSUMERS_PER_WORK;
 impl Broker {
     /// The next message for the next reader that has credit and has not read everything.
     pub(in crate::broker) fn next_stream_delivery(&mut self, key: QueueKey) -> Option<Delivery> {
-        let (reader, offset, entry) = self.queues.next_reader(key)?;
+        let (reader, offset, entry) = loop {
+            let next = self.queues.next_reader(key)?;
+            if !self.ends_at_turn(next.0) {
+                break next;
+            }
+        };
         let queue_id = self.queues.get(key)?.id;
         let (slot, _) = slot_in(&self.store, entry, queue_id);
         let turn = self.queues.take_turn(reader, self.clock_ms)?;

@@ -4,6 +4,7 @@ use crate::amqp::Name;
 use crate::broker::Broker;
 use crate::broker::arguments::definition::InvalidPolicy;
 use crate::broker::arguments::policy::Policy;
+use crate::broker::flow::events::Event;
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::topology::definitions;
 use crate::broker::topology::parameters::Scope;
@@ -34,6 +35,7 @@ impl Broker {
             return Err(InvalidPolicy(format!("vhost '{}' does not exist", policy.vhost)));
         };
         definitions::persist_policy(&mut self.store, &policy);
+        self.note_policy_set(&policy);
         self.topology.put_policy(vhost, policy);
         self.apply_policies(vhost);
         Ok(())
@@ -45,6 +47,7 @@ impl Broker {
             return false;
         }
         self.topology.erase_policy(&mut self.store, vhost, operator, name);
+        self.note_policy_cleared(vhost, operator, name);
         self.apply_policies(vhost);
         true
     }
@@ -52,6 +55,7 @@ impl Broker {
     /// Keeps a parameter, whose value is JSON; `true` when there was none of its name.
     pub fn set_parameter(&mut self, scope: Scope<'_>, name: Name, value: &str) -> bool {
         self.topology.persist_parameter(&mut self.store, scope, &name, value);
+        self.note_parameter(Event::ParameterSet, scope, &name);
         self.topology.put_parameter(scope, name, value.into())
     }
 
@@ -60,6 +64,7 @@ impl Broker {
         let was_there = self.topology.remove_parameter(scope, name);
         if was_there {
             self.topology.erase_parameter(&mut self.store, scope, name);
+            self.note_parameter(Event::ParameterCleared, scope, name);
         }
         was_there
     }

@@ -3,6 +3,7 @@
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
 use crate::broker::Broker;
 use crate::broker::exchange::binding::{Binding, Destination};
+use crate::broker::flow::events::Event;
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::requests::exchanges::refuse_default_exchange;
 use crate::broker::requests::reply::REPLY_TO;
@@ -86,6 +87,7 @@ impl Broker {
             self.refuse_too_long("the binding", 2 * request.arguments.as_bytes().len())?;
             self.refuse_without_room("the binding")?;
         }
+        self.note_binding(Event::BindingCreated, vhost, &binding);
         let Self { topology, queues, store, .. } = self;
         topology.add_binding(vhost, binding.clone(), queues);
         if is_durable {
@@ -123,6 +125,7 @@ impl Broker {
         if let Destination::Queue(queue) = destination {
             self.check_exclusive_access(subject, queue)?;
         }
+        self.note_binding(Event::BindingDeleted, vhost, &binding);
         let Self { topology, queues, store, .. } = self;
         topology.remove_binding(vhost, &binding, queues, store);
         self.lost_binding(source);

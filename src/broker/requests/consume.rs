@@ -1,6 +1,7 @@
 //! What may clients ask for when they consume?
 
 use crate::amqp::{AmqpError, Name, ReplyCode, Table};
+use crate::broker::flow::events::Event;
 use crate::broker::key::{ChannelKey, ConsumerKey};
 use crate::broker::queue::consumer::Consumer;
 use crate::broker::resource::Resource;
@@ -58,7 +59,7 @@ impl Broker {
             return Err(AmqpError::channel(ReplyCode::AccessRefused, text));
         }
         queue.exclusively_consumed = exclusive;
-        Ok(self.queues.start(Consumer {
+        let consumer = self.queues.start(Consumer {
             queue: key,
             channel,
             tag: request.tag,
@@ -70,6 +71,8 @@ impl Broker {
             arguments: request.arguments.as_bytes().into(),
             cursor: start.unwrap_or(0),
             parked: false,
-        }))
+        });
+        self.note_consumer(Event::ConsumerCreated, consumer);
+        Ok(consumer)
     }
 }

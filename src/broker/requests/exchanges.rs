@@ -99,6 +99,7 @@ impl Broker {
             matcher,
             visit: 0,
         });
+        self.note_exchange_created(key);
         if traits.durable {
             self.topology.persist_exchange(&mut self.store, key);
         }

@@ -100,6 +100,9 @@ impl Broker {
                 }
             }
         };
+        if self.is_traced(subject.vhost) {
+            self.trace_published_by_operator(subject.vhost, &message.content, &ways.queues);
+        }
         Ok(match published {
             Published::Refused => Outcome::Unroutable,
             Published::Done | Published::DurableAt(_) if is_unroutable => Outcome::Unroutable,
@@ -129,7 +132,11 @@ impl Broker {
     /// at once has to be given back by whoever took it.
     pub fn take(&mut self, key: QueueKey, no_ack: bool) -> Option<Got> {
         // No arena gives this key out.
-        self.get(key, ChannelKey::new(u32::MAX, 0), no_ack)
+        let got = self.get(key, ChannelKey::new(u32::MAX, 0), no_ack)?;
+        if self.traces() {
+            self.trace_taken_by_operator(key, got.unsettled.entry, got.before);
+        }
+        Some(got)
     }
 
     /// The messages of a queue from a position on, as far as they are ready; in a stream a

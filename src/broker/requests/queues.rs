@@ -113,6 +113,7 @@ impl Broker {
         let queue = Queue::new(Name::from(name), vhost, id, declaration);
         let key = self.create_queue(queue);
         self.queues.note_declared(true);
+        self.note_queue_created(key);
         if traits.durable {
             self.persist_queue(key);
         }

@@ -1,15 +1,14 @@
 //! What may operators do with users: make, change and delete them?
 //!
 //! What a user may no longer do ends at once: the version of the topology, which every remembered
-//! route stands under, changes with each user; consumers are looked at here.
+//! route stands under, changes with each user; consumers are looked at in `reviews`.
 
 use crate::amqp::Name;
 use crate::broker::Broker;
 use crate::broker::effect::Effect;
-use crate::broker::key::{ConnectionKey, ConsumerKey};
-use crate::broker::queue::consumer::Consumer;
+use crate::broker::key::ConnectionKey;
 use crate::broker::topology::definitions;
-use crate::broker::users::{Access, User};
+use crate::broker::users::User;
 
 impl Broker {
     /// Stores a user, new or changed; `true` when there was none of that name.
@@ -19,10 +18,14 @@ impl Broker {
         let before = self.users.find(&name);
         let has_same_rights =
             before.is_some_and(|before| before.permissions().eq(user.permissions()));
+        if self.tells_events() {
+            let before = before.cloned();
+            self.note_user_put(before.as_ref(), &user);
+        }
         let is_new = self.users.put(user);
         self.topology.changed();
         if !is_new && !has_same_rights {
-            self.cancel_where_refused(&name);
+            self.review_consumers(&name);
         }
         is_new
     }
@@ -34,8 +37,9 @@ impl Broker {
             return false;
         }
         definitions::erase_user(&mut self.store, name);
+        self.note_user_deleted(name);
         self.topology.changed();
-        self.cancel_where_refused(name);
+        self.review_consumers(name);
         let connections: Vec<_> = self.users.connections_of(name).collect();
         self.force_to_close(connections, &format!("user '{name}' is deleted"));
         true
@@ -48,39 +52,6 @@ impl Broker {
             .map(|connection| Effect::ConnectionForced { connection, reason: reason.to_owned() });
         self.effects.extend(forced);
     }
-
-    /// Ends the consumers of a user where it may not read any more, as if their queues were gone.
-    fn cancel_where_refused(&mut self, user: &Name) {
-        // Most have none.
-        if self.users.connections_of(user).next().is_none() {
-            return;
-        }
-        let consumers = self.queues.consumers();
-        let refused = consumers.filter(|(_, consumer)| self.is_refused(user, consumer));
-        let refused: Vec<ConsumerKey> = refused.map(|(key, _)| key).collect();
-        for key in refused {
-            self.cancel(key);
-        }
-    }
-
-    /// Whether a consumer is this user's, who may not read from its queue. Answers to its own
-    /// questions everybody may read.
-    fn is_refused(&self, user: &Name, consumer: &Consumer) -> bool {
-        let channel = self.queues.channel(consumer.channel);
-        let is_users = channel
-            .and_then(|channel| self.users.user_of(channel.connection))
-            .is_some_and(|owner| owner == user);
-        if !is_users {
-            return false;
-        }
-        let Some(queue) = self.queues.get(consumer.queue).filter(|queue| !queue.is_reply_queue)
-        else {
-            return false;
-        };
-        let vhost = self.topology.vhost_name(queue.vhost);
-        let user = self.users.find(user);
-        !user.is_some_and(|user| user.may(&vhost, Access::Read, &queue.name))
-    }
 }
 
 #[cfg(test)]
@@ -89,9 +60,10 @@ mod tests {
     use crate::amqp::Table;
     use crate::broker::queue::Queue;
     use crate::broker::requests::consume::Consume;
+    use crate::broker::testing::publish;
     use crate::broker::testing::{declare, open, open_channel, subject};
     use crate::broker::users::user::Permissions;
-    use crate::broker::{ChannelKey, QueueKey};
+    use crate::broker::{ChannelKey, ConsumerKey, QueueKey};
 
     /// Guest consumes from this queue.
     fn consume(broker: &mut Broker, channel: ChannelKey, queue: &str) -> ConsumerKey {
@@ -146,6 +118,46 @@ mod tests {
         broker.put_user(user);
         broker.put_user(User::new(Name::from("ann"), None, Vec::new()));
         assert_eq!(consumers(&broker, b), Some(1));
+    }
+
+    /// Very many are not ended at once; but nobody gets a message meanwhile who may not.
+    #[test]
+    fn whose_user_may_read_no_more_gets_nothing_though_others_are_looked_at_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let (a, b) =
+            (declare(&mut broker, "a", Table::EMPTY), declare(&mut broker, "b", Table::EMPTY));
+        publish(&mut broker, a, 3);
+        publish(&mut broker, b, 3);
+        let channel = connected(&mut broker);
+        let (count, mut told) = (200, 0);
+        for queue in ["b", "a"] {
+            (0..count).for_each(|_| {
+                consume(&mut broker, channel, queue);
+            });
+        }
+        let user = guest_who_reads(&broker, "^b$");
+        broker.work.begin(1);
+        broker.put_user(user);
+        assert_eq!(consumers(&broker, a), Some(count), "that is for later");
+        assert!(broker.has_work());
+        broker.work.begin(u32::MAX);
+        assert!(broker.next_delivery(b).is_some(), "he may read that");
+        assert!(broker.next_delivery(a).is_none());
+        assert_eq!(consumers(&broker, a), Some(0), "all of them had their turn");
+        // The rest is looked at in bounded steps.
+        let mut steps = 0;
+        while !broker.reviews.is_empty() {
+            broker.work.begin(50);
+            broker.go_on_reviewing();
+            steps += 1;
+        }
+        assert!(steps > 5, "{steps}");
+        broker.work.begin(u32::MAX);
+        while let Some(effect) = broker.next_effect() {
+            told += usize::from(matches!(effect, Effect::ConsumerCancelled { .. }));
+        }
+        assert_eq!((told, consumers(&broker, b)), (count, Some(count)));
     }
 
     /// Those are everybody's own.

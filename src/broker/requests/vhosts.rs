@@ -7,6 +7,7 @@
 
 use crate::amqp::{AmqpError, Name};
 use crate::broker::Broker;
+use crate::broker::flow::events::Event;
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::topology::definitions;
 use crate::broker::topology::parameters::Scope;
@@ -54,12 +55,15 @@ impl Broker {
         assert!(!self.topology.is_vhost_leaving(name), "nothing may be inherited from it");
         definitions::persist_vhost(&mut self.store, name, &settings, false);
         if let Some(key) = self.topology.vhost_named(name) {
-            if let Some(vhost) = self.topology.vhost_mut(key) {
-                vhost.settings = settings;
-            }
+            let before = self.topology.vhost(key).map(|vhost| vhost.settings.clone());
+            self.note_vhost_updated(name, &before.unwrap_or_default(), &settings);
+            self.topology.set_settings(key, settings);
             return key;
         }
-        self.topology.add_vhost(name, settings, self.clock_ms)
+        let key = self.topology.add_vhost(name, settings.clone(), self.clock_ms);
+        self.note_vhost_created(key, &settings);
+        self.make_exchanges_of_notices(key);
+        key
     }
 
     /// Deletes a vhost: its connections are closed, and what is in it goes in later turns, until
@@ -130,6 +134,7 @@ impl Broker {
         let name = self.topology.vhost_name(vhost);
         definitions::erase_vhost(&mut self.store, &name);
         self.topology.remove_vhost(vhost);
+        self.note_vhost_deleted(&name);
         true
     }
 
@@ -175,6 +180,7 @@ impl Broker {
                 let (name, operator) = (policy.name.clone(), policy.operator);
                 self.topology.remove_policy(vhost, operator, &name);
                 self.topology.erase_policy(&mut self.store, vhost, operator, &name);
+                self.note_policy_cleared(vhost, operator, &name);
             } else if let Some((component, of_component)) = found.parameters.first_key_value()
                 && let Some((name, _)) = of_component.first_key_value()
             {
@@ -182,6 +188,7 @@ impl Broker {
                 let scope = Scope::Vhost(vhost, &component);
                 self.topology.erase_parameter(&mut self.store, scope, &name);
                 self.topology.remove_parameter(scope, &name);
+                self.note_parameter(Event::ParameterCleared, scope, &name);
             } else {
                 return true;
             }
@@ -200,8 +207,10 @@ impl Broker {
             parting.user = Some(user.name.clone());
             if user.has_anything_in(&name) {
                 self.work.spend(WORK_PER_DEFINITION);
-                let mut user = user.clone();
+                let before = user.clone();
+                let mut user = before.clone();
                 user.forget_vhost(&name);
+                self.note_user_put(Some(&before), &user);
                 definitions::persist_user(&mut self.store, &user);
                 self.users.put(user);
             }

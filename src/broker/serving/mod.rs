@@ -232,11 +232,6 @@ impl Queues {
         self.consumers.get(key)
     }
 
-    /// All consumers, in no order that means anything.
-    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerKey, &Consumer)> {
-        self.consumers.iter()
-    }
-
     /// A channel, if it is still there.
     #[inline]
     pub fn channel(&self, key: ChannelKey) -> Option<&ChannelCredit> {

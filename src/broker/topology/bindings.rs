@@ -51,34 +51,31 @@ impl Topology {
         }
     }
 
-    /// Removes one of the bindings to a queue or exchange; from which exchange it led. `None`:
-    /// there is none any more.
+    /// Removes one of the bindings to a queue or exchange; which one. `None`: there is none any
+    /// more.
     pub(in crate::broker) fn remove_binding_to(
         &mut self,
         vhost: VhostKey,
         destination: Destination,
         queues: &Queues,
         store: &mut Store,
-    ) -> Option<ExchangeKey> {
+    ) -> Option<Binding> {
         let binding = self.vhosts.get_mut(vhost)?.bindings.pop_destination(destination)?;
         self.binding_removed(vhost, &binding, queues, store);
-        Some(binding.source)
+        Some(binding)
     }
 
-    /// Removes one of the bindings from an exchange; `false`: there is none any more.
+    /// Removes one of the bindings from an exchange; which one. `None`: there is none any more.
     pub(in crate::broker) fn remove_binding_from(
         &mut self,
         vhost: VhostKey,
         source: ExchangeKey,
         queues: &Queues,
         store: &mut Store,
-    ) -> bool {
-        let table = self.vhosts.get_mut(vhost).map(|vhost| &mut vhost.bindings);
-        let Some(binding) = table.and_then(|table| table.pop_source(source)) else {
-            return false;
-        };
+    ) -> Option<Binding> {
+        let binding = self.vhosts.get_mut(vhost)?.bindings.pop_source(source)?;
         self.binding_removed(vhost, &binding, queues, store);
-        true
+        Some(binding)
     }
 
     /// Whether an exchange goes with its last binding, and has none.

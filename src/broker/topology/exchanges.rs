@@ -28,6 +28,7 @@ impl Topology {
         settings: VhostSettings,
         now_ms: u64,
     ) -> VhostKey {
+        self.traced += usize::from(settings.tracing);
         let key = self.vhosts.insert(Vhost::new(name.clone(), settings));
         self.vhost_names.insert(name.clone(), key);
         for (name, kind, internal) in PREDECLARED {
@@ -61,8 +62,18 @@ impl Topology {
     pub(in crate::broker) fn remove_vhost(&mut self, key: VhostKey) {
         if let Some(vhost) = self.vhosts.remove(key) {
             self.vhost_names.remove(&vhost.name);
+            self.traced -= usize::from(vhost.settings.tracing);
         }
         self.changed();
+    }
+
+    /// Operators say something else of a vhost.
+    pub(in crate::broker) fn set_settings(&mut self, key: VhostKey, settings: VhostSettings) {
+        if let Some(vhost) = self.vhosts.get_mut(key) {
+            self.traced -= usize::from(vhost.settings.tracing);
+            self.traced += usize::from(settings.tracing);
+            vhost.settings = settings;
+        }
     }
 
     /// The exchanges of a vhost.

@@ -28,6 +28,8 @@ pub struct Topology {
     vhost_names: HashMap<Name, VhostKey>,
     global_parameters: Parameters,
     exchanges: Arena<ExchangeKey, Exchange>,
+    /// How many vhosts are traced.
+    traced: usize,
     /// Grows with every change that may change a route or a permission.
     version: u64,
     /// Scratch lists, kept for their memory.
@@ -68,6 +70,17 @@ impl Topology {
     /// A vhost, if it is still there.
     pub fn vhost(&self, key: VhostKey) -> Option<&Vhost> {
         self.vhosts.get(key)
+    }
+
+    /// Whether any vhost is traced.
+    #[inline]
+    pub fn traces(&self) -> bool {
+        self.traced > 0
+    }
+
+    /// Whether this one is.
+    pub fn is_traced(&self, key: VhostKey) -> bool {
+        self.vhosts.get(key).is_some_and(|vhost| vhost.settings.tracing)
     }
 
     /// What is in the place of this number, for a walk over all vhosts in several turns.

@@ -42,7 +42,7 @@ pub struct VhostSettings {
     pub tags: Vec<String>,
     /// What queues become that are declared without a type.
     pub default_queue_type: Option<QueueKind>,
-    /// Messages are to be traced; it is kept and shown.
+    /// Messages are traced: the firehose shows them.
     pub tracing: bool,
     /// Operators are refused who want to delete it.
     pub protected: bool,

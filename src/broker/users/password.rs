@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 
 /// A salted hash of a password.
@@ -24,12 +25,14 @@ pub enum HashAlgorithm {
     Sha256,
     /// `rabbit_password_hashing_sha512`.
     Sha512,
+    /// `rabbit_password_hashing_md5`, of users that were made long ago; nobody gets it anew.
+    Md5,
 }
 
 /// Why a hash could not be made or taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashError {
-    /// An algorithm that we do not verify, MD5 among them; the password must be set anew.
+    /// An algorithm that we do not verify; the password must be set anew.
     Unsupported(String),
     /// The text is not base64.
     NotBase64,
@@ -45,8 +48,8 @@ impl fmt::Display for HashError {
             Self::Unsupported(name) => write!(
                 f,
                 "password hashing algorithm '{name}' is not supported (only \
-                 rabbit_password_hashing_sha256 and rabbit_password_hashing_sha512 are): set the \
-                 password anew"
+                 rabbit_password_hashing_sha256, rabbit_password_hashing_sha512 and \
+                 rabbit_password_hashing_md5 are): set the password anew"
             ),
             Self::NotBase64 => write!(f, "the password hash is not base64"),
             Self::WrongLength(bytes) => write!(f, "a password hash cannot have {bytes} bytes"),
@@ -66,6 +69,7 @@ impl HashAlgorithm {
         match name {
             "rabbit_password_hashing_sha256" => Ok(Self::Sha256),
             "rabbit_password_hashing_sha512" => Ok(Self::Sha512),
+            "rabbit_password_hashing_md5" => Ok(Self::Md5),
             _ => Err(HashError::Unsupported(name.to_owned())),
         }
     }
@@ -75,6 +79,7 @@ impl HashAlgorithm {
         match self {
             Self::Sha256 => "rabbit_password_hashing_sha256",
             Self::Sha512 => "rabbit_password_hashing_sha512",
+            Self::Md5 => "rabbit_password_hashing_md5",
         }
     }
 
@@ -86,6 +91,7 @@ impl HashAlgorithm {
             Self::Sha512 => {
                 Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
             }
+            Self::Md5 => Md5::new().chain_update(salt).chain_update(password).finalize().to_vec(),
         }
     }
 
@@ -93,6 +99,7 @@ impl HashAlgorithm {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
+            Self::Md5 => 16,
         }
     }
 }
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_hash_is_of_its_password_and_of_no_other() {
-        for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha512] {
+        for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha512, HashAlgorithm::Md5] {
             let hash = PasswordHash::salted(algorithm, *b"salt", b"secret");
             assert!(hash.verify(b"secret"));
             assert!(!hash.verify(b"secret2") && !hash.verify(b""));
@@ -193,6 +200,11 @@ mod tests {
         let hash = PasswordHash::from_base64(HashAlgorithm::Sha256, text).unwrap();
         assert!(hash.verify(b"test12"));
         assert!(!hash.verify(b"test13"));
+        // The same salt and password, made with md5sum and base64.
+        let hash =
+            PasswordHash::from_base64(HashAlgorithm::Md5, "kI3GChNpte2FApYFXScl+0dIluk=").unwrap();
+        assert!(hash.verify(b"test12"));
+        assert!(!hash.verify(b"test13"));
     }
 
     #[test]
@@ -200,8 +212,8 @@ mod tests {
         let refusal = |text| PasswordHash::from_base64(HashAlgorithm::Sha256, text).unwrap_err();
         assert_eq!(refusal("?"), HashError::NotBase64);
         assert_eq!(refusal("AAAA"), HashError::WrongLength(3));
-        let md5 = HashAlgorithm::parse("rabbit_password_hashing_md5").unwrap_err();
-        assert!(md5.to_string().contains("'rabbit_password_hashing_md5' is not supported"));
+        let other = HashAlgorithm::parse("rabbit_password_hashing_sha1").unwrap_err();
+        assert!(other.to_string().contains("'rabbit_password_hashing_sha1' is not supported"));
     }
 
     #[test]

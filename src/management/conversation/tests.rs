@@ -8,9 +8,10 @@ use super::super::call::Context;
 use super::super::view::{Channel, Connection, ConnectionChurn};
 use super::super::view::{Identity, NodeView, Resources, Vitals};
 use super::*;
-use crate::broker::Broker;
-use crate::broker::ConnectionKey;
-use crate::broker::testing::{declare, open};
+use crate::amqp::Name;
+use crate::broker::arguments::QueueTraits;
+use crate::broker::testing::{declare, open, subject};
+use crate::broker::{Broker, ConnectionKey, Subject};
 
 /// `guest:guest`
 const LOGIN: &str = "Host: h\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
@@ -64,6 +65,8 @@ struct Bench {
     conversation: Conversation,
     broker: Broker,
     logins: Logins,
+    cors: Cors,
+    body_room: u64,
     now: Instant,
     unread: Vec<u8>,
     /// All that left.
@@ -81,6 +84,8 @@ impl Bench {
             conversation: Conversation::new(here, now),
             broker,
             logins: Logins::default(),
+            cors: Cors::default(),
+            body_room: u64::MAX,
             now,
             unread: Vec::new(),
             sent: Vec::new(),
@@ -104,8 +109,9 @@ impl Bench {
     fn read(&mut self) {
         if self.conversation.may_read() {
             let users = self.broker.users();
-            let (logins, unread) = (&mut self.logins, &self.unread);
-            let taken = self.conversation.receive(users, logins, unread, self.now);
+            let (logins, cors, body_room) = (&mut self.logins, &self.cors, self.body_room);
+            let mut reception = Reception { users, logins, cors, body_room };
+            let taken = self.conversation.receive(&mut reception, &self.unread, self.now);
             self.unread.drain(..taken);
         }
         self.conversation.note_deadlines(self.now);
@@ -122,7 +128,7 @@ impl Bench {
         let mut context = Context { broker, node: &view, orders: &mut Vec::new() };
         let mut piece = Vec::new();
         let step = job.go_on(&mut context, &mut piece);
-        self.conversation.put_back(job, step, &piece);
+        self.conversation.put_back(job, step, &piece, &mut self.broker.work);
         self.conversation.note_deadlines(self.now);
         true
     }
@@ -136,7 +142,10 @@ impl Bench {
     /// Time passes; whether the connection stays.
     fn wait(&mut self, seconds: u64) -> bool {
         self.now += Duration::from_secs(seconds);
-        let stays = self.conversation.tick(self.broker.users(), &mut self.logins, self.now);
+        let (users, logins) = (self.broker.users(), &mut self.logins);
+        let (cors, body_room) = (&self.cors, self.body_room);
+        let mut reception = Reception { users, logins, cors, body_room };
+        let stays = self.conversation.tick(&mut reception, self.now);
         self.conversation.note_deadlines(self.now);
         stays
     }
@@ -329,4 +338,66 @@ fn a_publish_waits_while_publishers_are_blocked_but_not_for_ever() {
     assert!(bench.wait(31));
     bench.send(b"");
     assert_eq!(bench.statuses(), ["200", "503"]);
+}
+
+/// What is in it goes by and by.
+#[test]
+fn nobody_sees_what_is_left_of_a_vhost_that_was_deleted() {
+    let paths = [
+        "/api/queues",
+        "/api/queues?page=1&sort=name",
+        "/api/exchanges",
+        "/api/bindings",
+        "/api/vhosts",
+        "/api/definitions",
+        "/metrics/detailed?family=queue_coarse_metrics&family=queue_metrics",
+    ];
+    let mut bench = Bench::new();
+    let name = Name::from("soon-gone");
+    let vhost = bench.broker.create_vhost(&name);
+    let owner = subject(&bench.broker);
+    let subject = Subject { vhost, vhost_name: name, is_owner: true, ..owner };
+    let arguments = crate::amqp::Table::EMPTY;
+    let traits = QueueTraits { durable: true, exclusive: false, auto_delete: false, arguments };
+    bench.broker.declare_queue(&subject, b"its-queue", false, &traits).unwrap();
+    let shown = |bench: &mut Bench, path: &str| {
+        bench.sent.clear();
+        bench.send(get(path).as_bytes());
+        assert_eq!(bench.statuses(), ["200"], "{path}");
+        bench.text().contains("soon-gone")
+    };
+    let totals = |bench: &mut Bench| {
+        bench.sent.clear();
+        bench.send(get("/api/overview?columns=object_totals").as_bytes());
+        bench.text().split("\r\n\r\n").last().unwrap().to_owned()
+    };
+    for path in paths {
+        assert!(shown(&mut bench, path), "{path}");
+    }
+    let before = totals(&mut bench);
+    bench.broker.delete_vhost(vhost);
+    let is_there = bench.broker.topology().queue_named(vhost, b"its-queue").is_some();
+    assert!(is_there, "nothing of it went yet");
+    for path in paths {
+        assert!(!shown(&mut bench, path), "{path}");
+    }
+    assert_ne!(totals(&mut bench), before);
+}
+
+#[test]
+fn a_body_that_there_is_no_room_for_is_not_taken() {
+    let put = |framing: &str| format!("PUT /api/users/a HTTP/1.1\r\n{LOGIN}{framing}\r\n\r\n");
+    let mut bench = Bench::new();
+    bench.body_room = 9;
+    bench.send(put("Content-Length: 11").as_bytes());
+    bench.send(b"{\"tags\":\"\"}");
+    bench.send(get("/api/whoami").as_bytes());
+    assert_eq!(bench.statuses(), ["503", "200"], "a short one is passed over");
+    assert!(bench.text().contains("try again later"));
+    bench.send(put("Transfer-Encoding: chunked").as_bytes());
+    bench.send(b"5\r\n{\"tag\r\n");
+    assert_eq!(bench.statuses().len(), 2);
+    bench.send(b"a\r\ns\":\"12345\"\r\n");
+    assert_eq!(bench.statuses(), ["503", "200", "503"]);
+    assert!(bench.conversation.is_closed());
 }

@@ -12,6 +12,8 @@ use crate::management::json;
 
 /// A file of definitions that is being written.
 pub struct Export {
+    /// As whose content a browser keeps it, if as a file's.
+    file_name: Option<String>,
     /// All of the node, or one vhost.
     vhost: Option<VhostKey>,
     sections: &'static [Section],
@@ -74,11 +76,13 @@ const WORK_PER_PLACE: usize = 1;
 const WORK_PER_ITEM: usize = 40;
 
 impl Export {
-    /// Of the whole node, or of one vhost.
-    pub fn new(vhost: Option<VhostKey>) -> Self {
+    /// Of the whole node, or of one vhost; a browser is to keep it as a file of this name, if there
+    /// is one.
+    pub fn new(vhost: Option<VhostKey>, file_name: Option<&str>) -> Self {
         let sections = if vhost.is_some() { OF_VHOST } else { WHOLE };
         let (has_begun, has_items) = (false, false);
-        Self { vhost, sections, cursor: Cursor::default(), has_begun, has_items }
+        let (cursor, file_name) = (Cursor::default(), file_name.map(str::to_owned));
+        Self { file_name, vhost, sections, cursor, has_begun, has_items }
     }
 
     fn begin(&mut self, context: &Context<'_>, piece: &mut Vec<u8>) {
@@ -252,7 +256,21 @@ impl Export {
     }
 }
 
+/// Has a browser keep what it gets under this name (RFC 6266).
+fn attachment(name: &str) -> (&'static str, String) {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte);
+    let name = match !name.is_empty() && name.bytes().all(is_token) {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    ("content-disposition", format!("attachment; filename={name}"))
+}
+
 impl Work for Export {
+    fn header(&self) -> Option<(&'static str, String)> {
+        self.file_name.as_deref().map(attachment)
+    }
+
     fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
         self.begin(context, piece);
         let mut items = Vec::new();

@@ -18,7 +18,40 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub fn require(fields: &Fields, names: &[&str]) -> Result<(), Wrong> {
     let missing = names.iter().filter(|name| !fields.contains_key(**name));
     let missing: Vec<String> = missing.map(|name| format!("{{key_missing,{name}}}")).collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("[{}]", missing.join(","))) }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = format!("[{}]", missing.join(","));
+    Err(if line.len() > COLUMNS_MAX { format!("[{}]", missing.join(",\n ")) } else { line })
+}
+
+/// So wide a line RabbitMQ prints.
+const COLUMNS_MAX: usize = 80;
+
+/// A text, if it is there.
+///
+/// # Errors
+/// What is there instead.
+pub fn read_text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, &'a Value> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(other),
+    }
+}
+
+/// A flag, which as in RabbitMQ may be a text, if it is there.
+///
+/// # Errors
+/// What is there instead.
+pub fn read_flag<'a>(fields: &'a Fields, name: &str) -> Result<Option<bool>, &'a Value> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(Value::String(text)) if text == "true" => Ok(Some(true)),
+        Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+        Some(other) => Err(other),
+    }
 }
 
 /// A text that has to be there.
@@ -27,8 +60,7 @@ pub fn require(fields: &Fields, names: &[&str]) -> Result<(), Wrong> {
 /// When it is missing or no text.
 pub fn text<'a>(fields: &'a Fields, name: &str) -> Result<&'a str, Wrong> {
     require(fields, &[name])?;
-    let value = fields.get(name).and_then(Value::as_str);
-    value.ok_or_else(|| format!("{name} has to be a text"))
+    optional_text(fields, name)?.ok_or_else(|| no_text(name))
 }
 
 /// A text that may be left out.
@@ -36,10 +68,11 @@ pub fn text<'a>(fields: &'a Fields, name: &str) -> Result<&'a str, Wrong> {
 /// # Errors
 /// When it is something else.
 pub fn optional_text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, Wrong> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(_) => text(fields, name).map(Some),
-    }
+    read_text(fields, name).map_err(|_| no_text(name))
+}
+
+fn no_text(name: &str) -> Wrong {
+    format!("{name} has to be a text")
 }
 
 /// A name that has to be there.
@@ -59,13 +92,8 @@ pub fn name(fields: &Fields, field: &str) -> Result<Name, Wrong> {
 /// # Errors
 /// When it is something else.
 pub fn flag(fields: &Fields, name: &str, default: bool) -> Result<bool, Wrong> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(default),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(Value::String(text)) if text == "true" => Ok(true),
-        Some(Value::String(text)) if text == "false" => Ok(false),
-        Some(_) => Err(format!("{name} has to be true or false")),
-    }
+    let flag = read_flag(fields, name);
+    flag.map(|flag| flag.unwrap_or(default)).map_err(|_| format!("{name} has to be true or false"))
 }
 
 /// An integer; a number without a fraction is one.
@@ -122,7 +150,12 @@ mod tests {
         let missing = require(fields(&body), &["a", "b", "c"]).unwrap_err();
         assert_eq!(missing, "[{key_missing,a},{key_missing,c}]");
         assert_eq!(require(fields(&body), &["b"]), Ok(()));
-        assert_eq!(text(fields(&body), "b").unwrap_err(), "b has to be a text");
+        // A long list is broken as Erlang prints it.
+        let all = ["routing_key", "properties", "payload", "payload_encoding"];
+        let text = "[{key_missing,routing_key},\n {key_missing,properties},\n \
+                    {key_missing,payload},\n {key_missing,payload_encoding}]";
+        assert_eq!(require(fields(&body), &all), Err(text.to_owned()));
+        assert_eq!(super::text(fields(&body), "b").unwrap_err(), "b has to be a text");
     }
 
     #[test]

@@ -336,14 +336,7 @@ impl Bindings {
     }
 
     fn sees(&self, context: &Context<'_>, vhost: VhostKey) -> bool {
-        match self.vhost {
-            Some(wanted) => wanted == vhost,
-            None => {
-                let vhost = context.broker.topology().vhost(vhost);
-                let users = context.broker.users();
-                vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name))
-            }
-        }
+        self.caller.lists(context.broker, self.vhost, vhost)
     }
 
     /// The next of the default exchange's; `None` when there are no more.

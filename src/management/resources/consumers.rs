@@ -46,13 +46,7 @@ impl Consumers {
     fn takes(&self, context: &Context<'_>, consumer: &Consumer) -> bool {
         let broker = &context.broker;
         let queue = broker.queues().get(consumer.queue).filter(|queue| !queue.is_reply_queue);
-        queue.is_some_and(|queue| match self.vhost {
-            Some(vhost) => vhost == queue.vhost,
-            None => {
-                let vhost = broker.topology().vhost(queue.vhost);
-                vhost.is_some_and(|vhost| self.caller.sees(broker.users(), &vhost.name))
-            }
-        })
+        queue.is_some_and(|queue| self.caller.lists(broker, self.vhost, queue.vhost))
     }
 }
 

@@ -26,14 +26,16 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-fn export(_: &mut Call<'_, '_>) -> Outcome {
-    Ok(Answer::Later(Box::new(Export::new(None))))
+fn export(call: &mut Call<'_, '_>) -> Outcome {
+    let file_name = call.request.parameter("download");
+    Ok(Answer::Later(Box::new(Export::new(None, file_name))))
 }
 
 fn export_vhost(call: &mut Call<'_, '_>) -> Outcome {
     let vhost = call.context.broker.topology().vhost_named(call.part(0));
     let vhost = vhost.ok_or_else(|| Response::bad_request("vhost_not_found"))?;
-    Ok(Answer::Later(Box::new(Export::new(Some(vhost)))))
+    let file_name = call.request.parameter("download");
+    Ok(Answer::Later(Box::new(Export::new(Some(vhost), file_name))))
 }
 
 fn import(call: &mut Call<'_, '_>) -> Outcome {

@@ -122,10 +122,7 @@ impl Source for Exchanges {
         }
         let found = topology.exchange_at(self.at);
         self.at += 1;
-        let is_seen = |vhost: VhostKey| match self.vhost {
-            Some(wanted) => wanted == vhost,
-            None => self.caller.sees(context.broker.users(), &topology.vhost_name(vhost)),
-        };
+        let is_seen = |vhost| self.caller.lists(context.broker, self.vhost, vhost);
         match found {
             Some((key, exchange)) if is_seen(exchange.vhost) => Next::Item(key),
             Some(_) | None => Next::Nothing,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::management::call::{Call, Outcome, Right, Route};
 use crate::management::request::Method;
 use crate::management::response::Response;
-use crate::management::view::Listening;
+use crate::management::view::{Listening, Protocol};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -39,12 +39,12 @@ pub const ROUTES: &[Route] = &[
         methods: &[(Method::Get, Right::Management, alone)],
     },
     Route {
-        path: "health/checks/is-in-service",
-        methods: &[(Method::Get, Right::Management, well)],
-    },
-    Route {
         path: "health/checks/below-node-connection-limit",
         methods: &[(Method::Get, Right::Management, below_limit)],
+    },
+    Route {
+        path: "health/checks/is-in-service",
+        methods: &[(Method::Get, Right::Management, well)],
     },
     Route {
         path: "health/checks/ready-to-serve-clients",
@@ -88,7 +88,7 @@ fn fail(answer: Value) -> Outcome {
 
 /// No listener has a certificate: none expires.
 fn certificates(call: &mut Call<'_, '_>) -> Outcome {
-    let within = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<u32>().ok());
+    let within = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<i64>().ok());
     if within.is_none() {
         return Err(Response::bad_request("Invalid expiration value."));
     }
@@ -100,10 +100,10 @@ fn certificates(call: &mut Call<'_, '_>) -> Outcome {
 }
 
 fn port(call: &mut Call<'_, '_>) -> Outcome {
-    let port = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<u16>().ok());
+    let port = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<i64>().ok());
     let port = port.ok_or_else(|| Response::bad_request("Invalid port"))?;
     let listening = &call.context.node.identity().listening;
-    let ports: Vec<u16> = listening.iter().map(|one| one.address.port()).collect();
+    let ports: Vec<i64> = listening.iter().map(|one| one.address.port().into()).collect();
     if ports.contains(&port) {
         return Ok(Response::json(&json!({ "status": "ok", "port": port })).into());
     }
@@ -140,17 +140,24 @@ fn well(_: &mut Call<'_, '_>) -> Outcome {
 /// 503 where no more clients are let in.
 fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
     let (connections, limit) = call.context.broker.users().connections();
-    let shown = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
-    let is_below = |limit| usize::try_from(limit).is_ok_and(|limit| connections < limit);
-    if limit.is_none_or(is_below) {
-        let answer = json!({ "status": "ok", "limit": shown, "connections": connections });
-        return Ok(Response::json(&answer).into());
+    let limit = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
+    if is_full(call) {
+        return fail(json!({
+            "status": "failed", "reason": LIMIT_REACHED, "limit": limit,
+            "connections": connections,
+        }));
     }
-    let reason = "node connection limit is reached";
-    fail(json!({
-        "status": "failed", "reason": reason, "limit": shown, "connections": connections,
-    }))
+    let answer = json!({ "status": "ok", "limit": limit, "connections": connections });
+    Ok(Response::json(&answer).into())
 }
+
+/// Whether there are as many AMQP connections as there may be.
+fn is_full(call: &Call<'_, '_>) -> bool {
+    let (connections, limit) = call.context.broker.users().connections();
+    limit.is_some_and(|limit| connections as u64 >= limit.into())
+}
+
+const LIMIT_REACHED: &str = "node connection limit is reached";
 
 /// Nothing is replicated to other nodes, so that nothing depends on this one staying.
 fn alone(_: &mut Call<'_, '_>) -> Outcome {
@@ -159,11 +166,18 @@ fn alone(_: &mut Call<'_, '_>) -> Outcome {
 
 /// Whether clients can connect. During an alarm they can, and have to: they take messages out.
 fn ready(call: &mut Call<'_, '_>) -> Outcome {
-    let is_amqp = |one: &Listening| one.protocol == crate::management::view::Protocol::Amqp;
-    if !call.context.node.identity().listening.iter().any(is_amqp) {
-        return fail(json!({ "status": "failed", "reason": "No active listener" }));
-    }
-    well(call)
+    let node = call.context.node;
+    let is_amqp = |one: &Listening| one.protocol == Protocol::Amqp;
+    let reason = if !node.identity().listening.iter().any(is_amqp) {
+        "No active listener"
+    } else if node.vitals().is_short_of_files {
+        "clients wait until the node has fewer files open"
+    } else if is_full(call) {
+        LIMIT_REACHED
+    } else {
+        return well(call);
+    };
+    fail(json!({ "status": "failed", "reason": reason }))
 }
 
 /// What old tools ask.

@@ -331,7 +331,7 @@ impl Objects {
 
     /// A vhost's name, if what is in it is asked for.
     fn vhost<'a>(&self, context: &'a Context<'_>, key: VhostKey) -> Option<&'a [u8]> {
-        let vhost = context.broker.topology().vhost(key)?;
+        let vhost = context.broker.topology().vhost(key).filter(|vhost| !vhost.leaving)?;
         let is_asked = self.vhosts.is_empty() || self.vhosts.contains(&vhost.name);
         is_asked.then_some(vhost.name.as_bytes())
     }

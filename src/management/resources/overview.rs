@@ -103,9 +103,7 @@ impl Overview {
     }
 
     fn sees(&self, context: &Context<'_>, vhost: VhostKey) -> bool {
-        let vhost = context.broker.topology().vhost(vhost);
-        let users = context.broker.users();
-        vhost.is_some_and(|vhost| self.caller.sees(users, &vhost.name))
+        self.caller.lists(context.broker, None, vhost)
     }
 
     fn count_queue(&mut self, context: &Context<'_>) {

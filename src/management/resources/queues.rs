@@ -174,14 +174,7 @@ struct Queues {
 impl Queues {
     /// Whether it belongs into the list. Those of direct replies are queues to nobody.
     fn takes(&self, context: &Context<'_>, key: QueueKey, queue: &Queue) -> bool {
-        let is_seen = || match self.vhost {
-            Some(vhost) => vhost == queue.vhost,
-            None => context
-                .broker
-                .topology()
-                .vhost(queue.vhost)
-                .is_some_and(|vhost| self.caller.sees(context.broker.users(), &vhost.name)),
-        };
+        let is_seen = || self.caller.lists(context.broker, self.vhost, queue.vhost);
         !queue.is_reply_queue
             && is_seen()
             && !context.broker.queues().is_leaving(key)

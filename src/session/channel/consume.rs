@@ -2,6 +2,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Method, Name, ReplyCode};
+use crate::broker::flow::firehose::Passage;
 use crate::broker::requests::consume::Consume;
 use crate::broker::requests::reply::REPLY_TO;
 use crate::broker::{Access, Broker, ConsumerKey};
@@ -110,6 +111,12 @@ impl Channel {
             out.send(&Method::BasicGetEmpty(basic::GetEmpty {}));
             return Ok(());
         };
+        if broker.traces() {
+            let connection = scope.ends.to_string();
+            let (channel, user) = (out.number, subject.user.as_bytes());
+            let passage = Passage { connection: &connection, channel, user };
+            broker.trace_delivered(queue, got.unsettled.entry, got.before, &passage);
+        }
         let delivery_tag =
             if get.no_ack { self.unacked.tag_settled() } else { self.unacked.keep(got.unsettled) };
         out.notes.note_ack_due(got.unsettled.due_ms);

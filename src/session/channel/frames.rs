@@ -38,6 +38,7 @@ const COMMIT_IDS: [u8; 4] = [0, 90, 0, 20];
 
 impl Channel {
     /// A frame on this channel, with the input behind it.
+    #[inline(never)]
     pub fn frame<'a>(
         &mut self,
         scope: &mut Scope<'_>,

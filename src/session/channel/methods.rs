@@ -13,7 +13,19 @@ use super::{Channel, Mode};
 
 impl Channel {
     /// Any method but `basic.publish`, which has content behind it, and those that settle.
+    #[inline(never)]
     pub(super) fn method(
+        &mut self,
+        scope: &mut Scope<'_>,
+        method: Method<'_>,
+    ) -> Result<Progress, AmqpError> {
+        scope.broker.act_for(Some(&scope.subject.user));
+        let progress = self.carry_out(scope, method);
+        scope.broker.act_for(None);
+        progress
+    }
+
+    fn carry_out(
         &mut self,
         scope: &mut Scope<'_>,
         method: Method<'_>,

@@ -37,10 +37,11 @@ impl Channel {
         mandatory: bool,
         handed: Option<&mut Vec<Handed<'a>>>,
     ) -> Result<bool, AmqpError> {
-        let Scope { broker, subject, message_bytes_max, out } = scope;
         if let Body::Inline(body) = content.body {
-            check_size(body.len() as u64, *message_bytes_max)?;
+            check_size(body.len() as u64, scope.message_bytes_max)?;
         }
+        let is_traced = scope.broker.is_traced(scope.subject.vhost);
+        let Scope { broker, subject, out, .. } = scope;
         let list = Properties::new(content.properties).list()?;
         let resolved = self.resolve(broker, subject, &content, &list)?;
         self.note_publisher(broker);
@@ -52,11 +53,9 @@ impl Channel {
         if repeated {
             self.route.fresh().clear();
         }
+        let properties = resolved.properties.as_deref().unwrap_or(content.properties);
         let message = Message {
-            content: Content {
-                properties: resolved.properties.as_deref().unwrap_or(content.properties),
-                ..content
-            },
+            content: Content { properties, ..content },
             persistent: list.delivery_mode == Some(PERSISTENT),
             priority: list.priority.unwrap_or(0),
             ttl_ms: resolved.ttl_ms,
@@ -66,20 +65,19 @@ impl Channel {
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {
             if !transaction.add(broker, &message, queues, mandatory) {
-                let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
-                return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+                return Err(transaction_too_large());
+            }
+            if is_traced {
+                scope.trace_published(&message.content, queues);
             }
             return Ok(true);
         }
-        let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
-        if mandatory && unroutable {
-            out.send_return(broker, &message.content);
-            out.notes.returned = true;
-        } else if unroutable {
-            broker.counters.note(Happening::DropUnroutable);
+        if resolved.delay.is_none() && broker.queues().are_no_destination(queues) {
+            refuse_unroutable(broker, out, &message.content, mandatory);
         }
         let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
-        let passing = content.in_memory().filter(|_| passes);
+        // What is handed over is in no queue, and only from a queue a delivery is traced.
+        let passing = content.in_memory().filter(|_| passes && !is_traced);
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
             message.may_pass()
                 && !broker.queues().need_durability(queues, message.persistent)
@@ -96,8 +94,10 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        self.count_published(broker);
-        self.note_published(out, published);
+        self.note_published(broker, out, published);
+        if is_traced {
+            scope.trace_published(&message.content, self.route.queues());
+        }
         Ok(true)
     }
 
@@ -105,13 +105,6 @@ impl Channel {
     fn note_publisher(&mut self, broker: &mut Broker) {
         if !std::mem::replace(&mut self.publishes, true) {
             broker.queues_mut().note_publisher(self.key);
-        }
-    }
-
-    fn count_published(&self, broker: &mut Broker) {
-        broker.counters.note(Happening::Publish);
-        if let Mode::Confirm(_) = self.mode {
-            broker.counters.note(Happening::PublishToConfirm);
         }
     }
 
@@ -154,8 +147,10 @@ impl Channel {
     }
 
     /// A channel that confirms will, or says no at once.
-    fn note_published(&mut self, out: &mut Out<'_>, published: Published) {
+    fn note_published(&mut self, broker: &mut Broker, out: &mut Out<'_>, published: Published) {
+        broker.counters.note(Happening::Publish);
         if let Mode::Confirm(confirms) = &mut self.mode {
+            broker.counters.note(Happening::PublishToConfirm);
             match confirms.note(published) {
                 Some(delivery_tag) => {
                     // As RabbitMQ sends it; the flag means nothing here.
@@ -186,6 +181,27 @@ pub(super) struct Resolved {
     ttl_ms: Option<u64>,
     /// The exchange delays the message.
     pub(super) delay: Option<Delay>,
+}
+
+/// No queue gets the message: it is returned to whoever wants that.
+fn refuse_unroutable(
+    broker: &mut Broker,
+    out: &mut Out<'_>,
+    content: &Content<'_>,
+    mandatory: bool,
+) {
+    if mandatory {
+        out.send_return(broker, content);
+        out.notes.returned = true;
+    } else {
+        broker.counters.note(Happening::DropUnroutable);
+    }
+}
+
+/// 406: a transaction has a limit.
+fn transaction_too_large() -> AmqpError {
+    let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
+    AmqpError::channel(ReplyCode::PreconditionFailed, text)
 }
 
 /// 506: the log takes no more.

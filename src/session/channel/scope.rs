@@ -1,8 +1,10 @@
 //! What does a channel's method use of its connection, and what does it leave there?
 
 use crate::amqp::{Method, encoder};
-use crate::broker::{Broker, Subject};
+use crate::broker::flow::firehose::Passage;
+use crate::broker::{Broker, Content, QueueKey, Subject};
 use crate::outbox::Outbox;
+use crate::session::ends::Ends;
 use crate::session::wait::{Wait, WaitUntil};
 
 /// What a method works with besides its channel.
@@ -11,6 +13,8 @@ pub struct Scope<'a> {
     pub broker: &'a mut Broker,
     /// On whose behalf.
     pub subject: &'a Subject,
+    /// What the connection is called.
+    pub ends: &'a Ends,
     /// The largest body that may be published.
     pub message_bytes_max: u64,
     /// Where its answers go.
@@ -46,6 +50,19 @@ pub struct Notes {
 }
 
 impl Scope<'_> {
+    /// Copies a message that was published to these queues for the firehose.
+    #[cold]
+    #[inline(never)]
+    pub fn trace_published(&mut self, content: &Content<'_>, queues: &[QueueKey]) {
+        let connection = self.ends.to_string();
+        let passage = Passage {
+            connection: &connection,
+            channel: self.out.number,
+            user: self.subject.user.as_bytes(),
+        };
+        self.broker.trace_published(self.subject.vhost, content, queues, &passage);
+    }
+
     /// As [`Scope::answer`]; what does not last, or was only asked for, waits for nothing.
     pub fn answer_declare(&mut self, lasting: bool, nowait: bool, ok: Method<'_>) {
         if lasting {
