@@ -30,7 +30,11 @@ export async function openPage(
   broker,
   { width = 1280, height = 900, theme = "light" } = {},
 ) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: "reduce" });
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: theme,
+    reducedMotion: "reduce",
+  });
   await context.addInitScript(() => localStorage.setItem("leveret.refresh", "1"));
   const page = await context.newPage();
   page.mistakes = [];
