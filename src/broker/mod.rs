@@ -26,6 +26,7 @@ pub mod effect;
 pub mod exchange;
 pub mod flow;
 pub mod hashing;
+pub mod history;
 pub mod key;
 pub mod opening;
 pub mod payload;
@@ -39,6 +40,7 @@ pub mod term;
 pub(crate) mod testing;
 pub mod topology;
 pub mod users;
+pub mod watched;
 pub mod work;
 
 use std::collections::VecDeque;
@@ -68,7 +70,7 @@ pub use topology::vhost::{Vhost, VhostSettings};
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
-use counters::Counters;
+use counters::{Counters, Sizes};
 use flow::commit::Commits;
 use flow::compaction::{Compactor, Relocations};
 use flow::dead_letter::Dying;
@@ -77,6 +79,7 @@ use flow::held_letters::HeldLetters;
 use flow::settle::Discarding;
 use requests::administration::Applying;
 use requests::vhosts::Parting;
+use watched::Watched;
 
 /// What it costs to tell a session something.
 const WORK_PER_EFFECT: usize = 2;
@@ -98,6 +101,10 @@ pub struct Broker {
     alarms: BlockReasons,
     /// What happened to messages, in all queues together.
     pub counters: Counters,
+    /// How large messages were that clients published.
+    pub sizes: Sizes,
+    /// What operators look at over time.
+    pub watched: Watched,
     /// What the sessions have to be told.
     effects: VecDeque<Effect>,
     /// Messages of delayed exchanges.
@@ -253,6 +260,7 @@ impl Broker {
             || !self.effects.is_empty()
             || self.is_compacting()
             || self.queues.is_sampling()
+            || self.topology.is_sampling()
             || self.store.has_unwritten()
     }
 

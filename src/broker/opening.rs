@@ -6,7 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Properties, Table};
-use crate::broker::counters::Counters;
+use crate::broker::counters::{Counters, Sizes};
 use crate::broker::flow::commit::Commits;
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
@@ -17,6 +17,7 @@ use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::topology::definitions::Kind;
 use crate::broker::users::User;
+use crate::broker::watched::Watched;
 use crate::broker::{BlockReasons, Broker, Queues, Topology, Users, Work};
 use crate::storage::{QueueId, RecoveryReport, ScratchPool, StorageError, Store, StoreOptions};
 
@@ -69,6 +70,8 @@ impl Broker {
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             counters: Counters::default(),
+            sizes: Sizes::default(),
+            watched: Watched::default(),
             parting: VecDeque::new(),
             applying: VecDeque::new(),
             commits: Commits::default(),

@@ -15,7 +15,8 @@
 //! | `arguments` | JSON objects as tables of AMQP |
 //! | `body` | fields of request bodies |
 //! | `refusal` | what the broker refuses, as HTTP says it |
-//! | `stats` | counters and rates in JSON |
+//! | `stats` | counters, rates and what they were some time ago, in JSON |
+//! | `figures` | which figures of the node are remembered, and how far back |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
 //! | `call` | what a resource gets, what it may answer, and the rows of the table of resources |
@@ -35,6 +36,7 @@ mod change;
 mod conversation;
 mod definitions;
 mod exposition;
+pub mod figures;
 mod job;
 mod json;
 mod list;

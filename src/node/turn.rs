@@ -70,7 +70,7 @@ impl Node {
         self.broker.release_delayed();
         self.broker.compact();
         self.broker.work.begin(WORK_PER_STEP);
-        self.broker.go_on_sampling();
+        self.go_on_sampling();
         // Here, too: what operators change is written with the same call as all else, and what they
         // look at is as clients left it.
         self.broker.work.begin(WORK_FOR_OPERATORS);

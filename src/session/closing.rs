@@ -103,11 +103,13 @@ impl Session {
         }
         if let Some((ack, count)) = channel.due_confirm(broker.durable()) {
             broker.counters.note_many(Happening::Confirm, count);
+            channel.count_many(broker, Happening::Confirm, count);
             self.send(channel.number, &ack);
         }
         if let Mode::Transaction(transaction) = &mut channel.mode {
             transaction.release_bodies(broker);
         }
+        channel.count_for_vhost(broker);
         broker.give_back(channel.unacked.into_deliveries());
         broker.queues_mut().close_channel(channel.key);
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, encoder};
+use crate::broker::counters::Happening;
 use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey};
 
 use super::channel::ChannelState;
@@ -60,7 +61,7 @@ impl Session {
     }
 
     /// Acknowledges the publishes that are durable now; how many, and `true` while others wait.
-    pub fn release_confirms(&mut self, durable: LogPos) -> (u64, bool) {
+    pub fn release_confirms(&mut self, broker: &mut Broker, durable: LogPos) -> (u64, bool) {
         let mut confirmed = 0;
         self.notes.confirming = false;
         for state in self.channels.iter_mut() {
@@ -69,6 +70,7 @@ impl Session {
             };
             if let Some((ack, count)) = channel.due_confirm(durable) {
                 confirmed += count;
+                channel.count_many(broker, Happening::Confirm, count);
                 encoder::method_frame(self.outbox.buffer(), channel.number, &ack);
             }
             self.notes.confirming |= channel.is_confirming();

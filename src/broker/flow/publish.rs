@@ -95,7 +95,9 @@ impl Broker {
         Published::DurableAt(self.store.end())
     }
 
-    pub(in crate::broker) fn body_bytes(&self, body: &Body<'_>) -> u64 {
+    /// How many bytes a body has, wherever they are.
+    #[inline]
+    pub fn body_bytes(&self, body: &Body<'_>) -> u64 {
         match *body {
             Body::Inline(body) => body.len() as u64,
             Body::Large(body) => body.body_bytes(),

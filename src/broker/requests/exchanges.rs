@@ -97,6 +97,7 @@ impl Broker {
             cache,
             alternate,
             matcher,
+            counters: None,
             visit: 0,
         });
         if traits.durable {

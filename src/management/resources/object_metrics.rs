@@ -168,7 +168,7 @@ const fn channels(name: &'static str, help: &'static str, of: fn(&ChannelCredit)
 
 fn times(queue: &Queue, all: &[Happening]) -> u64 {
     let counters = queue.counters.as_ref();
-    counters.map_or(0, |counters| all.iter().map(|what| counters.count(*what)).sum())
+    counters.map_or(0, |counters| all.iter().map(|what| counters.happened.count(*what)).sum())
 }
 
 fn per_object(_: &mut Call<'_, '_>) -> Outcome {

@@ -251,7 +251,7 @@ fn add_stats(context: &Context<'_>, queue: &Queue, shown: &mut Value) {
     shown["memory"] = memory_bytes(queue).into();
     shown["garbage_collection"] = garbage_collection();
     if let Some(counters) = &queue.counters {
-        shown["message_stats"] = message_stats(counters);
+        shown["message_stats"] = message_stats(&counters.happened);
     }
     if queue.line.is_empty() {
         shown["idle_since"] = json::time(queue.used_at_ms);

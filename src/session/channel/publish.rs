@@ -50,7 +50,7 @@ impl Channel {
         };
         let repeated = matches!(sighting, Sighting::Repeated);
         if repeated {
-            self.route.fresh().clear();
+            self.route.drop_queues();
         }
         let message = Message {
             content: Content {
@@ -69,14 +69,13 @@ impl Channel {
                 let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
                 return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
             }
+            self.count_routed(broker, &message.content.body);
             return Ok(true);
         }
         let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
         if mandatory && unroutable {
             out.send_return(broker, &message.content);
             out.notes.returned = true;
-        } else if unroutable {
-            broker.counters.note(Happening::DropUnroutable);
         }
         let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
         let passing = content.in_memory().filter(|_| passes);
@@ -97,6 +96,10 @@ impl Channel {
             }
         };
         self.count_published(broker);
+        self.count_routed(broker, &message.content.body);
+        if unroutable {
+            self.count_unroutable(broker, mandatory);
+        }
         self.note_published(out, published);
         Ok(true)
     }
@@ -108,11 +111,30 @@ impl Channel {
         }
     }
 
-    fn count_published(&self, broker: &mut Broker) {
+    #[inline]
+    fn count_published(&mut self, broker: &mut Broker) {
         broker.counters.note(Happening::Publish);
+        self.count(broker, Happening::Publish);
         if let Mode::Confirm(_) = self.mode {
             broker.counters.note(Happening::PublishToConfirm);
         }
+    }
+
+    /// A message comes to its exchange. One of a transaction does so before it commits.
+    #[inline]
+    fn count_routed(&self, broker: &mut Broker, body: &Body<'_>) {
+        let (queues, body_bytes) = (self.route.queues().len(), broker.body_bytes(body));
+        if let Some(exchange) = self.route.exchange() {
+            broker.count_routed(exchange, queues, body_bytes);
+        }
+    }
+
+    /// No queue takes a message of this channel.
+    pub(super) fn count_unroutable(&mut self, broker: &mut Broker, is_returned: bool) {
+        let what =
+            if is_returned { Happening::ReturnUnroutable } else { Happening::DropUnroutable };
+        broker.counters.note(what);
+        self.count(broker, what);
     }
 
     /// Leaves the queues of a message in the channel's `route`, after the checks.
@@ -133,17 +155,17 @@ impl Channel {
         let Checked { exchange, reply_to, ttl_ms, copies } = checked;
         let delay = broker.delay_of(exchange, properties);
         if delay.is_some() {
-            route.fresh().clear();
+            route.fresh_from(exchange).clear();
         } else if copies == Copies::None {
             if !known {
-                let queues = route.fresh();
+                let queues = route.fresh_from(exchange);
                 match broker.route(exchange, content.routing_key, properties, queues) {
                     Reuse::WhileTopologyStands => route.note(content.exchange, content.routing_key),
                     Reuse::Never => {}
                 }
             }
         } else {
-            broker.route_all(exchange, content.routing_key, properties, route.fresh());
+            broker.route_all(exchange, content.routing_key, properties, route.fresh_from(exchange));
         }
         if reply_to.is_none() && copies != Copies::Blind {
             return Ok(Resolved { properties: None, ttl_ms, delay });
