@@ -206,6 +206,11 @@ impl Counters {
         self.0.sample(interval)
     }
 
+    /// It happened so often, as somebody else counted.
+    pub fn set(&mut self, what: Happening, count: u64) {
+        self.0.counts[what as usize] = count;
+    }
+
     /// How often it happened.
     pub fn count(&self, what: Happening) -> u64 {
         self.0.count(what as usize)

@@ -15,6 +15,8 @@ pub enum Kind {
     Gauge,
     /// It only grows while the process runs.
     Counter,
+    /// How many are at most so large, for several bounds ([`histogram`]).
+    Histogram,
 }
 
 /// A figure's value.
@@ -43,6 +45,7 @@ pub fn begin(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str) {
     let kind = match kind {
         Kind::Gauge => "gauge",
         Kind::Counter => "counter",
+        Kind::Histogram => "histogram",
     };
     write(out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
 }
@@ -68,6 +71,27 @@ pub fn single(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, figure: Fig
     sample(out, name, &[], figure);
 }
 
+/// Writes how many things there are of which size: `counts` has those between each bound and the
+/// one before, and in the end those beyond the last one; `sum` is the size of all together.
+pub fn histogram(
+    out: &mut Vec<u8>,
+    name: &str,
+    help: &str,
+    label: (&str, &[u8]),
+    (bounds, counts, sum): (&[u64], &[u64], u64),
+) {
+    begin(out, name, Kind::Histogram, help);
+    let bucket = format!("{name}_bucket");
+    let bounds = bounds.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+    let mut total = 0;
+    for (bound, count) in bounds.zip(counts) {
+        total += count;
+        sample(out, &bucket, &[label, ("le", bound.as_bytes())], Figure::Count(total));
+    }
+    sample(out, &format!("{name}_count"), &[label], Figure::Count(total));
+    sample(out, &format!("{name}_sum"), &[label], Figure::Count(sum));
+}
+
 /// Label values are UTF-8 in which three characters are escaped; in a name that is none, what is
 /// not UTF-8 is replaced.
 fn escape(out: &mut Vec<u8>, value: &[u8]) {
@@ -88,6 +112,19 @@ fn write(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_histogram_counts_all_that_are_not_larger_than_each_bound() {
+        let mut out = Vec::new();
+        let sizes: (&[u64], &[u64], u64) = (&[10, 100], &[3, 0, 2], 777);
+        histogram(&mut out, "size_bytes", "How large.", ("protocol", b"p"), sizes);
+        let expected = "# HELP size_bytes How large.\n# TYPE size_bytes histogram\n\
+                        size_bytes_bucket{protocol=\"p\",le=\"10\"} 3\n\
+                        size_bytes_bucket{protocol=\"p\",le=\"100\"} 3\n\
+                        size_bytes_bucket{protocol=\"p\",le=\"+Inf\"} 5\n\
+                        size_bytes_count{protocol=\"p\"} 5\nsize_bytes_sum{protocol=\"p\"} 777\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 
     #[test]
     fn samples_follow_what_they_are_and_odd_names_are_escaped() {

@@ -15,7 +15,8 @@
 //! | `arguments` | JSON objects as tables of AMQP |
 //! | `body` | fields of request bodies |
 //! | `refusal` | what the broker refuses, as HTTP says it |
-//! | `stats` | counters, rates and what they were some time ago, in JSON |
+//! | `stats` | counters and rates in JSON |
+//! | `samples` | what figures were some time ago, in JSON |
 //! | `figures` | which figures of the node are remembered, and how far back |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
@@ -45,6 +46,7 @@ mod request;
 mod resources;
 mod response;
 mod router;
+mod samples;
 mod stats;
 mod view;
 

@@ -116,7 +116,7 @@ pub trait NodeView {
     fn history(&self) -> &NodeHistory;
 
     /// What happened on a channel; `None` while nothing did, and when it is gone.
-    fn channel_counters(&self, connection: ConnectionKey, number: u16) -> Option<&Counters>;
+    fn channel_counters(&self, connection: ConnectionKey, number: u16) -> Option<Counters>;
 }
 
 /// An open AMQP connection.

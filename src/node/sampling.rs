@@ -153,10 +153,8 @@ impl Node {
             Watchable::Channel(key) => {
                 let channel = self.broker.queues().channel(key)?;
                 let session = self.endpoints.get(channel.connection)?.session()?;
-                let counters = session.channel_counters(channel.number);
-                Some(counters.map_or_else(Figures::default, |counters| {
-                    watched::figures([0; 2], counters.counts())
-                }))
+                let counters = session.channel_counters(channel.number).unwrap_or_default();
+                Some(watched::figures([0; 2], counters.counts()))
             }
             Watchable::Connection(key) => {
                 let [(received, _), (sent, _)] = self.endpoints.get(key)?.session()?.traffic();

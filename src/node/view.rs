@@ -107,7 +107,7 @@ impl NodeView for View<'_> {
         self.history
     }
 
-    fn channel_counters(&self, connection: ConnectionKey, number: u16) -> Option<&Counters> {
+    fn channel_counters(&self, connection: ConnectionKey, number: u16) -> Option<Counters> {
         self.endpoints.get(connection)?.session()?.channel_counters(number)
     }
 }

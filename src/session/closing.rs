@@ -109,7 +109,7 @@ impl Session {
         if let Mode::Transaction(transaction) = &mut channel.mode {
             transaction.release_bodies(broker);
         }
-        channel.count_for_vhost(broker);
+        channel.count_at_end(broker);
         broker.give_back(channel.unacked.into_deliveries());
         broker.queues_mut().close_channel(channel.key);
     }

@@ -131,10 +131,20 @@ impl Session {
     }
 
     /// What happened on the channel of this number; `None` while nothing did.
-    pub fn channel_counters(&self, number: u16) -> Option<&Counters> {
+    pub fn channel_counters(&self, number: u16) -> Option<Counters> {
         match self.channels.get(number)? {
-            ChannelState::Open(channel) => channel.counters.as_deref(),
+            ChannelState::Open(channel) => channel.counters(),
             ChannelState::Closing | ChannelState::Ended => None,
+        }
+    }
+
+    /// Counts what was published on channels since it was last counted.
+    #[inline]
+    pub(super) fn count_published(&mut self, broker: &mut Broker) {
+        while let Some(number) = self.notes.uncounted.pop() {
+            if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number) {
+                channel.count_all_published(broker);
+            }
         }
     }
 

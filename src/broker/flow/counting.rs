@@ -38,11 +38,9 @@ impl Broker {
         self.topology.count_happened(vhost, times);
     }
 
-    /// A message of so many bytes was sent to an exchange, which has so many queues for it.
-    #[inline]
-    pub fn count_routed(&mut self, exchange: ExchangeKey, queues: usize, body_bytes: u64) {
-        self.sizes.note(body_bytes);
-        self.topology.count_published(exchange, queues);
+    /// So many messages were sent to an exchange, which has so many queues for them together.
+    pub fn count_routed(&mut self, exchange: ExchangeKey, messages: u64, queues: u64) {
+        self.topology.count_published(exchange, messages, queues);
     }
 
     /// Takes samples, as far as this step allows.

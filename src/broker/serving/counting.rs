@@ -30,9 +30,14 @@ impl Counted {
 #[inline]
 fn counters(queue: &mut Queue) -> &mut QueueCounters {
     if queue.counters.is_none() {
-        queue.counters = Some(Box::new(QueueCounters::starting_at(lengths(queue))));
+        begin_to_count(queue);
     }
     queue.counters.as_mut().expect("it was just put there")
+}
+
+#[cold]
+fn begin_to_count(queue: &mut Queue) {
+    queue.counters = Some(Box::new(QueueCounters::starting_at(lengths(queue))));
 }
 
 /// How many ready and unacknowledged messages a queue has.

@@ -15,15 +15,14 @@ pub(super) struct Counted {
 }
 
 impl Topology {
-    /// A message was published to an exchange, for so many queues.
-    #[inline]
-    pub fn count_published(&mut self, key: ExchangeKey, queues: usize) {
+    /// So many messages were published to an exchange, for so many queues together.
+    pub fn count_published(&mut self, key: ExchangeKey, messages: u64, queues: u64) {
         if let Some(exchange) = self.exchanges.get_mut(key) {
             let counters = exchange.counters.get_or_insert_default();
-            if counters.add(PUBLISH_IN, 1) {
+            if counters.add(PUBLISH_IN, messages) {
                 self.counted.exchanges.push(key);
             }
-            counters.add(PUBLISH_OUT, queues as u64);
+            counters.add(PUBLISH_OUT, queues);
         }
     }
 

@@ -5,7 +5,7 @@
 //! what nobody knows would be worse than none, and sums do not need it. Every figure is kept where
 //! it changes, so that this costs the same however many queues there are.
 
-use crate::broker::counters::Happening;
+use crate::broker::counters::{Happening, SIZES_MAX};
 use crate::management::call::{Call, Context, Outcome, Right, Route};
 use crate::management::exposition::Figure::{Count, Nanos};
 use crate::management::exposition::Kind::{Counter, Gauge};
@@ -298,6 +298,15 @@ fn write_global(out: &mut Vec<u8>, context: &Context<'_>) {
 
 /// What has several samples under one name.
 fn write_labelled(out: &mut Vec<u8>, context: &Context<'_>) {
+    let sizes = &context.broker.sizes;
+    let help = "The bodies of messages that were published.";
+    exposition::histogram(
+        out,
+        "rabbitmq_message_size_bytes",
+        help,
+        ("protocol", b"amqp091"),
+        (&SIZES_MAX, sizes.counts(), sizes.bytes()),
+    );
     let name = "leveret_publishers_blocked";
     exposition::begin(out, name, Gauge, "1 while publishers are blocked for this reason.");
     let reasons = context.broker.block_reasons();

@@ -83,7 +83,16 @@ const METRICS: &[Metric] = &[
         |queue| queue.line.len() as u64,
     ),
     queues(QUEUE, "queue_messages_ready_bytes", "Bytes of the bodies that wait.", |queue| {
-        queue.ready_bytes
+        queue.message_bytes()
+    }),
+    queues(
+        QUEUE,
+        "queue_messages_unacked_bytes",
+        "Bytes of the bodies that were delivered and not acknowledged.",
+        |queue| queue.unacked_bytes,
+    ),
+    queues(QUEUE, "queue_messages_bytes", "Bytes of the bodies, ready or not.", |queue| {
+        queue.message_bytes() + queue.unacked_bytes
     }),
     happened("queue_messages_published_total", "Messages that came to the queue.", |queue| {
         times(queue, &[Happening::Publish])
@@ -113,6 +122,12 @@ const METRICS: &[Metric] = &[
         help: "Channels on the connection.",
         of: Of::Connections(|connection| connection.channels as u64),
     },
+    traffic("connection_incoming_bytes_total", "Bytes that came on the connection.", |it| {
+        it.traffic.received_bytes
+    }),
+    traffic("connection_outgoing_bytes_total", "Bytes that went out on the connection.", |it| {
+        it.traffic.sent_bytes
+    }),
     Metric {
         families: &["vhost_status"],
         prefix: Prefix::Cluster,
@@ -159,6 +174,11 @@ const fn queues(
 const fn happened(name: &'static str, help: &'static str, of: fn(&Queue) -> u64) -> Metric {
     let (families, prefix, of) = (QUEUE, Prefix::Own, Of::Queues(of));
     Metric { families, prefix, name, kind: Counter, help, of }
+}
+
+const fn traffic(name: &'static str, help: &'static str, of: fn(&Connection<'_>) -> u64) -> Metric {
+    let (families, of) = (&["connection_coarse_metrics"], Of::Connections(of));
+    Metric { families, prefix: Prefix::Rabbit, name, kind: Counter, help, of }
 }
 
 const fn channels(name: &'static str, help: &'static str, of: fn(&ChannelCredit) -> u64) -> Metric {

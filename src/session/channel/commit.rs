@@ -43,8 +43,7 @@ impl Channel {
             return Ok(Progress::ComesAgain);
         }
         let transaction = std::mem::take(self.transaction()?);
-        self.count_many(broker, Happening::Publish, transaction.counts().0 as u64);
-        self.count_many(broker, Happening::Ack, transaction.acks);
+        self.count_committed(broker, transaction.counts().0 as u64, transaction.acks);
         match broker.commit(transaction) {
             Commit::Over(committed) => self.committed(scope, committed)?,
             Commit::GoesOn(number) => {

@@ -6,7 +6,6 @@ use crate::amqp::method::basic;
 use crate::amqp::{
     FRAME_END, Method, Properties, PropertyList, ReplyCode, TableBuf, Value, encoder,
 };
-use crate::broker::counters::Happening;
 use crate::broker::flow::blind;
 use crate::broker::{Body, Broker, Content, Delivery, Handed, Record, RecordRef};
 
@@ -51,13 +50,8 @@ impl Channel {
         }
         if delivery.no_ack {
             broker.settle_sent(&delivery.unsettled);
-            self.count(broker, Happening::DeliverNoAck);
-        } else {
-            self.count(broker, Happening::Deliver);
         }
-        if delivery.before > 0 {
-            self.count(broker, Happening::Redeliver);
-        }
+        self.count_delivered(broker, delivery.before > 0);
     }
 
     /// Writes a message that another session handed over into the outbox; that settles it.
@@ -81,7 +75,7 @@ impl Channel {
         let (number, frame_bytes_max) = (out.number, out.frame_bytes_max);
         let (buffer, properties) = (out.outbox.buffer(), message.properties);
         encoder::delivery(buffer, number, &deliver, properties, message.body, frame_bytes_max);
-        self.count(broker, Happening::DeliverNoAck);
+        self.count_delivered(broker, false);
     }
 }
 

@@ -27,11 +27,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::amqp::method::basic;
 use crate::amqp::{Method, Name};
-use crate::broker::counters::Counters;
 use crate::broker::{ChannelKey, ConsumerKey, LogPos, Transaction, VhostKey};
 
 use arriving::Arriving;
 use confirms::Confirms;
+use counting::Counting;
 use route_cache::RouteCache;
 use unacked::Unacked;
 
@@ -47,8 +47,8 @@ pub struct Channel {
     pub number: u16,
     /// The connection's vhost.
     pub vhost: VhostKey,
-    /// What happened on it; nothing while nothing did.
-    pub counters: Option<Box<Counters>>,
+    /// What happened on it.
+    counting: Counting,
     /// A content that is arriving.
     pub content: Arriving,
     /// The queue that an empty name stands for.
@@ -101,7 +101,7 @@ impl Channel {
             key,
             number,
             vhost,
-            counters: None,
+            counting: Counting::default(),
             content: Arriving::Nothing,
             last_queue: None,
             prefetch: 0,

@@ -63,13 +63,15 @@ impl Channel {
             delay: resolved.delay,
             dedup_key: sighting.new_key(),
         };
+        let body_bytes = broker.body_bytes(&message.content.body);
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {
             if !transaction.add(broker, &message, queues, mandatory) {
                 let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
                 return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
             }
-            self.count_routed(broker, &message.content.body);
+            self.count_routed(broker);
+            broker.sizes.note(body_bytes);
             return Ok(true);
         }
         let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
@@ -95,8 +97,8 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        self.count_published(broker);
-        self.count_routed(broker, &message.content.body);
+        self.count_published(broker, out.notes);
+        broker.sizes.note(body_bytes);
         if unroutable {
             self.count_unroutable(broker, mandatory);
         }
@@ -111,21 +113,10 @@ impl Channel {
         }
     }
 
-    #[inline]
-    fn count_published(&mut self, broker: &mut Broker) {
-        broker.counters.note(Happening::Publish);
-        self.count(broker, Happening::Publish);
-        if let Mode::Confirm(_) = self.mode {
-            broker.counters.note(Happening::PublishToConfirm);
-        }
-    }
-
     /// A message comes to its exchange. One of a transaction does so before it commits.
-    #[inline]
-    fn count_routed(&self, broker: &mut Broker, body: &Body<'_>) {
-        let (queues, body_bytes) = (self.route.queues().len(), broker.body_bytes(body));
+    fn count_routed(&self, broker: &mut Broker) {
         if let Some(exchange) = self.route.exchange() {
-            broker.count_routed(exchange, queues, body_bytes);
+            broker.count_routed(exchange, 1, self.route.queues().len() as u64);
         }
     }
 

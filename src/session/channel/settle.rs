@@ -2,7 +2,6 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Method, ReplyCode};
-use crate::broker::counters::Happening;
 use crate::broker::{Broker, Settlement, Unsettled};
 
 use super::frames::Progress;
@@ -91,12 +90,12 @@ impl Channel {
     /// So many deliveries were settled; in a transaction, they count when it commits.
     #[inline]
     fn count_settled(&mut self, broker: &mut Broker, settlement: Settlement, times: u64) {
-        if settlement != Settlement::Ack {
+        if settlement != Settlement::Ack || times == 0 {
             return;
         }
         match &mut self.mode {
             Mode::Transaction(transaction) => transaction.acks += times,
-            Mode::Plain | Mode::Confirm(_) => self.count_many(broker, Happening::Ack, times),
+            Mode::Plain | Mode::Confirm(_) => self.count_acked(broker, times),
         }
     }
 
