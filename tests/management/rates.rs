@@ -219,7 +219,7 @@ fn an_exchange_counts_what_comes_to_it_and_what_queues_get_of_that() {
 fn the_bytes_of_a_queue_are_ready_or_not_acknowledged() {
     let Some((server, mut http)) = start() else { return };
     let mut client = Client::connect(server.address());
-    let queue = client.shared_queue(1);
+    let queue = client.queue(1);
     let path = format!("/api/queues/%2F/{queue}");
     let mut bytes = |client: &mut Client| {
         client.round_trip(1);

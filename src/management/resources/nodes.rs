@@ -120,7 +120,7 @@ fn add_log(context: &Context<'_>, samples: &Samples<FIGURES>, shown: &mut Value)
     shown["io_sync_avg_time"] = sync_ms.into();
     shown["io_sync_avg_time_details"] =
         samples.ratios((figures::SYNC_NANOS, figures::SYNCS), NANOS_PER_MS);
-    shown["leveret_log_messages"] = log.messages.into();
+    shown["log_messages"] = log.messages.into();
     for (name, figure) in [
         ("mem_used", figures::MEMORY),
         ("disk_free", figures::DISK_FREE),
@@ -129,7 +129,7 @@ fn add_log(context: &Context<'_>, samples: &Samples<FIGURES>, shown: &mut Value)
         ("io_sync_count", figures::SYNCS),
         ("io_write_count", figures::WRITES),
         ("io_write_bytes", figures::WRITTEN_BYTES),
-        ("leveret_log_messages", figures::APPENDED),
+        ("log_messages", figures::APPENDED),
     ] {
         let details = samples.details(history.rate(figure), |now| now[figure]);
         shown[format!("{name}_details")] = details;
