@@ -131,6 +131,25 @@ mod tests {
         }
     }
 
+    /// Whoever reads back what he set compares it: a float may not move by its last digit.
+    #[test]
+    fn numbers_go_out_as_they_came_in() {
+        for number in [
+            "0.09379430264901101",
+            "0.3",
+            "5e-324",
+            "1.7976931348623157e+308",
+            "-0.1",
+            "9007199254740993",
+            "18446744073709551615",
+            "-9223372036854775808",
+        ] {
+            let given = format!("{{\"value\":{number}}}");
+            let read = object(given.as_bytes()).unwrap();
+            assert_eq!(Json::Object(read).to_string(), given);
+        }
+    }
+
     #[test]
     fn a_body_is_an_object_or_nothing() {
         assert_eq!(object(b"").unwrap(), Map::new());

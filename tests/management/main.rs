@@ -5,6 +5,7 @@
 mod common;
 
 mod access;
+mod changes;
 mod connections;
 mod definitions;
 mod durability;
