@@ -334,7 +334,7 @@ impl<K: Copy> Listed<K> {
     }
 
     /// The next to be sampled, and how long ago it was before.
-    pub fn next(&mut self) -> Option<(K, Duration)> {
+    pub fn next_due(&mut self) -> Option<(K, Duration)> {
         self.left = self.left.checked_sub(1)?;
         Some((self.keys[self.left], self.interval))
     }
@@ -396,7 +396,7 @@ mod tests {
         (0..5).for_each(|key| listed.push(key));
         listed.begin(SAMPLE_EVERY);
         let mut seen = Vec::new();
-        while let Some((key, interval)) = listed.next() {
+        while let Some((key, interval)) = listed.next_due() {
             assert_eq!(interval, SAMPLE_EVERY);
             seen.push(key);
             if key % 2 == 0 {
@@ -409,7 +409,8 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, [0, 1, 2, 3, 4], "what came meanwhile waits for the next time");
         listed.begin(SAMPLE_EVERY);
-        let mut left: Vec<_> = std::iter::from_fn(|| listed.next()).map(|(key, _)| key).collect();
+        let mut left: Vec<_> =
+            std::iter::from_fn(|| listed.next_due()).map(|(key, _)| key).collect();
         left.sort_unstable();
         assert_eq!(left, [1, 3, 7]);
     }

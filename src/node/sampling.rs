@@ -20,8 +20,8 @@ pub(super) struct Sampling {
     channels: Listed<ChannelKey>,
     /// Those that had traffic.
     pub(super) connections: Listed<ConnectionKey>,
-    /// Vhosts are sampled once their channels and connections are.
-    vhosts_wait: bool,
+    /// Exchanges and vhosts are sampled once channels and connections are.
+    others_wait: bool,
     /// What the node was like of late, and up to a day ago.
     pub(super) history: NodeHistory,
 }
@@ -33,14 +33,14 @@ impl Sampling {
             interval: SAMPLE_EVERY,
             channels: Listed::default(),
             connections: Listed::default(),
-            vhosts_wait: false,
+            others_wait: false,
             history: figures::new_history(),
         }
     }
 
     /// Whether samples are left to take.
     pub(super) fn is_sampling(&self) -> bool {
-        self.vhosts_wait
+        self.others_wait
     }
 }
 
@@ -58,7 +58,7 @@ impl Node {
         self.sampling.channels.append(self.broker.queues_mut().counted_channels());
         self.sampling.channels.begin(interval);
         self.sampling.connections.begin(interval);
-        self.sampling.vhosts_wait = true;
+        self.sampling.others_wait = true;
         self.remember();
     }
 
@@ -66,7 +66,7 @@ impl Node {
     pub(super) fn go_on_sampling(&mut self) {
         self.broker.go_on_sampling();
         while !self.broker.work.is_done()
-            && let Some((key, interval)) = self.sampling.channels.next()
+            && let Some((key, interval)) = self.sampling.channels.next_due()
         {
             self.broker.work.spend(1);
             if !self.sample_channel(key, interval) {
@@ -74,7 +74,7 @@ impl Node {
             }
         }
         while !self.broker.work.is_done()
-            && let Some((key, interval)) = self.sampling.connections.next()
+            && let Some((key, interval)) = self.sampling.connections.next_due()
         {
             self.broker.work.spend(1);
             if !self.sample_connection(key, interval) {
@@ -83,9 +83,9 @@ impl Node {
         }
         let is_left =
             self.sampling.channels.is_sampling() || self.sampling.connections.is_sampling();
-        if self.sampling.vhosts_wait && !is_left {
-            self.sampling.vhosts_wait = false;
-            self.broker.begin_sampling_vhosts(self.sampling.interval);
+        if self.sampling.others_wait && !is_left {
+            self.sampling.others_wait = false;
+            self.broker.begin_sampling_topology(self.sampling.interval);
         }
     }
 

@@ -103,7 +103,7 @@ impl Session {
         }
         if let Some((ack, count)) = channel.due_confirm(broker.durable()) {
             broker.counters.note_many(Happening::Confirm, count);
-            channel.count_many(broker, Happening::Confirm, count);
+            channel.count_confirmed(broker, count);
             self.send(channel.number, &ack);
         }
         if let Mode::Transaction(transaction) = &mut channel.mode {

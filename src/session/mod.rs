@@ -180,7 +180,6 @@ impl Session {
             }
             self.note_answers(now);
         }
-        self.count_published(broker);
         self.seen.note_received(at);
         at
     }

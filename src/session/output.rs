@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use crate::amqp::method::{basic, connection};
 use crate::amqp::{Method, Name, encoder};
-use crate::broker::counters::Happening;
 use crate::broker::{Broker, ConsumerKey, Delivery, Handed, LogPos, QueueKey};
 
 use super::channel::ChannelState;
@@ -70,7 +69,7 @@ impl Session {
             };
             if let Some((ack, count)) = channel.due_confirm(durable) {
                 confirmed += count;
-                channel.count_many(broker, Happening::Confirm, count);
+                channel.count_confirmed(broker, count);
                 encoder::method_frame(self.outbox.buffer(), channel.number, &ack);
             }
             self.notes.confirming |= channel.is_confirming();

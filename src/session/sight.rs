@@ -138,16 +138,6 @@ impl Session {
         }
     }
 
-    /// Counts what was published on channels since it was last counted.
-    #[inline]
-    pub(super) fn count_published(&mut self, broker: &mut Broker) {
-        while let Some(number) = self.notes.uncounted.pop() {
-            if let Some(ChannelState::Open(channel)) = self.channels.get_mut(number) {
-                channel.count_all_published(broker);
-            }
-        }
-    }
-
     /// Samples what happened on an open channel since the last time, so long ago; whether it has
     /// rates.
     pub fn sample_channel(&mut self, broker: &mut Broker, number: u16, interval: Duration) -> bool {

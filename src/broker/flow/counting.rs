@@ -19,12 +19,11 @@ impl Broker {
     pub fn begin_sampling(&mut self, interval: Duration) {
         self.counters.sample(interval);
         self.queues.begin_sampling(interval);
-        self.topology.begin_sampling(interval);
     }
 
-    /// The same of vhosts: what their channels and connections counted was given to them.
-    pub fn begin_sampling_vhosts(&mut self, interval: Duration) {
-        self.topology.begin_sampling_vhosts(interval);
+    /// The same of exchanges and vhosts: what channels and connections counted was given to them.
+    pub fn begin_sampling_topology(&mut self, interval: Duration) {
+        self.topology.begin_sampling(interval);
     }
 
     /// What was counted of a client of this vhost, beside messages in their queues: bytes that came

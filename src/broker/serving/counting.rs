@@ -91,7 +91,7 @@ impl Queues {
     /// Takes samples, as far as this step allows.
     pub fn go_on_sampling(&mut self, work: &mut Work) {
         while !work.is_done()
-            && let Some((key, interval)) = self.counted.queues.next()
+            && let Some((key, interval)) = self.counted.queues.next_due()
         {
             work.spend(1);
             let stays = self.queues.get_mut(key).is_some_and(|queue| {

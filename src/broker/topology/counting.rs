@@ -51,13 +51,10 @@ impl Topology {
         }
     }
 
-    /// Samples of exchanges are due, so long after the last ones.
+    /// Samples are due, so long after the last ones: channels and connections were sampled, and
+    /// told what they counted.
     pub fn begin_sampling(&mut self, interval: Duration) {
         self.counted.exchanges.begin(interval);
-    }
-
-    /// The same of vhosts, whose channels and connections were sampled just now.
-    pub fn begin_sampling_vhosts(&mut self, interval: Duration) {
         self.counted.vhosts.begin(interval);
     }
 
@@ -74,7 +71,7 @@ impl Topology {
     /// Takes samples, as far as this step allows.
     pub fn go_on_sampling(&mut self, work: &mut Work) {
         while !work.is_done()
-            && let Some((key, interval)) = self.counted.exchanges.next()
+            && let Some((key, interval)) = self.counted.exchanges.next_due()
         {
             work.spend(1);
             let exchange = self.exchanges.get_mut(key);
@@ -84,7 +81,7 @@ impl Topology {
             }
         }
         while !work.is_done()
-            && let Some((key, interval)) = self.counted.vhosts.next()
+            && let Some((key, interval)) = self.counted.vhosts.next_due()
         {
             work.spend(1);
             let vhost = self.vhosts.get_mut(key);

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 
 use super::super::call::Context;
+use super::super::figures::{NodeHistory, new_history};
 use super::super::view::{Channel, Connection, ConnectionChurn};
 use super::super::view::{Identity, NodeView, Resources, Vitals};
 use super::*;
 use crate::broker::Broker;
 use crate::broker::ConnectionKey;
+use crate::broker::counters::Counters;
 use crate::broker::testing::{declare, open};
 
 /// `guest:guest`
@@ -56,6 +58,14 @@ impl NodeView for NoView {
 
     fn churn(&self) -> ConnectionChurn {
         ConnectionChurn::default()
+    }
+
+    fn history(&self) -> &NodeHistory {
+        Box::leak(Box::new(new_history()))
+    }
+
+    fn channel_counters(&self, _: ConnectionKey, _: u16) -> Option<Counters> {
+        None
     }
 }
 

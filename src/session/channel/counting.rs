@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::broker::counters::{Counters, Happening};
 use crate::broker::{Broker, ExchangeKey};
 
-use super::scope::Notes;
 use super::{Channel, Mode};
 
 /// What a channel counts.
@@ -16,22 +15,17 @@ use super::{Channel, Mode};
 pub struct Counting {
     /// Something was counted since its rates were last nothing.
     is_listed: bool,
-    /// Messages published, and messages acknowledged.
+    /// Messages published, and how many of these their exchanges know of.
     published: u64,
+    passed_on: u64,
+    /// Where the others were published to, and how many queues had them, together.
+    exchange: Option<ExchangeKey>,
+    queues: u64,
+    /// Messages confirmed, and messages acknowledged.
+    confirmed: u64,
     acked: u64,
-    uncounted: Uncounted,
     /// The rates, and what happens less often; nothing while there are none.
     counters: Option<Box<Counters>>,
-}
-
-/// Messages of the input that is being read, which are counted together at its end.
-#[derive(Debug, Default)]
-struct Uncounted {
-    /// All of them were published to this one.
-    exchange: Option<ExchangeKey>,
-    messages: u64,
-    /// The queues that they go to, together.
-    queues: u64,
 }
 
 impl Channel {
@@ -41,50 +35,57 @@ impl Channel {
     }
 
     /// It happened to so many messages.
-    pub fn count_many(&mut self, broker: &mut Broker, what: Happening, times: u64) {
+    pub(super) fn count_many(&mut self, broker: &mut Broker, what: Happening, times: u64) {
         if times > 0 {
             self.counting.counters.get_or_insert_default().note_many(what, times);
             self.list(broker);
         }
     }
 
-    /// A message was published for so many queues.
+    /// A message was published. Its exchange is told when that is another one than before, and when
+    /// the channel is sampled.
     #[inline]
-    pub(super) fn count_published(&mut self, broker: &mut Broker, notes: &mut Notes) {
-        let exchange = self.route.exchange();
-        if self.counting.uncounted.exchange != exchange {
-            self.count_all_published(broker);
-            self.counting.uncounted.exchange = exchange;
+    pub(super) fn count_published(&mut self, broker: &mut Broker) {
+        broker.counters.note(Happening::Publish);
+        if let Mode::Confirm(_) = self.mode {
+            broker.counters.note(Happening::PublishToConfirm);
         }
-        if self.counting.uncounted.messages == 0 {
-            notes.uncounted.push(self.number);
+        let (exchange, queues) = self.route.exchange_and_queues();
+        if self.counting.exchange != exchange {
+            self.tell_exchange(broker);
+            self.counting.exchange = exchange;
         }
-        self.counting.uncounted.messages += 1;
-        self.counting.uncounted.queues += self.route.queues().len() as u64;
+        self.counting.published += 1;
+        self.counting.queues += queues as u64;
+        self.list(broker);
     }
 
-    /// Counts what was published since it was last counted.
-    pub fn count_all_published(&mut self, broker: &mut Broker) {
-        let Uncounted { exchange, messages, queues } = self.counting.uncounted;
-        if messages == 0 {
-            return;
-        }
-        self.counting.uncounted = Uncounted { exchange, messages: 0, queues: 0 };
-        self.counting.published += messages;
-        self.list(broker);
-        broker.counters.note_many(Happening::Publish, messages);
-        if let Mode::Confirm(_) = self.mode {
-            broker.counters.note_many(Happening::PublishToConfirm, messages);
-        }
-        if let Some(exchange) = exchange {
+    /// Tells the last exchange what was published to it.
+    #[cold]
+    fn tell_exchange(&mut self, broker: &mut Broker) {
+        let Counting { published, exchange, .. } = self.counting;
+        let messages = published - std::mem::replace(&mut self.counting.passed_on, published);
+        let queues = std::mem::take(&mut self.counting.queues);
+        if messages > 0
+            && let Some(exchange) = exchange
+        {
             broker.count_routed(exchange, messages, queues);
         }
     }
 
     /// So many messages were published by a transaction, which counts them itself.
     pub(super) fn count_committed(&mut self, broker: &mut Broker, messages: u64, acks: u64) {
+        // Their exchanges were told as they came.
         self.counting.published += messages;
+        self.counting.passed_on += messages;
         self.counting.acked += acks;
+        self.list(broker);
+    }
+
+    /// So many messages were confirmed.
+    #[inline]
+    pub fn count_confirmed(&mut self, broker: &mut Broker, messages: u64) {
+        self.counting.confirmed += messages;
         self.list(broker);
     }
 
@@ -126,6 +127,7 @@ impl Channel {
     /// What was counted since the last time, so long ago, is the rate now, and counts for its
     /// vhost; whether there is one.
     pub fn sample(&mut self, broker: &mut Broker, interval: Duration) -> bool {
+        self.tell_exchange(broker);
         let mut counters = self.counting.counters.take().unwrap_or_default();
         self.complete(&mut counters);
         broker.count_happened(self.vhost, &counters.fresh());
@@ -134,9 +136,10 @@ impl Channel {
         self.counting.is_listed
     }
 
-    /// The channel ends: what was counted since the last sample counts for its vhost.
+    /// The channel ends: what was counted since the last sample counts for its exchange and
+    /// its vhost.
     pub fn count_at_end(&mut self, broker: &mut Broker) {
-        self.count_all_published(broker);
+        self.tell_exchange(broker);
         if let Some(counters) = self.counters() {
             broker.count_happened(self.vhost, &counters.fresh());
         }
@@ -146,6 +149,7 @@ impl Channel {
     fn complete(&self, counters: &mut Counters) {
         let (kept, settled) = self.unacked.tags_given();
         counters.set(Happening::Publish, self.counting.published);
+        counters.set(Happening::Confirm, self.counting.confirmed);
         counters.set(Happening::Ack, self.counting.acked);
         let got = counters.count(Happening::Get);
         counters.set(Happening::Deliver, kept.saturating_sub(got));

@@ -97,7 +97,7 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        self.count_published(broker, out.notes);
+        self.count_published(broker);
         broker.sizes.note(body_bytes);
         if unroutable {
             self.count_unroutable(broker, mandatory);
@@ -115,8 +115,8 @@ impl Channel {
 
     /// A message comes to its exchange. One of a transaction does so before it commits.
     fn count_routed(&self, broker: &mut Broker) {
-        if let Some(exchange) = self.route.exchange() {
-            broker.count_routed(exchange, 1, self.route.queues().len() as u64);
+        if let (Some(exchange), queues) = self.route.exchange_and_queues() {
+            broker.count_routed(exchange, 1, queues as u64);
         }
     }
 

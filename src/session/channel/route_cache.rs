@@ -77,7 +77,7 @@ impl RouteCache {
 
     /// The message goes to none of the current route's queues.
     pub fn drop_queues(&mut self) {
-        let exchange = self.exchange();
+        let (exchange, _) = self.exchange_and_queues();
         self.fresh().clear();
         self.routes[0].exchange = exchange;
     }
@@ -115,10 +115,10 @@ impl RouteCache {
         self.routes.get(self.current).map_or(&[], |route| &route.queues)
     }
 
-    /// The exchange of the current route.
+    /// The exchange of the current route, and how many queues that has.
     #[inline]
-    pub fn exchange(&self) -> Option<ExchangeKey> {
-        self.routes.get(self.current)?.exchange
+    pub fn exchange_and_queues(&self) -> (Option<ExchangeKey>, usize) {
+        self.routes.get(self.current).map_or((None, 0), |it| (it.exchange, it.queues.len()))
     }
 
     /// Forgets everything that was found under another version of the topology.

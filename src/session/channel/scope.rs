@@ -41,8 +41,6 @@ pub struct Notes {
     pub confirming: bool,
     /// A message was returned: the outbox may be full of such.
     pub returned: bool,
-    /// Channels whose publishes are to be counted when the input is read.
-    pub uncounted: Vec<u16>,
     /// When the first of the unacked deliveries has to be acknowledged, in ms since 1970.
     pub acks_due_ms: Option<u64>,
 }
