@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::request::Request;
 use super::response::Response;
+use crate::broker::Broker;
 use crate::broker::history::History;
 
 /// The times that are asked for, all of them on the same steps whoever asks.
@@ -34,17 +35,28 @@ pub struct Ranges {
 }
 
 /// The most steps that one request gets: every series is shown at once.
-const STEPS_MAX: u64 = 250;
+const STEPS_MAX: u64 = 150;
+
+/// What a step costs to show, of all series of a kind together, in units of the broker's work.
+const WORK_PER_STEP: u64 = 50;
 
 /// The longest age in seconds; further back there is nothing.
 const AGE_S_MAX: u64 = 7 * 24 * 60 * 60;
 
 impl Ranges {
-    /// What a request asks for; it is `now_ms`.
+    /// What a request asks for; what that costs is spent.
     ///
     /// # Errors
     /// 400 for ranges that are empty or have too many steps.
-    pub fn of(request: &Request, now_ms: u64) -> Result<Self, Response> {
+    pub fn of(request: &Request, broker: &mut Broker) -> Result<Self, Response> {
+        let ranges = Self::at(request, broker.clock_ms())?;
+        let all = [ranges.msg_rates, ranges.lengths, ranges.data_rates, ranges.node_stats];
+        let steps: u64 = all.iter().flatten().map(|range| range.steps + 1).sum();
+        broker.work.spend(usize::try_from(steps * WORK_PER_STEP).unwrap_or(usize::MAX));
+        Ok(ranges)
+    }
+
+    fn at(request: &Request, now_ms: u64) -> Result<Self, Response> {
         let range = |name| Range::of(request, name, now_ms);
         Ok(Self {
             msg_rates: range("msg_rates")?,
@@ -170,7 +182,7 @@ mod tests {
     }
 
     fn range(query: &str, now_ms: u64) -> Option<Range> {
-        Ranges::of(&request(query), now_ms).ok().unwrap().msg_rates
+        Ranges::at(&request(query), now_ms).ok().unwrap().msg_rates
     }
 
     #[test]
@@ -178,11 +190,11 @@ mod tests {
         for query in
             ["", "msg_rates_age=60", "msg_rates_incr=5", "msg_rates_age=x&msg_rates_incr=5"]
         {
-            assert_eq!(Ranges::of(&request(query), 1).ok(), Some(Ranges::default()), "{query}");
+            assert_eq!(Ranges::at(&request(query), 1).ok(), Some(Ranges::default()), "{query}");
         }
-        for (age, incr) in [(0, 5), (60, 0), (-60, 5), (60, -5), (251, 1), (i64::MAX, i64::MAX)] {
+        for (age, incr) in [(0, 5), (60, 0), (-60, 5), (60, -5), (151, 1), (i64::MAX, i64::MAX)] {
             let query = format!("lengths_age={age}&lengths_incr={incr}");
-            let refused = Ranges::of(&request(&query), 1).err().expect(&query);
+            let refused = Ranges::at(&request(&query), 1).err().expect(&query);
             let text = format!("Invalid range parameters: age {age}, incr {incr}");
             assert_eq!((refused.status, refused), (400, Response::bad_request(&text)));
         }

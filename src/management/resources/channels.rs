@@ -66,7 +66,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     let connection = connections::named(call.context, call.caller, name.as_bytes())?;
     let channel = call.context.node.channel(connection, number).ok_or_else(Response::not_found)?;
     let (key, columns) = (channel.key, Columns::of(call.request));
-    let ranges = Ranges::of(call.request, call.context.broker.clock_ms())?;
+    let ranges = Ranges::of(call.request, call.context.broker)?;
     Ok(Answer::Later(Box::new(Shown { key, columns, ranges, at: 0, shown: Vec::new() })))
 }
 

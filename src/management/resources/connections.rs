@@ -72,7 +72,7 @@ fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     let key = named(call.context, call.caller, call.parts[0])?;
-    let ranges = Ranges::of(call.request, call.context.broker.clock_ms())?;
+    let ranges = Ranges::of(call.request, call.context.broker)?;
     let connection = call.context.node.connection(key).ok_or_else(Response::not_found)?;
     let Traffic { received_bytes, sent_bytes, .. } = connection.traffic;
     let now = watched::figures([0; 2], &[received_bytes, sent_bytes]);

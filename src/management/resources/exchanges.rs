@@ -50,7 +50,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     let key = call.context.broker.topology().exchange_named(vhost, call.exchange_name(1));
     let key = key.ok_or_else(Response::not_found)?;
     let broker = &mut call.context.broker;
-    let ranges = Ranges::of(call.request, broker.clock_ms())?;
+    let ranges = Ranges::of(call.request, broker)?;
     let figures = broker.figures_of_exchange(key).ok_or_else(Response::not_found)?;
     let looked = Looked::at(broker, Watchable::Exchange(key), &ranges, figures);
     let mut shown = item(call.context, key, &looked).ok_or_else(Response::not_found)?;

@@ -25,7 +25,7 @@ fn list(call: &mut Call<'_, '_>) -> Outcome {
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     check_name(call)?;
-    let ranges = Ranges::of(call.request, call.context.broker.clock_ms())?;
+    let ranges = Ranges::of(call.request, call.context.broker)?;
     let samples = Samples::of(ranges.node_stats, call.context.node.history());
     let mut shown = item(call.context, &samples);
     if call.has_flag("memory") {

@@ -26,7 +26,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
         totals: Totals::default(),
         caller: call.caller.clone(),
         columns: Columns::of(call.request),
-        ranges: Ranges::of(call.request, call.context.broker.clock_ms())?,
+        ranges: Ranges::of(call.request, call.context.broker)?,
         disable_stats: call.has_flag("disable_stats"),
         enable_queue_totals: call.has_flag("enable_queue_totals"),
     })))

@@ -64,7 +64,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     let key = key.filter(|&key| !queues.is_leaving(key)).ok_or_else(Response::not_found)?;
     let queue = queues.get(key).ok_or_else(Response::not_found)?;
     let consumers = queue.line.members().take(consumers::SHOWN_MAX).collect();
-    let ranges = Ranges::of(call.request, call.context.broker.clock_ms())?;
+    let ranges = Ranges::of(call.request, call.context.broker)?;
     let (columns, detail) = (Columns::of(call.request), Detail::of(call));
     let shown = Vec::new();
     let shown = Shown { key, columns, detail, ranges, consumers, at: 0, shown };
