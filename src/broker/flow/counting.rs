@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::broker::counters::{HAPPENINGS, Happening, PUBLISH_IN, PUBLISH_OUT};
 use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
 use crate::broker::watched::{self, Figures};
+use crate::storage::Body;
 
 impl Broker {
     /// Something happened to a message in a queue.
@@ -46,6 +47,13 @@ impl Broker {
     pub fn go_on_sampling(&mut self) {
         self.queues.go_on_sampling(&mut self.work);
         self.topology.go_on_sampling(&mut self.work);
+    }
+
+    /// A client published a message with this body.
+    #[inline]
+    pub fn count_size(&mut self, body: &Body<'_>) {
+        let bytes = self.body_bytes(body);
+        self.sizes.note(bytes);
     }
 
     /// What there is to remember of a queue, if it is still there.

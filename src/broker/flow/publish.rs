@@ -97,7 +97,7 @@ impl Broker {
 
     /// How many bytes a body has, wherever they are.
     #[inline]
-    pub fn body_bytes(&self, body: &Body<'_>) -> u64 {
+    pub(in crate::broker) fn body_bytes(&self, body: &Body<'_>) -> u64 {
         match *body {
             Body::Inline(body) => body.len() as u64,
             Body::Large(body) => body.body_bytes(),

@@ -78,7 +78,6 @@ impl Broker {
         if is_repeated {
             ways.queues.clear();
         }
-        let body_bytes = self.body_bytes(&content.body);
         let is_unroutable = ways.delay.is_none() && self.queues.are_no_destination(&ways.queues);
         let properties = ways.properties.as_deref().unwrap_or(content.properties);
         let message = Message {
@@ -102,7 +101,7 @@ impl Broker {
             }
         };
         self.counters.note(Happening::Publish);
-        self.sizes.note(body_bytes);
+        self.count_size(&content.body);
         self.count_routed(ways.exchange, 1, ways.queues.len() as u64);
         if is_unroutable {
             self.counters.note(Happening::DropUnroutable);

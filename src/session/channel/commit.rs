@@ -37,8 +37,7 @@ impl Channel {
             returned += 1;
         }
         let all_returned = transaction.all_returned();
-        broker.counters.note_many(Happening::ReturnUnroutable, returned);
-        self.count_many(broker, Happening::ReturnUnroutable, returned);
+        self.count_unroutable(broker, Happening::ReturnUnroutable, returned);
         if !all_returned {
             return Ok(Progress::ComesAgain);
         }

@@ -63,15 +63,13 @@ impl Channel {
             delay: resolved.delay,
             dedup_key: sighting.new_key(),
         };
-        let body_bytes = broker.body_bytes(&message.content.body);
         let queues = self.route.queues();
         if let Mode::Transaction(transaction) = &mut self.mode {
             if !transaction.add(broker, &message, queues, mandatory) {
                 let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
                 return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
             }
-            self.count_routed(broker);
-            broker.sizes.note(body_bytes);
+            self.count_added(broker, &content.body);
             return Ok(true);
         }
         let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
@@ -79,11 +77,10 @@ impl Channel {
             out.send_return(broker, &message.content);
             out.notes.returned = true;
         }
-        let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
-        let passing = content.in_memory().filter(|_| passes);
+        let is_as_it_came = resolved.properties.is_none() && !blind::is_blind(content.properties);
+        let passing = content.in_memory().filter(|_| is_as_it_came && message.may_pass());
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
-            message.may_pass()
-                && !broker.queues().need_durability(queues, message.persistent)
+            !broker.queues().need_durability(queues, message.persistent)
                 && broker.hand_over(subject.connection, queues, passing, handed)
         });
         let published = if repeated && message.persistent {
@@ -98,10 +95,8 @@ impl Channel {
             }
         };
         self.count_published(broker);
-        broker.sizes.note(body_bytes);
-        if unroutable {
-            self.count_unroutable(broker, mandatory);
-        }
+        broker.count_size(&content.body);
+        self.count_unroutable(broker, lost(mandatory), u64::from(unroutable));
         self.note_published(out, published);
         Ok(true)
     }
@@ -113,19 +108,21 @@ impl Channel {
         }
     }
 
-    /// A message comes to its exchange. One of a transaction does so before it commits.
-    fn count_routed(&self, broker: &mut Broker) {
+    /// A message of a transaction comes to its exchange, before it commits.
+    fn count_added(&self, broker: &mut Broker, body: &Body<'_>) {
+        broker.count_size(body);
         if let (Some(exchange), queues) = self.route.exchange_and_queues() {
             broker.count_routed(exchange, 1, queues as u64);
         }
     }
 
-    /// No queue takes a message of this channel.
-    pub(super) fn count_unroutable(&mut self, broker: &mut Broker, is_returned: bool) {
-        let what =
-            if is_returned { Happening::ReturnUnroutable } else { Happening::DropUnroutable };
-        broker.counters.note(what);
-        self.count(broker, what);
+    /// No queue takes so many messages of this channel.
+    #[inline]
+    pub(super) fn count_unroutable(&mut self, broker: &mut Broker, what: Happening, times: u64) {
+        if times > 0 {
+            broker.counters.note_many(what, times);
+            self.count_many(broker, what, times);
+        }
     }
 
     /// Leaves the queues of a message in the channel's `route`, after the checks.
@@ -199,6 +196,11 @@ pub(super) struct Resolved {
     ttl_ms: Option<u64>,
     /// The exchange delays the message.
     pub(super) delay: Option<Delay>,
+}
+
+/// What becomes of a message that no queue takes.
+fn lost(mandatory: bool) -> Happening {
+    if mandatory { Happening::ReturnUnroutable } else { Happening::DropUnroutable }
 }
 
 /// 506: the log takes no more.
