@@ -63,6 +63,14 @@ impl<'a> Table<'a> {
         TableIter { reader: Reader::new(self.bytes) }
     }
 
+    /// The entries from the one on that was next when so many bytes were left
+    /// ([`TableIter::bytes_left`]).
+    #[must_use]
+    pub fn iter_from(&self, bytes_left: usize) -> TableIter<'a> {
+        let begin = self.bytes.len().saturating_sub(bytes_left);
+        TableIter { reader: Reader::new(&self.bytes[begin..]) }
+    }
+
     /// The value of the first entry with this key.
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
@@ -87,7 +95,7 @@ pub struct TableIter<'a> {
 
 impl<'a> TableIter<'a> {
     /// How many bytes of the table are still to come; the place of the next entry, from the end.
-    pub(super) fn bytes_left(&self) -> usize {
+    pub fn bytes_left(&self) -> usize {
         self.reader.rest().len()
     }
 }

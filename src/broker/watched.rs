@@ -136,9 +136,9 @@ mod tests {
     #[test]
     fn so_many_objects_have_a_history_and_no_more() {
         let mut watched = Watched::default();
-        for number in 0..3 * WATCHED_MAX as u32 {
-            watched.look(queue(number), u64::from(number), [0; 2 + HAPPENINGS]);
-            watched.look(queue(0), u64::from(number), [0; 2 + HAPPENINGS]);
+        for (number, at_ms) in (0..).zip(0..3 * WATCHED_MAX as u64) {
+            watched.look(queue(number), at_ms, [0; 2 + HAPPENINGS]);
+            watched.look(queue(0), at_ms, [0; 2 + HAPPENINGS]);
             assert!(watched.objects.len() <= WATCHED_MAX);
         }
         assert!(watched.objects.contains_key(&queue(0)), "somebody always asks for it");

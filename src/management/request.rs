@@ -345,10 +345,10 @@ fn target(target: &str) -> Result<Target, Refusal> {
     // As in RabbitMQ, a slash at the end means nothing.
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments = path.split('/').filter(|_| !path.is_empty());
-    let decode = |text: &str| percent_decoded(text).ok_or(BAD_ESCAPE);
+    let decode = |text: &str| percent_decoded(text.as_bytes()).ok_or(BAD_ESCAPE);
     let path = segments.map(decode).collect::<Result<Vec<_>, _>>()?;
     let text = |text: &str| {
-        let bytes = percent_decoded(&text.replace('+', " ")).ok_or(BAD_ESCAPE)?;
+        let bytes = percent_decoded(text.replace('+', " ").as_bytes()).ok_or(BAD_ESCAPE)?;
         String::from_utf8(bytes).map_err(|_| bad("the query is no UTF-8"))
     };
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
@@ -360,10 +360,10 @@ fn target(target: &str) -> Result<Target, Refusal> {
 }
 
 /// What `%2F` and the like stand for; `None` when two hexadecimal digits do not follow a `%`.
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+pub fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
+    let mut bytes = text.iter().copied();
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
             b'%' => digit(bytes.next()?)? * 16 + digit(bytes.next()?)?,

@@ -165,6 +165,7 @@ const PHRASES: &[(u16, &str)] = &[
     (404, "Not Found"),
     (405, "Method Not Allowed"),
     (408, "Request Timeout"),
+    (412, "Precondition Failed"),
     (413, "Content Too Large"),
     (417, "Expectation Failed"),
     (431, "Request Header Fields Too Large"),

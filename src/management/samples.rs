@@ -194,7 +194,7 @@ mod tests {
         }
         for (age, incr) in [(0, 5), (60, 0), (-60, 5), (60, -5), (151, 1), (i64::MAX, i64::MAX)] {
             let query = format!("lengths_age={age}&lengths_incr={incr}");
-            let refused = Ranges::at(&request(&query), 1).err().expect(&query);
+            let refused = Ranges::at(&request(&query), 1).expect_err(&query);
             let text = format!("Invalid range parameters: age {age}, incr {incr}");
             assert_eq!((refused.status, refused), (400, Response::bad_request(&text)));
         }

@@ -3,14 +3,21 @@
 
 // A test that cannot go on ends, also in its helpers.
 #![allow(clippy::unwrap_used)]
+// Whatever is waited for must come some time.
+#![allow(clippy::disallowed_methods)]
 
 mod access;
 mod case;
 mod errors;
+mod formats;
+mod hostile;
 mod node;
 mod objects;
+mod others;
 mod rules;
 mod server;
+mod shells;
+mod terminals;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
@@ -22,7 +29,17 @@ use case::Case;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_leveretctl");
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    [access::CASES, errors::CASES, node::CASES, objects::CASES, rules::CASES].into_iter().flatten()
+    [
+        access::CASES,
+        errors::CASES,
+        formats::CASES,
+        node::CASES,
+        objects::CASES,
+        others::CASES,
+        rules::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn check(cases: &[Case]) {
@@ -55,6 +72,26 @@ fn status_checks_and_definitions() {
 #[test]
 fn what_goes_wrong_is_said_and_has_a_code() {
     check(errors::CASES);
+}
+
+#[test]
+fn every_format_is_rabbitmqctls() {
+    check(formats::CASES);
+}
+
+#[test]
+fn clusters_plugins_diagnostics_and_rabbitmqadmin() {
+    check(others::CASES);
+}
+
+#[test]
+fn every_verb_of_rabbitmqs_tools_has_an_answer() {
+    for verb in others::RABBITMQ.split_whitespace() {
+        let output = Command::new(PROGRAM).args(["help", verb]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let known = help.contains("Usage") || help.starts_with(&format!("'{verb}' does nothing"));
+        assert!(known && output.status.success(), "{verb}: {help}");
+    }
 }
 
 #[test]

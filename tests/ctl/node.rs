@@ -179,7 +179,7 @@ pub const CASES: &[Case] = &[
                 concat!(
                     r#"{"status":"failed","reason":"There are alarms in effect in the "#,
                     r#"cluster","alarms":[{"node":"n@h","resource":"memory"},{"node":"n@h","#,
-                    r#""resource":"disk"}]}"#
+                    r#""resource":"disk space"}]}"#
                 ),
             ),
         ],

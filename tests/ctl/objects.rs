@@ -265,7 +265,7 @@ pub const CASES: &[Case] = &[
     Case {
         line: "declare queue name=q durble=false",
         stderr: "Error (argument validation): 'durble=false' is not name=value with one of the \
-                 names name, durable, auto_delete, arguments\nArguments given:\n\
+                 names name, durable, auto_delete, queue_type, arguments\nArguments given:\n\
                  \tdeclare queue name=q durble=false",
         code: 64,
         ..Case::NONE

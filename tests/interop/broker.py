@@ -1,12 +1,20 @@
 """The broker as a child process: started on a free port, killed, started again on the same data."""
 
+import base64
+import json
+import pathlib
 import re
 import signal
 import subprocess
 import threading
+import urllib.error
+import urllib.request
+
+import pika
 
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 30
+ANSWER_TIMEOUT_S = 30
 LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
 
@@ -26,12 +34,42 @@ class Broker:
         """Where it listens, as guest on the vhost `/`."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
 
+    @property
+    def api(self):
+        """Where its HTTP API is, if it has a port."""
+        return f"http://127.0.0.1:{self.management_port}/api"
+
+    def connect(self, user="guest", password="guest", vhost="/"):
+        """A pika connection to it."""
+        credentials = pika.PlainCredentials(user, password)
+        parameters = pika.ConnectionParameters("127.0.0.1", self.port, vhost, credentials)
+        return pika.BlockingConnection(parameters)
+
+    def ask(self, method, path, body=None, code=None, user="guest:guest"):
+        """What the HTTP API answers: JSON, or nothing; any success, or this code."""
+        request = urllib.request.Request(f"{self.api}/{path}", method=method)
+        request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+            request.data = json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as answer:
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as refused:
+            status, text = refused.code, refused.read()
+        well = status == code if code else 200 <= status < 300
+        assert well, f"{method} {path}: {status} {text}"
+        return json.loads(text) if text else None
+
     def start(self, port=0):
         """Starts the process and returns when it said that it is listening; 0 is any free port."""
+        # Metrics have a fixed port of their own otherwise, which another broker may have.
+        settings = pathlib.Path(self.data_dir + ".conf")
+        settings.write_text("prometheus.tcp.port = 0\n", encoding="utf-8")
         self.process = subprocess.Popen(
             [
                 *(self.binary, "--port", str(port), "--data-dir", self.data_dir),
-                *("--management-port", str(self.management_port)),
+                *("--management-port", str(self.management_port), "--config", str(settings)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import uuid
 
 import pika
@@ -43,6 +44,21 @@ def uri(tmp_path_factory):
         pytest.exit("set LEVERET_URI (a running broker) or LEVERET_BIN (the binary)", returncode=2)
     broker = Broker(binary, str(tmp_path_factory.mktemp("data"))).start()
     yield broker.uri
+    code = broker.stop()
+    assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
+
+
+@pytest.fixture(scope="session")
+def managed(tmp_path_factory):
+    """A broker whose HTTP API has a port, for the tools that talk to it."""
+    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
+        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = str(tmp_path_factory.mktemp("data"))
+    broker = Broker(os.environ["LEVERET_BIN"], data, management_port=port).start()
+    yield broker
     code = broker.stop()
     assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
 

@@ -1,32 +1,20 @@
-"""What operators type: leveretctl, also by the name rabbitmqctl, and RabbitMQ's rabbitmqadmin."""
+"""What operators type: leveretctl, also by the name rabbitmqctl."""
 
 import json
 import os
 import pathlib
-import socket
 import subprocess
 
 import pika
 import pytest
 
-from broker import Broker
-
 TOOL_TIMEOUT_S = 30
-RABBITMQADMIN = os.environ.get("RABBITMQADMIN", "")
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
+@pytest.fixture
+def broker(managed):
     """A broker whose HTTP API has a port."""
-    binary = os.environ.get("LEVERET_BIN")
-    if not binary or os.environ.get("LEVERET_URI"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    broker = Broker(binary, str(tmp_path_factory.mktemp("data")), management_port=port).start()
-    yield broker
-    assert broker.stop() == 0, "".join(broker.output[-40:])
+    return managed
 
 
 def run(command, code=0):
@@ -45,12 +33,6 @@ def ctl(broker):
     return lambda *words, code=0: run([program, "--data-dir", broker.data_dir, *words], code)
 
 
-def connect(broker, user="guest", password="guest", vhost="/"):
-    credentials = pika.PlainCredentials(user, password)
-    parameters = pika.ConnectionParameters("127.0.0.1", broker.port, vhost, credentials)
-    return pika.BlockingConnection(parameters)
-
-
 def test_a_user_who_is_added_may_do_what_is_granted(broker, ctl):
     ctl("add_vhost", "orders")
     ctl("add_user", "ann", "secret")
@@ -59,7 +41,7 @@ def test_a_user_who_is_added_may_do_what_is_granted(broker, ctl):
     assert ctl("-q", "list_permissions", "-p", "orders") == (
         "user\tconfigure\twrite\tread\nann\t^ann\t.*\t.*\n"
     )
-    with connect(broker, "ann", "secret", "orders") as connection:
+    with broker.connect("ann", "secret", "orders") as connection:
         channel = connection.channel()
         channel.queue_declare("ann.queue", durable=True)
         with pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
@@ -69,14 +51,14 @@ def test_a_user_who_is_added_may_do_what_is_granted(broker, ctl):
     ctl("authenticate_user", "ann", "wrong", code=65)
     ctl("delete_user", "ann")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):
-        connect(broker, "ann", "secret", "orders")
+        broker.connect("ann", "secret", "orders")
     ctl("delete_vhost", "orders")
     assert "orders" not in ctl("list_vhosts")
 
 
 def test_queues_are_shown_as_rabbitmqctl_shows_them(broker, ctl, tmp_path):
     ctl("set_policy", "short", "^shown", '{"max-length": 3}', "--apply-to", "queues")
-    with connect(broker) as connection:
+    with broker.connect() as connection:
         channel = connection.channel()
         channel.queue_declare("shown", durable=True)
         channel.confirm_delivery()
@@ -105,47 +87,3 @@ def test_definitions_move_from_one_broker_to_another(broker, ctl, tmp_path):
     ctl("import_definitions", str(file))
     assert "moves" in ctl("-q", "list_queues", "name")
     ctl("delete_queue", "moves")
-
-
-@pytest.mark.skipif(
-    not os.access(RABBITMQADMIN, os.X_OK),
-    reason="rabbitmqadmin is missing; it is in Debian's package rabbitmq-server",
-)
-def test_rabbitmqadmin_works_whole(broker, tmp_path):
-    def admin(*words, code=0):
-        command = ["python3", RABBITMQADMIN, "--port", str(broker.management_port), *words]
-        return run(command, code)
-
-    admin("declare", "vhost", "name=v")
-    admin("declare", "user", "name=u", "password=p", "tags=management")
-    admin("declare", "permission", "vhost=v", "user=u", "configure=.*", "write=.*", "read=.*")
-    admin("declare", "permission", "vhost=v", "user=guest", "configure=.*", "write=.*", "read=.*")
-    of_v = ("--vhost=v",)
-    admin(*of_v, "declare", "exchange", "name=e", "type=topic")
-    admin(*of_v, "declare", "queue", "name=q", "durable=true", 'arguments={"x-max-length": 9}')
-    admin(*of_v, "declare", "binding", "source=e", "destination=q", "routing_key=a.#")
-    admin(*of_v, "declare", "policy", "name=p", "pattern=^q", 'definition={"expires": 99000}')
-    for n in range(3):
-        admin(*of_v, "publish", "exchange=e", "routing_key=a.b", f"payload=body {n}")
-    got = admin(*of_v, "get", "queue=q", "ackmode=ack_requeue_false")
-    assert "body 0" in got and "a.b" in got
-    for shown in ["queues", "exchanges", "bindings", "policies", "connections", "channels", "consumers"]:
-        admin(*of_v, "list", shown)
-    for shown in ["users", "vhosts", "permissions", "nodes", "parameters"]:
-        admin("list", shown)
-    admin("show", "overview")
-    shown = json.loads(admin("--vhost=v", "--format=raw_json", "list", "queues", "name", "messages"))
-    assert shown == [{"name": "q", "messages": 2}]
-    file = tmp_path / "all.json"
-    admin("export", str(file))
-    assert {queue["name"] for queue in json.loads(file.read_text())["queues"]} >= {"q"}
-    admin("import", str(file))
-    admin(*of_v, "purge", "queue", "name=q")
-    admin(*of_v, "delete", "binding", "source=e", "destination=q", "destination_type=queue",
-          "properties_key=a.%23")
-    admin(*of_v, "delete", "policy", "name=p")
-    admin(*of_v, "delete", "queue", "name=q")
-    admin(*of_v, "delete", "exchange", "name=e")
-    admin(*of_v, "delete", "queue", "name=q", code=1)
-    admin("delete", "user", "name=u")
-    admin("delete", "vhost", "name=v")

@@ -42,6 +42,10 @@ fn pages_are_sorted_and_have_numbers() {
     let Some((server, mut http)) = start() else { return };
     let mut client = Client::connect(server.address());
     declare(&mut client, 25);
+    assert_eq!(
+        http.show("/api/queues/detailed?columns=name"),
+        http.show("/api/queues?columns=name")
+    );
     let page = http.show("/api/queues?page=3&page_size=10&columns=name,vhost");
     assert_eq!(names(&page["items"]), ["q0000020", "q0000021", "q0000022", "q0000023", "q0000024"]);
     let numbers =

@@ -15,6 +15,7 @@ mod http;
 mod lists;
 mod messages;
 mod metrics;
+mod newer_definitions;
 mod node;
 mod objects;
 mod permissions;

@@ -1,5 +1,6 @@
 //! What is told of the node as a whole, and what may be changed of it?
 
+use leveret::daemon::Config;
 use serde_json::json;
 
 use super::common::{Client, Process, Server};
@@ -88,6 +89,10 @@ fn health_checks_tell_the_truth() {
         ("is-in-service", ok.clone()),
         ("ready-to-serve-clients", ok.clone()),
         ("certificate-expiration/1/months", ok.clone()),
+        (
+            "below-node-connection-limit",
+            json!({"status": "ok", "limit": "infinity", "connections": 0}),
+        ),
         ("node-is-mirror-sync-critical", alone.clone()),
         ("node-is-quorum-critical", alone),
         (&format!("port-listener/{port}"), json!({"status": "ok", "port": port})),
@@ -113,6 +118,23 @@ fn health_checks_tell_the_truth() {
     assert_eq!(http.show("/api/queues/%2F/aliveness-test")["messages"], json!(0));
     assert_eq!(http.get("/api/aliveness-test/nope").status, 404);
     assert_eq!(http.show("/api/healthchecks/node"), ok);
+}
+
+#[test]
+fn a_node_with_as_many_connections_as_it_may_have_says_so() {
+    let server = Server::start_with(Config { connection_max: Some(2), ..Config::default() });
+    let Some(address) = server.management_address() else { return };
+    let mut http = Http::connect(address);
+    let path = "/api/health/checks/below-node-connection-limit";
+    let _one = Client::connect(server.address());
+    assert_eq!(http.show(path), json!({"status": "ok", "limit": 2, "connections": 1}));
+    let two = Client::connect(server.address());
+    let answer = http.get(path);
+    let reason = "node connection limit is reached";
+    let expected = json!({"status": "failed", "reason": reason, "limit": 2, "connections": 2});
+    assert_eq!((answer.status, answer.json()), (503, expected));
+    two.close();
+    assert_eq!(http.get(path).status, 200);
 }
 
 #[test]

@@ -99,6 +99,10 @@ fn health_is_told() {
     let Some((_server, mut http)) = start() else { return };
     assert_eq!(http.show("/api/health/checks/alarms"), json!({"status": "ok"}));
     assert_eq!(http.show("/api/extensions"), json!([]));
+    let ways = json!({
+        "enable_uaa": false, "uaa_client_id": "", "uaa_location": "", "oauth_enabled": false,
+    });
+    assert_eq!(http.ask_as("", "GET", "/api/auth", "").json(), ways, "nobody has to log in for it");
     assert_eq!(http.show("/api/cluster-name"), json!({"name": "leveret@localhost"}));
     assert_eq!(http.show("/api/version")["product_name"], json!("RabbitMQ"));
     assert_eq!(http.get(&format!("/api/queues/%2F/{}", unique("gone"))).status, 404);

@@ -192,7 +192,12 @@ fn parameters_of_the_node_are_any_json() {
     let value = json!({"a": [1, 2.5, null, true]});
     assert_eq!(put(&mut http, path, &json!({"value": value})), 204);
     assert_eq!(http.show(path), json!({"name": "g", "value": value}));
-    assert_eq!(http.show("/api/global-parameters"), json!([{"name": "g", "value": value}]));
+    // RabbitMQ has the cluster's name among them.
+    let name = http.show("/api/cluster-name")["name"].clone();
+    let cluster = json!({"name": "cluster_name", "value": name});
+    let all = json!([cluster, {"name": "g", "value": value}]);
+    assert_eq!(http.show("/api/global-parameters"), all);
+    assert_eq!(http.show("/api/global-parameters/cluster_name"), cluster);
     let long = json!({"value": "x".repeat(100_000)});
     assert_eq!(put(&mut http, path, &long), 400);
     assert_eq!(delete(&mut http, path), 204);

@@ -27,7 +27,7 @@ fn what_is_said_of_a_vhost_is_kept_where_nothing_else_is_said() {
     let expected = json!({
         "name": "v", "description": "for tests", "tags": ["c"], "default_queue_type": "quorum",
         "metadata": {"description": "for tests", "tags": ["c"], "default_queue_type": "quorum"},
-        "tracing": true, "cluster_state": {node: "running"},
+        "tracing": true, "cluster_state": {node: "running"}, "protected_from_deletion": false,
     });
     assert_eq!(shown, expected);
     assert_eq!(http.show("/api/vhosts/%2F")["default_queue_type"], json!("undefined"));
@@ -142,6 +142,33 @@ fn a_vhost_that_is_made_again_at_once_inherits_nothing() {
     client.expect_connection_error(320, "vhost 'v' is deleted");
 }
 
+/// As RabbitMQ's 4.x do it: with a path of its own, or with a field of the vhost.
+#[test]
+fn a_protected_vhost_is_not_deleted_until_that_is_taken_back() {
+    let Some((_server, mut http)) = start() else { return };
+    vhost(&mut http, "v");
+    assert_eq!(http.ask("POST", "/api/vhosts/v/deletion/protection", "").status, 204);
+    let shown = http.show("/api/vhosts/v");
+    assert_eq!(shown["protected_from_deletion"], json!(true));
+    assert_eq!(shown["metadata"]["protected_from_deletion"], json!(true));
+    let exported = http.show("/api/definitions")["vhosts"].clone();
+    let of_v = exported.as_array().unwrap().iter().find(|vhost| vhost["name"] == "v").unwrap();
+    assert_eq!(of_v["metadata"]["protected_from_deletion"], json!(true));
+    let (error, reason) = http.ask("DELETE", "/api/vhosts/v", "").error(412);
+    assert_eq!(error, "precondition_failed");
+    assert!(reason.contains("'v' because it is protected"), "{reason}");
+    assert_eq!(http.get("/api/vhosts/v").status, 200);
+    assert_eq!(delete(&mut http, "/api/vhosts/v/deletion/protection"), 204);
+    assert_eq!(delete(&mut http, "/api/vhosts/v"), 204);
+
+    assert_eq!(put(&mut http, "/api/vhosts/w", &json!({"protected_from_deletion": true})), 201);
+    assert_eq!(put(&mut http, "/api/vhosts/w", &json!({"description": "said later"})), 204);
+    assert_eq!(delete(&mut http, "/api/vhosts/w"), 412);
+    assert_eq!(put(&mut http, "/api/vhosts/w", &json!({"protected_from_deletion": false})), 204);
+    assert_eq!(delete(&mut http, "/api/vhosts/w"), 204);
+    assert_eq!(delete(&mut http, "/api/vhosts/w/deletion/protection"), 404);
+}
+
 #[test]
 fn a_vhost_and_its_end_survive_a_kill() {
     let Some(mut node) = Node::start() else { return };
@@ -149,6 +176,7 @@ fn a_vhost_and_its_end_survive_a_kill() {
     let all = all().to_string();
     for (method, path, body) in [
         ("PUT", "/api/vhosts/kept", r#"{"description": "d", "tags": "t", "tracing": true}"#),
+        ("POST", "/api/vhosts/kept/deletion/protection", ""),
         ("PUT", "/api/vhost-limits/kept/max-queues", r#"{"value": 3}"#),
         ("PUT", "/api/vhosts/gone", "{}"),
         ("PUT", "/api/permissions/gone/guest", &all),

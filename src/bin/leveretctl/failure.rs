@@ -23,6 +23,8 @@ pub enum Failure {
     },
     /// Standard output is gone.
     Output(io::Error),
+    /// Somebody ended the program with this signal, or the key for it.
+    Signal(i32),
 }
 
 /// Exit codes, those of `sysexits.h`, used as rabbitmqctl uses them.
@@ -97,7 +99,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Failure::Validation { exit, .. } | Failure::Refused { exit, .. } => *exit,
-            Failure::Output(_) => Exit::InputOutput,
+            Failure::Output(_) | Failure::Signal(_) => Exit::InputOutput,
         }
     }
 }

@@ -9,14 +9,17 @@
 //! | `output` | how are results printed |
 //! | `help`, `completion` | what can people and shells ask for |
 //! | `terminal` | what does somebody at a terminal see and type |
+//! | `screen` | how is a terminal taken over and given back |
+//! | `top` | what happens in the broker right now |
 //! | `failure` | why did it not work, and how does a script learn that |
 //!
 //! One table of verbs is behind help, completion, dispatch and usage errors; to add a verb is to
 //! add a row and a function. Sockets block: there is one connection and one request at a time.
 //!
 //! It stands on getopts (options), httparse (heads and chunk sizes of answers), serde_json (what
-//! is in them), base64 (basic authentication), indicatif (how far long work has come) and rustix
-//! (a password that is typed is not shown).
+//! is in them), base64 (basic authentication), indicatif (how far long work has come), rustix (the
+//! terminal's modes and size), signal-hook (a terminal is given back when a signal ends us) and
+//! unicode-width (how much room a name takes).
 //!
 //! Called by another name, `rabbitmqctl` say, the program does the same.
 
@@ -29,8 +32,10 @@ mod help;
 mod http;
 mod options;
 mod output;
+mod screen;
 mod session;
 mod terminal;
+mod top;
 mod verb;
 mod verbs;
 
@@ -54,6 +59,11 @@ fn main() -> ExitCode {
     let result = result.and_then(|()| out.flush().map_err(Failure::from));
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Signal(signal)) => {
+            // A shell that waits for us sees why; the code is for when we are not ended.
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+            ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+        }
         Err(failure) => {
             // What was printed before belongs before it; that this fails is said already.
             let _ = out.flush();
@@ -64,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(program: &str, arguments: &[String], out: &mut dyn Write) -> Result<(), Failure> {
-    let given = Given::parse(arguments)?;
+    let given = Given::parse(arguments).map_err(|failure| refused(arguments).unwrap_or(failure))?;
     if given.flag("version") {
         return Ok(writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?);
     }
@@ -86,12 +96,30 @@ fn run(program: &str, arguments: &[String], out: &mut dyn Write) -> Result<(), F
 
 /// There is no such verb, but perhaps one that was meant.
 fn unknown(name: &str) -> Failure {
+    if let Some(failure) = refused(&[name.to_owned()]) {
+        return failure;
+    }
     let mut text = format!("\nCommand '{name}' not found. ");
     if let Some(nearest) = Verb::nearest(name) {
         text.push_str(&format!("\nDid you mean '{nearest}'? "));
     }
     text.push('\n');
     Failure::plain(Exit::Usage, text)
+}
+
+/// Why RabbitMQ's verb among these words is none of ours. Its options are not ours, either, so this
+/// is asked before they are.
+fn refused(words: &[String]) -> Option<Failure> {
+    if words.iter().any(|word| Verb::named(word).is_some()) {
+        return None;
+    }
+    let (name, reason) =
+        words.iter().find_map(|word| Some((word, verbs::refused::reason(word)?)))?;
+    let text = match reason.ends_with(']') {
+        true => reason.to_owned(),
+        false => format!("'{name}' does nothing here: {reason}."),
+    };
+    Some(Failure::error(Exit::Unavailable, text))
 }
 
 /// Says on standard error what went wrong; the one place that does.
@@ -105,6 +133,7 @@ fn complain(program: &str, arguments: &[String], failure: &Failure) {
             format!("Error (argument validation): {text}\nArguments given:\n\t{line}\n\n{usage}")
         }
         Failure::Refused { text, .. } => text.clone(),
+        Failure::Signal(_) => return,
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
         Failure::Output(error) => format!("Error: cannot print the result: {error}"),
     };

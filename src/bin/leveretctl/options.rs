@@ -147,6 +147,7 @@ impl Given {
             Some("pretty_table") => Ok(Formatter::PrettyTable),
             Some("json") => Ok(Formatter::Json),
             Some("csv") => Ok(Formatter::Csv),
+            Some("erlang") => Ok(Formatter::Erlang),
             Some(other) => Err(invalid("formatter", other)),
         }
     }
@@ -211,7 +212,7 @@ pub const OPTIONS: &[Opt] = &[
     general("q", "quiet", Takes::Nothing, "suppress informational messages"),
     general("s", "silent", Takes::Nothing, "suppress informational messages and table header row"),
     general("p", "vhost", Takes::Text("<vhost>"), "virtual host, where a command is about one (/)"),
-    general("", "formatter", Takes::Text("<name>"), "table, pretty_table, json or csv (table)"),
+    general("", "formatter", Takes::Text("<name>"), "table, pretty_table, json, csv, erlang"),
     general("", "version", Takes::Nothing, "displays the version"),
     special("", "no-table-headers", Takes::Nothing, "no first line with the columns' names"),
     special("", "online", Takes::Nothing, "lists only queues that are available"),
@@ -228,6 +229,11 @@ pub const OPTIONS: &[Opt] = &[
     special("", "user", Takes::Text("<username>"), "the user (guest)"),
     special("", "limit", Takes::Number("<limit>"), "at most so many"),
     special("", "per-connection-delay", Takes::Number("<ms>"), "time between connections"),
-    special("", "unit", Takes::Text("<unit>"), "bytes, mb or gb (gb)"),
+    special("", "unit", Takes::Text("<unit>"), "bytes, mb or gb; days, weeks, months, years"),
+    special("", "pid", Takes::Text("<pid>"), "the broker's process"),
+    special("", "within", Takes::Number("<n>"), "how far to look ahead (4)"),
+    special("", "interval", Takes::Number("<s>"), "seconds from one look to the next (2)"),
+    special("", "count", Takes::Number("<n>"), "prints so many frames as text, and ends"),
+    special("", "sort", Takes::Text("<key>"), "what queues are sorted by, as a letter or a name"),
     special("", "format", Takes::Text("<format>"), "json, which is the only one"),
 ];

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Exit, Failure};
 use crate::http::{Answer, Client, Request, Target, Trouble};
 use crate::options::Given;
-use crate::output::{Cell, Column, Formatter, Sheet};
+use crate::output::{Cell, Column, Formatter, Sheet, Term};
+use crate::terminal;
 use crate::verb::Verb;
 
 /// One run of one verb.
@@ -60,6 +61,16 @@ impl<'a> Session<'a> {
         Ok(Session { given, program, verb, formatter, target, client, node: None, out, terminal })
     }
 
+    /// What is done.
+    pub fn verb(&self) -> &Verb {
+        self.verb
+    }
+
+    /// Begins something new that may take as long as everything so far.
+    pub fn renew(&mut self) {
+        self.client.renew(self.given.limit(self.verb.seconds));
+    }
+
     /// Where the broker is.
     pub fn target(&self) -> &Target {
         &self.target
@@ -90,6 +101,19 @@ impl<'a> Session<'a> {
         Ok(self.out.flush()?)
     }
 
+    /// Prints `object` whole, if programs want it so; whether they do.
+    ///
+    /// # Errors
+    /// Standard output is gone.
+    pub fn object(&mut self, object: &Value) -> Result<bool, Failure> {
+        let text = match self.formatter {
+            Formatter::Json => object.to_string(),
+            Formatter::Erlang => Term::of(object).pretty(),
+            Formatter::Table | Formatter::PrettyTable | Formatter::Csv => return Ok(false),
+        };
+        self.print(&text).map(|()| true)
+    }
+
     /// Prints `bytes` as they are.
     ///
     /// # Errors
@@ -112,8 +136,15 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Standard output is gone, or the broker.
     pub fn done(&mut self, text: Option<&str>) -> Result<(), Failure> {
-        if self.formatter != Formatter::Json {
-            return text.map_or(Ok(()), |text| self.print(text));
+        match self.formatter {
+            Formatter::Json => {}
+            Formatter::Erlang => {
+                let term = text.map(|text| Cell::from(text).erlang());
+                return term.map_or(Ok(()), |term| self.print(&term.pretty()));
+            }
+            Formatter::Table | Formatter::PrettyTable | Formatter::Csv => {
+                return text.map_or(Ok(()), |text| self.print(text));
+            }
         }
         let mut result = Map::new();
         result.insert("node".to_owned(), json!(self.node()?));
@@ -235,9 +266,22 @@ impl<'a> Session<'a> {
         let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
         let row = |object| columns.iter().map(|column| column.of(object)).collect();
         let rows: Vec<Vec<Cell>> = objects.iter().map(row).collect();
-        let headers = listing.headers && self.given.headers();
-        let (stream, terminal) = (listing.stream, self.terminal);
-        let sheet = Sheet { names: &names, rows: &rows, headers, stream, terminal };
+        self.sheet(&names, &rows, listing.headers, listing.stream)
+    }
+
+    /// Prints `rows` below `names`, which a table has only if `headers`; see [`Sheet::stream`].
+    ///
+    /// # Errors
+    /// Standard output is gone.
+    pub fn sheet(
+        &mut self,
+        names: &[&str],
+        rows: &[Vec<Cell>],
+        headers: bool,
+        stream: bool,
+    ) -> Result<(), Failure> {
+        let headers = headers && self.given.headers();
+        let sheet = Sheet { names, rows, headers, stream, terminal: self.terminal };
         sheet.print(self.formatter, self.out)?;
         Ok(self.out.flush()?)
     }
@@ -272,6 +316,22 @@ impl<'a> Session<'a> {
             Err(Trouble::Unreachable(_) | Trouble::Broken(_)) => Err(self.timed_out()),
             Err(trouble @ (Trouble::TimedOut | Trouble::Nonsense(_))) => Err(self.failed(&trouble)),
         }
+    }
+
+    /// Does work that may be long; somebody at a terminal sees that it goes on.
+    pub fn patiently<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let life = terminal::progress(None, self.given.quiet());
+        let done = work(self);
+        life.finish_and_clear();
+        done
+    }
+
+    /// Checks that the time is not over.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn in_time(&self) -> Result<(), Failure> {
+        if self.client.is_late() { Err(self.timed_out()) } else { Ok(()) }
     }
 
     /// `text` as a heading, where that can be seen.

@@ -5,7 +5,7 @@
 
 use crate::amqp::{AmqpError, ReplyCode, Table, Value};
 use crate::broker::arguments::{ALTERNATE_EXCHANGE, QUEUE_ARGUMENTS, QueueKind, QueueTraits};
-use crate::broker::exchange::headers::same_value;
+use crate::broker::exchange::values::same_value;
 use crate::broker::resource::Resource;
 
 /// What an exchange.declare says of an exchange.

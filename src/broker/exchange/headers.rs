@@ -4,17 +4,40 @@
 //! with the same value. Numbers of every kind are compared by value, text and bytes alike; a void
 //! one asks for presence only. Imports `amqp`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hash, Hasher};
 
-use crate::amqp::{AmqpError, ArrayIter, ReplyCode, Table, TableBuf, TableIter, Value};
+use foldhash::quality::RandomState;
+use slab::Slab;
+
+use crate::amqp::{AmqpError, ReplyCode, Table, TableBuf, Value};
 use crate::broker::exchange::binding::Destination;
+use crate::broker::exchange::values::{hash_value, matches_value};
 use crate::broker::term::term;
 
 /// The bindings of a headers exchange.
+///
+/// A message is compared with those only that one of its headers leads to:
+/// 1. A rule that wants all its fields stands in the index by one of them, a rule that wants any
+///    by each, and a rule that wants all of none in `always`.
+/// 2. A field stands there by its name and its value, or by its name alone where its value is not
+///    hashed (lists, tables) or does not count (a void one).
 #[derive(Debug, Default)]
 pub struct HeadersMatcher {
-    rules: BTreeMap<(Destination, Box<[u8]>), Rule>,
+    slots: BTreeMap<(Destination, Box<[u8]>), Slot>,
+    rules: Slab<Rule>,
+    index: BTreeSet<Mark>,
+    /// How many marks are by the name alone.
+    named: usize,
+    always: BTreeSet<Slot>,
+    hasher: RandomState,
 }
+
+/// A rule's place in the slab.
+type Slot = usize;
+
+/// A field's hash, the rule that it is of, and where in the rule's fields it stands.
+type Mark = (u64, Slot, u32);
 
 impl HeadersMatcher {
     /// A matcher without bindings.
@@ -32,34 +55,89 @@ impl HeadersMatcher {
 
     /// Counts a binding of the destination with these arguments, checked before.
     pub fn add(&mut self, destination: Destination, arguments: Table<'_>) {
-        self.rules
-            .entry((destination, arguments.as_bytes().into()))
-            .or_insert_with(|| Rule::of(arguments))
-            .bindings += 1;
+        let identity = (destination, arguments.as_bytes().into());
+        if let Some(&slot) = self.slots.get(&identity) {
+            self.rules[slot].bindings += 1;
+            return;
+        }
+        let slot = self.rules.insert(Rule::of(destination, arguments));
+        self.slots.insert(identity, slot);
+        self.enter(slot);
+    }
+
+    /// Puts a new rule where messages find it.
+    fn enter(&mut self, slot: Slot) {
+        let rule = &self.rules[slot];
+        let mut marks: Vec<_> = rule.marks(slot, &self.hasher).collect();
+        if rule.mode.all {
+            if marks.is_empty() {
+                self.always.insert(slot);
+            }
+            // The one that it shares with the fewest, as far as that is worth counting.
+            let crowd = |mark: &(Mark, bool)| self.marked(mark.0.0).take(CROWD).count();
+            marks = marks.into_iter().min_by_key(crowd).into_iter().collect();
+        }
+        for (mark, named) in marks {
+            self.index.insert(mark);
+            self.named += usize::from(named);
+        }
     }
 
     /// Counts a binding less; `false` when there was none.
     pub fn remove(&mut self, destination: Destination, arguments: Table<'_>) -> bool {
         let identity = (destination, arguments.as_bytes().into());
-        let Some(rule) = self.rules.get_mut(&identity) else {
+        let Some(&slot) = self.slots.get(&identity) else {
             return false;
         };
-        rule.bindings -= 1;
-        if rule.bindings == 0 {
-            self.rules.remove(&identity);
+        self.rules[slot].bindings -= 1;
+        if self.rules[slot].bindings == 0 {
+            self.slots.remove(&identity);
+            self.always.remove(&slot);
+            let rule = self.rules.remove(slot);
+            for (mark, named) in rule.marks(slot, &self.hasher) {
+                self.named -= usize::from(self.index.remove(&mark) && named);
+            }
         }
         true
     }
 
     /// Appends the destination of every binding that matches; one with several matching bindings
-    /// comes several times. Allocates only for messages with more than `SCAN_MAX` headers.
+    /// or fields comes several times. Allocates only for messages with more than `SCAN_MAX`
+    /// headers.
     pub fn route(&self, headers: Option<Table<'_>>, out: &mut Vec<Destination>) {
+        out.extend(self.always.iter().map(|&slot| self.rules[slot].destination));
+        if self.index.is_empty() {
+            return;
+        }
         let headers = Headers::of(headers.unwrap_or(Table::EMPTY));
-        for ((destination, _), rule) in &self.rules {
-            if rule.matches(&headers) {
-                out.push(*destination);
+        for &header in headers.fields() {
+            if let Some(hash) = hash_field(header, &self.hasher) {
+                self.follow(hash, header, &headers, out);
+            }
+            if self.named > 0 {
+                self.follow(hash_name(header.0, &self.hasher), header, &headers, out);
             }
         }
+    }
+
+    /// Compares the message with those rules that one of its headers leads to.
+    fn follow(
+        &self,
+        hash: u64,
+        header: Field<'_>,
+        headers: &Headers<'_>,
+        out: &mut Vec<Destination>,
+    ) {
+        for &(_, slot, place) in self.marked(hash) {
+            let rule = &self.rules[slot];
+            if rule.wants(place, header) && (!rule.mode.all || rule.matches(headers)) {
+                out.push(rule.destination);
+            }
+        }
+    }
+
+    fn marked(&self, hash: u64) -> impl Iterator<Item = &Mark> {
+        self.index.range((hash, 0, 0)..=(hash, Slot::MAX, u32::MAX))
     }
 
     /// How many bindings there are.
@@ -73,110 +151,21 @@ impl HeadersMatcher {
     }
 }
 
-/// Whether the two are of the same kind and value. Integers of every width are one kind, so are
-/// the two floats, and so are long strings and bytes: clients differ in which they send.
-pub fn same_value(a: Value<'_>, b: Value<'_>) -> bool {
-    // Tables and arrays may be as deep as a frame allows, so they are not compared on the stack.
-    let mut open = Vec::new();
-    if !begins_alike(a, b, &mut open) {
-        return false;
-    }
-    while let Some(innermost) = open.last_mut() {
-        let both = match innermost {
-            Pair::Arrays(a, b) => (a.next().map(|v| (None, v)), b.next().map(|v| (None, v))),
-            Pair::Tables(a, b) => {
-                (a.next().map(|(k, v)| (Some(k), v)), b.next().map(|(k, v)| (Some(k), v)))
-            }
-        };
-        match both {
-            (None, None) => drop(open.pop()),
-            (Some((a_key, a)), Some((b_key, b)))
-                if a_key == b_key && begins_alike(a, b, &mut open) => {}
-            (Some(_) | None, _) => return false,
-        }
-    }
-    true
+/// The hash of a field by which only the same one is found; `None` where only its name can be.
+fn hash_field((name, value): Field<'_>, build: &RandomState) -> Option<u64> {
+    let value = hash_value(value, build)?;
+    let mut hasher = build.build_hasher();
+    (name, value).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
-/// Two arrays or tables of which the beginnings are the same.
-enum Pair<'a, 'b> {
-    Arrays(ArrayIter<'a>, ArrayIter<'b>),
-    Tables(TableIter<'a>, TableIter<'b>),
-}
-
-/// Whether the two are the same, or may be: then what is in them is still to be compared.
-fn begins_alike<'a, 'b>(a: Value<'a>, b: Value<'b>, open: &mut Vec<Pair<'a, 'b>>) -> bool {
-    if let (Some(a), Some(b)) = (a.integer(), b.integer()) {
-        return a == b;
-    }
-    match (float(a), float(b)) {
-        (Some(a), Some(b)) => return a == b,
-        (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => return false,
-    }
-    match (a, b) {
-        (Value::Array(a), Value::Array(b)) => {
-            open.push(Pair::Arrays(a.iter(), b.iter()));
-            true
-        }
-        (Value::Table(a), Value::Table(b)) => {
-            open.push(Pair::Tables(a.iter(), b.iter()));
-            true
-        }
-        (Value::LongString(a) | Value::Bytes(a), Value::LongString(b) | Value::Bytes(b)) => a == b,
-        (a, b) => a == b,
-    }
-}
-
-/// Whether a header has the value that a binding asks for: numbers of every kind by what they are
-/// worth, as in RabbitMQ, and everything else as [`same_value`] says.
-fn matches_value(wanted: Value<'_>, value: Value<'_>) -> bool {
-    match (number(wanted), number(value)) {
-        (Some(wanted), Some(value)) => wanted == value,
-        (None, None) => same_value(wanted, value),
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-/// A number in a form in which all kinds can be compared.
-#[derive(Clone, Copy, Debug)]
-enum Number {
-    Whole(i128),
-    Fraction(f64),
-}
-
-impl PartialEq for Number {
-    #[allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "as Erlang compares them")]
-    fn eq(&self, other: &Self) -> bool {
-        match (*self, *other) {
-            (Number::Whole(a), Number::Whole(b)) => a == b,
-            (Number::Fraction(a), Number::Fraction(b)) => a == b,
-            (Number::Whole(whole), Number::Fraction(fraction))
-            | (Number::Fraction(fraction), Number::Whole(whole)) => whole as f64 == fraction,
-        }
-    }
-}
-
-fn number(value: Value<'_>) -> Option<Number> {
-    if let Value::U64(value) | Value::Timestamp(value) = value {
-        return Some(Number::Whole(i128::from(value)));
-    }
-    let whole = value.integer().map(|value| Number::Whole(i128::from(value)));
-    whole.or_else(|| value.fraction().map(Number::Fraction))
-}
-
-fn float(value: Value<'_>) -> Option<f64> {
-    if let Value::F32(value) = value {
-        Some(f64::from(value))
-    } else if let Value::F64(value) = value {
-        Some(value)
-    } else {
-        None
-    }
+fn hash_name(name: &[u8], build: &RandomState) -> u64 {
+    build.hash_one(name)
 }
 
 #[derive(Debug)]
 struct Rule {
+    destination: Destination,
     mode: Mode,
     /// The fields that count.
     fields: TableBuf,
@@ -184,7 +173,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn of(arguments: Table<'_>) -> Self {
+    fn of(destination: Destination, arguments: Table<'_>) -> Self {
         let mode = Mode::of(arguments).unwrap_or(Mode { all: true, with_x: false });
         let mut fields = TableBuf::new();
         for (name, value) in arguments.iter() {
@@ -192,15 +181,35 @@ impl Rule {
                 fields.put(name, value);
             }
         }
-        Self { mode, fields, bindings: 0 }
+        Self { destination, mode, fields, bindings: 1 }
     }
 
+    /// The marks of all fields, and whether each is by the name alone.
+    fn marks(&self, slot: Slot, build: &RandomState) -> impl Iterator<Item = (Mark, bool)> {
+        let mut fields = self.fields.table().iter();
+        std::iter::from_fn(move || {
+            let place = u32::try_from(fields.bytes_left()).expect("a frame is shorter");
+            let field = fields.next()?;
+            let exact = hash_field(field, build);
+            let hash = exact.unwrap_or_else(|| hash_name(field.0, build));
+            Some(((hash, slot, place), exact.is_none()))
+        })
+    }
+
+    /// Whether a header is what the field at this place wants.
+    fn wants(&self, place: u32, (name, value): Field<'_>) -> bool {
+        let field = self.fields.table().iter_from(place as usize).next();
+        field.is_some_and(|(wanted_name, wanted)| {
+            wanted_name == name && (wanted == Value::Void || matches_value(wanted, value))
+        })
+    }
+
+    /// Whether all fields are among the headers.
     fn matches(&self, headers: &Headers<'_>) -> bool {
-        let mut hits = self.fields.table().iter().map(|(name, wanted)| {
+        self.fields.table().iter().all(|(name, wanted)| {
             let value = headers.find(name);
             value.is_some_and(|value| wanted == Value::Void || matches_value(wanted, value))
-        });
-        if self.mode.all { hits.all(|hit| hit) } else { hits.any(|hit| hit) }
+        })
     }
 }
 
@@ -246,10 +255,14 @@ enum Headers<'a> {
 type Field<'a> = (&'a [u8], Value<'a>);
 
 impl<'a> Headers<'a> {
+    /// Of headers with the same name, the first one counts.
     fn of(table: Table<'a>) -> Self {
         let mut few: [Field<'a>; SCAN_MAX] = [(b"", Value::Void); SCAN_MAX];
         let mut count = 0;
         for field in table.iter() {
+            if few[..count].iter().any(|(name, _)| *name == field.0) {
+                continue;
+            }
             if count == SCAN_MAX {
                 let mut fields: Vec<_> = table.iter().collect();
                 fields.sort_by_key(|(name, _)| *name);
@@ -260,6 +273,13 @@ impl<'a> Headers<'a> {
             count += 1;
         }
         Self::Few(few, count)
+    }
+
+    fn fields(&self) -> &[Field<'a>] {
+        match self {
+            Self::Few(fields, count) => &fields[..*count],
+            Self::Many(fields) => fields,
+        }
     }
 
     fn find(&self, name: &[u8]) -> Option<Value<'a>> {
@@ -280,10 +300,12 @@ const X_MATCH: &[u8] = b"x-match";
 /// Up to so many headers are looked through one by one.
 const SCAN_MAX: usize = 16;
 
+/// A field that so many rules have says little; more of them are not counted.
+const CROWD: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amqp::ArrayBuf;
     use crate::broker::testing::{Seeded, queue};
 
     type Fields<'a> = [(&'a str, Value<'a>)];
@@ -367,46 +389,6 @@ mod tests {
     }
 
     #[test]
-    fn very_deep_values_are_compared_too() {
-        let nested = |innermost: Value<'_>| {
-            let mut array = ArrayBuf::new();
-            array.push(innermost);
-            for _ in 0..5_000 {
-                let mut outer = ArrayBuf::new();
-                outer.push(Value::Array(array.array()));
-                array = outer;
-            }
-            array
-        };
-        let (one, same, other) =
-            (nested(Value::I8(1)), nested(Value::I64(1)), nested(Value::I8(2)));
-        fn value(array: &ArrayBuf) -> Value<'_> {
-            Value::Array(array.array())
-        }
-        assert!(same_value(value(&one), value(&same)));
-        assert!(!same_value(value(&one), value(&other)));
-    }
-
-    #[test]
-    fn arrays_and_tables_are_compared_element_by_element() {
-        let array = |values: &[Value<'_>]| {
-            let mut array = ArrayBuf::new();
-            values.iter().for_each(|value| array.push(*value));
-            array
-        };
-        let (a, b) = (array(&[Value::I32(1), text("x")]), array(&[Value::I64(1), text("x")]));
-        assert!(same_value(Value::Array(a.array()), Value::Array(b.array())));
-        let shorter = array(&[Value::I32(1)]);
-        assert!(!same_value(Value::Array(a.array()), Value::Array(shorter.array())));
-        assert!(!same_value(Value::Array(shorter.array()), Value::Array(a.array())));
-        let (c, d) = (table(&[("k", Value::I32(1))]), table(&[("k", Value::I64(1))]));
-        let other = table(&[("l", Value::I32(1))]);
-        assert!(same_value(Value::Table(c.table()), Value::Table(d.table())));
-        assert!(!same_value(Value::Table(c.table()), Value::Table(other.table())));
-        assert!(!same_value(Value::Table(c.table()), Value::Array(a.array())));
-    }
-
-    #[test]
     fn an_unknown_mode_is_refused_in_rabbitmqs_words() {
         let refusal =
             |value| HeadersMatcher::check(table(&[("x-match", value)]).table()).unwrap_err().text;
@@ -439,30 +421,96 @@ mod tests {
         assert!(matcher.is_empty());
     }
 
+    type Owned = Vec<(String, Value<'static>)>;
+
+    /// Values that are equal in other kinds, and all that is not hashed.
+    const VALUES: [Value<'static>; 12] = [
+        Value::I32(1),
+        Value::I64(1),
+        Value::F64(1.0),
+        Value::F64(-0.0),
+        Value::U8(0),
+        Value::Bool(true),
+        Value::Bool(false),
+        Value::LongString(b"1"),
+        Value::Bytes(b"1"),
+        Value::Array(crate::amqp::Array::EMPTY),
+        Value::Table(Table::EMPTY),
+        Value::Void,
+    ];
+
+    fn random_fields(random: &mut Seeded, names: usize, most: usize) -> Owned {
+        (0..random.below(most + 1))
+            .map(|_| (format!("h{}", random.below(names)), VALUES[random.below(VALUES.len())]))
+            .collect()
+    }
+
+    fn borrowed(fields: &Owned) -> TableBuf {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        table(&fields)
+    }
+
+    /// The slow obvious twin.
+    fn is_hit(binding: &Owned, message: &Owned) -> bool {
+        let first = |name: &str| message.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+        let mut hits =
+            binding.iter().filter(|(name, _)| name != "x-match").map(|(name, wanted)| {
+                first(name).is_some_and(|v| *wanted == Value::Void || matches_value(*wanted, v))
+            });
+        let any = binding.iter().any(|(name, _)| name == "x-match");
+        if any { hits.any(|hit| hit) } else { hits.all(|hit| hit) }
+    }
+
     #[test]
-    fn any_bindings_route_as_a_naive_twin_does_also_with_many_headers() {
-        let mut random = Seeded::new(5);
-        let names: Vec<String> = (0..60).map(|n| format!("h{n}")).collect();
-        for _ in 0..300 {
-            let mut fields = |most: usize| -> Vec<(&str, Value<'static>)> {
-                (0..random.below(most + 1))
-                    .map(|_| {
-                        let value = [Value::I32(1), Value::I64(1), Value::Bool(true), Value::Void]
-                            [random.below(4)];
-                        (names[random.below(names.len())].as_str(), value)
-                    })
-                    .collect()
-            };
-            let binding = fields(3);
-            let message = fields(80);
-            let first = |name: &str| message.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-            let hit = |(name, wanted): &(&str, Value<'_>)| {
-                first(name).is_some_and(|v| *wanted == Value::Void || same_value(*wanted, v))
-            };
-            assert_eq!(matches(&binding, &message), binding.iter().all(hit));
-            let mut any = vec![("x-match", text("any"))];
-            any.extend(&binding);
-            assert_eq!(matches(&any, &message), binding.iter().any(hit));
+    fn any_bindings_route_as_a_naive_twin_does_whatever_came_and_went() {
+        for seed in 0..60 {
+            let mut random = Seeded::new(seed);
+            let names = 1 + random.below(40);
+            let mut matcher = HeadersMatcher::new();
+            let mut bound: Vec<(u32, Owned)> = Vec::new();
+            for number in 0..200 {
+                let mut binding = random_fields(&mut random, names, 3);
+                if random.below(2) == 0 {
+                    binding.push(("x-match".into(), text("any")));
+                }
+                matcher.add(queue(number), borrowed(&binding).table());
+                bound.push((number, binding));
+                if random.below(3) == 0 {
+                    let (number, gone) = bound.swap_remove(random.below(bound.len()));
+                    assert!(matcher.remove(queue(number), borrowed(&gone).table()));
+                }
+                // Also more headers than are looked through one by one.
+                let most = if random.below(4) == 0 { 80 } else { 5 };
+                let message = random_fields(&mut random, names, most);
+                let mut out = Vec::new();
+                matcher.route(Some(borrowed(&message).table()), &mut out);
+                out.sort_unstable();
+                out.dedup();
+                let hits = bound.iter().filter(|(_, binding)| is_hit(binding, &message));
+                let mut expected: Vec<_> = hits.map(|(number, _)| queue(*number)).collect();
+                expected.sort_unstable();
+                assert_eq!(out, expected, "seed {seed}: {message:?}");
+            }
+            for (number, binding) in bound.drain(..) {
+                assert!(matcher.remove(queue(number), borrowed(&binding).table()));
+            }
+            assert!(matcher.is_empty() && matcher.index.is_empty() && matcher.always.is_empty());
+            assert_eq!(matcher.named, 0);
         }
+    }
+
+    /// What all bindings have in common finds none of them.
+    #[test]
+    fn a_message_is_compared_only_with_bindings_that_it_may_match() {
+        let mut matcher = HeadersMatcher::new();
+        let kind = ("kind", text("order"));
+        for number in 0..1000 {
+            matcher.add(queue(number), table(&[kind, ("id", Value::U32(number))]).table());
+        }
+        let hash = hash_field((b"kind", kind.1), &matcher.hasher).expect("text is hashed");
+        assert!(matcher.marked(hash).count() <= CROWD);
+        let mut out = Vec::new();
+        matcher.route(Some(table(&[kind, ("id", Value::I64(7))]).table()), &mut out);
+        assert_eq!(out, [queue(7)]);
     }
 }

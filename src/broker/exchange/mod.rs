@@ -8,6 +8,7 @@ pub mod headers;
 pub mod matcher;
 pub mod random;
 pub mod topic;
+pub mod values;
 
 use crate::amqp::Name;
 use crate::broker::counters::ExchangeCounters;

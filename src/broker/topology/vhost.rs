@@ -47,6 +47,8 @@ pub struct VhostSettings {
     pub default_queue_type: Option<QueueKind>,
     /// Messages are to be traced; it is kept and shown.
     pub tracing: bool,
+    /// Operators are refused who want to delete it.
+    pub protected: bool,
     /// The most connections at a time (limit `max-connections`).
     pub connections_max: Option<u32>,
     /// The most queues (limit `max-queues`).
@@ -65,6 +67,7 @@ impl VhostSettings {
             table.put_str(b"default_queue_type", kind.name());
         }
         table.put_bool(b"tracing", self.tracing);
+        table.put_bool(b"protected", self.protected);
         for (name, limit) in
             [("max-connections", self.connections_max), ("max-queues", self.queues_max)]
         {
@@ -96,6 +99,7 @@ impl VhostSettings {
             tags,
             default_queue_type: kind.and_then(QueueKind::parse),
             tracing: flag(b"tracing"),
+            protected: flag(b"protected"),
             connections_max: limit(b"max-connections"),
             queues_max: limit(b"max-queues"),
         };
@@ -138,6 +142,7 @@ mod tests {
             tags: vec!["a".into(), "b,c".into()],
             default_queue_type: Some(QueueKind::Quorum),
             tracing: true,
+            protected: true,
             connections_max: Some(0),
             queues_max: Some(u32::MAX),
         };

@@ -13,10 +13,15 @@ impl Users {
         self.connections_max = connections_max;
     }
 
+    /// How many connections are open, and how many may be; `None` = no limit.
+    pub fn connections(&self) -> (usize, Option<u32>) {
+        (self.logins.len(), self.connections_max)
+    }
+
     /// 530 when the node or the user has as many connections as it may.
     pub fn check_connection_limits(&self, user: &Name) -> Result<(), AmqpError> {
-        let open = self.logins.len();
-        if let Some(max) = self.connections_max.filter(|&max| is_reached(max, open)) {
+        let (open, max) = self.connections();
+        if let Some(max) = max.filter(|&max| is_reached(max, open)) {
             let text = format!("connection refused: node connection limit ({max}) is reached");
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
         }

@@ -12,6 +12,9 @@ use crate::management::json;
 /// Description and tags of a vhost have at most so many bytes: a vhost is one record of the log.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 
+/// What says that a vhost is not to be deleted.
+const PROTECTED: &str = "protected_from_deletion";
+
 /// Makes a vhost or says something else of one: of what the body does not say, what was said
 /// before stays. `true` when there was none of the name.
 ///
@@ -50,6 +53,7 @@ fn change(settings: &mut VhostSettings, body: &Fields) -> Result<(), Wrong> {
         if let Some(kind) = fields::optional_text(said, "default_queue_type")? {
             settings.default_queue_type = queue_type(kind)?;
         }
+        settings.protected = fields::flag(said, PROTECTED, settings.protected)?;
     }
     settings.tracing = fields::flag(body, "tracing", settings.tracing)?;
     if let Some(said) = body.get("limits") {
@@ -76,6 +80,9 @@ pub fn show(vhost: &Vhost, node: &str) -> Value {
     if settings.default_queue_type.is_some() {
         metadata["default_queue_type"] = kind.into();
     }
+    if settings.protected {
+        metadata[PROTECTED] = true.into();
+    }
     json!({
         "name": json::text(&vhost.name),
         "description": settings.description,
@@ -83,6 +90,7 @@ pub fn show(vhost: &Vhost, node: &str) -> Value {
         "default_queue_type": kind,
         "metadata": metadata,
         "tracing": settings.tracing,
+        PROTECTED: settings.protected,
         "cluster_state": { node: "running" },
     })
 }
@@ -92,6 +100,9 @@ pub fn export(vhost: &Vhost) -> Value {
     let mut value = show(vhost, "");
     if let Some(fields) = value.as_object_mut() {
         fields.remove("cluster_state");
+        if !vhost.settings.protected {
+            fields.remove(PROTECTED);
+        }
         if vhost.settings.default_queue_type.is_none() {
             fields.remove("default_queue_type");
         }

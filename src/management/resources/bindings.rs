@@ -15,7 +15,7 @@ use crate::management::call::{
     Answer, Call, Context, Durable, Outcome, Progress, Right, Route, Work,
 };
 use crate::management::list::{self, Columns, Field, Next, Source};
-use crate::management::request::Method;
+use crate::management::request::{Method, percent_decoded};
 use crate::management::response::Response;
 use crate::management::{body, json, refusal};
 
@@ -178,7 +178,7 @@ enum Then {
 fn seek(call: &mut Call<'_, '_>, find: Find, then: Then) -> Outcome {
     let vhost = call.vhost(0)?;
     let (subject, columns) = (call.subject(0)?, Columns::of(call.request));
-    let (bindings, key) = (between(call, vhost, find), call.part(3).to_vec());
+    let (bindings, key) = (between(call, vhost, find), named_key(call.part(3)));
     Ok(Answer::Later(Box::new(Seek { bindings, key, subject, columns, then })))
 }
 
@@ -507,7 +507,7 @@ impl Found {
 /// The name of a binding between its two ends: the routing key and, where there are arguments, a
 /// number that is the same for the same ones in whatever order.
 fn properties_key(routing_key: &[u8], arguments: Table<'_>) -> String {
-    let key = percent(routing_key, b"").replace("%20", "+");
+    let key = escaped(routing_key);
     if arguments.is_empty() {
         return if key.is_empty() { "~".to_owned() } else { key };
     }
@@ -517,6 +517,21 @@ fn properties_key(routing_key: &[u8], arguments: Table<'_>) -> String {
     fields.into_iter().for_each(|(name, value)| sorted.put(name, value));
     let hash = crc32fast::hash(sorted.table().as_bytes()).to_be_bytes();
     format!("{key}~{}", URL_SAFE_NO_PAD.encode(hash))
+}
+
+fn escaped(routing_key: &[u8]) -> String {
+    percent(routing_key, b"").replace("%20", "+")
+}
+
+/// The name of a binding as a client gave it, who need not escape what a path may have (`e.*`).
+fn named_key(part: &[u8]) -> Vec<u8> {
+    let end = part.iter().position(|&byte| byte == b'~').unwrap_or(part.len());
+    let (key, rest) = part.split_at(end);
+    let spaced: Vec<u8> = key.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+    match percent_decoded(&spaced) {
+        Some(key) => [escaped(&key).as_bytes(), rest].concat(),
+        None => part.to_vec(),
+    }
 }
 
 /// Bytes as they stand in a path: letters, digits, `.`, `_`, `-` and `kept` as they are.
@@ -555,5 +570,28 @@ mod tests {
         assert!(with("r", &one).starts_with("r~") && with("", &one).starts_with('~'));
         other.set(b"a", crate::amqp::Value::I64(2));
         assert_ne!(with("r", &one), with("r", &other));
+    }
+
+    /// RabbitMQ 3.10.8 finds these: it undoes the escapes of the name before it compares.
+    #[test]
+    fn a_bindings_key_need_not_be_escaped_where_a_path_needs_it_not() {
+        for (given, key) in [
+            ("e.*", "e.%2A"),
+            ("e.%2A", "e.%2A"),
+            ("a#b", "a%23b"),
+            ("p q", "p+q"),
+            ("p+q", "p+q"),
+            ("p%2Bq", "p%2Bq"),
+            ("ä/b", "%C3%A4%2Fb"),
+            ("a%7Eb", "a%7Eb"),
+            ("x%2541y", "x%2541y"),
+            ("a.#~nGr5XA", "a.%23~nGr5XA"),
+            ("~", "~"),
+            ("~nGr5XA", "~nGr5XA"),
+            ("%zz", "%zz"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&named_key(given.as_bytes())), key, "{given}");
+        }
+        assert_eq!(named_key(b"\xff"), b"%FF");
     }
 }

@@ -43,6 +43,10 @@ pub const ROUTES: &[Route] = &[
         methods: &[(Method::Get, Right::Management, well)],
     },
     Route {
+        path: "health/checks/below-node-connection-limit",
+        methods: &[(Method::Get, Right::Management, below_limit)],
+    },
+    Route {
         path: "health/checks/ready-to-serve-clients",
         methods: &[(Method::Get, Right::Management, ready)],
     },
@@ -131,6 +135,21 @@ fn protocol(call: &mut Call<'_, '_>) -> Outcome {
 /// A node that answers is well: its vhosts are there with it, and nobody takes it out of service.
 fn well(_: &mut Call<'_, '_>) -> Outcome {
     Ok(Response::json(&json!({ "status": "ok" })).into())
+}
+
+/// 503 where no more clients are let in.
+fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
+    let (connections, limit) = call.context.broker.users().connections();
+    let shown = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
+    let is_below = |limit| usize::try_from(limit).is_ok_and(|limit| connections < limit);
+    if limit.is_none_or(is_below) {
+        let answer = json!({ "status": "ok", "limit": shown, "connections": connections });
+        return Ok(Response::json(&answer).into());
+    }
+    let reason = "node connection limit is reached";
+    fail(json!({
+        "status": "failed", "reason": reason, "limit": shown, "connections": connections,
+    }))
 }
 
 /// Nothing is replicated to other nodes, so that nothing depends on this one staying.

@@ -5,6 +5,7 @@
 //! what nobody knows would be worse than none, and sums do not need it. Every figure is kept where
 //! it changes, so that this costs the same however many queues there are.
 
+use super::channel_totals;
 use crate::broker::counters::{Happening, SIZES_MAX};
 use crate::management::call::{Call, Context, Outcome, Right, Route};
 use crate::management::exposition::Figure::{Count, Nanos};
@@ -28,6 +29,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     let mut body = Vec::new();
     write_queue_totals(&mut body, call.context);
     write(&mut body, call.context);
+    channel_totals::write(&mut body, call.context);
     let response = Response { body, ..Response::empty(200) };
     Ok(response.header("content-type", CONTENT_TYPE).into())
 }

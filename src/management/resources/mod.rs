@@ -2,6 +2,7 @@
 
 pub mod aliveness;
 pub mod bindings;
+mod channel_totals;
 pub mod channels;
 pub mod cluster_name;
 pub mod connections;

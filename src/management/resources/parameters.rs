@@ -1,6 +1,6 @@
 //! Which parameters of vhosts and of the node are kept?
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::amqp::Name;
 use crate::broker::topology::parameters::Scope;
@@ -115,16 +115,30 @@ fn clear_limits(context: &mut Context<'_>, key: VhostKey) -> bool {
 }
 
 fn list_global(call: &mut Call<'_, '_>) -> Outcome {
-    let all = call.context.broker.topology().global_parameters().iter();
-    let all = all.map(|(name, value)| parameters::show_global(name, value)).collect();
+    let topology = call.context.broker.topology();
+    let said = topology.global_parameters().iter();
+    let said = said.map(|(name, value)| parameters::show_global(name, value));
+    let is_named = topology.parameter(Scope::Global, CLUSTER_NAME).is_some();
+    let named = (!is_named).then(|| cluster_name(call));
+    let all = named.into_iter().chain(said).collect();
     list::answer(call, Walk::of(all))
 }
 
 fn show_global(call: &mut Call<'_, '_>) -> Outcome {
     let (topology, name) = (call.context.broker.topology(), call.part(0));
-    let value = topology.parameter(Scope::Global, name).ok_or_else(Response::not_found)?;
-    call.show(parameters::show_global(name, value))
+    match topology.parameter(Scope::Global, name) {
+        Some(value) => call.show(parameters::show_global(name, value)),
+        None if name == CLUSTER_NAME => call.show(cluster_name(call)),
+        None => Err(Response::not_found()),
+    }
 }
+
+/// The cluster's name, which is a parameter in RabbitMQ.
+fn cluster_name(call: &Call<'_, '_>) -> Value {
+    json!({ "name": "cluster_name", "value": call.context.node.identity().cluster_name })
+}
+
+const CLUSTER_NAME: &[u8] = b"cluster_name";
 
 fn put_global(call: &mut Call<'_, '_>) -> Outcome {
     let name = call.new_name(0)?;

@@ -20,6 +20,8 @@ use crate::management::stats::Looked;
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
     Route { path: "queues", methods: &[(Method::Get, Right::Management, list_all)] },
+    // A vhost of this name can only be asked for with a name of a queue, as in RabbitMQ.
+    Route { path: "queues/detailed", methods: &[(Method::Get, Right::Management, list_all)] },
     Route { path: "queues/*", methods: &[(Method::Get, Right::Management, list_of_vhost)] },
     Route {
         path: "queues/*/*",

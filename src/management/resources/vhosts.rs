@@ -6,7 +6,7 @@ use log::info;
 use serde_json::Value;
 
 use crate::amqp::Name;
-use crate::broker::VhostKey;
+use crate::broker::{VhostKey, VhostSettings};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
 use crate::management::change;
@@ -26,6 +26,13 @@ pub const ROUTES: &[Route] = &[
             (Method::Get, Right::Administrator, show),
             (Method::Put, Right::Administrator, put),
             (Method::Delete, Right::Administrator, delete),
+        ],
+    },
+    Route {
+        path: "vhosts/*/deletion/protection",
+        methods: &[
+            (Method::Post, Right::Administrator, protect),
+            (Method::Delete, Right::Administrator, expose),
         ],
     },
 ];
@@ -115,9 +122,32 @@ fn delete(call: &mut Call<'_, '_>) -> Outcome {
     let topology = call.context.broker.topology();
     let key = topology.vhost_named(call.part(0)).ok_or_else(Response::not_found)?;
     let name = topology.vhost_name(key);
+    if topology.vhost(key).is_some_and(|vhost| vhost.settings.protected) {
+        let reason = format!(
+            "Refusing to delete virtual host '{name}' because it is protected from deletion"
+        );
+        return Err(Response::error(412, "precondition_failed", &reason));
+    }
     call.context.broker.delete_vhost(key);
     info!("vhost '{name}' was deleted by '{}'", call.caller.name);
     Ok(Answer::Later(Box::new(Leaving { name })))
+}
+
+fn protect(call: &mut Call<'_, '_>) -> Outcome {
+    set_protected(call, true)
+}
+
+fn expose(call: &mut Call<'_, '_>) -> Outcome {
+    set_protected(call, false)
+}
+
+fn set_protected(call: &mut Call<'_, '_>, protected: bool) -> Outcome {
+    let topology = call.context.broker.topology();
+    let key = topology.vhost_named(call.part(0)).ok_or_else(Response::not_found)?;
+    let vhost = topology.vhost(key).ok_or_else(Response::not_found)?;
+    let (name, settings) = (vhost.name.clone(), vhost.settings.clone());
+    call.context.broker.put_vhost(&name, VhostSettings { protected, ..settings });
+    change::changed(Ok(()))
 }
 
 /// A vhost that is to be made once one of its name is gone.

@@ -39,6 +39,11 @@ impl Client {
         Client { target, stream: None, deadline }
     }
 
+    /// Everything from now on must be over after `limit`.
+    pub fn renew(&mut self, limit: Duration) {
+        self.deadline = Instant::now().checked_add(limit);
+    }
+
     /// Sends `request`; the answer, whatever it says.
     ///
     /// # Errors

@@ -51,6 +51,11 @@ impl Request {
         Request::new(Method::Get, segments)
     }
 
+    /// To be told what Prometheus asks for; not below `/api`.
+    pub fn metrics() -> Request {
+        Request { path: "/metrics".to_owned(), ..Request::get(&[]) }
+    }
+
     /// Adds a parameter to the path.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Request {

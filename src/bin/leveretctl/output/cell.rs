@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::term::Term;
+
 /// Something that can be listed.
 pub struct Column {
     /// What it is called here.
@@ -14,10 +16,13 @@ pub struct Column {
 }
 
 /// How a value is shown.
+// Erlang knows texts and atoms; the API's JSON does not say what a value was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     /// As it is.
     Plain,
+    /// As it is; one of few words, which Erlang calls an atom.
+    Atom,
     /// As an AMQP table.
     Arguments,
     /// As JSON in a text.
@@ -33,6 +38,8 @@ pub enum Show {
 pub enum Cell {
     /// Shown as it is.
     Plain(Value),
+    /// Shown as it is, one of few words.
+    Atom(Value),
     /// An AMQP table.
     Arguments(Map<String, Value>),
     /// A protocol's version.
@@ -50,12 +57,23 @@ impl Column {
         Column { name, from, show: Show::Plain }
     }
 
+    /// A column that is called the same in the API and has one of few words.
+    pub const fn atom(name: &'static str) -> Column {
+        Column { name, from: name, show: Show::Atom }
+    }
+
+    /// What the API calls `path` in `object`.
+    pub fn field(path: &str, object: &Value) -> Cell {
+        Cell::Plain(lookup(object, path).cloned().unwrap_or_default())
+    }
+
     /// What this column shows of `object`.
     pub fn of(&self, object: &Value) -> Cell {
         let value = self.from.split('|').find_map(|path| lookup(object, path));
         let value = value.cloned().unwrap_or(Value::Null);
         match (self.show, value) {
-            (Show::Fixed(text), _) => Cell::Plain(json!(text)),
+            (Show::Fixed(text), _) => Cell::Atom(json!(text)),
+            (Show::Atom, value) => Cell::Atom(value),
             (Show::Arguments, Value::Object(table)) => Cell::Arguments(table),
             // An empty table, as some versions of the API write it.
             (Show::Arguments, Value::Array(none)) if none.is_empty() => Cell::Arguments(Map::new()),
@@ -79,7 +97,7 @@ impl Cell {
     /// For tables.
     pub fn text(&self) -> String {
         match self {
-            Cell::Plain(value) => plain(value),
+            Cell::Plain(value) | Cell::Atom(value) => plain(value),
             Cell::Arguments(table) => term_of_table(table),
             Cell::Protocol(numbers) => {
                 let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
@@ -91,10 +109,24 @@ impl Cell {
     /// For JSON.
     pub fn json(&self) -> Value {
         match self {
-            Cell::Plain(Value::Null) => json!(""),
-            Cell::Plain(value) => value.clone(),
+            Cell::Plain(Value::Null) | Cell::Atom(Value::Null) => json!(""),
+            Cell::Plain(value) | Cell::Atom(value) => value.clone(),
             Cell::Arguments(table) => typed_table(table),
             Cell::Protocol(numbers) => json!(numbers),
+        }
+    }
+}
+
+impl Cell {
+    /// For Erlang.
+    pub fn erlang(&self) -> Term {
+        match self {
+            Cell::Plain(value) => Term::of(value),
+            Cell::Atom(value) => Term::of_atoms(value),
+            Cell::Arguments(table) => Term::of_typed(&typed_table(table)),
+            Cell::Protocol(numbers) => {
+                Term::Tuple(numbers.iter().map(|number| Term::Word(number.to_string())).collect())
+            }
         }
     }
 }

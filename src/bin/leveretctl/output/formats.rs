@@ -1,10 +1,13 @@
-//! What do a table, a drawn table, JSON and CSV look like? As rabbitmqctl's, byte by byte.
+//! What do a table, a drawn table, JSON, CSV and Erlang terms look like? As rabbitmqctl's, byte by
+//! byte.
 
 use std::io::{self, Write};
 
 use serde_json::Value;
 
 use super::cell::Cell;
+use super::term::Term;
+use super::width::{safe, width};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum Formatter {
     Json,
     /// Columns in quotes, separated by commas.
     Csv,
+    /// A list of lists of pairs, as Erlang reads it.
+    Erlang,
 }
 
 /// Rows to print.
@@ -51,6 +56,7 @@ impl Sheet<'_> {
             (Formatter::Json, true) if self.stream => out.write_all(b"[\n]\n"),
             (Formatter::Json, true) => out.write_all(b"[]\n"),
             (Formatter::Json, false) => self.json(out),
+            (Formatter::Erlang, _) => self.erlang(out),
             (Formatter::Table | Formatter::PrettyTable, true) if !self.stream => {
                 out.write_all(b"\n")
             }
@@ -83,6 +89,13 @@ impl Sheet<'_> {
         out.write_all(b"]\n")
     }
 
+    fn erlang(&self, out: &mut dyn Write) -> io::Result<()> {
+        let pair =
+            |(name, cell): (&&str, &Cell)| Term::Tuple(vec![Term::atom(name), cell.erlang()]);
+        let row = |row: &Vec<Cell>| Term::List(self.names.iter().zip(row).map(pair).collect());
+        writeln!(out, "{}", Term::List(self.rows.iter().map(row).collect()).pretty())
+    }
+
     fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
         let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
         let names: Vec<String> = self.names.iter().map(|n| quoted((*n).to_owned())).collect();
@@ -98,12 +111,12 @@ impl Sheet<'_> {
     fn drawing(&self, out: &mut dyn Write) -> io::Result<()> {
         let texts: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(|cell| self.text(cell)).collect()).collect();
-        let width = |index: usize| {
+        let widest = |index: usize| {
             let cells = texts.iter().filter_map(|row| row.get(index));
-            let widest = cells.map(|text| text.chars().count()).max().unwrap_or(0);
-            widest.max(self.names[index].chars().count())
+            let widest = cells.map(|text| width(text)).max().unwrap_or(0);
+            widest.max(width(self.names[index]))
         };
-        let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
+        let widths: Vec<usize> = (0..self.names.len()).map(widest).collect();
         let rule = |ends: [char; 3]| {
             let lines: Vec<String> = widths.iter().map(|width| "q".repeat(width + 2)).collect();
             let [left, between, right] = ends;
@@ -113,16 +126,16 @@ impl Sheet<'_> {
         out.write_all(rule(['l', 'w', 'k']).as_bytes())?;
         let bar = format!("{DRAW}x{WRITE}");
         out.write_all(bar.as_bytes())?;
-        for (name, width) in self.names.iter().zip(&widths) {
-            let pad = " ".repeat(width - name.chars().count());
+        for (name, column) in self.names.iter().zip(&widths) {
+            let pad = " ".repeat(column - width(name));
             write!(out, " {BOLD}{name}{NORMAL}{pad} {bar}")?;
         }
         out.write_all(b"\n")?;
         for row in &texts {
             out.write_all(rule(['t', 'n', 'u']).as_bytes())?;
             out.write_all(bar.as_bytes())?;
-            for (text, width) in row.iter().zip(&widths) {
-                let pad = " ".repeat(width - text.chars().count());
+            for (text, column) in row.iter().zip(&widths) {
+                let pad = " ".repeat(column - width(text));
                 write!(out, " {text}{pad} {bar}")?;
             }
             out.write_all(b"\n")?;
@@ -132,14 +145,7 @@ impl Sheet<'_> {
 
     fn text(&self, cell: &Cell) -> String {
         let text = cell.text();
-        if !self.terminal {
-            return text;
-        }
-        let safe = |c: char| match c.is_control() {
-            true => c.escape_default().collect::<String>(),
-            false => c.to_string(),
-        };
-        text.chars().map(safe).collect()
+        if self.terminal { safe(&text) } else { text }
     }
 }
 
@@ -226,6 +232,7 @@ mod tests {
             (Formatter::PrettyTable, "\n", ""),
             (Formatter::Json, "[]\n", "[\n]\n"),
             (Formatter::Csv, "", ""),
+            (Formatter::Erlang, "[]\n", "[]\n"),
         ] {
             assert_eq!(printed(formatter, &sheet(&[])), listed);
             assert_eq!(printed(formatter, &Sheet { stream: true, ..sheet(&[]) }), streamed);

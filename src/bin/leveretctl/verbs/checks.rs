@@ -11,6 +11,8 @@ use crate::session::Session;
 use crate::verb::{Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Health);
+/// How far a check of certificates looks ahead unless asked otherwise, as rabbitmq-diagnostics.
+const WEEKS: (i64, &str) = (4, "weeks");
 
 /// The verbs.
 pub const VERBS: &[Verb] = &[
@@ -18,6 +20,13 @@ pub const VERBS: &[Verb] = &[
         name: "check_alarms",
         summary: "Exits with a non-zero code if there is any alarm",
         run: check_alarms,
+        ..ROW
+    },
+    Verb {
+        name: "check_certificate_expiration",
+        options: &["within", "unit"],
+        summary: "Exits with a non-zero code if a certificate expires soon",
+        run: check_certificate_expiration,
         ..ROW
     },
     Verb {
@@ -148,6 +157,20 @@ fn check_virtual_hosts(session: &mut Session<'_>) -> Result<(), Failure> {
     }
 }
 
+fn check_certificate_expiration(session: &mut Session<'_>) -> Result<(), Failure> {
+    let within = session.given.number("within").unwrap_or(WEEKS.0).to_string();
+    let unit = session.given.text("unit").unwrap_or(WEEKS.1).to_lowercase();
+    let node = session.node()?;
+    session.banner(&format!("Checking certificate expiration on node {node} ..."))?;
+    let path = ["health", "checks", "certificate-expiration", &within, &unit];
+    let answer = session.send(&Request::get(&path))?;
+    if answer.status == 503 {
+        return Err(Failure::error(Exit::Unavailable, answer.reason()));
+    }
+    failed(&answer)?;
+    session.done(Some(&format!("No certificates are expiring within {within} {unit}.")))
+}
+
 fn check_port_connectivity(session: &mut Session<'_>) -> Result<(), Failure> {
     let node = session.node()?;
     session
@@ -194,7 +217,7 @@ fn alarms(node: &str, answer: &Answer) -> Result<Option<String>, Failure> {
     };
     let alarm = |alarm: &Value| match alarm["resource"].as_str() {
         Some("memory") => format!("Memory alarm on node {node}"),
-        Some("disk") => format!("Free disk space alarm on node {node}"),
+        Some("disk" | "disk space") => format!("Free disk space alarm on node {node}"),
         other => format!("{} alarm on node {node}", other.unwrap_or("Unknown")),
     };
     let alarms: Vec<String> = body["alarms"].as_array().into_iter().flatten().map(alarm).collect();

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::failure::{Exit, Failure};
 use crate::http::{Method, Request};
 use crate::session::Session;
-use crate::terminal;
 use crate::verb::{Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Definitions);
@@ -37,7 +36,11 @@ pub const VERBS: &[Verb] = &[
     },
 ];
 
-fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
+/// Writes what is defined to a file.
+///
+/// # Errors
+/// The broker refuses, or the file cannot be written.
+pub fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     check_format(session)?;
     let path = session.given.argument(0);
     let directory = Path::new(path).parent().filter(|path| !path.as_os_str().is_empty());
@@ -48,9 +51,8 @@ fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     if path != "-" {
         session.banner(&format!("Exporting definitions in JSON to a file at \"{path}\" ..."))?;
     }
-    let life = terminal::progress(None, session.given.quiet());
-    let answer = session.send(&request(session, Method::Get))?;
-    life.finish_and_clear();
+    let request = request(session, Method::Get);
+    let answer = session.patiently(|session| session.send(&request))?;
     if !answer.is_success() {
         return Err(Failure::answered(&answer));
     }
@@ -64,7 +66,11 @@ fn export_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     session.done(None)
 }
 
-fn import_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
+/// Reads what is to be defined from a file.
+///
+/// # Errors
+/// The broker refuses, or the file cannot be read.
+pub fn import_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
     check_format(session)?;
     let path = session.given.arguments().first().map_or("-", String::as_str);
     if path != "-" && !Path::new(path).exists() {
@@ -90,9 +96,8 @@ fn import_definitions(session: &mut Session<'_>) -> Result<(), Failure> {
         let text = format!("Failed to deserialise input (format: JSON) (error: {error})");
         return Err(Failure::error(Exit::DataError, text));
     }
-    let life = terminal::progress(None, session.given.quiet());
-    let answer = session.send(&request(session, Method::Post).bytes(text))?;
-    life.finish_and_clear();
+    let request = request(session, Method::Post).bytes(text);
+    let answer = session.patiently(|session| session.send(&request))?;
     if !answer.is_success() {
         return Err(Failure::answered(&answer));
     }

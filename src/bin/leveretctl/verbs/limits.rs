@@ -147,6 +147,7 @@ fn list_user_limits(session: &mut Session<'_>) -> Result<(), Failure> {
     let text = Value::Object(limits(&found.ok_or_else(|| no_user(user))?)).to_string();
     match session.formatter() {
         Formatter::Json => session.print(&json!({"message": text}).to_string()),
+        Formatter::Erlang => session.done(Some(&text)),
         Formatter::Table | Formatter::PrettyTable | Formatter::Csv => session.print(&text),
     }
 }

@@ -1,18 +1,24 @@
 //! What does each verb do? One file a group, and the list of their tables.
 
 mod access;
+mod admin;
 mod checks;
 mod connections;
 mod definitions;
+mod diagnostics;
 mod limits;
 mod listing;
 mod node;
 mod objects;
 mod parameters;
+mod plugins;
 mod policies;
 mod queues;
+pub mod refused;
 mod settings;
 mod shells;
+mod single;
+mod top;
 mod users;
 mod vhosts;
 
@@ -22,6 +28,10 @@ use crate::verb::Verb;
 pub const TABLES: &[&[Verb]] = &[
     shells::VERBS,
     node::VERBS,
+    single::VERBS,
+    diagnostics::VERBS,
+    top::VERBS,
+    plugins::VERBS,
     users::VERBS,
     access::VERBS,
     listing::VERBS,
@@ -35,6 +45,7 @@ pub const TABLES: &[&[Verb]] = &[
     connections::VERBS,
     queues::VERBS,
     objects::VERBS,
+    admin::VERBS,
 ];
 
 /// The options of a verb that lists something.

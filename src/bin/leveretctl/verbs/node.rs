@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::http::{Method, Request};
-use crate::output::{Column, Formatter, Show};
+use crate::output::{Column, Show};
 use crate::session::{Listing, Session};
-use crate::terminal;
 use crate::verb::{Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Node);
@@ -80,12 +79,13 @@ fn ping(session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 fn await_startup(session: &mut Session<'_>) -> Result<(), Failure> {
-    let life = terminal::progress(None, session.given.quiet());
-    // A broker that fails to answer is still starting.
-    while session.probe()?.is_none_or(|status| status >= 500) {
-        thread::sleep(POLL);
-    }
-    life.finish_and_clear();
+    session.patiently(|session| {
+        // A broker that fails to answer is still starting.
+        while session.probe()?.is_none_or(|status| status >= 500) {
+            thread::sleep(POLL);
+        }
+        Ok::<(), Failure>(())
+    })?;
     session.ask(&Request::get(&["whoami"])).map(|_| ())
 }
 
@@ -93,12 +93,12 @@ fn stop(session: &mut Session<'_>) -> Result<(), Failure> {
     let node = session.node()?;
     session.banner(&format!("Stopping and halting node {node} ..."))?;
     session.ask(&Request::new(Method::Post, &["leveret", "stop"]))?;
-    let life = terminal::progress(None, session.given.quiet());
-    while session.probe()?.is_some() {
-        thread::sleep(POLL);
-    }
-    life.finish_and_clear();
-    Ok(())
+    session.patiently(|session| {
+        while session.probe()?.is_some() {
+            thread::sleep(POLL);
+        }
+        Ok(())
+    })
 }
 
 fn environment(session: &mut Session<'_>) -> Result<(), Failure> {
@@ -106,8 +106,8 @@ fn environment(session: &mut Session<'_>) -> Result<(), Failure> {
     let listing = Listing::short(format!("Application environment of node {node} ..."), &[]);
     session.banner(&listing.banner)?;
     let settings = session.ask(&Request::get(&["leveret", "settings"]))?;
-    if session.formatter() == Formatter::Json {
-        return session.print(&settings.to_string());
+    if session.object(&settings)? {
+        return Ok(());
     }
     let row = |(name, value): (&String, &Value)| json!({"name": name, "value": value});
     let rows: Vec<Value> = settings.as_object().into_iter().flatten().map(row).collect();
@@ -154,11 +154,11 @@ fn status(session: &mut Session<'_>) -> Result<(), Failure> {
     let state = session.ask(&Request::get(&["nodes", &node]))?;
     let vhosts = session.ask(&Request::get(&["vhosts"]).query("columns", "name"))?;
     let vhosts = vhosts.as_array().map_or(0, Vec::len);
-    if session.formatter() == Formatter::Json {
-        return session.print(&status_json(&overview, &state, vhosts).to_string());
+    if session.object(&status_json(&overview, &state, vhosts))? {
+        return Ok(());
     }
     let mut sections = processes(&node, &overview, &state);
-    sections.push(("Alarms", alarms(&node, &state)));
+    sections.push(("Alarms", or_none(alarm_lines(&node, &state))));
     sections.extend(resources(&state, unit));
     sections.push((
         "Totals",
@@ -169,7 +169,7 @@ fn status(session: &mut Session<'_>) -> Result<(), Failure> {
         ],
     ));
     let listeners = listeners(&overview);
-    sections.push(("Listeners", listeners.iter().map(line).collect()));
+    sections.push(("Listeners", listeners.iter().map(listener_line).collect()));
     print_sections(session, &sections)
 }
 
@@ -181,23 +181,23 @@ fn cluster_status(session: &mut Session<'_>) -> Result<(), Failure> {
     let flags = session.ask(&Request::get(&["feature-flags"]))?;
     let listeners = listeners(&overview);
     let name = text(&overview, "cluster_name");
-    let alarms = alarms(&node, &state);
+    let alarms = or_none(alarm_lines(&node, &state));
     let product = overview["product_name"].as_str().unwrap_or("RabbitMQ");
     let version = text(&overview, "rabbitmq_version");
-    if session.formatter() == Formatter::Json {
-        let status = json!({
-            "cluster_name": name,
-            "disk_nodes": [node],
-            "ram_nodes": [],
-            "running_nodes": [node],
-            "versions": {&node: {"rabbitmq_name": product, "rabbitmq_version": version}},
-            "maintenance_status": {&node: "not under maintenance"},
-            "alarms": raised(&state),
-            "partitions": {},
-            "listeners": {&node: listeners},
-            "feature_flags": flags,
-        });
-        return session.print(&status.to_string());
+    let status = json!({
+        "cluster_name": name,
+        "disk_nodes": [node],
+        "ram_nodes": [],
+        "running_nodes": [node],
+        "versions": {&node: {"rabbitmq_name": product, "rabbitmq_version": version}},
+        "maintenance_status": {&node: "not under maintenance"},
+        "alarms": raised(&state),
+        "partitions": {},
+        "listeners": {&node: listeners},
+        "feature_flags": flags,
+    });
+    if session.object(&status)? {
+        return Ok(());
     }
     let flag =
         |flag: &Value| format!("Flag: {}, state: {}", text(flag, "name"), text(flag, "state"));
@@ -211,7 +211,10 @@ fn cluster_status(session: &mut Session<'_>) -> Result<(), Failure> {
         ("Network Partitions", vec!["(none)".to_owned()]),
         (
             "Listeners",
-            listeners.iter().map(|l| format!("Node: {node}, i{}", &line(l)[1..])).collect(),
+            listeners
+                .iter()
+                .map(|l| format!("Node: {node}, i{}", &listener_line(l)[1..]))
+                .collect(),
         ),
         ("Feature flags", flags.as_array().into_iter().flatten().map(flag).collect()),
     ];
@@ -318,17 +321,21 @@ fn raised(state: &Value) -> Vec<&'static str> {
     raised.map(|(_, resource)| resource).collect()
 }
 
-fn alarms(node: &str, state: &Value) -> Vec<String> {
+/// The alarms in effect, a sentence each.
+pub fn alarm_lines(node: &str, state: &Value) -> Vec<String> {
     let raised = raised(state).into_iter().map(|resource| match resource {
         "memory" => format!("Memory alarm on node {node}"),
         _ => format!("Free disk space alarm on node {node}"),
     });
-    let raised: Vec<String> = raised.collect();
-    if raised.is_empty() { vec!["(none)".to_owned()] } else { raised }
+    raised.collect()
+}
+
+fn or_none(lines: Vec<String>) -> Vec<String> {
+    if lines.is_empty() { vec!["(none)".to_owned()] } else { lines }
 }
 
 /// The listeners, with what rabbitmqctl says about them.
-fn listeners(overview: &Value) -> Vec<Value> {
+pub fn listeners(overview: &Value) -> Vec<Value> {
     let listener = |listener: &Value| {
         let address = text(listener, "ip_address");
         let interface = if address.contains(':') { format!("[{address}]") } else { address };
@@ -353,7 +360,8 @@ fn listeners(overview: &Value) -> Vec<Value> {
     overview["listeners"].as_array().into_iter().flatten().map(listener).collect()
 }
 
-fn line(listener: &Value) -> String {
+/// A listener in one line.
+pub fn listener_line(listener: &Value) -> String {
     let port = &listener["port"];
     format!(
         "Interface: {}, port: {port}, protocol: {}, purpose: {}",
@@ -369,14 +377,21 @@ fn text(object: &Value, field: &str) -> String {
 
 /// What memory and disk space are counted in.
 #[derive(Clone, Copy)]
-enum Unit {
+pub enum Unit {
+    /// As they are.
     Bytes,
+    /// Millions of them.
     Megabytes,
+    /// Thousands of millions.
     Gigabytes,
 }
 
 impl Unit {
-    fn of(name: &str) -> Result<Unit, Failure> {
+    /// The unit of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn of(name: &str) -> Result<Unit, Failure> {
         match name.to_lowercase().as_str() {
             "bytes" => Ok(Unit::Bytes),
             "mb" => Ok(Unit::Megabytes),
@@ -387,7 +402,8 @@ impl Unit {
         }
     }
 
-    fn show(self, bytes: &Value) -> String {
+    /// So many bytes in this unit.
+    pub fn show(self, bytes: &Value) -> String {
         let (divisor, name) = match self {
             Unit::Bytes => return format!("{bytes} bytes"),
             Unit::Megabytes => (1e6, "mb"),

@@ -1,4 +1,4 @@
-//! How are queues, exchanges and bindings made, and messages sent and seen? As with rabbitmqadmin:
+//! How are things declared and deleted, and messages sent and seen? As with rabbitmqadmin:
 //! `declare queue name=orders durable=true`.
 
 use std::io::{self, Read};
@@ -12,7 +12,11 @@ use crate::session::{Listing, Session};
 use crate::verb::{Argument, Columns, Group, Verb};
 
 const ROW: Verb = Verb::of(Group::Objects);
-const KIND: Argument = ("<kind>", "queue, exchange or binding");
+const KIND: Argument = (
+    "<kind>",
+    "queue, exchange, binding, vhost, user, permission, parameter, policy, operator_policy or \
+     vhost_limit",
+);
 
 /// The verbs.
 pub const VERBS: &[Verb] = &[
@@ -22,12 +26,15 @@ pub const VERBS: &[Verb] = &[
             KIND,
             (
                 "[<name>=<value> ...]",
-                "queue: name, durable, auto_delete, arguments; exchange: name, type, durable, \
-                 auto_delete, internal, arguments; binding: source, destination, \
-                 destination_type, routing_key, arguments",
+                "queue: name, durable, auto_delete, queue_type, arguments; exchange: name, type, \
+                 durable, auto_delete, internal, arguments; binding: source, destination, \
+                 destination_type, routing_key, arguments; vhost: name, tracing; user: name, \
+                 password or password_hash, tags; permission: vhost, user, configure, write, \
+                 read; parameter: component, name, value; policy, operator_policy: name, pattern, \
+                 definition, priority, apply-to; vhost_limit: vhost, name, value",
             ),
         ],
-        summary: "Declares a queue, exchange or binding: declare queue name=orders",
+        summary: "Declares something: declare queue name=orders",
         run: declare,
         ..ROW
     },
@@ -37,11 +44,11 @@ pub const VERBS: &[Verb] = &[
             KIND,
             (
                 "[<name>=<value> ...]",
-                "queue: name; exchange: name; binding: source, destination, destination_type, \
-                 properties_key",
+                "name; binding: source, destination, destination_type, properties_key; \
+                 permission: vhost, user; parameter: component, name; vhost_limit: vhost, name",
             ),
         ],
-        summary: "Deletes a queue, exchange or binding: delete exchange name=orders",
+        summary: "Deletes something: delete exchange name=orders",
         run: delete,
         ..ROW
     },
@@ -92,9 +99,14 @@ fn declare(session: &mut Session<'_>) -> Result<(), Failure> {
     let kind = session.given.argument(0);
     let request = match kind {
         "queue" => {
-            let pairs = Pairs::read(words, &["name", "durable", "auto_delete", "arguments"])?;
-            Request::new(Method::Put, &["queues", vhost, pairs.needed("name")?])
-                .json(&pairs.body(&["name"], true)?.into())
+            let known = &["name", "durable", "auto_delete", "queue_type", "arguments"];
+            let pairs = Pairs::read(words, known)?;
+            let mut body = pairs.body(&["name", "queue_type"], true)?;
+            if let Some(queue_type) = pairs.text("queue_type") {
+                let arguments = body.entry("arguments").or_insert_with(|| json!({}));
+                arguments["x-queue-type"] = json!(queue_type);
+            }
+            Request::new(Method::Put, &["queues", vhost, pairs.needed("name")?]).json(&body.into())
         }
         "exchange" => {
             let known = &["name", "type", "durable", "auto_delete", "internal", "arguments"];
@@ -112,7 +124,11 @@ fn declare(session: &mut Session<'_>) -> Result<(), Failure> {
             Request::new(Method::Post, &["bindings", vhost, e, source, kind, destination])
                 .json(&body.into())
         }
-        _ => return Err(strange(kind)),
+        _ => {
+            let (path, body) = definition(session, kind, words, true)?;
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            Request::new(Method::Put, &path).json(&body.into())
+        }
     };
     session.ask_in_vhost(&request)?;
     session.remark(&format!("{kind} declared"))
@@ -136,13 +152,113 @@ fn delete(session: &mut Session<'_>) -> Result<(), Failure> {
             let key = pairs.text("properties_key").unwrap_or("~");
             Request::new(Method::Delete, &["bindings", vhost, e, source, kind, destination, key])
         }
-        _ => return Err(strange(kind)),
+        _ => {
+            let (path, _) = definition(session, kind, words, false)?;
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            Request::new(Method::Delete, &path)
+        }
     };
     match session.find(&request)? {
         Some(_) => session.remark(&format!("{kind} deleted")),
         None => Err(session.missing(Failure::error(Exit::Unavailable, "not_found"))),
     }
 }
+
+/// Where the API has something that is defined by its name alone, and what it is, which only
+/// matters when it is `declared`.
+fn definition(
+    session: &Session<'_>,
+    kind: &str,
+    words: &[String],
+    declared: bool,
+) -> Result<(Vec<String>, Map<String, Value>), Failure> {
+    let Some(Defined { place, path, needed, may, .. }) =
+        DEFINED.iter().find(|defined| defined.kind == kind)
+    else {
+        return Err(strange(kind));
+    };
+    let (needed, may) = if declared { (*needed, *may) } else { (&[][..], &[][..]) };
+    let known = [path, needed, may, &["vhost"]].concat();
+    let pairs = Pairs::read(words, &known)?;
+    needed.iter().try_for_each(|name| pairs.needed(name).map(|_| ()))?;
+    let mut segments = vec![(*place).to_owned()];
+    for name in *path {
+        segments.push(match *name {
+            "vhost" => pairs.text("vhost").unwrap_or(session.given.vhost()).to_owned(),
+            name => pairs.needed(name)?.to_owned(),
+        });
+    }
+    let mut body = Map::new();
+    let rest = pairs.0.iter().filter(|(name, _)| !path.contains(name) && *name != "vhost");
+    for (name, text) in rest {
+        let value = match *name {
+            "value" | "definition" | "priority" => pairs.json(name)?.unwrap_or_default(),
+            "tracing" => json!(flag(name, text)?),
+            _ => json!(text),
+        };
+        body.insert((*name).to_owned(), value);
+    }
+    Ok((segments, body))
+}
+
+/// Something that is defined by its name alone.
+struct Defined {
+    kind: &'static str,
+    /// The first step of its path in the API.
+    place: &'static str,
+    /// What the other steps are called.
+    path: &'static [&'static str],
+    /// What it cannot be declared without.
+    needed: &'static [&'static str],
+    /// What may be said, too.
+    may: &'static [&'static str],
+}
+
+const DEFINED: [Defined; 7] = [
+    Defined { kind: "vhost", place: "vhosts", path: &["name"], needed: &[], may: &["tracing"] },
+    Defined {
+        kind: "user",
+        place: "users",
+        path: &["name"],
+        needed: &["tags"],
+        may: &["password", "password_hash", "hashing_algorithm"],
+    },
+    Defined {
+        kind: "permission",
+        place: "permissions",
+        path: &["vhost", "user"],
+        needed: &["configure", "write", "read"],
+        may: &[],
+    },
+    Defined {
+        kind: "parameter",
+        place: "parameters",
+        path: &["component", "vhost", "name"],
+        needed: &["value"],
+        may: &[],
+    },
+    Defined {
+        kind: "policy",
+        place: "policies",
+        path: &["vhost", "name"],
+        needed: &["pattern", "definition"],
+        may: &["priority", "apply-to"],
+    },
+    Defined {
+        kind: "operator_policy",
+        place: "operator-policies",
+        path: &["vhost", "name"],
+        needed: &["pattern", "definition"],
+        may: &["priority", "apply-to"],
+    },
+    Defined {
+        kind: "vhost_limit",
+        place: "vhost-limits",
+        path: &["vhost", "name"],
+        needed: &["value"],
+        may: &[],
+    },
+];
 
 fn publish(session: &mut Session<'_>) -> Result<(), Failure> {
     let known = &["routing_key", "exchange", "payload", "payload_encoding", "properties"];
@@ -194,10 +310,14 @@ fn get(session: &mut Session<'_>) -> Result<(), Failure> {
 }
 
 /// `name=value`, many times.
-struct Pairs<'a>(Vec<(&'a str, &'a str)>);
+pub struct Pairs<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Pairs<'a> {
-    fn read(words: &'a [String], known: &[&str]) -> Result<Pairs<'a>, Failure> {
+    /// The pairs in `words`, with names out of `known`.
+    ///
+    /// # Errors
+    /// There is something else.
+    pub fn read(words: &'a [String], known: &[&str]) -> Result<Pairs<'a>, Failure> {
         let pair = |word: &'a String| match word.split_once('=') {
             Some((name, value)) if known.contains(&name) => Ok((name, value)),
             _ => Err(Failure::usage(format!(
@@ -212,7 +332,11 @@ impl<'a> Pairs<'a> {
         self.0.iter().rfind(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    fn needed(&self, name: &str) -> Result<&'a str, Failure> {
+    /// What must be given.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn needed(&self, name: &str) -> Result<&'a str, Failure> {
         self.text(name).ok_or_else(|| Failure::usage(format!("{name}=... is missing")))
     }
 
@@ -264,5 +388,6 @@ fn exchange(name: &str) -> &str {
 }
 
 fn strange(kind: &str) -> Failure {
-    Failure::usage(format!("'{kind}' is not one of queue, exchange, binding"))
+    let known = DEFINED.map(|defined| defined.kind).join(", ");
+    Failure::usage(format!("'{kind}' is not one of queue, exchange, binding, {known}"))
 }

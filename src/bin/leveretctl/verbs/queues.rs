@@ -75,9 +75,9 @@ static QUEUES: Columns = Columns {
             "synchronised_slave_pids",
             "synchronised_slave_pids|synchronised_slave_nodes",
         ),
-        Column::plain("state"),
-        Column::plain("type"),
-        Column::plain("leader"),
+        Column::atom("state"),
+        Column::atom("type"),
+        Column::atom("leader"),
         Column::plain("members"),
         Column::plain("online"),
     ],
@@ -125,7 +125,7 @@ fn delete_queue(session: &mut Session<'_>) -> Result<(), Failure> {
     let Some(before) = session.find(&Request::get(&["queues", vhost, queue]))? else {
         return Err(not_found());
     };
-    let answer = session.send(&request)?;
+    let answer = session.patiently(|session| session.send(&request))?;
     if answer.status == 404 {
         return Err(not_found());
     }
@@ -145,7 +145,7 @@ fn purge_queue(session: &mut Session<'_>) -> Result<(), Failure> {
     let (queue, vhost) = (session.given.argument(0), session.given.vhost());
     session.banner(&format!("Purging queue '{queue}' in vhost '{vhost}' ..."))?;
     let request = Request::new(Method::Delete, &["queues", vhost, queue, "contents"]);
-    match session.find(&request)? {
+    match session.patiently(|session| session.find(&request))? {
         Some(_) => session.done(None),
         None => Err(Failure::error(Exit::Unavailable, "not_found")),
     }

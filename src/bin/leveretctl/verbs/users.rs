@@ -87,7 +87,7 @@ pub const VERBS: &[Verb] = &[
 ];
 
 static USERS: Columns =
-    Columns { all: &[Column::renamed("user", "name"), Column::plain("tags")], usual: "" };
+    Columns { all: &[Column::renamed("user", "name"), Column::atom("tags")], usual: "" };
 
 fn add_user(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
@@ -219,6 +219,6 @@ fn password(session: &Session<'_>, index: usize, missing: Exit) -> Result<String
     match terminal::password() {
         Ok(Some(password)) => Ok(password),
         Ok(None) => Err(Failure::error(missing, text)),
-        Err(error) => Err(Failure::error(missing, format!("{text}: {error}"))),
+        Err(failure) => Err(failure),
     }
 }

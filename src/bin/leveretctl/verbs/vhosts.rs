@@ -69,7 +69,7 @@ static VHOSTS: Columns = Columns {
         Column::plain("tracing"),
         Column::plain("cluster_state"),
         Column::plain("description"),
-        Column::plain("tags"),
+        Column::atom("tags"),
         Column::plain("default_queue_type"),
     ],
     usual: "name",
@@ -100,7 +100,8 @@ fn add_vhost(session: &mut Session<'_>) -> Result<(), Failure> {
 fn delete_vhost(session: &mut Session<'_>) -> Result<(), Failure> {
     let name = session.given.argument(0);
     session.banner(&format!("Deleting vhost \"{name}\" ..."))?;
-    match session.find(&Request::new(Method::Delete, &["vhosts", name]))? {
+    let request = Request::new(Method::Delete, &["vhosts", name]);
+    match session.patiently(|session| session.find(&request))? {
         Some(_) => session.done(None),
         None => Err(Failure::no_vhost(name)),
     }
