@@ -27,6 +27,7 @@ pub mod effect;
 pub mod exchange;
 pub mod flow;
 pub mod hashing;
+pub mod history;
 pub mod key;
 pub mod notices;
 pub mod opening;
@@ -42,6 +43,7 @@ pub(crate) mod testing;
 pub mod times_in_queue;
 pub mod topology;
 pub mod users;
+pub mod watched;
 pub mod work;
 
 use std::collections::VecDeque;
@@ -76,7 +78,7 @@ pub use topology::vhost::{Vhost, VhostSettings};
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
-use counters::Counters;
+use counters::{Counters, Sizes};
 use flow::commit::Commits;
 use flow::compaction::{Compactor, Relocations};
 use flow::dead_letter::Dying;
@@ -88,6 +90,8 @@ use requests::administration::Applying;
 use requests::reviews::Review;
 use requests::take_back::TakeBacks;
 use requests::vhosts::Parting;
+use times_in_queue::TimesInQueue;
+use watched::Watched;
 
 /// What it costs to tell a session something.
 const WORK_PER_EFFECT: usize = 2;
@@ -109,6 +113,12 @@ pub struct Broker {
     alarms: BlockReasons,
     /// What happened to messages, in all queues together.
     pub counters: Counters,
+    /// How large messages were that clients published.
+    pub sizes: Sizes,
+    /// How long messages had been in their queues when somebody first got them.
+    pub times_in_queue: TimesInQueue,
+    /// What operators look at over time.
+    pub watched: Watched,
     /// What the sessions have to be told.
     effects: VecDeque<Effect>,
     /// Messages of delayed exchanges.
@@ -275,6 +285,7 @@ impl Broker {
             || self.has_notices_to_publish()
             || self.is_compacting()
             || self.queues.is_sampling()
+            || self.topology.is_sampling()
             || self.store.has_unwritten()
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Properties, Table};
-use crate::broker::counters::Counters;
+use crate::broker::counters::{Counters, Sizes};
 use crate::broker::flow::commit::Commits;
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
@@ -17,8 +17,10 @@ use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::notices::Notices;
 use crate::broker::requests::take_back::TakeBacks;
+use crate::broker::times_in_queue::TimesInQueue;
 use crate::broker::topology::definitions::Kind;
 use crate::broker::users::User;
+use crate::broker::watched::Watched;
 use crate::broker::{BlockReasons, Broker, Queues, Topology, Users, Work};
 use crate::storage::{QueueId, RecoveryReport, ScratchPool, StorageError, Store, StoreOptions};
 
@@ -72,6 +74,9 @@ impl Broker {
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             counters: Counters::default(),
+            sizes: Sizes::default(),
+            times_in_queue: TimesInQueue::default(),
+            watched: Watched::default(),
             parting: VecDeque::new(),
             applying: VecDeque::new(),
             reviews: VecDeque::new(),

@@ -101,6 +101,7 @@ impl Broker {
             delay_id,
             cache,
             matcher: Matcher::new(kind, arguments, self.clock_ms).ok()?,
+            counters: None,
             visit: 0,
         });
         Some(())

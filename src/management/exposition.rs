@@ -15,7 +15,7 @@ pub enum Kind {
     Gauge,
     /// It only grows while the process runs.
     Counter,
-    /// It counts times up to several bounds.
+    /// How many are at most so large, for several bounds ([`histogram`]).
     Histogram,
 }
 
@@ -71,28 +71,27 @@ pub fn single(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, figure: Fig
     sample(out, name, &[], figure);
 }
 
-/// Writes a histogram of times, of which so many were up to each bound in milliseconds.
+/// Writes how many things there are of which size: for each bound, as it is written, how many are at
+/// most so large, and in the end all; `sum` is the size of all together.
 pub fn histogram(
     out: &mut Vec<u8>,
     name: &str,
     help: &str,
-    up_to: impl Iterator<Item = (Option<u64>, u64)>,
-    sum_ms: u64,
+    labels: &[(&str, &[u8])],
+    up_to: impl Iterator<Item = (Option<String>, u64)>,
+    sum: Figure,
 ) {
     begin(out, name, Kind::Histogram, help);
+    let bucket = format!("{name}_bucket");
     let mut all = 0;
-    for (bound_ms, count) in up_to {
+    for (bound, count) in up_to {
         all = count;
-        let bound = match bound_ms {
-            Some(ms) if ms % 1000 == 0 => (ms / 1000).to_string(),
-            Some(ms) => format!("{}.{:03}", ms / 1000, ms % 1000).trim_end_matches('0').to_owned(),
-            None => "+Inf".to_owned(),
-        };
-        let labels: [(&str, &[u8]); 1] = [("le", bound.as_bytes())];
-        sample(out, &format!("{name}_bucket"), &labels, Figure::Count(count));
+        let bound = bound.as_deref().unwrap_or("+Inf").as_bytes();
+        let labels: Vec<_> = labels.iter().copied().chain([("le", bound)]).collect();
+        sample(out, &bucket, &labels, Figure::Count(count));
     }
-    write(out, format_args!("{name}_sum {}.{:03}\n", sum_ms / 1000, sum_ms % 1000));
-    sample(out, &format!("{name}_count"), &[], Figure::Count(all));
+    sample(out, &format!("{name}_count"), labels, Figure::Count(all));
+    sample(out, &format!("{name}_sum"), labels, sum);
 }
 
 /// Label values are UTF-8 in which three characters are escaped; in a name that is none, what is
@@ -117,14 +116,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_counts_up_to_bounds_in_seconds() {
+    fn a_histogram_counts_all_that_are_not_larger_than_each_bound() {
         let mut out = Vec::new();
-        let up_to = [(Some(1), 2), (Some(100), 2), (Some(10_000), 5), (None, 6)];
-        histogram(&mut out, "a_seconds", "How long.", up_to.into_iter(), 61_005);
-        let expected = "# HELP a_seconds How long.\n# TYPE a_seconds histogram\n\
-                        a_seconds_bucket{le=\"0.001\"} 2\na_seconds_bucket{le=\"0.1\"} 2\n\
-                        a_seconds_bucket{le=\"10\"} 5\na_seconds_bucket{le=\"+Inf\"} 6\n\
-                        a_seconds_sum 61.005\na_seconds_count 6\n";
+        let up_to = [(Some("10"), 3), (Some("100"), 3), (None, 5)];
+        let up_to = up_to.into_iter().map(|(bound, count)| (bound.map(str::to_owned), count));
+        let labels: [(&str, &[u8]); 1] = [("protocol", b"p")];
+        histogram(&mut out, "size_bytes", "How large.", &labels, up_to, Figure::Count(777));
+        let expected = "# HELP size_bytes How large.\n# TYPE size_bytes histogram\n\
+                        size_bytes_bucket{protocol=\"p\",le=\"10\"} 3\n\
+                        size_bytes_bucket{protocol=\"p\",le=\"100\"} 3\n\
+                        size_bytes_bucket{protocol=\"p\",le=\"+Inf\"} 5\n\
+                        size_bytes_count{protocol=\"p\"} 5\nsize_bytes_sum{protocol=\"p\"} 777\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

@@ -18,6 +18,8 @@
 //! | `body` | fields of request bodies |
 //! | `refusal` | what the broker refuses, as HTTP says it |
 //! | `stats` | counters and rates in JSON |
+//! | `samples` | what figures were some time ago, in JSON |
+//! | `figures` | which figures of the node are remembered, and how far back |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
 //! | `sessions` | who logged in by form, and is that still good |
@@ -42,6 +44,7 @@ mod conversation;
 mod cors;
 mod definitions;
 mod exposition;
+pub mod figures;
 mod job;
 mod json;
 mod list;
@@ -51,6 +54,7 @@ mod request;
 mod resources;
 mod response;
 mod router;
+mod samples;
 mod sessions;
 mod sign_in;
 mod stats;

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::figures::NodeHistory;
 use crate::amqp::{Name, Table};
+use crate::broker::counters::Counters;
 use crate::broker::{ChannelKey, ConnectionKey, VhostKey};
 
 /// What is known of the node for as long as it runs.
@@ -109,6 +111,12 @@ pub trait NodeView {
 
     /// How many connections were opened and closed since the start.
     fn churn(&self) -> ConnectionChurn;
+
+    /// What it was like of late, and up to a day ago.
+    fn history(&self) -> &NodeHistory;
+
+    /// What happened on a channel; `None` while nothing did, and when it is gone.
+    fn channel_counters(&self, connection: ConnectionKey, number: u16) -> Option<Counters>;
 }
 
 /// An open AMQP connection.
@@ -144,6 +152,8 @@ pub struct Connection<'a> {
     pub channels: usize,
     /// What came and went.
     pub traffic: Traffic,
+    /// Bytes that came and that went each second, lately.
+    pub traffic_rates: [f32; 2],
     /// Bytes that its client has not taken yet.
     pub pending_bytes: usize,
 }

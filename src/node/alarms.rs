@@ -30,6 +30,7 @@ pub struct Alarms {
     memory: bool,
     disk: bool,
     look_at: Instant,
+    last_seen: (u64, u64),
     unused: Unused,
     /// The log says already that something cannot be seen.
     said_blind: bool,
@@ -70,7 +71,15 @@ impl Alarms {
     /// No alarm yet; it is to be looked at once.
     pub fn new(limits: ResourceLimits, now: Instant) -> Self {
         let unused = Unused::default();
-        Self { limits, memory: false, disk: false, look_at: now, unused, said_blind: false }
+        Self {
+            limits,
+            memory: false,
+            disk: false,
+            look_at: now,
+            last_seen: (0, 0),
+            unused,
+            said_blind: false,
+        }
     }
 
     /// How much the broker may take.
@@ -93,6 +102,7 @@ impl Alarms {
             }
             let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
             let free_bytes = self.seen(disk, u64::MAX);
+            self.last_seen = (memory_bytes, free_bytes);
             let near = self.judge(memory_bytes, free_bytes);
             self.look_at = now + if near { LOOK_OFTEN_EVERY } else { LOOK_EVERY };
         }
@@ -112,6 +122,11 @@ impl Alarms {
             }
             harmless
         })
+    }
+
+    /// Memory and free disk space in bytes, as they were last seen.
+    pub fn last_seen(&self) -> (u64, u64) {
+        self.last_seen
     }
 
     /// When it will look again.

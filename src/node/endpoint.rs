@@ -1,8 +1,9 @@
 //! What does the node keep of a connection: who is at its other end, and the lists that it is on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::broker::ConnectionKey;
+use crate::broker::counters::{Listed, Rates};
+use crate::broker::{Broker, ConnectionKey, VhostKey};
 use crate::management::{Conversation, Durable};
 use crate::outbox::Outbox;
 use crate::session::{Session, WaitUntil};
@@ -33,6 +34,12 @@ pub struct Endpoint {
     pub(super) gone: bool,
     /// It counts among the connections that were opened.
     pub(super) counted: bool,
+    /// It is on the list of those whose traffic is sampled.
+    pub(super) listed_traffic: bool,
+    /// Where it is open, or was.
+    pub(super) vhost: Option<VhostKey>,
+    /// Bytes that came and that went each second.
+    traffic: Rates<2>,
 }
 
 /// What is spoken on a connection.
@@ -58,6 +65,9 @@ impl Endpoint {
             listed_working: false,
             gone: false,
             counted: false,
+            listed_traffic: false,
+            vhost: None,
+            traffic: Rates::default(),
         }
     }
 
@@ -77,6 +87,39 @@ impl Endpoint {
             Peer::Amqp(session) => Some(session),
             Peer::Http(_) => None,
         }
+    }
+
+    /// Puts it on the list of those whose traffic is sampled, once.
+    #[inline]
+    pub(super) fn note_traffic(&mut self, listed: &mut Listed<ConnectionKey>, key: ConnectionKey) {
+        if !self.listed_traffic {
+            self.listed_traffic = true;
+            listed.push(key);
+        }
+    }
+
+    /// What came and went since the last sample counts for its vhost: now, or never.
+    pub(super) fn count_for_vhost(&self, broker: &mut Broker) {
+        if let Some(vhost) = self.vhost {
+            broker.count_traffic(vhost, &self.traffic.grown(&self.bytes()));
+        }
+    }
+
+    /// What came and went since the last time, so long ago, is the rate now; whether anything did.
+    pub(super) fn sample_traffic(&mut self, interval: Duration) -> bool {
+        let bytes = self.bytes();
+        self.listed_traffic = self.traffic.sample(&bytes, interval);
+        self.listed_traffic
+    }
+
+    /// Bytes that came and that went each second, lately.
+    pub(super) fn traffic_rates(&self) -> [f32; 2] {
+        [self.traffic.rate(0), self.traffic.rate(1)]
+    }
+
+    /// Bytes that came and that went.
+    fn bytes(&self) -> [u64; 2] {
+        self.session().map_or([0; 2], |session| session.traffic().map(|(bytes, _)| bytes))
     }
 
     /// The conversation, where HTTP is spoken.

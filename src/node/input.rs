@@ -58,6 +58,7 @@ impl Node {
             let Some(endpoint) = self.endpoints.get_mut(key) else {
                 return input.len();
             };
+            endpoint.note_traffic(&mut self.sampling.connections, key);
             let Peer::Amqp(session) = &mut endpoint.peer else {
                 return self.hear(key, input);
             };
@@ -120,6 +121,7 @@ impl Node {
             Peer::Amqp(session) if session.awaits_room() => self.block(key),
             Peer::Amqp(session) if !endpoint.counted && session.is_open() => {
                 endpoint.counted = true;
+                endpoint.vhost = session.subject().map(|subject| subject.vhost);
                 self.operators.churn.opened += 1;
             }
             Peer::Amqp(_) => {}
@@ -134,6 +136,7 @@ impl Node {
             return;
         };
         endpoint.disarm(&mut self.deadlines, key);
+        endpoint.count_for_vhost(&mut self.broker);
         match &mut endpoint.peer {
             Peer::Amqp(session) => {
                 self.amqp_count -= 1;

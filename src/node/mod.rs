@@ -45,6 +45,7 @@ use deadlines::Deadlines;
 use endpoint::Endpoint;
 use operators::Operators;
 use release::Waiting;
+use sampling::Sampling;
 use sync::SyncPlan;
 use vitals::Health;
 
@@ -63,8 +64,8 @@ pub struct Node {
     calendar: Calendar,
     now: Instant,
     deadlines: Deadlines,
-    /// When what was counted was last sampled.
-    sampled_at: Instant,
+    /// What was counted, and how much it was of late.
+    sampling: Sampling,
     /// Who waits for the durable position.
     waiting: Waiting,
     /// Which publishers wait for room, memory or disk.
@@ -99,7 +100,7 @@ impl Node {
             calendar,
             now,
             deadlines: Deadlines::default(),
-            sampled_at: now,
+            sampling: Sampling::new(now),
             waiting: Waiting::default(),
             blocking: Blocking::default(),
             health: Health::new(now),
@@ -142,7 +143,10 @@ impl Node {
 
     /// Whether the next turn has something to do without any input.
     pub fn has_work(&self) -> bool {
-        self.broker.has_work() || self.operators.has_work() || self.has_log_lines()
+        self.broker.has_work()
+            || self.operators.has_work()
+            || self.sampling.is_sampling()
+            || self.has_log_lines()
     }
 
     /// When the next turn has something to do, whatever arrives; `None` = never.

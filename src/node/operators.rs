@@ -176,6 +176,7 @@ impl Node {
             vitals: self.health.vitals(&self.blocking),
             churn: self.operators.churn,
             started: self.operators.started,
+            history: &self.sampling.history,
             now: self.now,
         };
         let broker = &mut self.broker;

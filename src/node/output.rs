@@ -25,6 +25,7 @@ impl Node {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
+        endpoint.note_traffic(&mut self.sampling.connections, key);
         let Peer::Amqp(session) = &mut endpoint.peer else {
             return self.flushed_conversation(key, bytes);
         };

@@ -59,8 +59,8 @@ impl Node {
                 some_are_done = true;
                 continue;
             };
-            let session = endpoint.session_mut();
-            let released = session.map(|session| session.release_confirms(durable));
+            let (session, broker) = (endpoint.session_mut(), &mut self.broker);
+            let released = session.map(|session| session.release_confirms(broker, durable));
             let (confirmed, is_confirming) = released.unwrap_or_default();
             self.broker.counters.note_many(Happening::Confirm, confirmed);
             endpoint.listed_confirming = is_confirming;

@@ -72,7 +72,7 @@ impl Node {
         self.broker.release_delayed();
         self.broker.compact();
         self.broker.work.begin(WORK_PER_STEP);
-        self.broker.go_on_sampling();
+        self.go_on_sampling();
         self.broker.work.begin(WORK_PER_STEP);
         self.take_log_lines();
         self.broker.publish_notices();

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
+use crate::broker::counters::Counters;
 use crate::broker::key::Arena;
+use crate::management::figures::NodeHistory;
 use crate::management::{
     Channel, Connection, ConnectionChurn, Identity, NodeView, Resources, Traffic, Vitals,
 };
@@ -24,6 +26,7 @@ pub(super) struct View<'a> {
     pub(super) churn: ConnectionChurn,
     pub(super) started: Instant,
     pub(super) now: Instant,
+    pub(super) history: &'a NodeHistory,
 }
 
 impl NodeView for View<'_> {
@@ -37,7 +40,7 @@ impl NodeView for View<'_> {
 
     fn connection_at(&self, place: u32) -> Option<Connection<'_>> {
         let (key, endpoint) = self.endpoints.at(place)?;
-        shown(key, endpoint.session()?)
+        shown(key, endpoint)
     }
 
     fn peer_at(&self, place: u32) -> Option<SocketAddr> {
@@ -50,7 +53,7 @@ impl NodeView for View<'_> {
     }
 
     fn connection(&self, key: ConnectionKey) -> Option<Connection<'_>> {
-        shown(key, self.endpoints.get(key)?.session()?)
+        shown(key, self.endpoints.get(key)?)
     }
 
     fn channel(&self, connection: ConnectionKey, number: u16) -> Option<Channel> {
@@ -99,10 +102,19 @@ impl NodeView for View<'_> {
     fn churn(&self) -> ConnectionChurn {
         self.churn
     }
+
+    fn history(&self) -> &NodeHistory {
+        self.history
+    }
+
+    fn channel_counters(&self, connection: ConnectionKey, number: u16) -> Option<Counters> {
+        self.endpoints.get(connection)?.session()?.channel_counters(number)
+    }
 }
 
 /// An open connection.
-fn shown(key: ConnectionKey, session: &Session) -> Option<Connection<'_>> {
+fn shown(key: ConnectionKey, endpoint: &Endpoint) -> Option<Connection<'_>> {
+    let session = endpoint.session()?;
     let subject = session.subject()?;
     let [(received_bytes, received_count), (sent_bytes, sent_count)] = session.traffic();
     Some(Connection {
@@ -121,6 +133,7 @@ fn shown(key: ConnectionKey, session: &Session) -> Option<Connection<'_>> {
         is_blocked: session.is_blocked(),
         channels: session.channel_count(),
         traffic: Traffic { received_bytes, received_count, sent_bytes, sent_count },
+        traffic_rates: endpoint.traffic_rates(),
         pending_bytes: session.outbox.len(),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::amqp::method::channel as channel_methods;
 use crate::amqp::{AmqpError, Frame, FrameKind, Level, Method, ReplyCode};
-use crate::broker::{Broker, Committed, Handed};
+use crate::broker::{Broker, Committed, Handed, Subject};
 
 use super::channel::{Channel, ChannelState, Out, Progress, Scope};
 use super::{Phase, Session, Step};
@@ -127,13 +127,16 @@ impl Session {
             );
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text).at(20, 10));
         }
-        if let Phase::Open(subject) = &self.phase {
-            broker.check_channel_limit(&subject.user).map_err(|error| error.at(20, 10))?;
-        }
+        // Frames of channels are looked at on open connections only.
+        let Phase::Open(Subject { user, vhost, .. }) = &self.phase else {
+            return Ok(());
+        };
+        broker.check_channel_limit(user).map_err(|error| error.at(20, 10))?;
+        let vhost = *vhost;
         let key = broker.queues_mut().open_channel(self.key, number);
         broker.queues_mut().set_room(key, !self.full);
         self.note_channel_created(broker, key, number);
-        self.channels.put(number, ChannelState::Open(Box::new(Channel::new(key, number))));
+        self.channels.put(number, ChannelState::Open(Box::new(Channel::new(key, number, vhost))));
         self.send(number, &Method::ChannelOpenOk(channel_methods::OpenOk {}));
         Ok(())
     }

@@ -113,11 +113,13 @@ impl Session {
         }
         if let Some((ack, count)) = channel.due_confirm(broker.durable()) {
             broker.counters.note_many(Happening::Confirm, count);
+            channel.count_confirmed(broker, count);
             self.send(channel.number, &ack);
         }
         if let Mode::Transaction(transaction) = &mut channel.mode {
             transaction.release_bodies(broker);
         }
+        channel.count_at_end(broker);
         broker.give_back(channel.unacked.into_deliveries());
         broker.queues_mut().close_channel(channel.key);
         self.note_channel_closed(broker, channel.key);

@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Acknowledges the publishes that are durable now; how many, and `true` while others wait.
-    pub fn release_confirms(&mut self, durable: LogPos) -> (u64, bool) {
+    pub fn release_confirms(&mut self, broker: &mut Broker, durable: LogPos) -> (u64, bool) {
         let mut confirmed = 0;
         self.notes.confirming = false;
         for state in self.channels.iter_mut() {
@@ -87,6 +87,7 @@ impl Session {
             };
             if let Some((ack, count)) = channel.due_confirm(durable) {
                 confirmed += count;
+                channel.count_confirmed(broker, count);
                 encoder::method_frame(self.outbox.buffer(), channel.number, &ack);
             }
             self.notes.confirming |= channel.is_confirming();

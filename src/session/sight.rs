@@ -1,9 +1,11 @@
 //! What do operators see of a connection?
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::amqp::{Name, Table};
-use crate::broker::{ChannelKey, Subject};
+use crate::broker::counters::Counters;
+use crate::broker::{Broker, ChannelKey, Subject};
 
 use super::channel::{Channel, ChannelState, Mode};
 use super::{Limits, Phase, Session};
@@ -126,6 +128,23 @@ impl Session {
     /// How many channels are open.
     pub fn channel_count(&self) -> usize {
         self.channels.count()
+    }
+
+    /// What happened on the channel of this number; `None` while nothing did.
+    pub fn channel_counters(&self, number: u16) -> Option<Counters> {
+        match self.channels.get(number)? {
+            ChannelState::Open(channel) => channel.counters(),
+            ChannelState::Closing | ChannelState::Ended => None,
+        }
+    }
+
+    /// Samples what happened on an open channel since the last time, so long ago; whether it has
+    /// rates.
+    pub fn sample_channel(&mut self, broker: &mut Broker, number: u16, interval: Duration) -> bool {
+        match self.channels.get_mut(number) {
+            Some(ChannelState::Open(channel)) => channel.sample(broker, interval),
+            Some(ChannelState::Closing | ChannelState::Ended) | None => false,
+        }
     }
 
     /// The open channel of this number.

@@ -462,7 +462,8 @@ impl Client {
         std::iter::from_fn(|| self.got(channel, get)).map(|got| got.message.body()).collect()
     }
 
-    fn got(&mut self, channel: u16, get: basic::Get<'_>) -> Option<GetOk> {
+    /// Takes one message as the method says; `None` when the queue is empty.
+    pub fn got(&mut self, channel: u16, get: basic::Get<'_>) -> Option<GetOk> {
         self.send(channel, get);
         let event: Event = self.next(channel);
         let empty = matches!(event.method(), Method::BasicGetEmpty(_));

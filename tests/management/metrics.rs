@@ -8,7 +8,7 @@ use std::time::Duration;
 use leveret::amqp::Table;
 use leveret::daemon::{Config, Limit};
 
-use super::common::{Blocked, Client, Server, persistent, queue};
+use super::common::{Blocked, Client, Server, fields, persistent, queue, word};
 use super::http::{GUEST, Http, start};
 
 /// As in `lists`.
@@ -57,8 +57,10 @@ impl Metrics {
                 name.clone_into(&mut present);
             } else {
                 let (name, labels, value) = sample(line);
-                assert!(name.starts_with(&present), "a sample of something else");
-                let family = found.0.get_mut(name).expect("it has a type");
+                // Those of a histogram have endings.
+                let ending = name.strip_prefix(&present).expect("a sample of something else");
+                assert!(["", "_bucket", "_count", "_sum"].contains(&ending), "{line}");
+                let family = found.0.entry(name.to_owned()).or_default();
                 assert!(family.insert(labels, value).is_none(), "twice: {line}");
             }
         }
@@ -336,6 +338,8 @@ fn every_queue_channel_and_connection_has_its_own_figures_under_whatever_name() 
         ("rabbitmq_queue_messages_unacked", [1.0, 0.0]),
         ("rabbitmq_queue_messages", [2.0, 0.0]),
         ("rabbitmq_queue_messages_ready_bytes", [4.0, 0.0]),
+        ("rabbitmq_queue_messages_unacked_bytes", [4.0, 0.0]),
+        ("rabbitmq_queue_messages_bytes", [8.0, 0.0]),
         ("rabbitmq_queue_consumers", [0.0, 1.0]),
         ("leveret_queue_messages_published_total", [3.0, 0.0]),
         ("leveret_queue_messages_delivered_total", [2.0, 0.0]),
@@ -388,6 +392,60 @@ fn the_families_that_are_asked_for_come_and_no_others() {
     assert_eq!(bindings("", "direct"), Some(1.0));
     let (found, _) = names("?family=channel_metrics&family=connection_metrics");
     assert_eq!(found.len(), 4, "{found:?}");
+    let (found, metrics) = names("?family=connection_coarse_metrics");
+    let [incoming, outgoing] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(incoming, "rabbitmq_detailed_connection_incoming_bytes_total");
+    assert_eq!(outgoing, "rabbitmq_detailed_connection_outgoing_bytes_total");
+    assert!(metrics.value(incoming) > 100.0 && metrics.value(outgoing) > 100.0);
+}
+
+#[test]
+fn the_sizes_of_messages_are_counted_up_to_each_bound() {
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    let queue = client.shared_queue(1);
+    let sizes = [0, 100, 101, 1_000, 1_001, 100_001];
+    for size in sizes {
+        client.publish(1, "", &queue, &"x".repeat(size));
+    }
+    client.round_trip(1);
+    let metrics = Metrics::scrape(&mut http, "/metrics");
+    let labelled = |ending: &str, labels: &[(&str, &str)]| {
+        metrics.labelled(&format!("rabbitmq_message_size_bytes_{ending}"), labels)
+    };
+    let up_to = |bound| labelled("bucket", &[("protocol", "amqp091"), ("le", bound)]);
+    for (bound, count) in [
+        ("100", 2.0),
+        ("1000", 4.0),
+        ("10000", 5.0),
+        ("100000", 5.0),
+        ("1000000", 6.0),
+        ("10000000", 6.0),
+        ("50000000", 6.0),
+        ("100000000", 6.0),
+        ("+Inf", 6.0),
+    ] {
+        assert_eq!(up_to(bound), Some(count), "{bound}");
+    }
+    assert_eq!(labelled("count", &[("protocol", "amqp091")]), Some(6.0));
+    assert_eq!(labelled("sum", &[("protocol", "amqp091")]), Some(102_203.0));
+}
+
+#[test]
+fn the_bytes_of_a_stream_are_those_of_its_messages() {
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    let arguments = fields(&[("x-queue-type", word("stream"))]);
+    let queue = client.durable_queue_with(1, arguments.table());
+    client.confirm_select(1);
+    (0..3).for_each(|_| client.confirmed(1, "", &queue, &persistent(), "four"));
+    let metrics = Metrics::scrape(&mut http, "/metrics/per-object");
+    let labels = [("vhost", "/"), ("queue", &*queue)];
+    let of = |name: &str| metrics.labelled(&format!("rabbitmq_queue_messages_{name}"), &labels);
+    assert_eq!(
+        [of("ready_bytes"), of("unacked_bytes"), of("bytes")].map(Option::unwrap),
+        [12.0, 0.0, 12.0]
+    );
 }
 
 /// Each of them has several samples: that takes many turns, and no long one.

@@ -5,7 +5,7 @@
 //! one asks for presence only. Imports `amqp`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 use slab::Slab;
@@ -154,9 +154,7 @@ impl HeadersMatcher {
 /// The hash of a field by which only the same one is found; `None` where only its name can be.
 fn hash_field((name, value): Field<'_>, build: &RandomState) -> Option<u64> {
     let value = hash_value(value, build)?;
-    let mut hasher = build.build_hasher();
-    (name, value).hash(&mut hasher);
-    Some(hasher.finish())
+    Some(build.hash_one((name, value)))
 }
 
 fn hash_name(name: &[u8], build: &RandomState) -> u64 {

@@ -11,6 +11,7 @@ pub mod topic;
 pub mod values;
 
 use crate::amqp::Name;
+use crate::broker::counters::ExchangeCounters;
 use crate::broker::exchange::cache::Cache;
 use crate::broker::exchange::matcher::{ExchangeKind, Matcher};
 use crate::broker::key::VhostKey;
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub cache: Option<Cache>,
     /// Finds the destinations of a message.
     pub matcher: Matcher,
+    /// What was published to it; nothing while nothing was.
+    pub counters: Option<Box<ExchangeCounters>>,
     /// The number of the last message that came here.
     pub visit: u64,
 }

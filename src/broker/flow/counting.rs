@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::broker::Broker;
-use crate::broker::counters::Happening;
-use crate::broker::key::QueueKey;
+use crate::broker::counters::{HAPPENINGS, Happening, PUBLISH_IN, PUBLISH_OUT};
+use crate::broker::key::{ExchangeKey, QueueKey, VhostKey};
+use crate::broker::watched::{self, Figures};
+use crate::storage::Body;
 
 impl Broker {
     /// Something happened to a message in a queue.
@@ -20,14 +22,60 @@ impl Broker {
         self.queues.begin_sampling(interval);
     }
 
+    /// The same of exchanges and vhosts: what channels and connections counted was given to them.
+    pub fn begin_sampling_topology(&mut self, interval: Duration) {
+        self.topology.begin_sampling(interval);
+    }
+
+    /// What was counted of a client of this vhost, beside messages in their queues: bytes that came
+    /// and went.
+    pub fn count_traffic(&mut self, vhost: VhostKey, bytes: &[u64; 2]) {
+        self.topology.count_traffic(vhost, bytes);
+    }
+
+    /// All of this happened on a channel of a vhost.
+    pub fn count_happened(&mut self, vhost: VhostKey, times: &[u64; HAPPENINGS]) {
+        self.topology.count_happened(vhost, times);
+    }
+
+    /// So many messages were sent to an exchange, which has so many queues for them together.
+    pub fn count_routed(&mut self, exchange: ExchangeKey, messages: u64, queues: u64) {
+        self.topology.count_published(exchange, messages, queues);
+    }
+
     /// Takes samples, as far as this step allows.
     pub fn go_on_sampling(&mut self) {
         self.queues.go_on_sampling(&mut self.work);
+        self.topology.go_on_sampling(&mut self.work);
+    }
+
+    /// A client published a message with this body.
+    #[inline]
+    pub fn count_size(&mut self, body: &Body<'_>) {
+        let bytes = self.body_bytes(body);
+        self.sizes.note(bytes);
+    }
+
+    /// What there is to remember of a queue, if it is still there.
+    pub fn figures_of_queue(&self, key: QueueKey) -> Option<Figures> {
+        let queue = self.queues.get(key)?;
+        let counters = queue.counters.as_ref();
+        let counts = counters.map_or(&[0; HAPPENINGS], |counters| counters.happened.counts());
+        let lengths = [queue.message_count() as u64, queue.unacked as u64];
+        Some(watched::figures(lengths, counts))
+    }
+
+    /// What there is to remember of an exchange, if it is still there.
+    pub fn figures_of_exchange(&self, key: ExchangeKey) -> Option<Figures> {
+        let counters = self.topology.exchange(key)?.counters.as_ref();
+        let counts = counters
+            .map_or([0; 2], |counters| [PUBLISH_IN, PUBLISH_OUT].map(|n| counters.count(n)));
+        Some(watched::figures([0; 2], &counts))
     }
 
     /// Whether rates will change.
     pub fn has_counted(&self) -> bool {
-        self.counters.is_listed() || self.queues.has_listed()
+        self.counters.is_listed() || self.queues.has_listed() || self.topology.has_listed()
     }
 
     /// Somebody got a message that was delivered so often before.
@@ -52,6 +100,6 @@ impl Broker {
     pub(in crate::broker) fn count_first(&mut self, key: QueueKey, what: Happening, after_ms: u64) {
         self.queues.count_first(key, what, after_ms);
         self.counters.note(what);
-        self.counters.times_in_queue.note(after_ms);
+        self.times_in_queue.note(after_ms);
     }
 }

@@ -67,6 +67,7 @@ impl Broker {
         let (slot, body_bytes) = slot_in(&self.store, entry, queue.id);
         queue.ready_bytes -= body_bytes;
         self.queues.note_gone(1);
+        self.queues.note_length(key);
         self.die_unaccounted(key, entry, slot, reason);
     }
 

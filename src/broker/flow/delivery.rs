@@ -63,7 +63,8 @@ impl Broker {
         let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
         queue.ready_bytes -= body_bytes;
         self.queues.note_gone(1);
-        let turn = self.queues.take_turn(consumer, self.clock_ms)?;
+        let kept_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        let turn = self.queues.take_turn(consumer, kept_bytes, self.clock_ms)?;
         self.work.spend(3 + turn.looked_at / CONSUMERS_PER_WORK);
         self.work.spend_bytes(body_bytes);
         let before = self.store.deliveries(slot);
@@ -82,6 +83,7 @@ impl Broker {
             channel,
             consumer: Some(consumer),
             due_ms,
+            body_bytes: kept_bytes,
             kept,
         };
         Some(Delivery {
@@ -116,10 +118,19 @@ impl Broker {
         let what = if no_ack { Happening::GetNoAck } else { Happening::Get };
         let published_ms = self.store.record(entry.at).published_ms();
         self.count_handed_out(key, what, before, published_ms);
-        let due_ms = self.queues.take_by_get(key, no_ack, self.clock_ms);
-        let (consumer, kept) = (None, false);
-        let unsettled =
-            Unsettled { queue: key, entry, slot, queue_id, channel, consumer, due_ms, kept };
+        let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        let due_ms = self.queues.take_by_get(key, no_ack, body_bytes, self.clock_ms);
+        let unsettled = Unsettled {
+            queue: key,
+            entry,
+            slot,
+            queue_id,
+            channel,
+            consumer: None,
+            due_ms,
+            body_bytes,
+            kept: false,
+        };
         Some(Got { before, counted, left, unsettled })
     }
 

@@ -105,6 +105,7 @@ impl Broker {
             queue.letter_bytes -= gone.kept_bytes;
             queue.said_letters_wait &= queue.letters > 0;
             self.queues.note_gone(1);
+            self.queues.note_length(gone.key);
         }
     }
 

@@ -95,6 +95,8 @@ impl Broker {
         Published::DurableAt(self.store.end())
     }
 
+    /// How many bytes a body has, wherever they are.
+    #[inline]
     pub(in crate::broker) fn body_bytes(&self, body: &Body<'_>) -> u64 {
         match *body {
             Body::Inline(body) => body.len() as u64,

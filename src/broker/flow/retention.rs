@@ -25,6 +25,9 @@ impl Broker {
             self.discard(id, messages, false);
         }
         self.queues.note_gone(gone);
+        if gone > 0 {
+            self.queues.note_length(key);
+        }
         if let Some(at) = retained.wake_at_ms {
             self.queues.wake(key, at);
         }

@@ -21,7 +21,7 @@ impl Broker {
         };
         let queue_id = self.queues.get(key)?.id;
         let (slot, _) = slot_in(&self.store, entry, queue_id);
-        let turn = self.queues.take_turn(reader, self.clock_ms)?;
+        let turn = self.queues.take_turn(reader, 0, self.clock_ms)?;
         self.work.spend(3 + turn.looked_at / CONSUMERS_PER_WORK);
         let unsettled = Unsettled {
             queue: key,
@@ -31,6 +31,7 @@ impl Broker {
             channel: turn.channel,
             consumer: Some(reader),
             due_ms: turn.due_ms,
+            body_bytes: 0,
             kept: true,
         };
         Some(Delivery {

@@ -19,6 +19,8 @@ pub struct Transaction {
     publishes: PendingPublishes,
     /// Settled deliveries with their tags, in the order of the settling.
     pub settlements: Settlements,
+    /// How many of them are acknowledgements.
+    pub acks: u64,
     /// How far the publishes were looked at for those that have to be returned.
     looked_at: Place,
     /// One of the publishes is mandatory.

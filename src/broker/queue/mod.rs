@@ -15,7 +15,7 @@ use std::collections::{BinaryHeap, HashMap};
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::effective::{EffectiveArguments, Overflow};
-use crate::broker::counters::Counters;
+use crate::broker::counters::QueueCounters;
 use crate::broker::key::{ConnectionKey, VhostKey};
 use crate::broker::queue::line::Line;
 use crate::broker::queue::ready::Ready;
@@ -50,6 +50,8 @@ pub struct Queue {
     pub ready_bytes: u64,
     /// Messages that were delivered and are not settled.
     pub unacked: usize,
+    /// The bodies' bytes of these; those of a stream, which stay in it, are not counted.
+    pub unacked_bytes: u64,
     /// Dead messages that it keeps until their targets have them.
     pub(in crate::broker) letters: usize,
     /// Bytes of their bodies.
@@ -73,7 +75,7 @@ pub struct Queue {
     /// Nobody uses it any more: it is about to be removed.
     pub(in crate::broker) leaving: bool,
     /// What happened to its messages; nothing while nothing did.
-    pub counters: Option<Box<Counters>>,
+    pub counters: Option<Box<QueueCounters>>,
     /// It is on the broker's list of queues to deliver from.
     pub(in crate::broker) dirty: bool,
     /// It is on the broker's list of queues that may be too long.
@@ -115,6 +117,7 @@ impl Queue {
             settings,
             ready_bytes: 0,
             unacked: 0,
+            unacked_bytes: 0,
             letters: 0,
             letter_bytes: 0,
             said_letters_wait: false,

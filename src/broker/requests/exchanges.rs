@@ -97,6 +97,7 @@ impl Broker {
             cache,
             alternate,
             matcher,
+            counters: None,
             visit: 0,
         });
         self.note_exchange_created(key);

@@ -2,10 +2,11 @@
 
 use crate::amqp::{AmqpError, Properties, PropertyList, ReplyCode};
 use crate::broker::Broker;
+use crate::broker::counters::Happening;
 use crate::broker::flow::blind;
 use crate::broker::flow::delivery::{Got, slot_in};
 use crate::broker::flow::message::{Content, Delay, Message, PERSISTENT, Published};
-use crate::broker::key::{ArenaKey, ChannelKey, QueueKey};
+use crate::broker::key::{ArenaKey, ChannelKey, ExchangeKey, QueueKey};
 use crate::broker::requests::checks::{Checked, Copies, check};
 use crate::broker::users::access::Subject;
 use crate::storage::{AppendError, Entry, LogPos, MessageId, Record, RecordRef};
@@ -38,6 +39,7 @@ pub struct Seen {
 
 /// Where a message goes.
 struct Ways {
+    exchange: ExchangeKey,
     queues: Vec<QueueKey>,
     delay: Option<Delay>,
     ttl_ms: Option<u64>,
@@ -100,6 +102,12 @@ impl Broker {
                 }
             }
         };
+        self.counters.note(Happening::Publish);
+        self.count_size(&content.body);
+        self.count_routed(ways.exchange, 1, ways.queues.len() as u64);
+        if is_unroutable {
+            self.counters.note(Happening::DropUnroutable);
+        }
         if self.is_traced(subject.vhost) {
             self.trace_published_by_operator(subject.vhost, &message.content, &ways.queues);
         }
@@ -125,7 +133,7 @@ impl Broker {
             self.route_all(exchange, content.routing_key, list, &mut queues);
         }
         let properties = (copies == Copies::Blind).then(|| blind::stored(list));
-        Ok(Ways { queues, delay, ttl_ms, properties })
+        Ok(Ways { exchange, queues, delay, ttl_ms, properties })
     }
 
     /// Takes the next message of a queue for an operator, who has no channel: what is not settled

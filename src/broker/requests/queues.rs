@@ -228,6 +228,7 @@ impl Broker {
             queue.dedup_keys.clear();
             let (id, durable) = (queue.id, queue.is_durable());
             self.queues.note_gone(ready.len());
+            self.queues.note_length(key);
             let line = self.discard(id, ready, durable);
             return Ok((messages, durable.then_some(line)));
         }

@@ -1,31 +1,48 @@
-//! What happened in each queue, and who is sampled next?
+//! What happened in each queue and channel, and who is sampled next?
 
 use std::time::Duration;
 
-use crate::broker::counters::Happening;
-use crate::broker::key::QueueKey;
+use crate::broker::counters::{Happening, Listed, QueueCounters};
+use crate::broker::key::{ChannelKey, QueueKey};
 use crate::broker::queue::Queue;
 use crate::broker::serving::Queues;
 use crate::broker::work::Work;
 
-/// The queues in which something was counted.
+/// The queues and channels in which something was counted.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
-    /// Those with rates, or with something new.
-    listed: Vec<QueueKey>,
-    /// So many of them are still to be sampled, and how long ago they were before.
-    left: usize,
-    interval: Duration,
+    queues: Listed<QueueKey>,
+    /// Those of which the node does not know yet, which samples them.
+    channels: Vec<ChannelKey>,
 }
 
 impl Counted {
     /// Counts something that happened in a queue.
     #[inline]
     pub(super) fn note(&mut self, key: QueueKey, queue: &mut Queue, what: Happening) {
-        if queue.counters.get_or_insert_default().note(what) {
-            self.listed.push(key);
+        if counters(queue).happened.note(what) {
+            self.queues.push(key);
         }
     }
+}
+
+/// Those of a queue, from the first time on that something happens there.
+#[inline]
+fn counters(queue: &mut Queue) -> &mut QueueCounters {
+    if queue.counters.is_none() {
+        begin_to_count(queue);
+    }
+    queue.counters.as_mut().expect("it was just put there")
+}
+
+#[cold]
+fn begin_to_count(queue: &mut Queue) {
+    queue.counters = Some(Box::new(QueueCounters::starting_at(lengths(queue))));
+}
+
+/// How many ready and unacknowledged messages a queue has.
+fn lengths(queue: &Queue) -> [u64; 2] {
+    [queue.message_count() as u64, queue.unacked as u64]
 }
 
 impl Queues {
@@ -48,34 +65,53 @@ impl Queues {
         }
     }
 
+    /// Messages left a queue, or came back to it, without anything that is counted.
+    pub fn note_length(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(key)
+            && counters(queue).list()
+        {
+            self.counted.queues.push(key);
+        }
+    }
+
+    /// Something was counted on a channel that is not to be sampled yet.
+    pub fn list_channel(&mut self, key: ChannelKey) {
+        self.counted.channels.push(key);
+    }
+
+    /// The channels that were listed since this was last asked.
+    pub fn counted_channels(&mut self) -> &mut Vec<ChannelKey> {
+        &mut self.counted.channels
+    }
+
     /// Samples are due, so long after the last ones.
     pub fn begin_sampling(&mut self, interval: Duration) {
-        self.counted.interval = interval;
-        self.counted.left = self.counted.listed.len();
+        self.counted.queues.begin(interval);
     }
 
     /// Whether samples are left to take.
     pub fn is_sampling(&self) -> bool {
-        self.counted.left > 0
+        self.counted.queues.is_sampling()
     }
 
-    /// Whether some queue's rates will change.
+    /// Whether some queue's or channel's rates will change.
     pub fn has_listed(&self) -> bool {
-        !self.counted.listed.is_empty()
+        !self.counted.queues.is_empty() || !self.counted.channels.is_empty()
     }
 
     /// Takes samples, as far as this step allows.
     pub fn go_on_sampling(&mut self, work: &mut Work) {
-        while self.counted.left > 0 && !work.is_done() {
+        while !work.is_done()
+            && let Some((key, interval)) = self.counted.queues.next_due()
+        {
             work.spend(1);
-            self.counted.left -= 1;
-            let place = self.counted.left;
-            let queue = self.queues.get_mut(self.counted.listed[place]);
-            let counters = queue.and_then(|queue| queue.counters.as_mut());
-            let stays = counters.is_some_and(|counters| counters.sample(self.counted.interval));
+            let stays = self.queues.get_mut(key).is_some_and(|queue| {
+                let lengths = lengths(queue);
+                let counters = queue.counters.as_mut();
+                counters.is_some_and(|counters| counters.sample(lengths, interval))
+            });
             if !stays {
-                // What comes to its place has been sampled, or came since.
-                self.counted.listed.swap_remove(place);
+                self.counted.queues.strike();
             }
         }
     }

@@ -140,6 +140,7 @@ impl Queues {
     pub fn give_credit_back(&mut self, unsettled: &Unsettled) -> usize {
         if let Some(queue) = self.queues.get_mut(unsettled.queue) {
             queue.unacked -= 1;
+            queue.unacked_bytes -= u64::from(unsettled.body_bytes);
             self.totals.unacked -= 1;
         }
         let Some(key) = unsettled.consumer else {

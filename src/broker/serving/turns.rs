@@ -83,7 +83,7 @@ impl Queues {
     /// A consumer gets a message of its queue: it counts against its credit unless it is settled by
     /// that.
     #[inline]
-    pub fn take_turn(&mut self, key: ConsumerKey, now_ms: u64) -> Option<Turn> {
+    pub fn take_turn(&mut self, key: ConsumerKey, body_bytes: u32, now_ms: u64) -> Option<Turn> {
         let consumer = self.consumers.get_mut(key)?;
         let channel = self.channels.get_mut(consumer.channel)?;
         let queue = self.queues.get_mut(consumer.queue)?;
@@ -92,6 +92,7 @@ impl Queues {
             consumer.unacked += 1;
             channel.unacked += 1;
             queue.unacked += 1;
+            queue.unacked_bytes += u64::from(body_bytes);
             self.totals.unacked += 1;
             looked_at = channel.had_its_turn(key);
         }
@@ -107,11 +108,18 @@ impl Queues {
 
     /// When a `basic.get` of a message has to be acknowledged, which counts against no credit; 0 =
     /// never.
-    pub fn take_by_get(&mut self, key: QueueKey, no_ack: bool, now_ms: u64) -> u64 {
+    pub fn take_by_get(
+        &mut self,
+        key: QueueKey,
+        no_ack: bool,
+        body_bytes: u32,
+        now_ms: u64,
+    ) -> u64 {
         let Some(queue) = self.queues.get_mut(key) else {
             return 0;
         };
         queue.unacked += usize::from(!no_ack);
+        queue.unacked_bytes += if no_ack { 0 } else { u64::from(body_bytes) };
         self.totals.unacked += u64::from(!no_ack);
         due_ms(queue, no_ack, now_ms, self.consumer_timeout_ms)
     }

@@ -26,6 +26,8 @@ pub struct Unsettled {
     pub consumer: Option<ConsumerKey>,
     /// When it has to be acknowledged, in ms since 1970; 0 = never.
     pub due_ms: u64,
+    /// The body's bytes, or the most that fit; 0 of a stream's.
+    pub body_bytes: u32,
     /// Its queue keeps it whatever becomes of the delivery: it is a stream.
     pub kept: bool,
 }

@@ -46,6 +46,7 @@ impl Topology {
                 delay_id: None,
                 cache: None,
                 matcher,
+                counters: None,
                 visit: 0,
             });
         }

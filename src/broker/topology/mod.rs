@@ -4,6 +4,7 @@
 //! written to the log where it changes; no message comes here but to be routed.
 
 mod bindings;
+mod counting;
 pub mod definitions;
 mod exchanges;
 pub mod parameters;
@@ -37,6 +38,8 @@ pub struct Topology {
     visited: Vec<ExchangeKey>,
     /// Which exchanges the present message has been to: those with this number.
     visit: u64,
+    /// Those in which something happened that is to be sampled.
+    counted: counting::Counted,
 }
 
 impl Topology {

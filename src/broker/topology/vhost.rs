@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::amqp::{ArrayBuf, Name, Table, TableBuf, Value};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::policy::Policies;
+use crate::broker::counters::VhostCounters;
 use crate::broker::exchange::binding::BindingTable;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::topology::parameters::Parameters;
@@ -31,6 +32,8 @@ pub struct Vhost {
     pub policies: Policies,
     /// Its parameters by component and name.
     pub parameters: BTreeMap<Name, Parameters>,
+    /// What happened on its channels and connections; nothing while nothing did.
+    pub counters: Option<Box<VhostCounters>>,
 }
 
 /// What operators say of a vhost.
@@ -117,6 +120,7 @@ impl Vhost {
             bindings: BindingTable::default(),
             policies: Policies::new(),
             parameters: BTreeMap::new(),
+            counters: None,
         }
     }
 

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 
 use super::super::call::Context;
+use super::super::figures::{NodeHistory, new_history};
 use super::super::view::{Channel, Connection, ConnectionChurn};
 use super::super::view::{Identity, NodeView, Resources, Vitals};
 use super::*;
 use crate::amqp::Name;
 use crate::broker::arguments::QueueTraits;
+use crate::broker::counters::Counters;
 use crate::broker::testing::{declare, open, subject};
 use crate::broker::{Broker, ConnectionKey, Subject};
 
@@ -57,6 +59,14 @@ impl NodeView for NoView {
 
     fn churn(&self) -> ConnectionChurn {
         ConnectionChurn::default()
+    }
+
+    fn history(&self) -> &NodeHistory {
+        Box::leak(Box::new(new_history()))
+    }
+
+    fn channel_counters(&self, _: ConnectionKey, _: u16) -> Option<Counters> {
+        None
     }
 }
 

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::queues::garbage_collection;
 use super::{connections, consumers};
 use crate::amqp::Name;
+use crate::broker::counters::Counters;
+use crate::broker::watched::{self, Watchable};
 use crate::broker::{ChannelKey, ConnectionKey, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
@@ -12,6 +14,8 @@ use crate::management::json;
 use crate::management::list::{self, Columns, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
+use crate::management::samples::Ranges;
+use crate::management::stats::Looked;
 use crate::management::view::{Channel, Connection};
 
 /// Its rows of the table.
@@ -53,7 +57,8 @@ fn refuse_without_stats(call: &Call<'_, '_>) -> Result<(), Response> {
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     let channel = named(call, call.parts[0])?;
     let (key, columns) = (channel.key, Columns::of(call.request));
-    Ok(Answer::Later(Box::new(Shown { key, columns, at: 0, shown: Vec::new() })))
+    let ranges = Ranges::of(call.request, call.context.broker)?;
+    Ok(Answer::Later(Box::new(Shown { key, columns, ranges, at: 0, shown: Vec::new() })))
 }
 
 /// The channel of a name, if the caller may see it: a connection's name, and the number in
@@ -76,6 +81,7 @@ pub fn named(call: &mut Call<'_, '_>, wanted: &[u8]) -> Result<Channel, Response
 struct Shown {
     key: ChannelKey,
     columns: Columns,
+    ranges: Ranges,
     /// The next of them.
     at: usize,
     shown: Vec<Value>,
@@ -96,7 +102,14 @@ impl Work for Shown {
             self.shown.extend(consumers::item(context, consumer));
             self.at += 1;
         }
-        let Some(mut channel) = item(context, self.key) else {
+        let counters = counters(context, self.key).unwrap_or_default();
+        let (object, now) =
+            (Watchable::Channel(self.key), watched::figures([0; 2], counters.counts()));
+        let looked = match find(context, self.key) {
+            Some(_) => Looked::at(context.broker, object, &self.ranges, now),
+            None => Looked::never(),
+        };
+        let Some(mut channel) = item(context, self.key, &looked) else {
             return Progress::Instead(Response::not_found());
         };
         channel["consumer_details"] = std::mem::take(&mut self.shown).into();
@@ -172,7 +185,7 @@ impl Source for Channels {
     }
 
     fn item(&self, context: &Context<'_>, key: &ChannelKey) -> Option<Value> {
-        item(context, *key)
+        item(context, *key, &Looked::never())
     }
 }
 
@@ -186,11 +199,17 @@ fn name(connection: &Connection<'_>, channel: &Channel) -> String {
     format!("{} ({})", connections::name(connection), channel.number)
 }
 
-fn item(context: &Context<'_>, key: ChannelKey) -> Option<Value> {
+/// What happened on it, if anything did.
+fn counters(context: &Context<'_>, key: ChannelKey) -> Option<Counters> {
+    let channel = context.broker.queues().channel(key)?;
+    context.node.channel_counters(channel.connection, channel.number)
+}
+
+fn item(context: &Context<'_>, key: ChannelKey, looked: &Looked) -> Option<Value> {
     let (connection, channel) = find(context, key)?;
     let shared_prefetch = context.broker.queues().channel(key).map_or(0, |credit| credit.prefetch);
     let user = json::text(connection.user);
-    Some(json!({
+    let mut shown = json!({
         "acks_uncommitted": channel.uncommitted_acks,
         "confirm": channel.confirms,
         "connection_details": connections::details(&connection),
@@ -210,5 +229,9 @@ fn item(context: &Context<'_>, key: ChannelKey) -> Option<Value> {
         "user": user,
         "user_who_performed_action": user,
         "vhost": json::text(connection.vhost_name),
-    }))
+    });
+    if let Some(counters) = counters(context, key) {
+        shown["message_stats"] = looked.message_stats(&counters);
+    }
+    Some(shown)
 }

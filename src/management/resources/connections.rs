@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::channels;
 use super::queues::garbage_collection;
 use crate::amqp::Name;
+use crate::broker::watched::{self, Watchable};
 use crate::broker::{ConnectionKey, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
@@ -15,7 +16,9 @@ use crate::management::json;
 use crate::management::list::{self, Field, Next, Source};
 use crate::management::request::{Method, Request};
 use crate::management::response::Response;
-use crate::management::view::Connection;
+use crate::management::samples::Ranges;
+use crate::management::stats::Looked;
+use crate::management::view::{Connection, Traffic};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -69,7 +72,12 @@ fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     let key = named(call.context, call.caller, call.parts[0])?;
-    let mut shown = item(call.context, key, false).ok_or_else(Response::not_found)?;
+    let ranges = Ranges::of(call.request, call.context.broker)?;
+    let connection = call.context.node.connection(key).ok_or_else(Response::not_found)?;
+    let Traffic { received_bytes, sent_bytes, .. } = connection.traffic;
+    let now = watched::figures([0; 2], &[received_bytes, sent_bytes]);
+    let looked = Looked::at(call.context.broker, Watchable::Connection(key), &ranges, now);
+    let mut shown = item(call.context, key, Some(&looked)).ok_or_else(Response::not_found)?;
     // RabbitMQ writes what is missing in another way here than in lists.
     if let Value::Object(fields) = &mut shown {
         fields.values_mut().filter(|value| value.is_null()).for_each(|value| *value = json!(""));
@@ -192,7 +200,7 @@ impl Source for Connections {
     }
 
     fn item(&self, context: &Context<'_>, key: &ConnectionKey) -> Option<Value> {
-        item(context, *key, self.is_short)
+        item(context, *key, (!self.is_short).then_some(&Looked::never()))
     }
 }
 
@@ -239,8 +247,8 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// What is shown of a connection, if it is still open.
-fn item(context: &Context<'_>, key: ConnectionKey, is_short: bool) -> Option<Value> {
+/// What is shown of a connection, if it is still open; without statistics, only whose it is.
+fn item(context: &Context<'_>, key: ConnectionKey, looked: Option<&Looked>) -> Option<Value> {
     let connection = context.node.connection(key)?;
     let user = json::text(connection.user);
     let mut shown = json!({
@@ -249,12 +257,11 @@ fn item(context: &Context<'_>, key: ConnectionKey, is_short: bool) -> Option<Val
         "user": user,
         "node": context.node.identity().node_name,
     });
-    if is_short {
+    let Some(looked) = looked else {
         return Some(shown);
-    }
+    };
     let properties = json::table(connection.client_properties);
     let provided = properties.get("connection_name").cloned();
-    let rate = json!({ "rate": 0.0 });
     let traffic = connection.traffic;
     let more = json!({
         "auth_mechanism": json::text(connection.mechanism),
@@ -273,10 +280,8 @@ fn item(context: &Context<'_>, key: ConnectionKey, is_short: bool) -> Option<Val
         "protocol": "AMQP 0-9-1",
         "recv_cnt": traffic.received_count,
         "recv_oct": traffic.received_bytes,
-        "recv_oct_details": rate,
         "send_cnt": traffic.sent_count,
         "send_oct": traffic.sent_bytes,
-        "send_oct_details": rate,
         "send_pend": connection.pending_bytes,
         "ssl": false,
         "ssl_cipher": null,
@@ -289,6 +294,7 @@ fn item(context: &Context<'_>, key: ConnectionKey, is_short: bool) -> Option<Val
         "user_who_performed_action": user,
         "client_properties": properties,
     });
+    looked.add_traffic(&mut shown, connection.traffic_rates);
     if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
         shown.extend(more);
         shown.extend(provided.map(|name| ("user_provided_name".to_owned(), name)));

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::publishing;
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::ExchangeTraits;
+use crate::broker::watched::Watchable;
 use crate::broker::{ExchangeKey, Subject, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{
@@ -13,6 +14,8 @@ use crate::management::call::{
 use crate::management::list::{self, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
+use crate::management::samples::Ranges;
+use crate::management::stats::Looked;
 use crate::management::{body, json, refusal};
 
 /// Its rows of the table.
@@ -45,8 +48,12 @@ fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     let vhost = call.vhost(0)?;
     let key = call.context.broker.topology().exchange_named(vhost, call.exchange_name(1));
-    let shown = key.and_then(|key| item(call.context, key));
-    let mut shown = shown.ok_or_else(Response::not_found)?;
+    let key = key.ok_or_else(Response::not_found)?;
+    let broker = &mut call.context.broker;
+    let ranges = Ranges::of(call.request, broker)?;
+    let figures = broker.figures_of_exchange(key).ok_or_else(Response::not_found)?;
+    let looked = Looked::at(broker, Watchable::Exchange(key), &ranges, figures);
+    let mut shown = item(call.context, key, &looked).ok_or_else(Response::not_found)?;
     shown["incoming"] = json!([]);
     shown["outgoing"] = json!([]);
     call.show(shown)
@@ -150,11 +157,11 @@ impl Source for Exchanges {
     }
 
     fn item(&self, context: &Context<'_>, key: &ExchangeKey) -> Option<Value> {
-        item(context, *key)
+        item(context, *key, &Looked::never())
     }
 }
 
-fn item(context: &Context<'_>, key: ExchangeKey) -> Option<Value> {
+fn item(context: &Context<'_>, key: ExchangeKey, looked: &Looked) -> Option<Value> {
     let topology = context.broker.topology();
     let exchange = topology.exchange(key)?;
     let mut shown = json!({
@@ -168,6 +175,9 @@ fn item(context: &Context<'_>, key: ExchangeKey) -> Option<Value> {
     });
     if let Some(policy) = topology.policies_of_exchange(exchange).policy {
         shown["policy"] = json::text(policy.name.as_bytes());
+    }
+    if let Some(counters) = &exchange.counters {
+        shown["message_stats"] = looked.published(counters);
     }
     Some(shown)
 }

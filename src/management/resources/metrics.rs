@@ -49,13 +49,14 @@ pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
             exposition::single(out, name, kind, help, figure);
         }
     }
-    let times = &context.broker.counters.times_in_queue;
+    let times = &context.broker.times_in_queue;
     exposition::histogram(
         out,
         "leveret_message_time_in_queue_seconds",
         "How long messages had been in a queue when somebody first got them.",
-        times.up_to(),
-        times.sum_ms(),
+        &[],
+        times.up_to().map(|(ms, count)| (ms.map(seconds), count)),
+        Figure::Nanos(times.sum_ms().saturating_mul(1_000_000)),
     );
     write_global(out, context);
     write_labelled(out, context);
@@ -306,8 +307,26 @@ fn write_global(out: &mut Vec<u8>, context: &Context<'_>) {
     }
 }
 
+/// A bound in milliseconds, in seconds.
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) {
+        return (ms / 1000).to_string();
+    }
+    format!("{}.{:03}", ms / 1000, ms % 1000).trim_end_matches('0').to_owned()
+}
+
 /// What has several samples under one name.
 fn write_labelled(out: &mut Vec<u8>, context: &Context<'_>) {
+    let sizes = &context.broker.sizes;
+    let help = "The bodies of messages that were published.";
+    exposition::histogram(
+        out,
+        "rabbitmq_message_size_bytes",
+        help,
+        &[("protocol", b"amqp091")],
+        sizes.up_to().map(|(bytes, count)| (bytes.map(|bytes| bytes.to_string()), count)),
+        Figure::Count(sizes.bytes()),
+    );
     let name = "leveret_publishers_blocked";
     exposition::begin(out, name, Gauge, "1 while publishers are blocked for this reason.");
     let reasons = context.broker.block_reasons();

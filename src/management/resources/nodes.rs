@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 
 use super::overview::{churn, contexts, exchange_types};
 use crate::management::call::{Call, Context, Outcome, Right, Route};
+use crate::management::figures::{self, FIGURES};
 use crate::management::list::Columns;
 use crate::management::request::Method;
 use crate::management::response::Response;
+use crate::management::samples::{Ranges, Samples};
 use crate::management::view::Resources;
 
 /// Its rows of the table.
@@ -18,12 +20,14 @@ pub const ROUTES: &[Route] = &[
 
 fn list(call: &mut Call<'_, '_>) -> Outcome {
     let columns = Columns::of(call.request);
-    Ok(Response::json(&json!([columns.pick(item(call.context))])).into())
+    Ok(Response::json(&json!([columns.pick(item(call.context, &Samples::none()))])).into())
 }
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     check_name(call)?;
-    let mut shown = item(call.context);
+    let ranges = Ranges::of(call.request, call.context.broker)?;
+    let samples = Samples::of(ranges.node_stats, call.context.node.history());
+    let mut shown = item(call.context, &samples);
     if call.has_flag("memory") {
         shown["memory"] = breakdown(&call.context.node.resources());
     }
@@ -46,11 +50,10 @@ fn check_name(call: &Call<'_, '_>) -> Result<(), Response> {
     Err(Response::not_found())
 }
 
-fn item(context: &Context<'_>) -> Value {
+fn item(context: &Context<'_>, samples: &Samples<FIGURES>) -> Value {
     let identity = context.node.identity();
     let resources = context.node.resources();
     let reasons = context.broker.block_reasons();
-    let rate = json!({ "rate": 0.0 });
     // What has no limit has one that fits into 32 bits: tools divide by it.
     let limit = |limit: u64| limit.min(u64::from(u32::MAX));
     let mut shown = json!({
@@ -69,18 +72,14 @@ fn item(context: &Context<'_>) -> Value {
         "leveret_version": env!("CARGO_PKG_VERSION"),
         "fd_total": limit(resources.files_max),
         "fd_used": resources.files,
-        "fd_used_details": rate,
         "sockets_total": limit(resources.sockets_max),
         "sockets_used": resources.sockets,
-        "sockets_used_details": rate,
         "mem_limit": resources.memory_bytes_max,
         "mem_used": resources.memory_bytes,
-        "mem_used_details": rate,
         "mem_alarm": reasons.memory,
         "mem_calculation_strategy": "rss",
         "disk_free_limit": resources.disk_free_bytes_min,
         "disk_free": resources.disk_free_bytes,
-        "disk_free_details": rate,
         "disk_free_alarm": reasons.disk || reasons.full,
     });
     let rest = json!({
@@ -88,7 +87,7 @@ fn item(context: &Context<'_>) -> Value {
         // them with RabbitMQ's limit.
         "proc_total": 1_048_576,
         "proc_used": 2,
-        "proc_used_details": rate,
+        "proc_used_details": samples.details(0.0, |_| 2),
         "net_ticktime": 60,
         "exchange_types": exchange_types(),
         "auth_mechanisms": mechanisms(),
@@ -101,12 +100,40 @@ fn item(context: &Context<'_>) -> Value {
         "config_files": [],
         "db_dir": identity.directory,
     });
-    for more in [rest, churn(context)] {
-        if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
-            shown.extend(more);
-        }
+    add_log(context, samples, &mut shown);
+    if let (Value::Object(shown), Value::Object(rest)) = (&mut shown, rest) {
+        shown.extend(rest);
+        shown.extend(churn(context, samples));
     }
     shown
+}
+
+/// What the log did, under the names that RabbitMQ has for its files, and how everything changes.
+#[allow(clippy::cast_precision_loss, reason = "averages are rounded anyway")]
+fn add_log(context: &Context<'_>, samples: &Samples<FIGURES>, shown: &mut Value) {
+    const NANOS_PER_MS: f64 = 1e6;
+    let (log, history) = (context.broker.log_counters(), context.node.history());
+    shown["io_sync_count"] = log.syncs.into();
+    shown["io_write_count"] = log.writes.into();
+    shown["io_write_bytes"] = log.bytes_written.into();
+    let sync_ms = log.sync_nanos_total as f64 / log.syncs.max(1) as f64 / NANOS_PER_MS;
+    shown["io_sync_avg_time"] = sync_ms.into();
+    shown["io_sync_avg_time_details"] =
+        samples.ratios((figures::SYNC_NANOS, figures::SYNCS), NANOS_PER_MS);
+    shown["log_messages"] = log.messages.into();
+    for (name, figure) in [
+        ("mem_used", figures::MEMORY),
+        ("disk_free", figures::DISK_FREE),
+        ("fd_used", figures::FILES),
+        ("sockets_used", figures::SOCKETS),
+        ("io_sync_count", figures::SYNCS),
+        ("io_write_count", figures::WRITES),
+        ("io_write_bytes", figures::WRITTEN_BYTES),
+        ("log_messages", figures::APPENDED),
+    ] {
+        let details = samples.details(history.rate(figure), |now| now[figure]);
+        shown[format!("{name}_details")] = details;
+    }
 }
 
 fn mechanisms() -> Value {

@@ -83,7 +83,16 @@ const METRICS: &[Metric] = &[
         |queue| queue.line.len() as u64,
     ),
     queues(QUEUE, "queue_messages_ready_bytes", "Bytes of the bodies that wait.", |queue| {
-        queue.ready_bytes
+        queue.message_bytes()
+    }),
+    queues(
+        QUEUE,
+        "queue_messages_unacked_bytes",
+        "Bytes of the bodies that were delivered and not acknowledged.",
+        |queue| queue.unacked_bytes,
+    ),
+    queues(QUEUE, "queue_messages_bytes", "Bytes of the bodies, ready or not.", |queue| {
+        queue.message_bytes() + queue.unacked_bytes
     }),
     happened("queue_messages_published_total", "Messages that came to the queue.", |queue| {
         times(queue, &[Happening::Publish])
@@ -113,6 +122,12 @@ const METRICS: &[Metric] = &[
         help: "Channels on the connection.",
         of: Of::Connections(|connection| connection.channels as u64),
     },
+    traffic("connection_incoming_bytes_total", "Bytes that came on the connection.", |it| {
+        it.traffic.received_bytes
+    }),
+    traffic("connection_outgoing_bytes_total", "Bytes that went out on the connection.", |it| {
+        it.traffic.sent_bytes
+    }),
     Metric {
         families: &["vhost_status"],
         prefix: Prefix::Cluster,
@@ -161,6 +176,11 @@ const fn happened(name: &'static str, help: &'static str, of: fn(&Queue) -> u64)
     Metric { families, prefix, name, kind: Counter, help, of }
 }
 
+const fn traffic(name: &'static str, help: &'static str, of: fn(&Connection<'_>) -> u64) -> Metric {
+    let (families, of) = (&["connection_coarse_metrics"], Of::Connections(of));
+    Metric { families, prefix: Prefix::Rabbit, name, kind: Counter, help, of }
+}
+
 const fn channels(name: &'static str, help: &'static str, of: fn(&ChannelCredit) -> u64) -> Metric {
     let (families, prefix, of) = (CHANNEL, Prefix::Rabbit, Of::Channels(of));
     Metric { families, prefix, name, kind: Gauge, help, of }
@@ -168,7 +188,7 @@ const fn channels(name: &'static str, help: &'static str, of: fn(&ChannelCredit)
 
 fn times(queue: &Queue, all: &[Happening]) -> u64 {
     let counters = queue.counters.as_ref();
-    counters.map_or(0, |counters| all.iter().map(|what| counters.count(*what)).sum())
+    counters.map_or(0, |counters| all.iter().map(|what| counters.happened.count(*what)).sum())
 }
 
 fn per_object(_: &mut Call<'_, '_>) -> Outcome {

@@ -1,13 +1,15 @@
 //! How is the node as a whole?
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::broker::{ExchangeKind, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
+use crate::management::figures::FIGURES;
 use crate::management::list::Columns;
 use crate::management::request::Method;
-use crate::management::stats::message_stats;
+use crate::management::samples::{Ranges, Samples};
+use crate::management::stats::{self, Looked};
 use crate::management::view::{Listening, Protocol};
 
 /// Its rows of the table.
@@ -24,6 +26,7 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
         totals: Totals::default(),
         caller: call.caller.clone(),
         columns: Columns::of(call.request),
+        ranges: Ranges::of(call.request, call.context.broker)?,
         disable_stats: call.has_flag("disable_stats"),
         enable_queue_totals: call.has_flag("enable_queue_totals"),
     })))
@@ -37,6 +40,7 @@ struct Overview {
     totals: Totals,
     caller: Caller,
     columns: Columns,
+    ranges: Ranges,
     disable_stats: bool,
     enable_queue_totals: bool,
 }
@@ -155,12 +159,16 @@ impl Overview {
         });
         if !self.disable_stats {
             // Who is no monitor is not told of what others do.
-            let counters = self.caller.is_monitor().then_some(&context.broker.counters);
-            overview["message_stats"] = counters.map_or(json!({}), message_stats);
-            overview["churn_rates"] = churn(context);
+            let (counters, history) = (&context.broker.counters, context.node.history());
+            overview["message_stats"] = match self.caller.is_monitor() {
+                true => stats::of_node(counters, &self.ranges, history),
+                false => json!({}),
+            };
+            let samples = Samples::of(self.ranges.lengths, history);
+            overview["churn_rates"] = churn(context, &samples).into();
         }
         if !self.disable_stats || self.enable_queue_totals {
-            overview["queue_totals"] = self.queue_totals();
+            overview["queue_totals"] = self.queue_totals(context);
         }
         if self.caller.is_monitor() {
             overview["node"] = json!(identity.node_name);
@@ -170,17 +178,20 @@ impl Overview {
         overview
     }
 
-    fn queue_totals(&self) -> Value {
+    /// Rates are those of all queues: who does not see all of them is told of none.
+    fn queue_totals(&self, context: &Context<'_>) -> Value {
         let Totals { ready, unacknowledged, .. } = self.totals;
-        let rate = json!({ "rate": 0.0 });
-        json!({
+        let mut totals = json!({
             "messages": ready + unacknowledged,
-            "messages_details": rate,
             "messages_ready": ready,
-            "messages_ready_details": rate,
             "messages_unacknowledged": unacknowledged,
-            "messages_unacknowledged_details": rate,
-        })
+        });
+        if self.caller.is_monitor() {
+            stats::add_totals(&mut totals, &self.ranges, context.node.history());
+        } else {
+            Looked::never().add_lengths(&mut totals, None);
+        }
+        totals
     }
 
     /// What there is; of clients, a user sees no others' here.
@@ -205,25 +216,8 @@ impl Overview {
 }
 
 /// How much came and went since the start.
-pub fn churn(context: &Context<'_>) -> Value {
-    let (connections, others) = (context.node.churn(), context.broker.queues().churn());
-    let rate = json!({ "rate": 0.0 });
-    json!({
-        "channel_closed": others.channels_closed,
-        "channel_closed_details": rate,
-        "channel_created": others.channels_opened,
-        "channel_created_details": rate,
-        "connection_closed": connections.closed,
-        "connection_closed_details": rate,
-        "connection_created": connections.opened,
-        "connection_created_details": rate,
-        "queue_created": others.queues_created,
-        "queue_created_details": rate,
-        "queue_declared": others.queues_declared,
-        "queue_declared_details": rate,
-        "queue_deleted": others.queues_deleted,
-        "queue_deleted_details": rate,
-    })
+pub fn churn(context: &Context<'_>, samples: &Samples<FIGURES>) -> Map<String, Value> {
+    stats::churn(context.broker, context.node.churn(), samples, context.node.history())
 }
 
 /// Which types of exchanges there are.

@@ -73,7 +73,9 @@ impl State {
     fn has(self, broker: &Broker, key: QueueKey, queue: &Queue) -> bool {
         let rate = |kinds: &[Happening]| -> f32 {
             let counters = queue.counters.as_ref();
-            counters.map_or(0.0, |counters| kinds.iter().map(|kind| counters.rate(*kind)).sum())
+            counters.map_or(0.0, |counters| {
+                kinds.iter().map(|kind| counters.happened.rate(*kind)).sum()
+            })
         };
         let comes = || rate(&[Happening::Publish]);
         let goes = || rate(&[Happening::Ack, Happening::DeliverNoAck, Happening::GetNoAck]);

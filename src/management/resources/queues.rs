@@ -8,6 +8,7 @@ use super::{queue_browse, queue_changes, queue_messages, queue_requeue, queue_tr
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
 use crate::broker::times_in_queue::TimesInQueue;
+use crate::broker::watched::Watchable;
 use crate::broker::{ConsumerKey, Queue, QueueKey, VhostKey};
 use crate::management::authentication::Caller;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
@@ -15,7 +16,8 @@ use crate::management::json;
 use crate::management::list::{self, Columns, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
-use crate::management::stats::message_stats;
+use crate::management::samples::Ranges;
+use crate::management::stats::Looked;
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -83,8 +85,11 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
     let key = key.filter(|&key| !queues.is_leaving(key)).ok_or_else(Response::not_found)?;
     let queue = queues.get(key).ok_or_else(Response::not_found)?;
     let consumers = queue.line.members().take(consumers::SHOWN_MAX).collect();
+    let ranges = Ranges::of(call.request, call.context.broker)?;
     let (columns, detail) = (Columns::of(call.request), Detail::of(call));
-    Ok(Answer::Later(Box::new(Shown { key, columns, detail, consumers, at: 0, shown: Vec::new() })))
+    let shown = Vec::new();
+    let shown = Shown { key, columns, detail, ranges, consumers, at: 0, shown };
+    Ok(Answer::Later(Box::new(shown)))
 }
 
 /// How much of a queue is shown.
@@ -112,6 +117,7 @@ struct Shown {
     key: QueueKey,
     columns: Columns,
     detail: Detail,
+    ranges: Ranges,
     /// They were there when it was asked for.
     consumers: Vec<ConsumerKey>,
     /// So many of them were looked at.
@@ -130,7 +136,11 @@ impl Work for Shown {
             self.shown.extend(consumers::item(context, consumer));
             self.at += 1;
         }
-        let Some(mut queue) = item(context, self.key, self.detail) else {
+        let figures = context.broker.figures_of_queue(self.key).filter(|_| is_whole);
+        let looked = figures.map_or_else(Looked::never, |figures| {
+            Looked::at(context.broker, Watchable::Queue(self.key), &self.ranges, figures)
+        });
+        let Some(mut queue) = item(context, self.key, self.detail, &looked) else {
             return Progress::Instead(Response::not_found());
         };
         if is_whole {
@@ -226,11 +236,11 @@ impl Source for Queues {
     }
 
     fn item(&self, context: &Context<'_>, key: &QueueKey) -> Option<Value> {
-        item(context, *key, self.detail)
+        item(context, *key, self.detail, &Looked::never())
     }
 }
 
-fn item(context: &Context<'_>, key: QueueKey, detail: Detail) -> Option<Value> {
+fn item(context: &Context<'_>, key: QueueKey, detail: Detail, looked: &Looked) -> Option<Value> {
     let queue = context.broker.queues().get(key)?;
     let policies = context.broker.topology().policies_of(queue);
     let name = |policy: Option<_>| policy.map_or(Value::Null, json::text);
@@ -256,7 +266,7 @@ fn item(context: &Context<'_>, key: QueueKey, detail: Detail) -> Option<Value> {
         shown["operator_policy"] = name(policies.operator.map(|policy| policy.name.as_bytes()));
         let definition = policies.definition();
         shown["effective_policy_definition"] = json::table(definition.table());
-        add_stats(context, queue, &mut shown);
+        add_stats(context, queue, looked, &mut shown);
         add_messages(context, key, queue, &mut shown);
         add_kind(context, queue, &mut shown);
     }
@@ -264,7 +274,7 @@ fn item(context: &Context<'_>, key: QueueKey, detail: Detail) -> Option<Value> {
 }
 
 /// What is known of its consumers and its memory.
-fn add_stats(context: &Context<'_>, queue: &Queue, shown: &mut Value) {
+fn add_stats(context: &Context<'_>, queue: &Queue, looked: &Looked, shown: &mut Value) {
     let queues = context.broker.queues();
     let tag = |key: Option<ConsumerKey>| {
         let consumer = key.and_then(|key| queues.consumer(key));
@@ -281,8 +291,9 @@ fn add_stats(context: &Context<'_>, queue: &Queue, shown: &mut Value) {
     shown["memory"] = memory_bytes(queue).into();
     shown["garbage_collection"] = garbage_collection();
     if let Some(counters) = &queue.counters {
-        shown["message_stats"] = message_stats(counters);
+        shown["message_stats"] = looked.message_stats(&counters.happened);
     }
+    looked.add_lengths(shown, queue.counters.as_deref());
     if queue.line.is_empty() {
         shown["idle_since"] = json::time(queue.used_at_ms);
     }
@@ -320,13 +331,15 @@ pub fn garbage_collection() -> Value {
 
 /// What is known of its messages. Their bodies are nowhere but in the log.
 fn add_messages(context: &Context<'_>, key: QueueKey, queue: &Queue, shown: &mut Value) {
-    let bytes = queue.message_bytes();
+    let ready_bytes = queue.message_bytes();
+    let bytes = ready_bytes + queue.unacked_bytes;
     shown["message_bytes"] = bytes.into();
-    shown["message_bytes_ready"] = bytes.into();
+    shown["message_bytes_ready"] = ready_bytes.into();
+    shown["message_bytes_unacknowledged"] = queue.unacked_bytes.into();
     shown["message_bytes_ram"] = 0.into();
     shown["message_bytes_paged_out"] = bytes.into();
     shown["messages_ram"] = 0.into();
-    shown["messages_paged_out"] = queue.message_count().into();
+    shown["messages_paged_out"] = (queue.message_count() + queue.unacked).into();
     if queue.stores_everything() {
         shown["messages_persistent"] = (queue.message_count() + queue.unacked).into();
         shown["message_bytes_persistent"] = bytes.into();

@@ -1,5 +1,7 @@
 //! Which virtual hosts are there?
 
+use std::collections::HashMap;
+
 use log::info;
 use serde_json::Value;
 
@@ -10,9 +12,10 @@ use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, R
 use crate::management::change;
 use crate::management::definitions::fields::Fields;
 use crate::management::definitions::vhosts;
-use crate::management::list::{self, Field, Next, Source};
+use crate::management::list::{self, Columns, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
+use crate::management::stats;
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -35,13 +38,72 @@ pub const ROUTES: &[Route] = &[
 ];
 
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
-    list::answer(call, Vhosts { at: 0, caller: call.caller.clone() })
+    list::answer(call, Vhosts { at: 0, caller: call.caller.clone(), lengths: Lengths::of(call) })
 }
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     let key = call.context.broker.topology().vhost_named(call.part(0));
-    let vhost = key.and_then(|key| item(call.context, key)).ok_or_else(Response::not_found)?;
-    call.show(vhost)
+    let key = key.ok_or_else(Response::not_found)?;
+    let (columns, lengths) = (Columns::of(call.request), Lengths::of(call));
+    Ok(Answer::Later(Box::new(Shown { key, columns, lengths })))
+}
+
+/// One vhost with what is in its queues, however many turns they take.
+struct Shown {
+    key: VhostKey,
+    columns: Columns,
+    lengths: Option<Lengths>,
+}
+
+impl Work for Shown {
+    fn go_on(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> Progress {
+        while let Some(lengths) = &mut self.lengths
+            && lengths.read(context)
+        {
+            if context.broker.work.is_done() {
+                return Progress::Unfinished;
+            }
+            context.broker.work.spend(1);
+        }
+        let Some(vhost) = item(context, self.key, self.lengths.as_ref()) else {
+            return Progress::Instead(Response::not_found());
+        };
+        piece.extend_from_slice(self.columns.pick(vhost).to_string().as_bytes());
+        Progress::Finished
+    }
+}
+
+/// How many messages the queues of each vhost have, read queue by queue.
+struct Lengths {
+    /// The next place.
+    at: u32,
+    of: HashMap<VhostKey, ([usize; 2], [f32; 2])>,
+}
+
+impl Lengths {
+    /// None were read; `None`: statistics are not wanted.
+    fn of(call: &Call<'_, '_>) -> Option<Self> {
+        (!call.has_flag("disable_stats")).then(|| Self { at: 0, of: HashMap::new() })
+    }
+
+    /// Reads the next place; whether there was one.
+    fn read(&mut self, context: &Context<'_>) -> bool {
+        let queues = context.broker.queues();
+        if self.at >= queues.places() {
+            return false;
+        }
+        if let Some((_, queue)) = queues.at(self.at) {
+            let (lengths, rates) = self.of.entry(queue.vhost).or_default();
+            lengths[0] += queue.message_count();
+            lengths[1] += queue.unacked;
+            if let Some(counters) = &queue.counters {
+                let grows = counters.length_rates();
+                rates.iter_mut().zip(grows).for_each(|(rate, grows)| *rate += grows);
+            }
+        }
+        self.at += 1;
+        true
+    }
 }
 
 /// Makes a vhost, or says something else of one. While one of its name is being deleted, it waits
@@ -128,6 +190,8 @@ struct Vhosts {
     /// The next place.
     at: u32,
     caller: Caller,
+    /// They are read first.
+    lengths: Option<Lengths>,
 }
 
 impl Source for Vhosts {
@@ -136,6 +200,9 @@ impl Source for Vhosts {
     const WORK_PER_ITEM: usize = 30;
 
     fn next(&mut self, context: &Context<'_>) -> Next<VhostKey> {
+        if self.lengths.as_mut().is_some_and(|lengths| lengths.read(context)) {
+            return Next::Nothing;
+        }
         let topology = context.broker.topology();
         if self.at >= topology.vhost_places() {
             return Next::End;
@@ -163,11 +230,20 @@ impl Source for Vhosts {
     }
 
     fn item(&self, context: &Context<'_>, key: &VhostKey) -> Option<Value> {
-        item(context, *key)
+        item(context, *key, self.lengths.as_ref())
     }
 }
 
-fn item(context: &Context<'_>, key: VhostKey) -> Option<Value> {
+/// What is shown of a vhost, with statistics where lengths were read.
+fn item(context: &Context<'_>, key: VhostKey, lengths: Option<&Lengths>) -> Option<Value> {
     let vhost = context.broker.topology().vhost(key)?;
-    Some(vhosts::show(vhost, &context.node.identity().node_name))
+    let mut shown = vhosts::show(vhost, &context.node.identity().node_name);
+    if let Some(lengths) = lengths {
+        let ([ready, unacked], rates) = lengths.of.get(&key).copied().unwrap_or_default();
+        shown["messages"] = (ready + unacked).into();
+        shown["messages_ready"] = ready.into();
+        shown["messages_unacknowledged"] = unacked.into();
+        stats::add_vhost(&mut shown, rates, vhost.counters.as_deref());
+    }
+    Some(shown)
 }

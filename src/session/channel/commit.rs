@@ -2,6 +2,7 @@
 
 use crate::amqp::method::tx;
 use crate::amqp::{AmqpError, ReplyCode};
+use crate::broker::counters::Happening;
 use crate::broker::flow::transaction::Settlements;
 use crate::broker::{Commit, Committed, Transaction};
 use crate::session::wait::{Wait, WaitUntil};
@@ -30,13 +31,19 @@ impl Channel {
     pub(super) fn tx_commit(&mut self, scope: &mut Scope<'_>) -> Result<Progress, AmqpError> {
         let transaction = self.transaction()?;
         let Scope { broker, out, .. } = scope;
+        let mut returned = 0;
         while let Some(content) = transaction.next_to_return(broker) {
             out.send_return(broker, &content);
+            returned += 1;
         }
-        if !transaction.all_returned() {
+        let all_returned = transaction.all_returned();
+        self.count_unroutable(broker, Happening::ReturnUnroutable, returned);
+        if !all_returned {
             return Ok(Progress::ComesAgain);
         }
-        match broker.commit(std::mem::take(transaction)) {
+        let transaction = std::mem::take(self.transaction()?);
+        self.count_committed(broker, transaction.counts().0 as u64, transaction.acks);
+        match broker.commit(transaction) {
             Commit::Over(committed) => self.committed(scope, committed)?,
             Commit::GoesOn(number) => {
                 let until = WaitUntil::Committed(number);

@@ -2,6 +2,7 @@
 
 use crate::amqp::method::basic;
 use crate::amqp::{AmqpError, Method, Name, ReplyCode};
+use crate::broker::counters::Happening;
 use crate::broker::flow::firehose::Passage;
 use crate::broker::requests::consume::Consume;
 use crate::broker::requests::reply::REPLY_TO;
@@ -109,6 +110,7 @@ impl Channel {
         broker.refuse_on_stream(queue, "basic.get")?;
         let Some(got) = broker.get(queue, self.key, get.no_ack) else {
             out.send(&Method::BasicGetEmpty(basic::GetEmpty {}));
+            self.count(broker, Happening::GetEmpty);
             return Ok(());
         };
         if broker.traces() {
@@ -134,6 +136,10 @@ impl Channel {
         out.send_content(broker, at, &record, added);
         if get.no_ack {
             broker.settle_sent(&got.unsettled);
+        }
+        self.count(broker, if get.no_ack { Happening::GetNoAck } else { Happening::Get });
+        if got.before > 0 {
+            self.count(broker, Happening::Redeliver);
         }
         Ok(())
     }

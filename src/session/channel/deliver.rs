@@ -6,7 +6,6 @@ use crate::amqp::method::basic;
 use crate::amqp::{
     FRAME_END, Method, Properties, PropertyList, ReplyCode, TableBuf, Value, encoder,
 };
-use crate::broker::counters::Happening;
 use crate::broker::flow::blind;
 use crate::broker::{Body, Broker, Content, Delivery, Handed, Record, RecordRef};
 
@@ -52,11 +51,12 @@ impl Channel {
         if delivery.no_ack {
             broker.settle_sent(&delivery.unsettled);
         }
+        self.count_delivered(broker, delivery.before > 0);
     }
 
     /// Writes a message that another session handed over into the outbox; that settles it.
     #[inline]
-    pub fn take_handed(&mut self, broker: &Broker, out: &mut Out<'_>, handed: &Handed<'_>) {
+    pub fn take_handed(&mut self, broker: &mut Broker, out: &mut Out<'_>, handed: &Handed<'_>) {
         let Handed { to, message } = handed;
         // The publisher may have deleted the queue right behind the message, and its consumer with
         // it; the client does not know yet.
@@ -75,6 +75,7 @@ impl Channel {
         let (number, frame_bytes_max) = (out.number, out.frame_bytes_max);
         let (buffer, properties) = (out.outbox.buffer(), message.properties);
         encoder::delivery(buffer, number, &deliver, properties, message.body, frame_bytes_max);
+        self.count_delivered(broker, false);
     }
 }
 
@@ -132,8 +133,7 @@ impl Out<'_> {
     }
 
     /// `basic.return` with the whole message (312 NO_ROUTE).
-    pub fn send_return(&mut self, broker: &mut Broker, content: &Content<'_>) {
-        broker.counters.note(Happening::ReturnUnroutable);
+    pub fn send_return(&mut self, broker: &Broker, content: &Content<'_>) {
         let method = basic::Return {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: ReplyCode::NoRoute.name().as_bytes(),

@@ -8,6 +8,7 @@ pub mod arriving;
 mod commit;
 mod confirms;
 mod consume;
+mod counting;
 mod deliver;
 mod exchanges;
 mod frames;
@@ -26,10 +27,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::amqp::method::basic;
 use crate::amqp::{Method, Name};
-use crate::broker::{ChannelKey, ConsumerKey, LogPos, Transaction};
+use crate::broker::{ChannelKey, ConsumerKey, LogPos, Transaction, VhostKey};
 
 use arriving::Arriving;
 use confirms::Confirms;
+use counting::Counting;
 use route_cache::RouteCache;
 use unacked::Unacked;
 
@@ -43,6 +45,10 @@ pub struct Channel {
     pub key: ChannelKey,
     /// Its number on the connection.
     pub number: u16,
+    /// The connection's vhost.
+    pub vhost: VhostKey,
+    /// What happened on it.
+    counting: Counting,
     /// A content that is arriving.
     pub content: Arriving,
     /// The queue that an empty name stands for.
@@ -93,10 +99,12 @@ pub enum ChannelState {
 
 impl Channel {
     /// A channel just opened.
-    pub fn new(key: ChannelKey, number: u16) -> Self {
+    pub fn new(key: ChannelKey, number: u16, vhost: VhostKey) -> Self {
         Self {
             key,
             number,
+            vhost,
+            counting: Counting::default(),
             content: Arriving::Nothing,
             last_queue: None,
             prefetch: 0,

@@ -51,7 +51,7 @@ impl Channel {
         };
         let repeated = matches!(sighting, Sighting::Repeated);
         if repeated {
-            self.route.fresh().clear();
+            self.route.drop_queues();
         }
         let properties = resolved.properties.as_deref().unwrap_or(content.properties);
         let message = Message {
@@ -67,20 +67,23 @@ impl Channel {
             if !transaction.add(broker, &message, queues, mandatory) {
                 return Err(transaction_too_large());
             }
+            self.count_added(broker, &content.body);
             if is_traced {
-                scope.trace_published(&message.content, queues);
+                scope.trace_published(&message.content, self.route.queues());
             }
             return Ok(true);
         }
-        if resolved.delay.is_none() && broker.queues().are_no_destination(queues) {
-            refuse_unroutable(broker, out, &message.content, mandatory);
+        let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
+        if mandatory && unroutable {
+            out.send_return(broker, &message.content);
+            out.notes.returned = true;
         }
-        let passes = resolved.properties.is_none() && !blind::is_blind(content.properties);
+        let is_as_it_came = resolved.properties.is_none() && !blind::is_blind(content.properties);
         // What is handed over is in no queue, and only from a queue a delivery is traced.
-        let passing = content.in_memory().filter(|_| passes && !is_traced);
+        let passes = is_as_it_came && !is_traced && message.may_pass();
+        let passing = content.in_memory().filter(|_| passes);
         let is_handed = handed.zip(passing).is_some_and(|(handed, passing)| {
-            message.may_pass()
-                && !broker.queues().need_durability(queues, message.persistent)
+            !broker.queues().need_durability(queues, message.persistent)
                 && broker.hand_over(subject.connection, queues, passing, handed)
         });
         let published = if repeated && message.persistent {
@@ -94,7 +97,10 @@ impl Channel {
                 Err(error @ AppendError::TooLarge) => return Err(no_room(error)),
             }
         };
-        self.note_published(broker, out, published);
+        self.count_published(broker);
+        broker.count_size(&content.body);
+        self.count_unroutable(broker, lost(mandatory), u64::from(unroutable));
+        self.note_published(out, published);
         if is_traced {
             scope.trace_published(&message.content, self.route.queues());
         }
@@ -105,6 +111,23 @@ impl Channel {
     fn note_publisher(&mut self, broker: &mut Broker) {
         if !std::mem::replace(&mut self.publishes, true) {
             broker.queues_mut().note_publisher(self.key);
+        }
+    }
+
+    /// A message of a transaction comes to its exchange, before it commits.
+    fn count_added(&self, broker: &mut Broker, body: &Body<'_>) {
+        broker.count_size(body);
+        if let (Some(exchange), queues) = self.route.exchange_and_queues() {
+            broker.count_routed(exchange, 1, queues as u64);
+        }
+    }
+
+    /// No queue takes so many messages of this channel.
+    #[inline]
+    pub(super) fn count_unroutable(&mut self, broker: &mut Broker, what: Happening, times: u64) {
+        if times > 0 {
+            broker.counters.note_many(what, times);
+            self.count_many(broker, what, times);
         }
     }
 
@@ -126,17 +149,17 @@ impl Channel {
         let Checked { exchange, reply_to, ttl_ms, copies } = checked;
         let delay = broker.delay_of(exchange, properties);
         if delay.is_some() {
-            route.fresh().clear();
+            route.fresh_from(exchange).clear();
         } else if copies == Copies::None {
             if !known {
-                let queues = route.fresh();
+                let queues = route.fresh_from(exchange);
                 match broker.route(exchange, content.routing_key, properties, queues) {
                     Reuse::WhileTopologyStands => route.note(content.exchange, content.routing_key),
                     Reuse::Never => {}
                 }
             }
         } else {
-            broker.route_all(exchange, content.routing_key, properties, route.fresh());
+            broker.route_all(exchange, content.routing_key, properties, route.fresh_from(exchange));
         }
         if reply_to.is_none() && copies != Copies::Blind {
             return Ok(Resolved { properties: None, ttl_ms, delay });
@@ -147,10 +170,8 @@ impl Channel {
     }
 
     /// A channel that confirms will, or says no at once.
-    fn note_published(&mut self, broker: &mut Broker, out: &mut Out<'_>, published: Published) {
-        broker.counters.note(Happening::Publish);
+    fn note_published(&mut self, out: &mut Out<'_>, published: Published) {
         if let Mode::Confirm(confirms) = &mut self.mode {
-            broker.counters.note(Happening::PublishToConfirm);
             match confirms.note(published) {
                 Some(delivery_tag) => {
                     // As RabbitMQ sends it; the flag means nothing here.
@@ -183,19 +204,9 @@ pub(super) struct Resolved {
     pub(super) delay: Option<Delay>,
 }
 
-/// No queue gets the message: it is returned to whoever wants that.
-fn refuse_unroutable(
-    broker: &mut Broker,
-    out: &mut Out<'_>,
-    content: &Content<'_>,
-    mandatory: bool,
-) {
-    if mandatory {
-        out.send_return(broker, content);
-        out.notes.returned = true;
-    } else {
-        broker.counters.note(Happening::DropUnroutable);
-    }
+/// What becomes of a message that no queue takes.
+fn lost(mandatory: bool) -> Happening {
+    if mandatory { Happening::ReturnUnroutable } else { Happening::DropUnroutable }
 }
 
 /// 406: a transaction has a limit.

@@ -3,7 +3,7 @@
 //! A publisher uses one exchange and key, or a few in turn. The last one is found by one
 //! comparison; others in a small table that grows with their number, up to [`ROUTES_MAX`].
 
-use crate::broker::QueueKey;
+use crate::broker::{ExchangeKey, QueueKey};
 
 /// Resolutions of (exchange, routing key) on a channel, permissions included.
 ///
@@ -28,6 +28,8 @@ struct Route {
     exchange_bytes: usize,
     is_set: bool,
     queues: Vec<QueueKey>,
+    /// The exchange of this name.
+    exchange: Option<ExchangeKey>,
 }
 
 /// Places per set.
@@ -66,6 +68,20 @@ impl RouteCache {
         &mut self.routes[0].queues
     }
 
+    /// The same for messages to an exchange.
+    pub fn fresh_from(&mut self, exchange: ExchangeKey) -> &mut Vec<QueueKey> {
+        self.fresh();
+        self.routes[0].exchange = Some(exchange);
+        &mut self.routes[0].queues
+    }
+
+    /// The message goes to none of the current route's queues.
+    pub fn drop_queues(&mut self) {
+        let (exchange, _) = self.exchange_and_queues();
+        self.fresh().clear();
+        self.routes[0].exchange = exchange;
+    }
+
     /// Keeps what [`RouteCache::fresh`] was filled with.
     pub fn note(&mut self, exchange: &[u8], routing_key: &[u8]) {
         let mut first = self.set_of(exchange, routing_key);
@@ -84,6 +100,7 @@ impl RouteCache {
         let (fresh, routes) = self.routes.split_at_mut(1);
         let route = &mut routes[place - 1];
         std::mem::swap(&mut route.queues, &mut fresh[0].queues);
+        route.exchange = fresh[0].exchange;
         route.names.clear();
         route.names.extend_from_slice(exchange);
         route.names.extend_from_slice(routing_key);
@@ -96,6 +113,12 @@ impl RouteCache {
     #[inline]
     pub fn queues(&self) -> &[QueueKey] {
         self.routes.get(self.current).map_or(&[], |route| &route.queues)
+    }
+
+    /// The exchange of the current route, and how many queues that has.
+    #[inline]
+    pub fn exchange_and_queues(&self) -> (Option<ExchangeKey>, usize) {
+        self.routes.get(self.current).map_or((None, 0), |it| (it.exchange, it.queues.len()))
     }
 
     /// Forgets everything that was found under another version of the topology.

@@ -52,6 +52,7 @@ impl Channel {
             if let Some(unsettled) = self.unacked.first_if(tag) {
                 settle_one(&mut self.mode, scope.broker, tag, unsettled, settlement);
                 self.unacked.drop_first();
+                self.count_settled(scope.broker, settlement, 1);
                 return Ok(Progress::Took(0));
             }
             scope.broker.work.spend(WORK_OUT_OF_ORDER);
@@ -61,6 +62,7 @@ impl Channel {
                 return if was_taken_back { Ok(Progress::Took(0)) } else { Err(unknown()) };
             };
             settle_one(&mut self.mode, scope.broker, tag, &unsettled, settlement);
+            self.count_settled(scope.broker, settlement, 1);
             return Ok(Progress::Took(0));
         }
         let is_known = tag <= self.taken_back_to || self.unacked.knows(tag);
@@ -75,16 +77,31 @@ impl Channel {
     fn settle_up_to(&mut self, broker: &mut Broker, tag: u64, settlement: Settlement) -> Progress {
         let newest = if tag == 0 { self.unacked.last_tag() } else { tag };
         let last = self.goes_on_to.take().unwrap_or(newest);
+        let mut settled = 0;
         while self.unacked.first_tag().is_some_and(|first| first <= last) {
             if !broker.may_settle(settlement) {
                 self.goes_on_to = Some(last);
-                return Progress::ComesAgain;
+                break;
             }
             if let Some((tag, unsettled)) = self.unacked.take_first() {
                 settle_one(&mut self.mode, broker, tag, &unsettled, settlement);
+                settled += 1;
             }
         }
-        Progress::Took(0)
+        self.count_settled(broker, settlement, settled);
+        if self.goes_on_to.is_some() { Progress::ComesAgain } else { Progress::Took(0) }
+    }
+
+    /// So many deliveries were settled; in a transaction, they count when it commits.
+    #[inline]
+    fn count_settled(&mut self, broker: &mut Broker, settlement: Settlement, times: u64) {
+        if settlement != Settlement::Ack || times == 0 {
+            return;
+        }
+        match &mut self.mode {
+            Mode::Transaction(transaction) => transaction.acks += times,
+            Mode::Plain | Mode::Confirm(_) => self.count_acked(broker, times),
+        }
     }
 
     /// Gives back what an operator wants, as far as this step allows; whether that was all. What

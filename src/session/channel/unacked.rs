@@ -15,6 +15,8 @@ use crate::broker::{Deliveries, Unsettled};
 #[derive(Debug, Default)]
 pub struct Unacked {
     last_tag: u64,
+    /// How many of the tags were of deliveries that need no acknowledgement.
+    settled: u64,
     parts: VecDeque<Part>,
     /// Memory of a part that is gone, for the next one.
     spare: Deliveries,
@@ -39,7 +41,14 @@ impl Unacked {
     #[inline]
     pub fn tag_settled(&mut self) -> u64 {
         self.last_tag += 1;
+        self.settled += 1;
         self.last_tag
+    }
+
+    /// How many deliveries were kept until they are settled, and how many needed no
+    /// acknowledgement.
+    pub fn tags_given(&self) -> (u64, u64) {
+        (self.last_tag - self.settled, self.settled)
     }
 
     /// Keeps a delivery; its tag.
