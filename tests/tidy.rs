@@ -131,7 +131,9 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("management", "arguments", &[]),
     ("management", "body", &["response", "json", "arguments", "definitions"]),
     ("management", "refusal", &["response"]),
-    ("management", "authentication", &["response", "call"]),
+    ("management", "sessions", &["request"]),
+    ("management", "authentication", &["response", "sessions", "call"]),
+    ("management", "sign_in", &["request", "response", "sessions", "authentication", "call"]),
     ("management", "call", &["request", "response", "view", "authentication", "cors", "list"]),
     ("management", "list", &["request", "response", "call"]),
     (
@@ -148,6 +150,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
             "samples",
             "figures",
             "refusal",
+            "sessions",
             "authentication",
             "call",
             "list",
@@ -161,7 +164,8 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
         &["response", "json", "arguments", "authentication", "call", "list"],
     ),
     ("management", "change", &["response", "json", "call", "definitions"]),
-    ("management", "router", &["request", "response", "call", "resources"]),
+    ("management", "page", &["request", "response", "call"]),
+    ("management", "router", &["request", "response", "call", "page", "resources"]),
     ("management", "job", &["request", "response", "coding", "authentication", "call", "router"]),
     (
         "management",
@@ -172,6 +176,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
             "coding",
             "cors",
             "authentication",
+            "sign_in",
             "call",
             "router",
             "job",
@@ -454,6 +459,32 @@ fn functions_fit_the_screen() {
 #[test]
 fn files_say_which_question_they_answer() {
     keep(&tree(&["src", "tests", "benches"]), headers);
+}
+
+/// Its scripts keep the same rules as far as text shows them.
+#[test]
+fn the_pages_files_fit_the_screen_and_say_which_question_they_answer() {
+    let mut offences = Vec::new();
+    for folder in ["src/management/page/files", "tests/page"] {
+        let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        for entry in entries.expect("the page has files") {
+            let path = entry.expect("a directory that can be read").path();
+            let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+            if !["js", "css"].contains(&kind) {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("a file in UTF-8");
+            let source = Source { path: path.display().to_string(), text, tokens: Vec::new() };
+            offences.extend(line_lengths(&source));
+            offences.extend(file_lengths(&source));
+            let first = source.text.lines().next().unwrap_or_default();
+            let asks = source.text.lines().take(3).any(|line| line.contains('?'));
+            if !asks || !(first.starts_with("// ") || first.starts_with("/* ")) {
+                offences.push(format!("{}:1: it says no question", source.path));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
 }
 
 #[test]

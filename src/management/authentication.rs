@@ -16,9 +16,10 @@ use log::warn;
 
 use super::call::Right;
 use super::response::Response;
+use super::sessions::{Secret, Sessions};
 use crate::amqp::Name;
 use crate::broker::users::user::LoginRefusal;
-use crate::broker::{Broker, Users, VhostKey};
+use crate::broker::{Broker, User, Users, VhostKey};
 
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,16 @@ impl Origin {
     pub fn is_scraper(self) -> bool {
         matches!(self, Self::Scraper(_))
     }
+
+    /// Where from, as far as failed logins are concerned.
+    fn peer(self) -> IpAddr {
+        self.neighbourhood().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Whether it is on this host.
+    pub fn is_loopback(self) -> bool {
+        self.peer().is_loopback()
+    }
 }
 
 impl fmt::Display for Origin {
@@ -73,17 +84,25 @@ pub struct Caller {
     pub tags: Vec<String>,
     /// It came by the Unix socket, and needs to be no user of the broker.
     pub is_owner: bool,
+    /// What a session was opened with by this request.
+    pub session: Option<Secret>,
 }
 
 impl Caller {
     fn owner() -> Self {
         let tags = vec!["administrator".to_owned()];
-        Self { name: Name::from("owner"), tags, is_owner: true }
+        Self { name: Name::from("owner"), tags, is_owner: true, session: None }
     }
 
     /// Somebody who was not asked.
     pub fn anyone() -> Self {
-        Self { name: Name::default(), tags: Vec::new(), is_owner: false }
+        Self { name: Name::default(), tags: Vec::new(), is_owner: false, session: None }
+    }
+
+    /// A user.
+    pub fn user(user: &User) -> Self {
+        let (name, tags) = (user.name.clone(), user.tags.clone());
+        Self { name, tags, is_owner: false, session: None }
     }
 
     fn has(&self, tags: &[&str]) -> bool {
@@ -116,7 +135,7 @@ impl Caller {
     /// In RabbitMQ's words.
     pub fn check(&self, right: Right) -> Result<(), Response> {
         let (has, lacks) = match right {
-            Right::Anyone => return Ok(()),
+            Right::Anyone | Right::Login | Right::Logout => return Ok(()),
             Right::Management => (
                 self.has(&["management", "policymaker", "monitoring", "administrator"]),
                 "Not management user",
@@ -143,11 +162,13 @@ pub enum Login {
     Later(Instant),
 }
 
-/// Which peers failed to log in of late.
+/// Which peers failed to log in of late, and who logged in by form.
 #[derive(Debug, Default)]
 pub struct Logins {
     /// The one that failed last comes last.
     failed: VecDeque<(IpAddr, Failures)>,
+    /// Logins by form that are still good.
+    pub sessions: Sessions,
 }
 
 /// How often a peer failed, less one for every [`FORGIVEN_EVERY`].
@@ -180,7 +201,6 @@ impl Logins {
         has_waited: bool,
         now: Instant,
     ) -> Login {
-        let from = origin.neighbourhood().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let Some(authorization) = authorization else {
             return match origin {
                 Origin::Address(_) | Origin::Scraper(_) => {
@@ -190,25 +210,36 @@ impl Logins {
                 Origin::Owner => Login::Granted(Caller::owner()),
             };
         };
-        let delay = self.delay(from, now);
-        if !has_waited && !delay.is_zero() {
-            return Login::Later(now + delay);
-        }
         let Some((name, password)) = credentials(authorization) else {
-            self.note_failure(from, now);
+            if let Some(later) = self.later(origin, has_waited, now) {
+                return later;
+            }
+            self.note_failure(origin.peer(), now);
             return Login::Refused(Response::empty(400));
         };
-        match users.log_in(&name, &password, from.is_loopback()) {
-            Ok(user) => {
-                let (name, tags) = (user.name.clone(), user.tags.clone());
-                Login::Granted(Caller { name, tags, is_owner: false })
-            }
+        self.check_password(users, origin, (&name, &password), has_waited, now)
+    }
+
+    /// Looks at a name and a password, wherever a request has them.
+    pub fn check_password(
+        &mut self,
+        users: &Users,
+        origin: Origin,
+        (name, password): (&[u8], &[u8]),
+        has_waited: bool,
+        now: Instant,
+    ) -> Login {
+        if let Some(later) = self.later(origin, has_waited, now) {
+            return later;
+        }
+        match users.log_in(name, password, origin.is_loopback()) {
+            Ok(user) => Login::Granted(Caller::user(user)),
             Err(reason) => {
                 warn!(
                     "{origin}: login of user '{}' to the HTTP API refused: {reason}",
-                    shown(&name)
+                    shown(name)
                 );
-                self.note_failure(from, now);
+                self.note_failure(origin.peer(), now);
                 let told = match reason {
                     LoginRefusal::LoopbackOnly => "User can only log in via localhost",
                     LoginRefusal::UnknownUser | LoginRefusal::WrongPassword => "Login failed",
@@ -216,6 +247,12 @@ impl Logins {
                 Login::Refused(challenge(Response::error(401, "not_authorized", told)))
             }
         }
+    }
+
+    /// That a login from there has to wait, unless it did.
+    fn later(&self, origin: Origin, has_waited: bool, now: Instant) -> Option<Login> {
+        let delay = self.delay(origin.peer(), now);
+        (!has_waited && !delay.is_zero()).then(|| Login::Later(now + delay))
     }
 
     /// How long a login from there has to wait.

@@ -198,6 +198,10 @@ impl Progress {
 pub enum Right {
     /// Nobody in particular: who asks is not looked at, and a body is not taken.
     Anyone,
+    /// Who names itself in the body, by a form or in JSON.
+    Login,
+    /// Whoever has a session, which ends.
+    Logout,
     /// Any of the tags that open the API.
     Management,
     /// monitoring or administrator.

@@ -18,6 +18,7 @@ use super::job::{Job, Step, style_of};
 use super::request::{self, Framing, Head, Refusal, Request};
 use super::response::{self, Response, Style};
 use super::router::{self, Found};
+use super::sign_in::{self, FORM_BYTES_MAX};
 use crate::broker::work::Work;
 use crate::broker::{Broker, Users};
 use crate::outbox::Outbox;
@@ -82,6 +83,8 @@ enum Phase {
     Idle,
     /// The head of a request arrives.
     Head,
+    /// The body of a login by form arrives.
+    Form(Box<Request>, Framing, Found),
     /// So many logins from there failed that this one is looked at later.
     Held(Box<Request>, Framing, Found),
     /// The body of a request arrives.
@@ -155,6 +158,7 @@ impl Conversation {
             let taken = match &mut self.phase {
                 Phase::Idle | Phase::Head => self.take_head(reception, rest, now),
                 Phase::Body(..) => self.take_body(reception, rest),
+                Phase::Form(..) => self.take_form(reception, rest, now),
                 Phase::Skipping(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= taken as u64;
@@ -229,6 +233,9 @@ impl Conversation {
                 let response = Response::bad_request("no body is taken here");
                 self.answer_unread(&request, framing, &response);
             }
+            Ok(found) if found.right == Right::Login => {
+                self.await_form(reception, (request, framing, found), now);
+            }
             Ok(found) => self.log_in(reception, (request, framing, found), false, now),
             Err(response) => self.answer_unread(&request, framing, &response),
         }
@@ -241,9 +248,9 @@ impl Conversation {
         has_waited: bool,
         now: Instant,
     ) {
-        let authorization = request.header("authorization");
         let Reception { users, logins, .. } = reception;
-        match logins.check(users, self.origin, authorization, has_waited, now) {
+        let asked = (&*request, found.right);
+        match sign_in::check(logins, users, self.origin, asked, has_waited, now) {
             Login::Granted(caller) => match caller.check(found.right) {
                 Ok(()) => self.let_in(reception, *request, framing, found, caller),
                 Err(response) => self.answer_unread(&request, framing, &response),
@@ -254,6 +261,54 @@ impl Conversation {
                 self.due = Some(at);
             }
         }
+    }
+
+    /// The head of a login by form is there: who asks is looked at once its body is. Nobody in
+    /// particular sends it, so that it has to be short.
+    fn await_form(
+        &mut self,
+        reception: &mut Reception<'_>,
+        (request, framing, found): (Box<Request>, Framing, Found),
+        now: Instant,
+    ) {
+        match framing {
+            Framing::COMPLETE => self.log_in(reception, (request, framing, found), false, now),
+            Framing::Length(1..=FORM_BYTES_MAX) => {
+                if request.expects_continue() {
+                    self.outbox.buffer().extend_from_slice(response::CONTINUE);
+                }
+                self.phase = Phase::Form(request, framing, found);
+            }
+            Framing::Length(_)
+            | Framing::ChunkSize
+            | Framing::Chunk(_)
+            | Framing::ChunkEnd
+            | Framing::Trailer(_) => {
+                let text = format!("a login has a length, and at most {FORM_BYTES_MAX} bytes");
+                let response = Response::error(413, "bad_request", &text);
+                self.answer_unread(&request, framing, &response);
+            }
+        }
+    }
+
+    fn take_form(&mut self, reception: &mut Reception<'_>, input: &[u8], now: Instant) -> usize {
+        let Phase::Form(request, framing, _) = &mut self.phase else {
+            return 0;
+        };
+        let taken = match framing.take(input, &mut request.body) {
+            Ok(taken) => taken,
+            Err(refusal) => {
+                self.refuse(refusal);
+                return input.len();
+            }
+        };
+        if *framing == Framing::COMPLETE
+            && let Phase::Form(request, framing, found) =
+                std::mem::replace(&mut self.phase, Phase::Idle)
+        {
+            self.log_in(reception, (request, framing, found), false, now);
+        }
+        taken
     }
 
     fn let_in(
@@ -377,7 +432,7 @@ impl Conversation {
                 self.log_in(reception, (request, framing, found), true, now);
                 true
             }
-            Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
+            Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
                 let text = "the request did not arrive within 30 s";
                 self.close_with(&Response::error(408, "request_timeout", text));
                 true
@@ -401,7 +456,7 @@ impl Conversation {
             Phase::Idle => {
                 self.due.get_or_insert(now + IDLE_MAX);
             }
-            Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
+            Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
                 self.due.get_or_insert(now + ARRIVES_WITHIN);
             }
             Phase::Blocked(_) => {
@@ -537,6 +592,7 @@ impl Conversation {
             Phase::Idle
             | Phase::Head
             | Phase::Held(..)
+            | Phase::Form(..)
             | Phase::Body(..)
             | Phase::Skipping(_)
             | Phase::AtWork
@@ -552,9 +608,9 @@ impl Conversation {
     pub fn note_held(&mut self, total: &mut u64) {
         let bytes = match &self.phase {
             Phase::Body(job, _) | Phase::Working(job) | Phase::Blocked(job) => job.held_bytes(),
+            Phase::Form(request, ..) | Phase::Held(request, ..) => request.body.len() as u64,
             Phase::Idle
             | Phase::Head
-            | Phase::Held(..)
             | Phase::Skipping(_)
             | Phase::AtWork
             | Phase::Waiting(..)
@@ -572,7 +628,7 @@ impl Conversation {
     pub fn standing(&self) -> (Standing, Instant) {
         let served = if self.is_known { Standing::Known } else { Standing::Unknown };
         let standing = match &self.phase {
-            Phase::Body(..) => served.min(Standing::Sending),
+            Phase::Body(..) | Phase::Form(..) => served.min(Standing::Sending),
             Phase::Working(_) | Phase::AtWork | Phase::Blocked(_) | Phase::Waiting(..) => served,
             // The client is still to get what it was answered.
             Phase::Idle | Phase::Head if self.has_asked && !self.outbox.is_empty() => served,
@@ -601,6 +657,7 @@ impl Conversation {
             Phase::Idle
             | Phase::Head
             | Phase::Held(..)
+            | Phase::Form(..)
             | Phase::Body(..)
             | Phase::Skipping(_)
             | Phase::Working(_)
@@ -623,7 +680,7 @@ impl Conversation {
     /// Whether what comes next is read now.
     pub fn may_read(&self) -> bool {
         match self.phase {
-            Phase::Idle | Phase::Head | Phase::Body(..) | Phase::Skipping(_) => {
+            Phase::Idle | Phase::Head | Phase::Body(..) | Phase::Form(..) | Phase::Skipping(_) => {
                 self.outbox.len() < OUTBOX_BYTES_MAX
             }
             Phase::Closed => true,

@@ -24,6 +24,11 @@ pub trait Source: 'static {
     /// What it costs to show one of them, in units of the broker's work.
     const WORK_PER_ITEM: usize;
 
+    /// What it costs to look at a place of the list.
+    fn work_per_place(&self) -> usize {
+        WORK_PER_PLACE
+    }
+
     /// The next place of the list.
     fn next(&mut self, context: &Context<'_>) -> Next<Self::Key>;
 
@@ -184,7 +189,7 @@ impl<S: Source> List<S> {
 
     /// Reads one more place; whether there was one.
     fn read(&mut self, context: &mut Context<'_>, piece: &mut Vec<u8>) -> bool {
-        context.broker.work.spend(WORK_PER_PLACE);
+        context.broker.work.spend(self.source.work_per_place());
         let key = match self.source.next(context) {
             Next::Item(key) => key,
             Next::Nothing => return true,

@@ -22,11 +22,14 @@
 //! | `figures` | which figures of the node are remembered, and how far back |
 //! | `view` | what management sees of the node |
 //! | `authentication` | who asks, and what that user may do |
+//! | `sessions` | who logged in by form, and is that still good |
+//! | `sign_in` | credentials, a form or a session: by what a request says who asks |
 //! | `call` | what a resource gets, what it may answer, and the rows of the table of resources |
 //! | `change` | what requests have in common that change something |
 //! | `definitions` | users, vhosts and so on in JSON: shown, read, exported, imported |
 //! | `list` | pages, sorting, names and columns of long lists, made in pieces |
 //! | `resources` | what can be asked for: one file a resource |
+//! | `page` | the page for people, made of files |
 //! | `router` | which path and method lead to which resource |
 //! | `job` | one request and how far the work on it is |
 //! | `conversation` | one connection: what it waits for, deadlines, backpressure |
@@ -45,12 +48,15 @@ pub mod figures;
 mod job;
 mod json;
 mod list;
+mod page;
 mod refusal;
 mod request;
 mod resources;
 mod response;
 mod router;
 mod samples;
+mod sessions;
+mod sign_in;
 mod stats;
 mod view;
 

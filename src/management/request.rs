@@ -347,16 +347,26 @@ fn target(target: &str) -> Result<Target, Refusal> {
     let segments = path.split('/').filter(|_| !path.is_empty());
     let decode = |text: &str| percent_decoded(text.as_bytes()).ok_or(BAD_ESCAPE);
     let path = segments.map(decode).collect::<Result<Vec<_>, _>>()?;
+    Ok((path, fields(query)?))
+}
+
+/// Names and values of a query or a form.
+fn fields(encoded: &str) -> Result<Vec<(String, String)>, Refusal> {
     let text = |text: &str| {
         let bytes = percent_decoded(text.replace('+', " ").as_bytes()).ok_or(BAD_ESCAPE)?;
         String::from_utf8(bytes).map_err(|_| bad("the query is no UTF-8"))
     };
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = encoded.split('&').filter(|pair| !pair.is_empty());
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Ok((text(name)?, text(value)?))
     };
-    Ok((path, pairs.map(pair).collect::<Result<_, Refusal>>()?))
+    pairs.map(pair).collect()
+}
+
+/// Names and values of a form as a browser sends it; `None`: it is none.
+pub fn form_fields(body: &[u8]) -> Option<Vec<(String, String)>> {
+    fields(std::str::from_utf8(body).ok()?).ok()
 }
 
 /// What `%2F` and the like stand for; `None` when two hexadecimal digits do not follow a `%`.

@@ -100,8 +100,8 @@ pub fn write(
     }
     let headers = response.headers.iter().chain(further);
     headers.for_each(|(name, value)| header(out, name, value));
-    // A 204 has no body, and says nothing of its length (RFC 9110 section 8.6).
-    if response.status != 204 {
+    // These have no body, and say nothing of its length (RFC 9110 section 8.6).
+    if !matches!(response.status, 204 | 304) {
         header(out, "content-length", &response.body.len().to_string());
     }
     out.extend_from_slice(b"\r\n");
@@ -179,8 +179,10 @@ const PHRASES: &[(u16, &str)] = &[
     (200, "OK"),
     (201, "Created"),
     (204, "No Content"),
+    (304, "Not Modified"),
     (400, "Bad Request"),
     (401, "Unauthorized"),
+    (403, "Forbidden"),
     (404, "Not Found"),
     (405, "Method Not Allowed"),
     (408, "Request Timeout"),

@@ -2,8 +2,8 @@
 
 use super::call::{Action, Right, Route};
 use super::request::{Method, Request};
-use super::resources;
 use super::response::Response;
+use super::{page, resources};
 
 /// All resources of the HTTP API, in the order of their files.
 const API: &[&[Route]] = &[
@@ -19,6 +19,7 @@ const API: &[&[Route]] = &[
     resources::features::ROUTES,
     resources::health::ROUTES,
     resources::limits::ROUTES,
+    resources::login::ROUTES,
     resources::nodes::ROUTES,
     resources::overview::ROUTES,
     resources::parameters::ROUTES,
@@ -36,7 +37,8 @@ const API: &[&[Route]] = &[
 const METRICS: &[&[Route]] = &[resources::metrics::ROUTES, resources::object_metrics::ROUTES];
 
 /// What the paths to each begin with.
-const TREES: [(&[u8], &[&[Route]]); 2] = [(b"api", API), (METRICS_PREFIX, METRICS)];
+const TREES: [(&[u8], &[&[Route]]); 4] =
+    [(b"api", API), (METRICS_PREFIX, METRICS), (b"", &[page::ROOT]), (b"page", &[page::FILES])];
 
 const METRICS_PREFIX: &[u8] = b"metrics";
 
@@ -63,10 +65,11 @@ impl Found {
 /// # Errors
 /// 404, 405, or 200 for who only asks what may be done.
 pub fn find(request: &Request) -> Result<Found, Response> {
-    let first = request.path.first().map(Vec::as_slice);
-    let tree = TREES.iter().find(|(prefix, _)| first == Some(prefix));
+    let first = request.path.first().map_or(&b""[..], Vec::as_slice);
+    let tree = TREES.iter().find(|(prefix, _)| first == *prefix);
     let routes = tree.into_iter().flat_map(|(_, table)| table.iter().copied().flatten());
-    let mut matching = routes.filter(|route| matches(route, &request.path[1..]));
+    let mut matching =
+        routes.filter(|route| matches(route, request.path.get(1..).unwrap_or_default()));
     let route = matching.next().ok_or_else(Response::not_found)?;
     let wanted = if request.method == Method::Head { Method::Get } else { request.method };
     match route.methods.iter().find(|(method, _, _)| *method == wanted) {
@@ -135,7 +138,9 @@ mod tests {
     #[test]
     fn what_is_not_there_is_not_found() {
         for path in [
-            "/",
+            "/page",
+            "/page/",
+            "/page/a/b",
             "/api",
             "/api/nope",
             "/whoami",

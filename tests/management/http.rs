@@ -138,7 +138,7 @@ impl<S: Read + Write> Http<S> {
         answer.body = match length {
             Some(length) => self.take(length),
             None if is_chunked => self.chunks(),
-            None if matches!(answer.status, 100 | 204) => Vec::new(),
+            None if matches!(answer.status, 100 | 204 | 304) => Vec::new(),
             None => {
                 while self.fill() {}
                 std::mem::take(&mut self.unread)

@@ -21,6 +21,7 @@ mod metrics;
 mod newer_definitions;
 mod node;
 mod objects;
+mod page;
 mod permissions;
 mod policies;
 mod queues;

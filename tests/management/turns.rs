@@ -124,6 +124,31 @@ fn a_policy_is_set_that_holds_for_very_many_queues() {
 }
 
 #[test]
+fn dead_letters_are_looked_for_in_very_many_queues() {
+    let Some((server, mut http, mut client)) = start() else { return };
+    let names: Vec<_> = (0..many(100_000)).map(|number| format!("q{number}")).collect();
+    let queues = names.iter().map(|name| json!({"name": name, "vhost": "/", "durable": true}));
+    let bindings = names.iter().map(|name| {
+        json!({
+            "source": "amq.fanout", "vhost": "/", "destination": name,
+            "destination_type": "queue", "routing_key": "", "arguments": {},
+        })
+    });
+    let (queues, bindings): (Vec<_>, Vec<_>) = (queues.collect(), bindings.collect());
+    let file = json!({ "queues": queues, "bindings": bindings }).to_string();
+    assert_eq!(http.ask("POST", "/api/definitions", &file).status, 204);
+    fill(&mut client, "amq.fanout", "", 1);
+    client.round_trip(1);
+    server.take_longest_turn();
+    let found = http.show("/api/queues?page=1&page_size=1&state=ready,dead_letters");
+    assert_eq!((&found["total_count"], &found["filtered_count"]), (&json!(0), &json!(0)));
+    look(&server, "dead letters are looked for in 100,000 queues");
+    let found = http.show("/api/queues?page=1&page_size=1&state=ready,no_consumers,idle,ready");
+    assert_eq!(found["filtered_count"], json!(names.len()));
+    look(&server, "queues without consumers are looked for among 100,000");
+}
+
+#[test]
 fn a_user_with_very_many_consumers_loses_his_rights() {
     let Some((server, mut http, mut bystander)) = start() else { return };
     let ann = super::permissions::user(&mut http, "ann");

@@ -82,6 +82,11 @@ impl Users {
         self.loopback_only = names;
     }
 
+    /// Whether this user may log in from this host only.
+    pub fn is_loopback_only(&self, name: &[u8]) -> bool {
+        self.loopback_only.contains(name)
+    }
+
     /// Checks a login.
     ///
     /// # Errors
@@ -96,7 +101,7 @@ impl Users {
         if !user.password.as_ref().is_some_and(|hash| hash.verify(password)) {
             return Err(LoginRefusal::WrongPassword);
         }
-        if self.loopback_only.contains(name) && !from_loopback {
+        if self.is_loopback_only(name) && !from_loopback {
             return Err(LoginRefusal::LoopbackOnly);
         }
         Ok(user)

@@ -105,6 +105,7 @@ pub fn item(context: &Context<'_>, key: ConsumerKey) -> Option<Value> {
         "consumer_tag": json::text(&consumer.tag),
         "consumer_timeout": queues.consumer_timeout_of(consumer.queue),
         "exclusive": consumer.exclusive,
+        "messages_unacknowledged": consumer.unacked,
         "prefetch_count": consumer.prefetch,
         "queue": { "name": json::text(&queue.name), "vhost": json::text(&vhost) },
     }))

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::consumers;
+use super::queue_states::States;
 use super::{queue_browse, queue_changes, queue_messages, queue_requeue, queue_transfer};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
@@ -67,13 +68,14 @@ pub const ROUTES: &[Route] = &[
 ];
 
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
-    let detail = Detail::of(call);
-    list::answer(call, Queues { at: 0, vhost: None, caller: call.caller.clone(), detail })
+    let (detail, states) = (Detail::of(call), States::of(call.request)?);
+    list::answer(call, Queues { at: 0, vhost: None, caller: call.caller.clone(), states, detail })
 }
 
 fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
     let (vhost, detail) = (Some(call.vhost(0)?), Detail::of(call));
-    list::answer(call, Queues { at: 0, vhost, caller: call.caller.clone(), detail })
+    let states = States::of(call.request)?;
+    list::answer(call, Queues { at: 0, vhost, caller: call.caller.clone(), states, detail })
 }
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
@@ -174,6 +176,8 @@ struct Queues {
     at: u32,
     vhost: Option<VhostKey>,
     caller: Caller,
+    /// It shows only what is in all of these.
+    states: States,
     detail: Detail,
 }
 
@@ -181,7 +185,10 @@ impl Queues {
     /// Whether it belongs into the list. Those of direct replies are queues to nobody.
     fn takes(&self, context: &Context<'_>, key: QueueKey, queue: &Queue) -> bool {
         let is_seen = || self.caller.lists(context.broker, self.vhost, queue.vhost);
-        !queue.is_reply_queue && is_seen() && !context.broker.queues().is_leaving(key)
+        !queue.is_reply_queue
+            && is_seen()
+            && !context.broker.queues().is_leaving(key)
+            && self.states.take(context.broker, key, queue)
     }
 }
 
@@ -190,6 +197,10 @@ impl Source for Queues {
 
     /// A message is read for it, too.
     const WORK_PER_ITEM: usize = 200;
+
+    fn work_per_place(&self) -> usize {
+        self.states.work()
+    }
 
     fn next(&mut self, context: &Context<'_>) -> Next<QueueKey> {
         let queues = context.broker.queues();

@@ -1,0 +1,82 @@
+// Which small parts do views have in common?
+
+import { h, setText } from "./element.js";
+import { name } from "./format.js";
+import { link } from "./router.js";
+import { session } from "./session.js";
+
+// The head of a view: its h1, what is said beside it, and buttons.
+export function heading(title, beside = [], buttons = []) {
+  return h("div.heading", h("h1", title), beside, h("div.heading-end", buttons));
+}
+
+// A part of a view with a heading of its own.
+export function section(title, ...children) {
+  return h("section.section", h("h2", title), children);
+}
+
+// A figure with its name; `set(text, hint)`.
+export function tile(label, href) {
+  const value = h("span.tile-value", "–");
+  const hint = h("span.tile-hint");
+  const parts = [h("span.tile-label", label), value, hint];
+  const element = href ? h("a.tile", { href }, parts) : h("div.tile", parts);
+  const set = (text, told = "") => {
+    setText(value, text);
+    setText(hint, told);
+  };
+  return { element, set };
+}
+
+// Names with what they are: [[name, text or element], ...].
+export function facts(pairs) {
+  const rows = pairs.map(([key, value]) => h("div", h("dt", key), h("dd", value)));
+  return h("dl.facts", rows);
+}
+
+// A word that says what something is; kind: plain, good, warn or bad.
+export function badge(text, kind = "plain", hint) {
+  return h(`span.badge.${kind}`, { title: hint }, text);
+}
+
+// The vhost of something, where several are shown together.
+export function vhostOf(vhost) {
+  return session.vhosts.length > 1 && session.vhost === "" && h("span.of-vhost", name(vhost));
+}
+
+export function queueLink(vhost, queue) {
+  return h("a.name", { href: link(["queues", vhost, queue]) }, name(queue));
+}
+
+export function exchangeLink(vhost, exchange) {
+  const href = link(["exchanges", vhost, exchange === "" ? "amq.default" : exchange]);
+  return h("a.name", { href }, exchange === "" ? "(default)" : name(exchange));
+}
+
+// A table of few rows that is not sorted or filtered: heads [text or [text, class]], rows of cells.
+export function plainTable(label, heads, rows, none) {
+  const classOf = (head) => (Array.isArray(head) ? { class: head[1] } : {});
+  const textOf = (head) => (Array.isArray(head) ? head[0] : head);
+  const line = (cells) =>
+    h(
+      "tr",
+      cells.map((cell, index) => h("td", classOf(heads[index]), cell)),
+    );
+  const empty = h("tr.none", h("td", { colspan: heads.length }, none));
+  return h(
+    "div.table-frame.plain-table",
+    { tabindex: 0, role: "region", "aria-label": label },
+    h(
+      "table",
+      h("caption.unseen", label),
+      h(
+        "thead",
+        h(
+          "tr",
+          heads.map((head) => h("th", { scope: "col", ...classOf(head) }, textOf(head))),
+        ),
+      ),
+      h("tbody", rows.length === 0 ? empty : rows.map(line)),
+    ),
+  );
+}

@@ -1,0 +1,77 @@
+// Who consumes from a queue, what do they have, and how does the queue get it back?
+
+import { path, post } from "./api.js";
+import { ask } from "./dialog.js";
+import { h } from "./element.js";
+import { command, count, duration, plural } from "./format.js";
+import { badge, plainTable } from "./parts.js";
+import { link } from "./router.js";
+
+const HEADS = [
+  "Tag",
+  "Channel",
+  "User",
+  "Acks",
+  ["Prefetch", "number"],
+  ["Unacked", "number"],
+  ["Last ack", "number"],
+  "State",
+  "",
+];
+
+// The consumers of a queue as the API shows it; `changed` is called after an action.
+export function consumersOf(queue, changed) {
+  const rows = queue.consumer_details.map((one) => rowOf(queue, one, changed));
+  return plainTable("Consumers", HEADS, rows, "Nobody consumes from this queue.");
+}
+
+function rowOf(queue, one, changed) {
+  const { connection_name: connection, name: channel, user } = one.channel_details;
+  const has = (value, format) => (value === undefined ? h("span.faint", "–") : format(value));
+  const unacked = one.messages_unacknowledged;
+  return [
+    h("code", one.consumer_tag),
+    channel ? h("a", { href: link(["channels", channel]), title: connection }, channel) : "–",
+    user ?? "",
+    one.ack_required ? "by hand" : "automatic",
+    one.prefetch_count === 0
+      ? h("span.warn-text", { title: "It gets all at once" }, "no limit")
+      : count(one.prefetch_count),
+    has(unacked, count),
+    has(one.last_ack_age_ms, duration),
+    badge(one.activity_status, one.active ? "good" : "plain"),
+    unacked > 0 &&
+      !queue.auto_delete &&
+      h("button", { type: "button", onclick: () => takeBack(queue, one, changed) }, "Take back…"),
+  ];
+}
+
+async function takeBack({ vhost, name }, one, changed) {
+  const many = plural(one.messages_unacknowledged, "message");
+  const isDone = await ask({
+    title: `Take ${many} back from ${one.consumer_tag}?`,
+    text: h(
+      "p",
+      `The consumer is cancelled, and ${many} go back to ${name}, marked as redelivered. `,
+      "What it still does with them may be done twice.",
+    ),
+    action: `Take ${many} back`,
+    command: command(
+      "requeue_unacked",
+      name,
+      "--consumer-tag",
+      one.consumer_tag,
+      "--channel",
+      one.channel_details.name,
+      "-p",
+      vhost,
+    ),
+    run: () =>
+      post(path`queues/${vhost}/${name}/messages/requeue`, {
+        consumer_tag: one.consumer_tag,
+        channel: one.channel_details.name,
+      }),
+    done: `Took ${many} back.`,
+  });
+  return isDone && changed();
+}

@@ -1,0 +1,38 @@
+// Which views are there, and where does the navigation lead?
+//
+// A view is one file `view-*.js` that exports an object, which stands in the list below:
+//
+//   path      its address: "queues/:vhost/:name"; `:name` stands for any one segment
+//   id        the entry of the navigation that is marked while it is shown
+//   right     who sees it: management, policymaker, monitoring or administrator
+//   title     names => the window's title
+//   open      page => { update, close }: builds the view once
+//
+// What `open` gets:
+//
+//   page.root        the element to put the view into; its first heading is an `h1`
+//   page.names       what stands in the address for `:name`
+//   page.parameters  what stands behind `?` in the address
+//   page.signal      aborted when the view is left: pass it to `get` of api.js
+//   page.refresh()   has `update` called at once: after every action
+//
+// `update` is called at once, then every few seconds; never twice at a time. It asks the API and
+// changes what is there; it does not build anew, so that focus, selection and what was typed stay.
+// What it throws is shown above the view until the next one succeeds. `close` is optional.
+//
+// Everything is made by `h` of element.js, so that no name and no body is ever read as HTML.
+// Actions go through `ask` of dialog.js when they destroy something, with the line of leveretctl
+// that does the same; others through `form` of form.js, which shows the error where it arose. Lists
+// are `table`, figures over time `chart`, and small parts stand in parts.js.
+
+import { overview } from "./view-overview.js";
+import { queue } from "./view-queue.js";
+import { queues } from "./view-queues.js";
+
+export const VIEWS = [overview, queues, queue];
+
+// In this order; an entry stands here when its view is there.
+export const NAVIGATION = [
+  { id: "overview", label: "Overview", path: [], right: "management" },
+  { id: "queues", label: "Queues", path: ["queues"], right: "management" },
+];

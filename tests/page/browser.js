@@ -1,0 +1,93 @@
+// Who looks? Debian's Chromium without a window, and somebody who logs in.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+// The packages lie in the target directory, where scripts/test installed them.
+const packages = createRequire(`${process.env.LEVERET_PAGE_PACKAGES}/package.json`);
+const { chromium } = packages("playwright-core");
+const axe = readFileSync(packages.resolve("axe-core/axe.min.js"), "utf8");
+
+const OPTIONS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export const startBrowser = () =>
+  chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: OPTIONS });
+
+// A page of a browser that knows nobody, which looks every second. What goes wrong in it is in
+// `page.mistakes`, and every request to another host, too.
+export async function openPage(
+  browser,
+  broker,
+  { width = 1280, height = 900, theme = "light" } = {},
+) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: "reduce" });
+  await context.addInitScript(() => localStorage.setItem("leveret.refresh", "1"));
+  const page = await context.newPage();
+  page.mistakes = [];
+  page.on("pageerror", (error) => page.mistakes.push(String(error)));
+  page.on("dialog", (dialog) => {
+    page.mistakes.push(`a window: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => {
+    // A refused login is one.
+    if (message.type() === "error" && !message.text().includes("401")) {
+      page.mistakes.push(message.text());
+    }
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(broker.url)) {
+      page.mistakes.push(`asked for ${request.url()}`);
+    }
+  });
+  await page.goto(broker.url);
+  return page;
+}
+
+// Logs in as guest, and goes to an address of the page.
+export async function logIn(page, broker, hash = "#/") {
+  await page.getByLabel("User").fill("guest");
+  await page.getByLabel("Password").fill("guest");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("navigation").waitFor();
+  await goTo(page, broker, hash);
+}
+
+export async function goTo(page, broker, hash) {
+  await page.goto(`${broker.url}${hash}`);
+  await page.getByRole("heading", { level: 1 }).waitFor();
+}
+
+// Waits until something is so in the page.
+export async function until(page, what, is, argument) {
+  await page.waitForFunction(is, argument, { timeout: 20_000 }).catch((error) => {
+    throw new Error(`${what}: ${error.message}`);
+  });
+}
+
+// What axe finds that is serious.
+export async function seriousFindings(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => axe.run());
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  return serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
+}
+
+// Checks that the page is not wider than its window.
+export async function expectNoScrolling(page) {
+  const [wide, window] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    innerWidth,
+  ]);
+  assert.ok(wide <= window, `${page.url()}: ${wide} px in a window of ${window} px`);
+}
