@@ -352,6 +352,30 @@ pub const CASES: &[Case] = &[
         ..Case::NONE
     },
     Case {
+        line: "enable_vhost_protection_from_deletion v",
+        asks: &[
+            ("GET /api/vhosts/v", 200, VHOST),
+            (
+                concat!(
+                    r#"PUT /api/vhosts/v {"description":"d","protected_from_deletion":true,"#,
+                    r#""tags":"a,b","tracing":false}"#
+                ),
+                204,
+                "",
+            ),
+        ],
+        stdout: "Protecting virtual host \"v\" from deletion ...\n",
+        ..Case::NONE
+    },
+    Case {
+        line: "disable_vhost_protection_from_deletion no",
+        asks: &[("GET /api/vhosts/no", 404, "")],
+        stdout: "Letting virtual host \"no\" be deleted ...\n",
+        stderr: "Error:\nVirtual host \"no\" does not exist\n",
+        code: 65,
+        ..Case::NONE
+    },
+    Case {
         line: "trace_on -p v",
         asks: &[
             ("GET /api/vhosts/v", 200, VHOST),

@@ -30,6 +30,20 @@ pub const VERBS: &[Verb] = &[
         ..ROW
     },
     Verb {
+        name: "disable_vhost_protection_from_deletion",
+        arguments: &[VHOST],
+        summary: "Lets a virtual host be deleted again",
+        run: unprotect,
+        ..ROW
+    },
+    Verb {
+        name: "enable_vhost_protection_from_deletion",
+        arguments: &[VHOST],
+        summary: "Has a virtual host kept: nobody deletes it before this is taken back",
+        run: protect,
+        ..ROW
+    },
+    Verb {
         name: "list_vhosts",
         group: Group::Access,
         arguments: &[("[<column> ...]", "")],
@@ -119,6 +133,25 @@ fn set_vhost_tags(session: &mut Session<'_>) -> Result<(), Failure> {
     let text = format!("Virtual host \"{name}\" does not exist");
     let missing = Failure::error(Exit::DataError, text);
     change(session, name, missing, &json!({"tags": tags.join(",")}))?;
+    session.done(None)
+}
+
+fn protect(session: &mut Session<'_>) -> Result<(), Failure> {
+    let name = session.given.argument(0);
+    session.banner(&format!("Protecting virtual host \"{name}\" from deletion ..."))?;
+    set_protected(session, name, true)
+}
+
+fn unprotect(session: &mut Session<'_>) -> Result<(), Failure> {
+    let name = session.given.argument(0);
+    session.banner(&format!("Letting virtual host \"{name}\" be deleted ..."))?;
+    set_protected(session, name, false)
+}
+
+fn set_protected(session: &mut Session<'_>, name: &str, protected: bool) -> Result<(), Failure> {
+    let text = format!("Virtual host \"{name}\" does not exist");
+    let missing = Failure::error(Exit::DataError, text);
+    change(session, name, missing, &json!({"protected_from_deletion": protected}))?;
     session.done(None)
 }
 
