@@ -23,13 +23,16 @@ const TABS = [
 // The tabs of these views; those that the user's tags open.
 export function tabs(current) {
   const shown = TABS.filter(({ right }) => may(right));
-  return h(
-    "nav.tabs",
-    { "aria-label": "Administration" },
-    shown.map(({ id, label, path }) =>
-      h("a", { href: link(path), "aria-current": id === current && "page" }, label),
-    ),
+  const links = shown.map(({ id, label, path }) =>
+    h("a", { href: link(path), "aria-current": id === current && "page" }, label),
   );
+  const element = h("nav.tabs", { "aria-label": "Administration" }, links);
+  // Where the screen is narrow they do not fit, and the one that is shown may be beyond the edge.
+  requestAnimationFrame(() => {
+    const at = links.find((one) => one.hasAttribute("aria-current"));
+    element.scrollLeft = Math.max(0, (at?.offsetLeft ?? 0) - element.clientWidth / 3);
+  });
+  return element;
 }
 
 // A dialog with a form that changes something. parts: fields; command(): the line of leveretctl

@@ -147,7 +147,7 @@ function resultOf(state, { text, fileName, found }) {
     h("h2", `What ${fileName} would change`),
     h("div.tiles", tiles),
     found.refused_count > 0 &&
-      section("Refused", refusedTable(found.refused), rest(found.refused_count, found.refused)),
+      section("Refused", refusedTable(found.refused, text), rest(found.refused_count, found.refused)),
     found.items.length > 0 &&
       section("Added and changed", changesTable(found.items), rest(changes, found.items)),
     h("div.buttons.start", go),
@@ -157,13 +157,26 @@ function resultOf(state, { text, fileName, found }) {
 const rest = (all, shown) =>
   all > shown.length && h("p.hint", `and ${count(all - shown.length)} more`);
 
-const refusedTable = (refused) =>
-  plainTable(
+function refusedTable(refused, text) {
+  const file = JSON.parse(text);
+  return plainTable(
     "Refused",
-    ["Where", "Why"],
-    refused.map(({ path: where, reason }) => [h("code", where), h("span.wraps", reason.trim())]),
+    ["Where", "Name", "Why"],
+    refused.map(({ path: where, reason }) => [
+      h("code", where),
+      h("span.wraps", nameIn(file, where)),
+      h("span.wraps", reason.trim()),
+    ]),
     "Nothing is refused.",
   );
+}
+
+// The name of what stands in a file at a place such as `queues[3]`.
+function nameIn(file, where) {
+  const [, of, index] = /^(\w+)\[(\d+)\]$/.exec(where) ?? [];
+  const item = file[of]?.[index];
+  return typeof item === "object" && item !== null ? nameOf({ ...item, section: of }) : "–";
+}
 
 const changesTable = (items) =>
   plainTable(

@@ -10,9 +10,9 @@ import { link, replaceParameters } from "./router.js";
 import { session } from "./session.js";
 
 const ACCESS = [
-  ["write", "publish to, or bind to (write)"],
-  ["read", "consume from, or bind from (read)"],
-  ["configure", "declare or delete (configure)"],
+  ["write", "write (publish, bind to it)"],
+  ["read", "read (consume, bind from it)"],
+  ["configure", "configure (declare, delete)"],
 ];
 
 export const permissions = {
@@ -31,7 +31,7 @@ export const permissions = {
         required: true,
       }),
       access: field({
-        label: "do this",
+        label: "do what",
         type: "choice",
         options: ACCESS,
         value: parameters.access ?? "write",
@@ -56,7 +56,7 @@ export const permissions = {
     };
     const answer = h("div", { role: "status", "aria-live": "polite" });
     const made = form({
-      parts: [h("div.fields", Object.values(fields).map(({ element }) => element)), names],
+      parts: [h("div.fields.wide", Object.values(fields).map(({ element }) => element)), names],
       action: "Ask the broker",
       run: () => answerTo(page, fields, answer),
     });
@@ -131,13 +131,19 @@ function because({ user, access, vhost, routing_key: key }, answer) {
     return `${name(user)} has no permissions in ${name(vhost)}, and cannot even connect there.`;
   }
   const isTopic = answer.decided_by === "topic_permission";
+  const whose = `of ${name(user)} in ${name(vhost)}`;
+  if (answer.pattern === "") {
+    return answer.allowed
+      ? `The ${access} pattern ${whose} is empty, and matches the empty name.`
+      : `The ${access} pattern ${whose} is empty, and matches nothing.`;
+  }
   const subject = isTopic ? `the routing key ${JSON.stringify(key)}` : name(answer.name);
   const what = isTopic ? `pattern for keys to ${access} with` : `${access} pattern`;
   const how = answer.allowed ? "matches" : "does not match";
   return [
     `The ${what} `,
-    answer.pattern === "" ? "that is empty" : h("code", answer.pattern),
-    ` of ${name(user)} in ${name(vhost)} ${how} `,
+    h("code", answer.pattern),
+    ` ${whose} ${how} `,
     h("strong", subject),
     ".",
   ];
