@@ -114,15 +114,11 @@ function createUser(changed) {
         .filter(Boolean)
         .join("\n"),
     run: async () => {
-      const of = path`users/${user.value()}`;
-      const isThere = await get(of).then(
-        () => true,
-        (error) => (error.status === 404 ? false : Promise.reject(error)),
-      );
-      if (isThere) {
+      const there = await get("users?columns=name");
+      if (there.some(({ name: one }) => one === user.value())) {
         throw new Error(`There is a user ${user.value()} already.`);
       }
-      await put(of, { ...password.body(), tags: tags.value() });
+      await put(path`users/${user.value()}`, { ...password.body(), tags: tags.value() });
     },
     done: () => `Created ${user.value()}. Permissions are next.`,
     changed: () => {
