@@ -343,7 +343,8 @@ test("parameters of the node and of a virtual host are set, changed and deleted"
   await page.getByLabel("Mark all on this page").check();
   await press(page, "Delete…");
   await press(dialog, "Delete 2 parameters");
-  await page.getByText("There is no parameter.").waitFor();
+  await page.getByText("Deleted 2 parameters.").waitFor();
+  await isGone(`global-parameters/${PART}`);
   await isGone("parameters/shovel/%2F/s");
   assert.deepEqual(page.mistakes.filter((text) => !text.includes("400")), []);
 });

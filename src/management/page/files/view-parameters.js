@@ -12,15 +12,20 @@ import { pageOf, table } from "./table.js";
 
 const COMPONENTS = ["shovel", "federation-upstream", "federation-upstream-set"];
 
-// The API shows these here, too; they are set elsewhere.
+const GLOBAL = "";
+
+const isGlobal = ({ component }) => component === GLOBAL;
+
 const ELSEWHERE = {
   "vhost-limits": "set where the virtual host is shown",
   operator_policy: "set as a policy",
 };
 
-const GLOBAL = "";
-
-const isGlobal = ({ component }) => component === GLOBAL;
+// Where what the API shows here, too, is set; undefined: here.
+const elsewhere = (one) =>
+  isGlobal(one) && one.name === "cluster_name"
+    ? "set where the node is shown"
+    : ELSEWHERE[one.component];
 
 const pathOf = (one) =>
   isGlobal(one)
@@ -34,8 +39,8 @@ const columns = (edit) => [
     sort: "name",
     isFixed: true,
     cell: (one) =>
-      ELSEWHERE[one.component]
-        ? h("strong", name(one.name))
+      elsewhere(one)
+        ? h("strong", { title: elsewhere(one) }, name(one.name))
         : button(name(one.name), () => edit(one), "link"),
   },
   {
@@ -45,7 +50,7 @@ const columns = (edit) => [
     cell: (one) =>
       isGlobal(one)
         ? badge("the node", "policy")
-        : badge(one.component, "plain", ELSEWHERE[one.component]),
+        : badge(one.component, "plain", elsewhere(one)),
   },
   {
     id: "vhost",
@@ -163,7 +168,7 @@ function editParameter(now, changed) {
 }
 
 async function drop(rows, list, page) {
-  const going = rows.filter(({ component }) => !ELSEWHERE[component]);
+  const going = rows.filter((one) => !elsewhere(one));
   const what = plural(going.length, "parameter");
   const isDone = await ask({
     title: going.length === 1 ? `Delete ${name(going[0].name)}?` : `Delete ${what}?`,
@@ -171,7 +176,7 @@ async function drop(rows, list, page) {
       h("p", "Who reads them finds nothing from then on."),
       listed(going.map((one) => (isGlobal(one) ? one.name : `${one.name} in ${one.vhost}`))),
       going.length < rows.length &&
-        h("p.hint", "Limits and operator policies stay: they are taken back elsewhere."),
+        h("p.hint", "Some of what is marked stays: it is set elsewhere."),
     ],
     action: `Delete ${what}`,
     command: going

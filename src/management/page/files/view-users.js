@@ -22,6 +22,7 @@ const COLUMNS = [
   {
     id: "vhosts",
     label: "May enter",
+    isWide: true,
     cell: ({ vhosts }) =>
       vhosts.length === 0
         ? badge("no virtual host", "warn", "Nobody can connect as this user")
