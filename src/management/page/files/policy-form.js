@@ -83,8 +83,10 @@ export function editPolicy(now, changed) {
     },
     run: () => {
       const [vhost, of] = [fields.vhost.value(), fields.name.value()];
-      const to = isOperator() ? path`operator-policies/${vhost}/${of}` : path`policies/${vhost}/${of}`;
-      return put(to, body());
+      return put(
+        isOperator() ? path`operator-policies/${vhost}/${of}` : path`policies/${vhost}/${of}`,
+        body(),
+      );
     },
     done: () => `Set ${name(fields.name.value())}.`,
     changed,

@@ -147,7 +147,11 @@ function resultOf(state, { text, fileName, found }) {
     h("h2", `What ${fileName} would change`),
     h("div.tiles", tiles),
     found.refused_count > 0 &&
-      section("Refused", refusedTable(found.refused, text), rest(found.refused_count, found.refused)),
+      section(
+        "Refused",
+        refusedTable(found.refused, text),
+        rest(found.refused_count, found.refused),
+      ),
     found.items.length > 0 &&
       section("Added and changed", changesTable(found.items), rest(changes, found.items)),
     h("div.buttons.start", go),

@@ -72,7 +72,7 @@ function healthOf(now) {
     now.mem_alarm &&
       `Memory: ${bytes(now.mem_used)} of ${bytes(now.mem_limit)} are used, and publishers wait.`,
     now.disk_free_alarm &&
-      `Disk: ${bytes(now.disk_free)} are free, at least ${bytes(now.disk_free_limit)} have to be, ` +
+      `Disk: ${bytes(now.disk_free)} are free, ${bytes(now.disk_free_limit)} have to be, ` +
         "and publishers wait.",
   ].filter(Boolean);
   return found.length === 0
@@ -177,7 +177,12 @@ async function changeSettings(changed) {
     value: diskNow,
     ...number,
   });
-  const level = field({ label: "Log level", type: "choice", options: LEVELS, value: now.log_level });
+  const level = field({
+    label: "Log level",
+    type: "choice",
+    options: LEVELS,
+    value: now.log_level,
+  });
   const body = () => ({
     ...(Number(memory.value()) !== memoryNow && {
       vm_memory_high_watermark: { absolute: Number(memory.value()) * MIB },
@@ -190,7 +195,7 @@ async function changeSettings(changed) {
   return change({
     title: "Settings of the node",
     parts: [memory.element, disk.element, level.element],
-    more: h("p.hint", "They hold at once, and until the next start; the file says what comes then."),
+    more: h("p.hint", "They hold at once, and until the next start."),
     action: "Set",
     command: () => linesOf(body()) || null,
     run: () => put("leveret/settings", body()),

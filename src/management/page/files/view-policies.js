@@ -121,7 +121,7 @@ async function drop(rows, list, page) {
       h("p", "Queues and exchanges that they match follow the next ones that match, or none."),
       listed(going.map(({ name: of, vhost, pattern }) => `${of} (${pattern}) in ${vhost}`)),
       refused.length > 0 &&
-        h("p.warn-text", `Operator policies stay: ${plural(refused.length, "of them", "of them")}.`),
+        h("p.warn-text", `Operator policies stay: ${count(refused.length)} of what is marked.`),
     ],
     action: going.length === 1 ? "Delete policy" : `Delete ${many(going)}`,
     command: going
