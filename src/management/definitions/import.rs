@@ -113,6 +113,11 @@ impl Import {
                 }
             }
             let Some(section) = SECTIONS.get(self.section) else {
+                // What is planned may be much, and is not let go of all at once.
+                let forecast = self.forecast.as_mut();
+                if !forecast.is_none_or(|forecast| forecast.plan.forget(broker)) {
+                    continue;
+                }
                 // What is answered for holds.
                 if self.forecast.is_none() && broker.is_applying_policies() {
                     broker.go_on_applying_policies();

@@ -67,6 +67,9 @@ pub struct Plan {
     bindings: BTreeSet<(Name, BindingNames)>,
 }
 
+/// What it costs to forget an object.
+const WORK_PER_FORGOTTEN: usize = 5;
+
 /// Source, destination, whether that is a queue, key and arguments.
 type BindingNames = (Name, Name, bool, Name, Box<[u8]>);
 
@@ -100,6 +103,29 @@ impl Plan {
             Item::Binding(vhost, body) => self.binding(broker, &vhost, body),
             Item::Other => Ok(Effect::Unchanged),
         }
+    }
+
+    /// Forgets all of it, as far as this step allows; `false`: there is more.
+    pub fn forget(&mut self, broker: &mut Broker) -> bool {
+        while !broker.work.is_done() {
+            broker.work.spend(WORK_PER_FORGOTTEN);
+            if self.bindings.pop_first().is_some()
+                || self.exchanges.pop_first().is_some()
+                || self.policies.pop_first().is_some()
+                || self.parameters.pop_first().is_some()
+                || self.users.pop_first().is_some()
+                || self.vhosts.pop_first().is_some()
+            {
+                continue;
+            }
+            let Some(mut of_vhost) = self.queues.first_entry() else {
+                return true;
+            };
+            if of_vhost.get_mut().pop_first().is_none() {
+                of_vhost.remove();
+            }
+        }
+        false
     }
 
     fn vhost(
