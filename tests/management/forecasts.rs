@@ -21,7 +21,10 @@ fn mixed() -> Value {
         json!({"source": source, "vhost": "new", "destination": destination,
                "destination_type": "queue", "routing_key": key, "arguments": arguments})
     };
-    let policy = |name: &str, vhost: &str, pattern: &str, definition: Value| json!({"name": name, "vhost": vhost, "pattern": pattern, "definition": definition});
+    let policy = |name: &str, vhost: &str, pattern: &str, definition: Value| {
+        json!({"name": name, "vhost": vhost, "pattern": pattern,
+               "definition": definition})
+    };
     json!({
         "users": [
             {"name": "ann", "tags": ["management"], "password_hash": ""},
@@ -141,7 +144,10 @@ fn a_dry_run_tells_what_is_new_from_what_changes() {
         said["sections"],
         json!([{"section": "policies", "added": 1, "changed": 1, "unchanged": 1}])
     );
-    let item = |name: &str, effect: &str| json!({"section": "policies", "vhost": "/", "name": name, "effect": effect});
+    let item = |name: &str, effect: &str| {
+        json!({"section": "policies", "vhost": "/", "name": name,
+               "effect": effect})
+    };
     assert_eq!(said["items"], json!([item("p", "changed"), item("n", "added")]));
     // Into a vhost, whatever the file says.
     assert_eq!(put(&mut http, "/api/vhosts/v", &json!({})), 201);

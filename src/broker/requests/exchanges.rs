@@ -64,8 +64,8 @@ impl Broker {
         Ok(true)
     }
 
-    /// Whether [`Broker::import_exchange`] would make an exchange of a name that is free, and how it
-    /// would match then; nothing is made.
+    /// Whether [`Broker::import_exchange`] would make an exchange of a name that is free, and how
+    /// it would match then; nothing is made.
     ///
     /// # Errors
     /// As there.

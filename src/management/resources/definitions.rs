@@ -48,7 +48,7 @@ fn import_into_vhost(call: &mut Call<'_, '_>) -> Outcome {
     take_in(call, Some(vhost))
 }
 
-/// With `dry_run=true` nothing is taken in. A file comes as the body, or in a form as the page sends it.
+/// A file comes as the body, or in a form. With `dry_run=true` nothing of it is taken in.
 fn take_in(call: &Call<'_, '_>, vhost: Option<Name>) -> Outcome {
     let at = match call.request.header("content-type").and_then(form::boundary) {
         Some(boundary) => form::file_in(&call.request.body, boundary)
