@@ -9,7 +9,7 @@ use leveret::daemon;
 use serde_json::{Value, json};
 
 use super::common::{Client, Options, Server, now};
-use super::http::{GUEST, Http, request, start};
+use super::http::{Answer, GUEST, Http, request, start};
 use super::permissions::{all, connect, delete, put};
 
 /// As RabbitMQ 3.10.8 wrote it.
@@ -216,6 +216,19 @@ fn what_is_refused_is_said_with_its_place_and_all_else_is_there() {
     assert_eq!(names(&http.show("/api/queues?columns=name")), ["good"]);
 }
 
+/// What a dry run said has to be what then happened.
+fn expect_as_said(said: &Answer, answer: &Answer) {
+    if said.status == 400 {
+        return assert_eq!(said.json(), answer.json());
+    }
+    let said = said.json();
+    let refused = match answer.status {
+        204 => json!([]),
+        _ => answer.json()["refused"].clone(),
+    };
+    assert_eq!(said["refused"], refused);
+}
+
 /// Whatever stands in a file, somebody gets an answer, and nobody else notices.
 #[test]
 fn a_file_with_anything_in_it_is_answered() {
@@ -265,7 +278,9 @@ fn a_file_with_anything_in_it_is_answered() {
         file["users"] = json!([]);
         file["permissions"] = json!([]);
         file["topic_permissions"] = json!([]);
+        let said = http.ask("POST", "/api/definitions?dry_run=true", &file.to_string());
         let answer = http.ask("POST", "/api/definitions", &file.to_string());
+        expect_as_said(&said, &answer);
         *statuses.entry(answer.status).or_insert(0) += 1;
         client.round_trip(1);
     }

@@ -13,6 +13,7 @@ mod durability;
 mod events;
 mod exchanges;
 mod firehose;
+mod forecasts;
 mod hostile;
 mod http;
 mod lists;

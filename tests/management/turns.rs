@@ -110,10 +110,17 @@ fn a_policy_is_set_that_holds_for_very_many_queues() {
         .map(|number| json!({"name": format!("q{number}"), "vhost": "/", "durable": true}))
         .collect();
     let file = json!({ "queues": queues }).to_string();
+    server.take_longest_turn();
+    let said = http.ask("POST", "/api/definitions?dry_run=true", &file);
+    assert_eq!(said.json()["added"], json!(many(100_000)));
+    look(&server, "it is found out what a file with 100,000 queues would change");
     assert_eq!(http.ask("POST", "/api/definitions", &file).status, 204);
     client.round_trip(1);
     server.take_longest_turn();
     let policy = json!({"pattern": "^q.*[13579]$", "definition": {"max-length": 5}});
+    let said = http.ask("POST", "/api/policy-preview/%2F", &policy.to_string());
+    assert_eq!(said.json()["queues"]["count"], json!(many(100_000) / 2));
+    look(&server, "it is found out which of 100,000 queues a policy would match");
     assert_eq!(put(&mut http, "/api/policies/%2F/p", &policy), 201);
     // Answered for, it holds for all of them.
     let last = format!("/api/queues/%2F/q{}?columns=policy", many(100_000) - 1);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { publish, queuePath, startBroker } from "./broker.js";
-import { goTo, logIn, openPage, startBrowser, until } from "./browser.js";
+import { goTo, logIn, openPage, startBrowser, tabTo, until } from "./browser.js";
 
 let broker;
 let browser;
@@ -19,25 +19,6 @@ after(async () => {
 
 async function lengthOf(name) {
   return (await broker.api("GET", queuePath(name))).messages;
-}
-
-// Presses a key until something has the focus; how somebody finds it who has no mouse.
-async function tabTo(page, name, role) {
-  for (let pressed = 0; pressed < 80; pressed += 1) {
-    const found = await page.evaluate(
-      ([wanted, kind]) => {
-        const at = document.activeElement;
-        const text = at.getAttribute("aria-label") ?? at.labels?.[0]?.textContent ?? at.textContent;
-        return text.trim() === wanted && at.matches(kind);
-      },
-      [name, role],
-    );
-    if (found) {
-      return;
-    }
-    await page.keyboard.press("Tab");
-  }
-  throw new Error(`the keyboard does not lead to '${name}'`);
 }
 
 test("the keyboard alone logs in, finds a queue and purges it", async () => {

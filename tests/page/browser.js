@@ -58,10 +58,10 @@ export async function openPage(
   return page;
 }
 
-// Logs in as guest, and goes to an address of the page.
-export async function logIn(page, broker, hash = "#/") {
-  await page.getByLabel("User").fill("guest");
-  await page.getByLabel("Password").fill("guest");
+// Logs in, and goes to an address of the page.
+export async function logIn(page, broker, hash = "#/", user = "guest") {
+  await page.getByLabel("User").fill(user);
+  await page.getByLabel("Password").fill(user);
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("navigation").waitFor();
   await goTo(page, broker, hash);
@@ -94,4 +94,23 @@ export async function expectNoScrolling(page) {
     innerWidth,
   ]);
   assert.ok(wide <= window, `${page.url()}: ${wide} px in a window of ${window} px`);
+}
+
+// Presses a key until something has the focus; how somebody finds it who has no mouse.
+export async function tabTo(page, name, role) {
+  for (let pressed = 0; pressed < 80; pressed += 1) {
+    const found = await page.evaluate(
+      ([wanted, kind]) => {
+        const at = document.activeElement;
+        const text = at.getAttribute("aria-label") ?? at.labels?.[0]?.textContent ?? at.textContent;
+        return text.trim() === wanted && at.matches(kind);
+      },
+      [name, role],
+    );
+    if (found) {
+      return;
+    }
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`the keyboard does not lead to '${name}'`);
 }

@@ -5,13 +5,20 @@
 
 use std::fmt;
 
-use crate::amqp::{Table, Value};
+use crate::amqp::{Name, Table, Value};
 use crate::broker::arguments::{age_seconds, is_dead_letter_strategy, is_overflow, is_queue_mode};
 use crate::broker::term::{binary, term};
 
 /// Why a policy is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPolicy(pub String);
+
+impl InvalidPolicy {
+    /// Its vhost is not there.
+    pub fn no_vhost(vhost: &Name) -> Self {
+        Self(format!("vhost '{vhost}' does not exist"))
+    }
+}
 
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

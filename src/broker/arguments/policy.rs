@@ -109,11 +109,26 @@ impl Policy {
     /// # Errors
     /// What is wrong, in RabbitMQ's words.
     pub fn check(&self) -> Result<(), InvalidPolicy> {
-        if let Some(defect) = self.pattern.defect() {
-            let text = format!("pattern should be regular expression but is invalid: {defect}");
-            return Err(InvalidPolicy(text));
-        }
+        self.check_pattern()?;
         check_definition(self.definition.table(), self.operator)
+    }
+
+    /// Checks the pattern alone.
+    ///
+    /// # Errors
+    /// As for [`Policy::check`].
+    pub fn check_pattern(&self) -> Result<(), InvalidPolicy> {
+        self.pattern.defect().map_or(Ok(()), |defect| {
+            let text = format!("pattern should be regular expression but is invalid: {defect}");
+            Err(InvalidPolicy(text))
+        })
+    }
+
+    /// Whether it holds where another one of its sort matches, too: the higher priority, or the
+    /// first by name.
+    pub fn precedes(&self, other: &Self) -> bool {
+        let rank = |policy: &Self| -i128::from(policy.priority);
+        (rank(self), &self.name) < (rank(other), &other.name)
     }
 
     /// Whether it applies to the queue or exchange of that name.
@@ -195,11 +210,7 @@ impl Policies {
     pub fn put(&mut self, policy: Policy) -> bool {
         let is_new = self.remove(policy.operator, &policy.name).is_none();
         let list = if policy.operator { &mut self.operators } else { &mut self.users };
-        let precedes = |other: &Policy| {
-            (-i128::from(other.priority), &other.name)
-                < (-i128::from(policy.priority), &policy.name)
-        };
-        let at = list.partition_point(precedes);
+        let at = list.partition_point(|other| other.precedes(&policy));
         list.insert(at, policy);
         is_new
     }

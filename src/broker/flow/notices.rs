@@ -65,6 +65,13 @@ impl Broker {
         }
     }
 
+    /// The exchanges, all of type topic, that a vhost of this name has for notices.
+    pub fn exchanges_of_notices(&self, vhost: &Name) -> impl Iterator<Item = &'static str> {
+        let sources = [Source::Events, Source::Log];
+        let here = sources.map(|source| self.vhost_name_of(source) == Some(vhost));
+        sources.into_iter().zip(here).filter(|(_, here)| *here).map(|(source, _)| source.exchange())
+    }
+
     fn make_exchange_of(&mut self, source: Source, vhost: VhostKey) {
         let traits = ExchangeTraits {
             kind: b"topic",

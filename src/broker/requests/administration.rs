@@ -32,7 +32,7 @@ impl Broker {
     pub fn set_policy(&mut self, policy: Policy) -> Result<(), InvalidPolicy> {
         policy.check()?;
         let Some(vhost) = self.topology.vhost_named(&policy.vhost) else {
-            return Err(InvalidPolicy(format!("vhost '{}' does not exist", policy.vhost)));
+            return Err(InvalidPolicy::no_vhost(&policy.vhost));
         };
         definitions::persist_policy(&mut self.store, &policy);
         self.note_policy_set(&policy);

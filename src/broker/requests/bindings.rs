@@ -7,7 +7,7 @@ use crate::broker::flow::events::Event;
 use crate::broker::key::{ExchangeKey, VhostKey};
 use crate::broker::requests::exchanges::refuse_default_exchange;
 use crate::broker::requests::reply::REPLY_TO;
-use crate::broker::resource::Resource;
+use crate::broker::topology::exchanges::no_queue;
 use crate::broker::users::access::Subject;
 use crate::broker::users::user::Access;
 
@@ -54,11 +54,8 @@ impl Broker {
         let destination = match request.destination {
             DestinationName::Queue(name) => {
                 let found = self.topology.queue_named(vhost, name);
-                Destination::Queue(found.ok_or_else(|| {
-                    let vhost = self.topology.vhost_name(vhost);
-                    let text = format!("no {}", Resource::queue(&vhost, name));
-                    AmqpError::channel(ReplyCode::NotFound, text)
-                })?)
+                let vhost = || self.topology.vhost_name(vhost);
+                Destination::Queue(found.ok_or_else(|| no_queue(&vhost(), name))?)
             }
             DestinationName::Exchange(name) => {
                 Destination::Exchange(self.topology.existing_exchange(vhost, name)?)
@@ -83,9 +80,7 @@ impl Broker {
         }
         let is_durable = self.topology.is_durable_binding(&binding, &self.queues);
         if is_durable {
-            // They are in its key and in its payload.
-            self.refuse_too_long("the binding", 2 * request.arguments.as_bytes().len())?;
-            self.refuse_without_room("the binding")?;
+            self.check_durable_binding(request.arguments)?;
         }
         self.note_binding(Event::BindingCreated, vhost, &binding);
         let Self { topology, queues, store, .. } = self;
@@ -94,6 +89,16 @@ impl Broker {
             topology.persist_binding(store, queues, vhost, &binding);
         }
         Ok(())
+    }
+
+    /// Whether a binding with these arguments may last.
+    ///
+    /// # Errors
+    /// 406 and 506.
+    pub fn check_durable_binding(&self, arguments: Table<'_>) -> Result<(), AmqpError> {
+        // They are in its key and in its payload.
+        self.refuse_too_long("the binding", 2 * arguments.as_bytes().len())?;
+        self.refuse_without_room("the binding")
     }
 
     /// Unbinds. A binding that is not there is fine, and so is one whose ends are not: only what

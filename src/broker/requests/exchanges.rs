@@ -64,6 +64,42 @@ impl Broker {
         Ok(true)
     }
 
+    /// Whether [`Broker::import_exchange`] would make an exchange of a name that is free, and how
+    /// it would match then; nothing is made.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_new_exchange(
+        &self,
+        vhost: &Name,
+        name: &[u8],
+        traits: &ExchangeTraits<'_>,
+    ) -> Result<Matcher, AmqpError> {
+        let kind = ExchangeKind::parse(traits.kind)?;
+        arguments::check_exchange(Resource::exchange(vhost, name), traits.arguments)?;
+        self.parts_of_exchange(vhost, name, kind, traits).map(|(matcher, _)| matcher)
+    }
+
+    /// What an exchange needs by its type.
+    fn parts_of_exchange(
+        &self,
+        vhost: &Name,
+        name: &[u8],
+        kind: ExchangeKind,
+        traits: &ExchangeTraits<'_>,
+    ) -> Result<(Matcher, Option<Cache>), AmqpError> {
+        let matcher = Matcher::new(kind, traits.arguments, self.clock_ms)?;
+        if traits.durable {
+            let resource = Resource::exchange(vhost, name);
+            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
+            self.refuse_without_room(resource)?;
+        }
+        let cache = (kind == ExchangeKind::Deduplication)
+            .then(|| Cache::of(traits.arguments))
+            .transpose()?;
+        Ok((matcher, cache))
+    }
+
     /// Makes an exchange of a name that is free.
     fn make_exchange(
         &mut self,
@@ -72,17 +108,9 @@ impl Broker {
         kind: ExchangeKind,
         traits: &ExchangeTraits<'_>,
     ) -> Result<(), AmqpError> {
-        let matcher = Matcher::new(kind, traits.arguments, self.clock_ms)?;
-        if traits.durable {
-            let vhost = self.topology.vhost_name(vhost);
-            let resource = Resource::exchange(&vhost, name);
-            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
-            self.refuse_without_room(resource)?;
-        }
+        let vhost_name = self.topology.vhost_name(vhost);
+        let (matcher, cache) = self.parts_of_exchange(&vhost_name, name, kind, traits)?;
         let name = Name::from(name);
-        let cache = (kind == ExchangeKind::Deduplication)
-            .then(|| Cache::of(traits.arguments))
-            .transpose()?;
         let delay_id = (kind == ExchangeKind::Delayed).then(|| self.store.new_queue_id());
         let alternate = self.topology.alternate_for(vhost, &name, traits.arguments);
         let key = self.topology.add_exchange(Exchange {

@@ -95,13 +95,10 @@ impl Broker {
         traits: &QueueTraits<'_>,
         owner: Option<ConnectionKey>,
     ) -> Result<QueueKey, AmqpError> {
-        let vhost_name = self.topology.vhost_name(vhost);
-        self.check_queue_limit(vhost, name)?;
-        arguments::check_queue(Resource::queue(&vhost_name, name), traits)?;
-        if traits.durable {
-            let resource = Resource::queue(&vhost_name, name);
-            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
-            self.refuse_without_room(resource)?;
+        if let Some(vhost) = self.topology.vhost(vhost) {
+            let (max, count) = (vhost.settings.queues_max, vhost.queues.len());
+            check_queue_limit(&vhost.name, max, count, name)?;
+            self.check_new_queue(&vhost.name, name, traits)?;
         }
         let id = self.store.new_queue_id();
         let declaration = Declaration {
@@ -118,6 +115,26 @@ impl Broker {
             self.persist_queue(key);
         }
         Ok(key)
+    }
+
+    /// Whether a queue of a name that is free may be like this; not whether the vhost may have one
+    /// more ([`check_queue_limit`]).
+    ///
+    /// # Errors
+    /// 406 and 506, as for clients.
+    pub fn check_new_queue(
+        &self,
+        vhost: &Name,
+        name: &[u8],
+        traits: &QueueTraits<'_>,
+    ) -> Result<(), AmqpError> {
+        let resource = Resource::queue(vhost, name);
+        arguments::check_queue(resource, traits)?;
+        if traits.durable {
+            self.refuse_too_long(resource, traits.arguments.as_bytes().len())?;
+            self.refuse_without_room(resource)?;
+        }
+        Ok(())
     }
 
     /// A queue of this name that is leaving is gone afterwards.
@@ -156,23 +173,6 @@ impl Broker {
         let mut arguments = TableBuf::from(traits.arguments);
         arguments.put_str(TYPE, kind.name());
         Some(arguments)
-    }
-
-    /// 406 when the vhost has as many queues as it may.
-    fn check_queue_limit(&self, vhost: VhostKey, name: &[u8]) -> Result<(), AmqpError> {
-        let Some(vhost) = self.topology.vhost(vhost) else {
-            return Ok(());
-        };
-        let is_reached = |max: u32| usize::try_from(max).is_ok_and(|max| vhost.queues.len() >= max);
-        let Some(max) = vhost.settings.queues_max.filter(|&max| is_reached(max)) else {
-            return Ok(());
-        };
-        let text = format!(
-            "cannot declare queue '{}': queue limit in vhost '{}' ({max}) is reached",
-            Name::from(name),
-            vhost.name
-        );
-        Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
     }
 
     /// Deletes a queue; the number of ready messages that went with it. `None`: it has more
@@ -322,6 +322,27 @@ impl Broker {
         }
         arguments::check_queue_equivalence(resource, &queue.declaration.traits(), received)
     }
+}
+
+/// Whether a vhost that has so many queues may have one more.
+///
+/// # Errors
+/// 406.
+pub fn check_queue_limit(
+    vhost: &Name,
+    max: Option<u32>,
+    count: usize,
+    name: &[u8],
+) -> Result<(), AmqpError> {
+    let is_reached = |max: u32| usize::try_from(max).is_ok_and(|max| count >= max);
+    let Some(max) = max.filter(|&max| is_reached(max)) else {
+        return Ok(());
+    };
+    let text = format!(
+        "cannot declare queue '{}': queue limit in vhost '{vhost}' ({max}) is reached",
+        Name::from(name)
+    );
+    Err(AmqpError::channel(ReplyCode::PreconditionFailed, text))
 }
 
 impl Declaration {

@@ -34,7 +34,7 @@ impl Topology {
     }
 
     /// Whether the binding is there.
-    pub(in crate::broker) fn is_bound(&self, vhost: VhostKey, binding: &Binding) -> bool {
+    pub fn is_bound(&self, vhost: VhostKey, binding: &Binding) -> bool {
         self.vhosts.get(vhost).is_some_and(|vhost| vhost.bindings.contains(binding))
     }
 

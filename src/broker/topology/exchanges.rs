@@ -10,7 +10,7 @@ use crate::broker::topology::vhost::{Vhost, VhostSettings};
 use crate::storage::Store;
 
 /// The exchanges that every vhost has from the start.
-const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+pub const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
     ("", ExchangeKind::Direct, false),
     ("amq.direct", ExchangeKind::Direct, false),
     ("amq.fanout", ExchangeKind::Fanout, false),
@@ -19,6 +19,18 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
     ("amq.match", ExchangeKind::Headers, false),
     ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
 ];
+
+/// The 404 for an exchange that is not there.
+pub fn no_exchange(vhost: &Name, name: &[u8]) -> AmqpError {
+    let text = format!("no {}", Resource::exchange(vhost, name));
+    AmqpError::channel(ReplyCode::NotFound, text)
+}
+
+/// The 404 for a queue that is not there.
+pub fn no_queue(vhost: &Name, name: &[u8]) -> AmqpError {
+    let text = format!("no {}", Resource::queue(vhost, name));
+    AmqpError::channel(ReplyCode::NotFound, text)
+}
 
 impl Topology {
     /// Takes a vhost in, with the exchanges of AMQP 0-9-1 section 3.1.3 and RabbitMQ's own.
@@ -135,11 +147,8 @@ impl Topology {
         vhost: VhostKey,
         name: &[u8],
     ) -> Result<ExchangeKey, AmqpError> {
-        self.exchange_named(vhost, name).ok_or_else(|| {
-            let vhost = self.vhost_name(vhost);
-            let text = format!("no {}", Resource::exchange(&vhost, name));
-            AmqpError::channel(ReplyCode::NotFound, text)
-        })
+        let found = self.exchange_named(vhost, name);
+        found.ok_or_else(|| no_exchange(&self.vhost_name(vhost), name))
     }
 
     /// Whether clients may publish to this exchange; 403 for an internal one.

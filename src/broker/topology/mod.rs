@@ -6,7 +6,7 @@
 mod bindings;
 mod counting;
 pub mod definitions;
-mod exchanges;
+pub mod exchanges;
 pub mod parameters;
 mod policies;
 pub mod routing;

@@ -76,6 +76,18 @@ pub struct TopicPermissions {
     read: Pattern,
 }
 
+impl TopicPermissions {
+    /// The pattern for this kind of access, `{username}` and `{vhost}` filled in. They say nothing
+    /// about declaring.
+    pub fn pattern(&self, access: Access) -> Option<&Pattern> {
+        match access {
+            Access::Configure => None,
+            Access::Write => Some(&self.write),
+            Access::Read => Some(&self.read),
+        }
+    }
+}
+
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -186,12 +198,18 @@ impl User {
             return true;
         }
         let permissions = self.topic_permissions.get(&(vhost.clone(), exchange.clone()));
-        permissions.is_none_or(|permissions| match access {
-            Access::Write => permissions.write.matches(routing_key),
-            Access::Read => permissions.read.matches(routing_key),
-            // Topic permissions say nothing about declaring.
-            Access::Configure => true,
-        })
+        let pattern = permissions.and_then(|permissions| permissions.pattern(access));
+        pattern.is_none_or(|pattern| pattern.matches(routing_key))
+    }
+
+    /// The user's permissions in a vhost.
+    pub fn permissions_in(&self, vhost: &[u8]) -> Option<&Permissions> {
+        self.permissions.get(vhost)
+    }
+
+    /// The user's topic permissions for an exchange.
+    pub fn topic_permissions_for(&self, vhost: Name, exchange: Name) -> Option<&TopicPermissions> {
+        self.topic_permissions.get(&(vhost, exchange))
     }
 
     /// Whether the user has the tag.

@@ -7,9 +7,11 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::fields::{self, Fields};
+use super::fields::Fields;
+use super::item::{self, In, Item};
 use super::outline::{Broken, Outline, SECTIONS};
-use super::{Wrong, parameters, permissions, policies, topology, users, vhosts};
+use super::plan::{Effect, Plan};
+use super::{Wrong, no_vhost, parameters, permissions, policies, topology, users, vhosts};
 use crate::amqp::Name;
 use crate::broker::{Broker, VhostKey};
 use crate::management::call::{Context, Progress, Work};
@@ -28,7 +30,24 @@ pub struct Import {
     /// What was refused, the first of it with the reasons.
     refused: Vec<Refused>,
     refused_count: usize,
+    /// Nothing is taken in; it is found out what would be.
+    forecast: Option<Box<Forecast>>,
 }
+
+/// What taking a file in would come to.
+#[derive(Default)]
+struct Forecast {
+    plan: Plan,
+    /// How many of each section would be added, changed and left as they are.
+    counts: [[usize; EFFECTS.len()]; SECTIONS.len()],
+    /// What would be added or changed, the first of it.
+    items: Vec<Value>,
+}
+
+const EFFECTS: [Effect; 3] = [Effect::Added, Effect::Changed, Effect::Unchanged];
+
+/// So much of what would be added or changed is shown.
+const FORECAST_MAX: usize = 500;
 
 /// An object that was not taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +91,13 @@ impl Import {
             index: 0,
             refused: Vec::new(),
             refused_count: 0,
+            forecast: None,
         }
+    }
+
+    /// The same, but nothing is taken in: the answer says what would be.
+    pub fn forecast(file: Vec<u8>, at: usize, vhost: Option<Name>) -> Self {
+        Self { forecast: Some(Box::default()), ..Self::new(file, at, vhost) }
     }
 
     /// Goes on as far as this step allows.
@@ -88,8 +113,13 @@ impl Import {
                 }
             }
             let Some(section) = SECTIONS.get(self.section) else {
+                // What is planned may be much, and is not let go of all at once.
+                let forecast = self.forecast.as_mut();
+                if !forecast.is_none_or(|forecast| forecast.plan.forget(broker)) {
+                    continue;
+                }
                 // What is answered for holds.
-                if broker.is_applying_policies() {
+                if self.forecast.is_none() && broker.is_applying_policies() {
                     broker.go_on_applying_policies();
                     continue;
                 }
@@ -141,9 +171,14 @@ impl Import {
         {
             return false;
         }
-        let taken = match object {
-            Some(object) => self.apply(broker, section, object),
-            None => Err("it has to be an object".to_owned()),
+        let vhost = self.vhost.as_ref();
+        let read = object.map(|object| Item::read(section, vhost, object));
+        let item = read.unwrap_or_else(|| Err("it has to be an object".to_owned()));
+        let taken = match (&mut self.forecast, object) {
+            (Some(forecast), Some(object)) => item
+                .and_then(|item| forecast.plan.look(broker, item))
+                .map(|effect| forecast.note(self.section, effect, vhost, object)),
+            (Some(_) | None, _) => item.and_then(|item| take_in(broker, item)),
         };
         if let Err(reason) = taken {
             self.refused_count += 1;
@@ -155,39 +190,69 @@ impl Import {
         self.index += 1;
         true
     }
+}
 
-    fn apply(&self, broker: &mut Broker, section: &str, object: &Fields) -> Result<(), Wrong> {
-        let vhost = || match &self.vhost {
-            Some(vhost) => Ok(vhost.clone()),
-            None => fields::name(object, "vhost"),
-        };
-        let name = || fields::name(object, "name");
-        let value = || {
-            fields::require(object, &["value"])?;
-            Ok::<_, Wrong>(&object["value"])
-        };
-        match section {
-            "vhosts" => vhosts::put(broker, &name()?, object).map(drop),
-            "users" => users::put(broker, name()?, object).map(drop),
-            "permissions" => {
-                let user = fields::name(object, "user")?;
-                permissions::set(broker, &vhost()?, &user, object).map(drop)
-            }
-            "topic_permissions" => {
-                let user = fields::name(object, "user")?;
-                permissions::set_topic(broker, &vhost()?, &user, object).map(drop)
-            }
-            "parameters" => {
-                let component = fields::name(object, "component")?;
-                parameters::import(broker, &vhost()?, &component, name()?, value()?)
-            }
-            "global_parameters" => parameters::set_global(broker, name()?, value()?).map(drop),
-            "policies" => policies::set(broker, false, &vhost()?, name()?, object).map(drop),
-            "exchanges" => topology::import_exchange(broker, key(broker, &vhost()?)?, object),
-            "queues" => topology::import_queue(broker, key(broker, &vhost()?)?, object),
-            "bindings" => topology::import_binding(broker, key(broker, &vhost()?)?, object),
-            _ => Ok(()),
+impl Forecast {
+    fn note(&mut self, section: usize, effect: Effect, vhost: Option<&Name>, object: &Fields) {
+        for (count, kind) in self.counts[section].iter_mut().zip(EFFECTS) {
+            *count += usize::from(kind == effect);
         }
+        if effect != Effect::Unchanged && self.items.len() < FORECAST_MAX {
+            let mut shown = item::names(vhost, object);
+            shown.insert("section".to_owned(), SECTIONS[section].into());
+            shown.insert("effect".to_owned(), effect.name().into());
+            self.items.push(Value::Object(shown));
+        }
+    }
+
+    fn show(self, count: usize, refused: &[Refused]) -> Response {
+        let totals = |index: usize| self.counts.iter().map(|section| section[index]).sum::<usize>();
+        let sections = SECTIONS.iter().zip(&self.counts);
+        let sections: Vec<Value> = sections
+            .filter(|(_, counts)| counts.iter().any(|count| *count > 0))
+            .map(|(section, [added, changed, unchanged])| {
+                json!({
+                    "section": section, "added": added, "changed": changed,
+                    "unchanged": unchanged,
+                })
+            })
+            .collect();
+        Response::json(&json!({
+            "dry_run": true,
+            "added": totals(0),
+            "changed": totals(1),
+            "unchanged": totals(2),
+            "sections": sections,
+            "items": self.items,
+            "refused_count": count,
+            "refused": shown(refused),
+        }))
+    }
+}
+
+fn take_in(broker: &mut Broker, item: Item<'_>) -> Result<(), Wrong> {
+    match item {
+        Item::Vhost(name, body) => vhosts::put(broker, &name, body).map(drop),
+        Item::User(name, body) => users::put(broker, name, body).map(drop),
+        Item::Permissions(In { vhost, name, body }) => {
+            permissions::set(broker, &vhost, &name, body).map(drop)
+        }
+        Item::TopicPermissions(In { vhost, name, body }) => {
+            permissions::set_topic(broker, &vhost, &name, body).map(drop)
+        }
+        Item::Parameter(vhost, component, name, value) => {
+            parameters::import(broker, &vhost, &component, name, value)
+        }
+        Item::GlobalParameter(name, value) => parameters::set_global(broker, name, value).map(drop),
+        Item::Policy(In { vhost, name, body }) => {
+            policies::set(broker, false, &vhost, name, body).map(drop)
+        }
+        Item::Exchange(vhost, body) => {
+            topology::import_exchange(broker, key(broker, &vhost)?, body)
+        }
+        Item::Queue(vhost, body) => topology::import_queue(broker, key(broker, &vhost)?, body),
+        Item::Binding(vhost, body) => topology::import_binding(broker, key(broker, &vhost)?, body),
+        Item::Other => Ok(()),
     }
 }
 
@@ -210,12 +275,18 @@ pub fn load_definitions(broker: &mut Broker, file: Vec<u8>) -> Result<(), Wrong>
 
 fn key(broker: &Broker, vhost: &Name) -> Result<VhostKey, Wrong> {
     let found = broker.topology().vhost_named(vhost);
-    found.ok_or_else(|| format!("vhost '{vhost}' does not exist"))
+    found.ok_or_else(|| no_vhost(vhost))
 }
 
 impl Work for Import {
     fn go_on(&mut self, context: &mut Context<'_>, _: &mut Vec<u8>) -> Progress {
-        match self.take_in(context.broker) {
+        let outcome = self.take_in(context.broker);
+        if let Outcome::Done(count, refused) = &outcome
+            && let Some(forecast) = self.forecast.take()
+        {
+            return Progress::Instead(forecast.show(*count, refused));
+        }
+        match outcome {
             Outcome::Unfinished => Progress::Unfinished,
             Outcome::Broken(wrong) => Progress::Instead(Response::bad_request(&wrong)),
             Outcome::Done(0, _) => Progress::once_durable(context.broker, Response::empty(204)),
@@ -228,17 +299,18 @@ impl Work for Import {
 
 /// Says what of a file was not taken in.
 fn refusal(count: usize, refused: &[Refused]) -> Response {
-    let shown: Vec<Value> = refused
-        .iter()
-        .map(|Refused { path, reason }| json!({ "path": path, "reason": reason }))
-        .collect();
-    let reason = summary(count, refused);
+    let (reason, shown) = (summary(count, refused), shown(refused));
     Response::with(
         400,
         &json!({
             "error": "bad_request", "reason": reason, "refused_count": count, "refused": shown,
         }),
     )
+}
+
+fn shown(refused: &[Refused]) -> Vec<Value> {
+    let shown = |it: &Refused| json!({ "path": it.path, "reason": it.reason });
+    refused.iter().map(shown).collect()
 }
 
 fn summary(count: usize, refused: &[Refused]) -> String {

@@ -11,8 +11,11 @@ use super::policies::invalid;
 use super::{Wrong, limits, policies};
 use crate::amqp::Name;
 use crate::broker::topology::parameters::Scope;
-use crate::broker::{Broker, Vhost};
+use crate::broker::{Broker, Vhost, VhostSettings};
 use crate::management::json;
+
+/// Said of a vhost that is not there.
+pub const NO_VHOST: &str = "vhost_not_found";
 
 /// Under which component the limits of a vhost are.
 pub const LIMITS: &str = "vhost-limits";
@@ -104,7 +107,7 @@ pub fn set(
     value: &Value,
 ) -> Result<bool, Wrong> {
     let Some(key) = broker.topology().vhost_named(vhost) else {
-        return Err("vhost_not_found".to_owned());
+        return Err(NO_VHOST.to_owned());
     };
     match &**component {
         b"policy" => return Err("policies may not be set using this method".to_owned()),
@@ -112,14 +115,25 @@ pub fn set(
             return Err("operator policies may not be set using this method".to_owned());
         }
         b"vhost-limits" => return set_limits(broker, key, &name, value),
+        _ => {}
+    }
+    let text = checked(broker, component, value)?;
+    Ok(broker.set_parameter(Scope::Vhost(key, component), name, &text))
+}
+
+/// The value of a parameter of a vhost as it is kept; neither a policy nor limits.
+///
+/// # Errors
+/// What is wrong with it, in RabbitMQ's words.
+pub fn checked(broker: &Broker, component: &Name, value: &Value) -> Result<String, Wrong> {
+    match &**component {
         b"shovel" => check_shovel(value),
         b"federation-upstream" => check(value, UPSTREAM, &["uri"], "federation-upstream"),
         b"federation-upstream-set" => check_set(value),
         _ => Err(format!("component {component} not found")),
     }
     .map_err(|what| invalid(&what))?;
-    let text = bounded(broker, value)?;
-    Ok(broker.set_parameter(Scope::Vhost(key, component), name, &text))
+    bounded(broker, value)
 }
 
 /// Sets a parameter of the node; `true` when there was none of its name.
@@ -131,7 +145,11 @@ pub fn set_global(broker: &mut Broker, name: Name, value: &Value) -> Result<bool
     Ok(broker.set_parameter(Scope::Global, name, &text))
 }
 
-fn bounded(broker: &Broker, value: &Value) -> Result<String, Wrong> {
+/// A value as it is kept.
+///
+/// # Errors
+/// It is too long.
+pub fn bounded(broker: &Broker, value: &Value) -> Result<String, Wrong> {
     let text = value.to_string();
     let most = BYTES_MAX.min(broker.definition_bytes_max());
     if text.len() > most {
@@ -146,17 +164,29 @@ fn set_limits(
     name: &[u8],
     value: &Value,
 ) -> Result<bool, Wrong> {
-    if name != LIMITS_NAME.as_bytes() {
-        return Err(invalid("the limits of a vhost are called 'limits'"));
-    }
     let Some(vhost) = broker.topology().vhost(key) else {
-        return Err("vhost_not_found".to_owned());
+        return Err(NO_VHOST.to_owned());
     };
     let (vhost_name, mut settings) = (vhost.name.clone(), vhost.settings.clone());
     let is_new = limits::show_vhost(&settings).is_empty();
-    limits::change_vhost(&mut settings, value).map_err(|what| invalid(&what))?;
+    change_limits(&mut settings, name, value)?;
     broker.put_vhost(&vhost_name, settings);
     Ok(is_new)
+}
+
+/// Sets all limits of a vhost, which are a parameter of this name.
+///
+/// # Errors
+/// What is wrong with them, in RabbitMQ's words.
+pub fn change_limits(
+    settings: &mut VhostSettings,
+    name: &[u8],
+    value: &Value,
+) -> Result<(), Wrong> {
+    if name != LIMITS_NAME.as_bytes() {
+        return Err(invalid("the limits of a vhost are called 'limits'"));
+    }
+    limits::change_vhost(settings, value).map_err(|what| invalid(&what))
 }
 
 fn check_shovel(value: &Value) -> Result<(), Wrong> {

@@ -11,20 +11,28 @@ use crate::broker::{Broker, User};
 use crate::management::json;
 
 /// Said of a vhost or user that is not there, in RabbitMQ's words.
-const NOT_FOUND: &str = "vhost_or_user_not_found";
+pub const NOT_FOUND: &str = "vhost_or_user_not_found";
 
 /// Sets what a user may do in a vhost; `true` when nothing was set before.
 ///
 /// # Errors
 /// What is wrong with the fields; there is no such vhost or user.
 pub fn set(broker: &mut Broker, vhost: &[u8], user: &[u8], body: &Fields) -> Result<bool, Wrong> {
-    fields::require(body, &["configure", "write", "read"])?;
-    let [configure, write, read] = ["configure", "write", "read"].map(|field| pattern(body, field));
-    let permissions = Permissions::new(configure?, write?, read?);
+    let permissions = read(body)?;
     let mut user = find(broker, vhost, user)?;
     let is_new = user.set_permissions(Name::from(vhost), permissions);
     users::store(broker, user)?;
     Ok(is_new)
+}
+
+/// The permissions that a body asks for.
+///
+/// # Errors
+/// What is wrong with the fields.
+pub fn read(body: &Fields) -> Result<Permissions, Wrong> {
+    fields::require(body, &["configure", "write", "read"])?;
+    let [configure, write, read] = ["configure", "write", "read"].map(|field| pattern(body, field));
+    Ok(Permissions::new(configure?, write?, read?))
 }
 
 /// Sets which routing keys a user may use with an exchange; `true` when nothing was set before.
@@ -37,13 +45,21 @@ pub fn set_topic(
     user: &[u8],
     body: &Fields,
 ) -> Result<bool, Wrong> {
-    fields::require(body, &["exchange", "write", "read"])?;
-    let exchange = fields::name(body, "exchange")?;
-    let (write, read) = (pattern(body, "write")?, pattern(body, "read")?);
+    let (exchange, write, read) = read_topic(body)?;
     let mut user = find(broker, vhost, user)?;
     let is_new = user.set_topic_permissions(Name::from(vhost), exchange, write, read);
     users::store(broker, user)?;
     Ok(is_new)
+}
+
+/// The exchange, and the patterns to write and to read, that a body asks for.
+///
+/// # Errors
+/// What is wrong with the fields.
+pub fn read_topic(body: &Fields) -> Result<(Name, &str, &str), Wrong> {
+    fields::require(body, &["exchange", "write", "read"])?;
+    let exchange = fields::name(body, "exchange")?;
+    Ok((exchange, pattern(body, "write")?, pattern(body, "read")?))
 }
 
 fn find(broker: &Broker, vhost: &[u8], user: &[u8]) -> Result<User, Wrong> {

@@ -25,12 +25,7 @@ pub fn set(
     name: Name,
     body: &Fields,
 ) -> Result<bool, Wrong> {
-    let policy = read(operator, vhost, name, body)?;
-    let bytes = policy.encode().table().as_bytes().len();
-    let most = BYTES_MAX.min(broker.definition_bytes_max());
-    if bytes > most {
-        return Err(format!("a policy has at most {most} bytes"));
-    }
+    let policy = read(broker, operator, vhost, name, body)?;
     let vhost = broker.topology().vhost_named(vhost);
     let before = vhost.and_then(|key| broker.topology().vhost(key));
     let is_new = before.is_none_or(|vhost| vhost.policies.find(operator, &policy.name).is_none());
@@ -38,7 +33,28 @@ pub fn set(
     Ok(is_new)
 }
 
-fn read(operator: bool, vhost: &[u8], name: Name, body: &Fields) -> Result<Policy, Wrong> {
+/// The policy that a body asks for, as far as one can say without its vhost.
+///
+/// # Errors
+/// As for [`set`].
+pub fn read(
+    broker: &Broker,
+    operator: bool,
+    vhost: &[u8],
+    name: Name,
+    body: &Fields,
+) -> Result<Policy, Wrong> {
+    let policy = parsed(operator, vhost, name, body)?;
+    let bytes = policy.encode().table().as_bytes().len();
+    let most = BYTES_MAX.min(broker.definition_bytes_max());
+    if bytes > most {
+        return Err(format!("a policy has at most {most} bytes"));
+    }
+    policy.check().map_err(|error| error.to_string())?;
+    Ok(policy)
+}
+
+fn parsed(operator: bool, vhost: &[u8], name: Name, body: &Fields) -> Result<Policy, Wrong> {
     fields::require(body, &["pattern", "definition"])?;
     let Some(pattern) = body["pattern"].as_str() else {
         let term = fields::term(&body["pattern"]);

@@ -19,6 +19,31 @@ use crate::management::json;
 /// # Errors
 /// What is wrong with it.
 pub fn import_queue(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Result<(), Wrong> {
+    let (name, queue) = read_queue(body)?;
+    broker.import_queue(vhost, &name, &queue.traits()).map(drop).map_err(|error| error.text)
+}
+
+/// A queue that a file asks for.
+pub struct QueueDefinition {
+    durable: bool,
+    auto_delete: bool,
+    arguments: TableBuf,
+}
+
+impl QueueDefinition {
+    /// As the broker takes it.
+    pub fn traits(&self) -> QueueTraits<'_> {
+        let Self { durable, auto_delete, arguments } = self;
+        let (durable, auto_delete) = (*durable, *auto_delete);
+        QueueTraits { durable, exclusive: false, auto_delete, arguments: arguments.table() }
+    }
+}
+
+/// The queue, with its name, that a file asks for.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_queue(body: &Fields) -> Result<(Name, QueueDefinition), Wrong> {
     let name = named(body, "name")?;
     let mut arguments = arguments_of(body)?;
     // Newer files say it twice.
@@ -28,13 +53,9 @@ pub fn import_queue(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Resu
     {
         arguments.put_str(b"x-queue-type", kind);
     }
-    let traits = QueueTraits {
-        durable: fields::flag(body, "durable", true)?,
-        exclusive: false,
-        auto_delete: fields::flag(body, "auto_delete", false)?,
-        arguments: arguments.table(),
-    };
-    broker.import_queue(vhost, &name, &traits).map(drop).map_err(|error| error.text)
+    let durable = fields::flag(body, "durable", true)?;
+    let auto_delete = fields::flag(body, "auto_delete", false)?;
+    Ok((name, QueueDefinition { durable, auto_delete, arguments }))
 }
 
 /// Takes an exchange in.
@@ -42,16 +63,48 @@ pub fn import_queue(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Resu
 /// # Errors
 /// What is wrong with it.
 pub fn import_exchange(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Result<(), Wrong> {
+    let (name, exchange) = read_exchange(body)?;
+    broker.import_exchange(vhost, &name, &exchange.traits()).map(drop).map_err(|error| error.text)
+}
+
+/// An exchange that a file asks for.
+pub struct ExchangeDefinition<'a> {
+    kind: &'a str,
+    durable: bool,
+    auto_delete: bool,
+    internal: bool,
+    arguments: TableBuf,
+}
+
+impl ExchangeDefinition<'_> {
+    /// As the broker takes it.
+    pub fn traits(&self) -> ExchangeTraits<'_> {
+        let Self { kind, durable, auto_delete, internal, arguments } = self;
+        ExchangeTraits {
+            kind: kind.as_bytes(),
+            durable: *durable,
+            auto_delete: *auto_delete,
+            internal: *internal,
+            arguments: arguments.table(),
+        }
+    }
+}
+
+/// The exchange, with its name, that a file asks for.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_exchange(body: &Fields) -> Result<(Name, ExchangeDefinition<'_>), Wrong> {
     let name = named(body, "name")?;
     let arguments = arguments_of(body)?;
-    let traits = ExchangeTraits {
-        kind: fields::text(body, "type")?.as_bytes(),
+    let exchange = ExchangeDefinition {
+        kind: fields::text(body, "type")?,
         durable: fields::flag(body, "durable", true)?,
         auto_delete: fields::flag(body, "auto_delete", false)?,
         internal: fields::flag(body, "internal", false)?,
-        arguments: arguments.table(),
+        arguments,
     };
-    broker.import_exchange(vhost, &name, &traits).map(drop).map_err(|error| error.text)
+    Ok((name, exchange))
 }
 
 /// Takes a binding in.
@@ -59,17 +112,45 @@ pub fn import_exchange(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> R
 /// # Errors
 /// What is wrong with it.
 pub fn import_binding(broker: &mut Broker, vhost: VhostKey, body: &Fields) -> Result<(), Wrong> {
+    let binding = read_binding(body)?;
+    broker.import_binding(vhost, &binding.request()).map_err(|error| error.text)
+}
+
+/// A binding that a file asks for.
+pub struct BindingDefinition {
+    source: Name,
+    destination: Name,
+    is_to_queue: bool,
+    key: Name,
+    arguments: TableBuf,
+}
+
+impl BindingDefinition {
+    /// As the broker takes it.
+    pub fn request(&self) -> BindRequest<'_> {
+        let Self { source, destination, is_to_queue, key, arguments } = self;
+        let destination = match is_to_queue {
+            true => DestinationName::Queue(destination),
+            false => DestinationName::Exchange(destination),
+        };
+        BindRequest { source, destination, routing_key: key, arguments: arguments.table() }
+    }
+}
+
+/// The binding that a file asks for.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_binding(body: &Fields) -> Result<BindingDefinition, Wrong> {
     let (source, destination) = (named(body, "source")?, named(body, "destination")?);
     let key = fields::name(body, "routing_key")?;
     let arguments = arguments_of(body)?;
-    let destination = match fields::text(body, "destination_type")? {
-        "queue" => DestinationName::Queue(&destination),
-        "exchange" => DestinationName::Exchange(&destination),
+    let is_to_queue = match fields::text(body, "destination_type")? {
+        "queue" => true,
+        "exchange" => false,
         other => return Err(format!("destination_type '{other}' is neither queue nor exchange")),
     };
-    let arguments = arguments.table();
-    let request = BindRequest { source: &source, destination, routing_key: &key, arguments };
-    broker.import_binding(vhost, &request).map_err(|error| error.text)
+    Ok(BindingDefinition { source, destination, is_to_queue, key, arguments })
 }
 
 fn named(body: &Fields, field: &str) -> Result<Name, Wrong> {

@@ -19,6 +19,16 @@ const TAG_BYTES_MAX: usize = 4096;
 /// # Errors
 /// What is wrong with the fields.
 pub fn put(broker: &mut Broker, name: Name, body: &Fields) -> Result<bool, Wrong> {
+    let found = broker.users().find(&name).cloned();
+    let user = changed(found, name, body)?;
+    store(broker, user)
+}
+
+/// A user, new or as it was found, with what a body says of it.
+///
+/// # Errors
+/// What is wrong with the fields.
+pub fn changed(found: Option<User>, name: Name, body: &Fields) -> Result<User, Wrong> {
     if name.is_empty() {
         return Err("a user has to have a name".to_owned());
     }
@@ -28,14 +38,13 @@ pub fn put(broker: &mut Broker, name: Name, body: &Fields) -> Result<bool, Wrong
         return Err(format!("tags have at most {TAG_BYTES_MAX} bytes together"));
     }
     let password = password(body)?;
-    let found = broker.users().find(&name).cloned();
     let mut user = found.unwrap_or_else(|| User::new(name, None, Vec::new()));
     if let Some(limits) = body.get("limits") {
         limits::change_user(&mut user, limits)?;
     }
     user.password = password;
     user.tags = tags;
-    store(broker, user)
+    Ok(user)
 }
 
 /// Stores a user, new or changed; `true` when there was none of that name.
@@ -43,12 +52,21 @@ pub fn put(broker: &mut Broker, name: Name, body: &Fields) -> Result<bool, Wrong
 /// # Errors
 /// With its permissions it is too long for one record of the log.
 pub fn store(broker: &mut Broker, user: User) -> Result<bool, Wrong> {
+    check_length(broker, &user)?;
+    Ok(broker.put_user(user))
+}
+
+/// Whether a user fits into one record of the log.
+///
+/// # Errors
+/// As for [`store`].
+pub fn check_length(broker: &mut Broker, user: &User) -> Result<(), Wrong> {
     let (bytes, most) = (user.encode().table().as_bytes().len(), broker.definition_bytes_max());
     if bytes > most {
         return Err(format!("a user with all of its permissions has at most {most} bytes"));
     }
     broker.work.spend_bytes(4 * bytes as u64);
-    Ok(broker.put_user(user))
+    Ok(())
 }
 
 /// The hash that a body asks for. Without a password, or with an empty hash, nobody logs in.

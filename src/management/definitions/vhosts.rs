@@ -21,22 +21,36 @@ const PROTECTED: &str = "protected_from_deletion";
 /// # Errors
 /// What is wrong with the fields; one of this name is still being deleted.
 pub fn put(broker: &mut Broker, name: &Name, body: &Fields) -> Result<bool, Wrong> {
+    let found = broker.topology().vhost_named(name);
+    let vhost = found.and_then(|key| broker.topology().vhost(key));
+    let settings = vhost.map(|vhost| vhost.settings.clone()).unwrap_or_default();
+    let settings = changed(broker, name, settings, body)?;
+    broker.put_vhost(name, settings);
+    Ok(found.is_none())
+}
+
+/// What is said of a vhost, with what a body says of it.
+///
+/// # Errors
+/// As for [`put`].
+pub fn changed(
+    broker: &Broker,
+    name: &Name,
+    mut settings: VhostSettings,
+    body: &Fields,
+) -> Result<VhostSettings, Wrong> {
     if name.is_empty() {
         return Err("a virtual host has to have a name".to_owned());
     }
     if broker.topology().is_vhost_leaving(name) {
         return Err(format!("vhost '{name}' is being deleted"));
     }
-    let found = broker.topology().vhost_named(name);
-    let vhost = found.and_then(|key| broker.topology().vhost(key));
-    let mut settings = vhost.map(|vhost| vhost.settings.clone()).unwrap_or_default();
     change(&mut settings, body)?;
     let said = settings.tags.iter().map(String::len).sum::<usize>() + settings.description.len();
     if said > TEXT_BYTES_MAX {
         return Err(format!("description and tags have at most {TEXT_BYTES_MAX} bytes together"));
     }
-    broker.put_vhost(name, settings);
-    Ok(found.is_none())
+    Ok(settings)
 }
 
 /// Files have some of it in `metadata`.

@@ -47,6 +47,7 @@ const INDEX: &str = "index.html";
 
 /// All of them.
 const ALL: &[File] = &[
+    file!("admin.js", JAVASCRIPT),
     file!("api.js", JAVASCRIPT),
     file!("chart.js", JAVASCRIPT),
     file!("dialog.js", JAVASCRIPT),
@@ -63,6 +64,7 @@ const ALL: &[File] = &[
     file!("notice.js", JAVASCRIPT),
     file!("page.css", CSS),
     file!("parts.js", JAVASCRIPT),
+    file!("policy-form.js", JAVASCRIPT),
     file!("publish.js", JAVASCRIPT),
     file!("queue-consumers.js", JAVASCRIPT),
     file!("queue-declare.js", JAVASCRIPT),
@@ -77,10 +79,21 @@ const ALL: &[File] = &[
     file!("spark.js", JAVASCRIPT),
     file!("table.js", JAVASCRIPT),
     file!("ticks.js", JAVASCRIPT),
+    file!("user-forms.js", JAVASCRIPT),
+    file!("vhost-forms.js", JAVASCRIPT),
+    file!("view-definitions.js", JAVASCRIPT),
     file!("view-login.js", JAVASCRIPT),
+    file!("view-node.js", JAVASCRIPT),
     file!("view-overview.js", JAVASCRIPT),
+    file!("view-parameters.js", JAVASCRIPT),
+    file!("view-permissions.js", JAVASCRIPT),
+    file!("view-policies.js", JAVASCRIPT),
     file!("view-queue.js", JAVASCRIPT),
     file!("view-queues.js", JAVASCRIPT),
+    file!("view-user.js", JAVASCRIPT),
+    file!("view-users.js", JAVASCRIPT),
+    file!("view-vhost.js", JAVASCRIPT),
+    file!("view-vhosts.js", JAVASCRIPT),
     file!("views.js", JAVASCRIPT),
 ];
 

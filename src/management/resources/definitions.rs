@@ -48,12 +48,13 @@ fn import_into_vhost(call: &mut Call<'_, '_>) -> Outcome {
     take_in(call, Some(vhost))
 }
 
-/// A file comes as the body, or in a form as the page sends it.
+/// A file comes as the body, or in a form. With `dry_run=true` nothing of it is taken in.
 fn take_in(call: &Call<'_, '_>, vhost: Option<Name>) -> Outcome {
     let at = match call.request.header("content-type").and_then(form::boundary) {
         Some(boundary) => form::file_in(&call.request.body, boundary)
             .ok_or_else(|| Response::bad_request("the form has no file in it"))?,
         None => 0,
     };
-    Ok(Answer::LaterOf(Box::new(move |file| Box::new(Import::new(file, at, vhost)))))
+    let import = if call.has_flag("dry_run") { Import::forecast } else { Import::new };
+    Ok(Answer::LaterOf(Box::new(move |file| Box::new(import(file, at, vhost)))))
 }

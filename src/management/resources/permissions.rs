@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::permission_check;
 use crate::amqp::Name;
 use crate::broker::User;
 use crate::management::call::{Call, Outcome, Right, Route};
@@ -15,6 +16,10 @@ use crate::management::response::Response;
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
     Route { path: "permissions", methods: &[(Method::Get, Right::Administrator, list_all)] },
+    Route {
+        path: "permissions/check",
+        methods: &[(Method::Get, Right::Administrator, permission_check::check)],
+    },
     Route {
         path: "permissions/*/*",
         methods: &[

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::policy_preview;
 use crate::amqp::Name;
 use crate::broker::Vhost;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Right, Route, Work};
@@ -22,6 +23,10 @@ pub const ROUTES: &[Route] = &[
             (Method::Put, Right::Policymaker, put_users),
             (Method::Delete, Right::Policymaker, delete_users),
         ],
+    },
+    Route {
+        path: "policy-preview/*",
+        methods: &[(Method::Post, Right::Policymaker, policy_preview::preview)],
     },
     Route {
         path: "operator-policies",

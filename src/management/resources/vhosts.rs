@@ -240,6 +240,7 @@ fn item(context: &Context<'_>, key: VhostKey, lengths: Option<&Lengths>) -> Opti
     let mut shown = vhosts::show(vhost, &context.node.identity().node_name);
     if let Some(lengths) = lengths {
         let ([ready, unacked], rates) = lengths.of.get(&key).copied().unwrap_or_default();
+        shown["queues"] = vhost.queues.len().into();
         shown["messages"] = (ready + unacked).into();
         shown["messages_ready"] = ready.into();
         shown["messages_unacknowledged"] = unacked.into();

@@ -48,13 +48,16 @@ export const put = (of, body = {}) => ask("PUT", of, body);
 export const post = (of, body = {}) => ask("POST", of, body);
 export const remove = (of) => ask("DELETE", of);
 
+// Sends a file as it is.
+export const postText = (of, text) => ask("POST", of, text, { isText: true });
+
 // Asks; what was answered, or `null` if that was nothing. Throws `Refused`.
-export async function ask(method, of, body, { signal, isLogin } = {}) {
+export async function ask(method, of, body, { signal, isLogin, isText } = {}) {
   const headers = { "X-Requested-With": "leveret", Accept: "application/json" };
   const request = { method, headers, signal, credentials: "same-origin", cache: "no-store" };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
-    request.body = JSON.stringify(body);
+    request.body = isText ? body : JSON.stringify(body);
   }
   let answer;
   try {

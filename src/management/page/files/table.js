@@ -19,7 +19,8 @@ const TYPING_MS = 250;
 // `pageOf` makes one of a list that is there as a whole. keyOf(row): what finds a row again.
 //
 // actions: [{ label, isDangerous, run(rows) }] for the rows that are marked; controls: what stands
-// beside the filter; empty: what is said when there is nothing, `search`: what is typed at first.
+// beside the filter; empty: what is said when there is nothing, `search`: what is typed at first;
+// noun, nouns: what one row is, and several.
 export function table(options) {
   const kept = recall(`table.${options.name}`, {});
   const state = {
@@ -372,7 +373,9 @@ function drawPager(state) {
   const noun = state.noun ?? "row";
   setText(
     state.found,
-    filtered === total ? plural(total, noun) : `${count(filtered)} of ${plural(total, noun)}`,
+    filtered === total
+      ? plural(total, noun, state.nouns)
+      : `${count(filtered)} of ${plural(total, noun, state.nouns)}`,
   );
   const { pager } = state.parts;
   const text = `${state.page} ${pages} ${filtered} ${state.size}`;

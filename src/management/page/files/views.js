@@ -25,14 +25,36 @@
 // that does the same; others through `form` of form.js, which shows the error where it arose. Lists
 // are `table`, figures over time `chart`, and small parts stand in parts.js.
 
+import { definitions } from "./view-definitions.js";
+import { node } from "./view-node.js";
 import { overview } from "./view-overview.js";
+import { parameters } from "./view-parameters.js";
+import { permissions } from "./view-permissions.js";
+import { policies } from "./view-policies.js";
 import { queue } from "./view-queue.js";
 import { queues } from "./view-queues.js";
+import { user } from "./view-user.js";
+import { users } from "./view-users.js";
+import { vhost } from "./view-vhost.js";
+import { vhosts } from "./view-vhosts.js";
 
-export const VIEWS = [overview, queues, queue];
+const ADMIN = [
+  vhosts,
+  vhost,
+  users,
+  user,
+  permissions,
+  policies,
+  parameters,
+  definitions,
+  node,
+];
+
+export const VIEWS = [overview, queues, queue, ...ADMIN];
 
 // In this order; an entry stands here when its view is there.
 export const NAVIGATION = [
   { id: "overview", label: "Overview", path: [], right: "management" },
   { id: "queues", label: "Queues", path: ["queues"], right: "management" },
+  { id: "admin", label: "Admin", path: ["vhosts"], right: "management" },
 ];
