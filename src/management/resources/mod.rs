@@ -22,6 +22,7 @@ pub mod parameters;
 mod payload;
 pub mod permissions;
 pub mod policies;
+mod preview;
 mod publishing;
 mod queue_browse;
 mod queue_changes;
