@@ -6,8 +6,9 @@ const ROW = 46;
 const BOX = 30;
 const LABEL_CHARS = 26;
 
-// A graph. columns: lists of { id, label, hint, href, kind }, from left to right, where `kind` is
-// exchange, queue or plain; edges: [{ from, to, label }] between things of neighbouring columns.
+// A graph. columns: lists of { id, label, hint, href, kind, isMarked }, from left to right, where
+// `kind` is exchange, queue or plain; edges: [{ from, to, label, isMarked }] between things of
+// neighbouring columns; what is marked stands out.
 // It is as wide as its place; boxes with an `href` lead there.
 export function graph({ label, columns, edges }) {
   const element = h("div.graph");
@@ -59,7 +60,7 @@ function box({ node, x, y, width }) {
   });
   const title = svg("title", node.hint ? `${node.label} – ${node.hint}` : node.label);
   const parts = [title, shape, text];
-  const classes = `graph-node ${node.kind ?? "plain"}`;
+  const classes = `graph-node ${node.kind ?? "plain"}${node.isMarked ? " marked" : ""}`;
   return node.href
     ? svg(
         "a",
@@ -73,7 +74,7 @@ function box({ node, x, y, width }) {
     : svg("g", { class: classes }, parts);
 }
 
-function line({ from, to, label }, places) {
+function line({ from, to, label, isMarked }, places) {
   const [start, end] = [places.get(from), places.get(to)];
   const [x1, x2] = [start.x + start.width, end.x];
   const middle = (x1 + x2) / 2;
@@ -93,7 +94,7 @@ function line({ from, to, label }, places) {
     );
   return svg(
     "g",
-    { class: "graph-edge" },
+    { class: isMarked ? "graph-edge marked" : "graph-edge" },
     svg("path", { class: "graph-line", d: curve }),
     svg("path", { class: "graph-arrow", d: arrow }),
     text,

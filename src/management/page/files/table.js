@@ -19,7 +19,8 @@ const TYPING_MS = 250;
 // `pageOf` makes one of a list that is there as a whole. keyOf(row): what finds a row again.
 //
 // actions: [{ label, isDangerous, run(rows) }] for the rows that are marked; controls: what stands
-// beside the filter; empty: what is said when there is nothing, `search`: what is typed at first.
+// beside the filter; empty: what is said when there is nothing, `search`: what is typed at first;
+// `hasFilter`: false where the list cannot be filtered.
 export function table(options) {
   const kept = recall(`table.${options.name}`, {});
   const state = {
@@ -119,7 +120,13 @@ function toolsOf(state) {
       }, TYPING_MS);
     },
   });
-  return h("div.table-tools", input, state.controls, found, columnMenu(state));
+  return h(
+    "div.table-tools",
+    state.hasFilter !== false && input,
+    state.controls,
+    found,
+    columnMenu(state),
+  );
 }
 
 function columnMenu(state) {

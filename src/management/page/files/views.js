@@ -25,14 +25,33 @@
 // that does the same; others through `form` of form.js, which shows the error where it arose. Lists
 // are `table`, figures over time `chart`, and small parts stand in parts.js.
 
+import { channel } from "./view-channel.js";
+import { channels } from "./view-channels.js";
+import { connection } from "./view-connection.js";
+import { connections } from "./view-connections.js";
+import { exchange } from "./view-exchange.js";
+import { exchanges } from "./view-exchanges.js";
 import { overview } from "./view-overview.js";
 import { queue } from "./view-queue.js";
 import { queues } from "./view-queues.js";
 
-export const VIEWS = [overview, queues, queue];
+export const VIEWS = [
+  overview,
+  queues,
+  queue,
+  exchanges,
+  exchange,
+  connections,
+  connection,
+  channels,
+  channel,
+];
 
 // In this order; an entry stands here when its view is there.
 export const NAVIGATION = [
   { id: "overview", label: "Overview", path: [], right: "management" },
   { id: "queues", label: "Queues", path: ["queues"], right: "management" },
+  { id: "exchanges", label: "Exchanges", path: ["exchanges"], right: "management" },
+  { id: "connections", label: "Connections", path: ["connections"], right: "management" },
+  { id: "channels", label: "Channels", path: ["channels"], right: "management" },
 ];
