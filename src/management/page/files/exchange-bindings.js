@@ -23,39 +23,29 @@ const labelOf = (one) =>
 const ends = ({ vhost, source, destination, destination_type: type }) =>
   path`bindings/${vhost}/e/${source}/${type === "queue" ? "q" : "e"}/${destination}`;
 
-// The bindings of an exchange: `element`, `update(exchange)`, and `shown()` for what is drawn.
+// The bindings of an exchange: `picture` and `lists` to show, `update()`, which resolves to how many
+// there are `from` and `to` it, and `mark(reached)` for what a message would reach: a set of
+// "queue NAME" and "exchange NAME".
 export function bindingsOf(page, { vhost, name: exchange }) {
-  const state = { page, vhost, exchange, drawn: null, reached: "" };
+  const state = { page, vhost, exchange, drawn: null, reached: new Set() };
   state.picture = h("div");
-  state.more = h("p.hint");
-  state.from = listOf(state, "source", "Bindings from here");
-  state.to = listOf(state, "destination", "Bindings to here");
-  const to = h("div.stack", h("h3", "Leads here"), state.to.element);
-  const element = h(
-    "div.stack",
-    state.picture,
-    state.more,
-    h("div.columns", h("div.stack", h("h3", "It leads to"), state.from.element), to),
-    h("div.card", bindForm(state)),
-  );
+  state.more = h("p.hint", { hidden: true });
+  const from = listOf(state, "source");
+  const to = listOf(state, "destination");
+  const lists = h("div.stack", h("div.card", bindForm(state)), from.element, to.element);
   const update = async () => {
-    const [from, into] = await Promise.all([
-      firstOf(state, "source"),
-      firstOf(state, "destination"),
-      state.from.update(),
-      state.to.update(),
-    ]);
-    state.both = [from, into];
+    const firsts = Promise.all([firstOf(state, "source"), firstOf(state, "destination")]);
+    [state.both] = await Promise.all([firsts, from.update(), to.update()]);
     draw(state);
-    to.hidden = into.total_count === 0;
-    return { from: from.total_count, to: into.total_count };
+    const [many, into] = state.both.map(({ total_count: all }) => all);
+    to.element.hidden = into === 0;
+    return { from: many, to: into };
   };
-  // Marks what a message would reach.
   const mark = (reached) => {
     state.reached = reached;
     draw(state);
   };
-  return { element, update, mark };
+  return { picture: h("div.stack", state.picture, state.more), lists, update, mark };
 }
 
 function firstOf({ vhost, exchange, page }, end) {
@@ -77,7 +67,7 @@ function draw(state) {
     return;
   }
   const [from, into] = both.map(({ items }) => items);
-  const text = JSON.stringify([from, into, state.reached]);
+  const text = JSON.stringify([from, into, [...state.reached]]);
   if (text === state.drawn) {
     return;
   }
@@ -109,7 +99,7 @@ function draw(state) {
 
 const emptyText =
   "Nothing is bound: whatever is published here is lost, or returned to who asked for that. " +
-  "Bind a queue below.";
+  "Bind a queue under Bindings.";
 
 const unique = (nodes) => [...new Map(nodes.map((node) => [node.id, node])).values()];
 
@@ -123,7 +113,7 @@ const sourceNode = (vhost, source) => ({
 
 function targetNode({ vhost, destination, destination_type: type }, reached) {
   const id = nodeId(type, destination);
-  const isMarked = reached !== "" && reached.has(id);
+  const isMarked = reached.has(id);
   return {
     id,
     label: name(destination),
@@ -151,7 +141,7 @@ function grouped(bindings, endsOf) {
   }));
 }
 
-function listOf(state, end, label) {
+function listOf(state, end) {
   const isFrom = end === "source";
   const other = isFrom
     ? { id: "to", label: "To", sort: "destination", isFixed: true, cell: targetCell }
@@ -164,8 +154,9 @@ function listOf(state, end, label) {
       };
   return table({
     name: `exchange.bindings.${end}`,
-    label,
+    label: isFrom ? "Bindings from here" : "Bindings to here",
     noun: "binding",
+    controls: h("h3", isFrom ? "It leads to" : "Leads here"),
     sort: isFrom ? "destination" : "source",
     hasFilter: false,
     columns: [
@@ -181,6 +172,7 @@ function listOf(state, end, label) {
         id: "arguments",
         label: "Arguments",
         isWide: true,
+        isFixed: true,
         cell: (one) => (hasArguments(one) ? h("code", JSON.stringify(one.arguments)) : ""),
       },
       {
@@ -214,7 +206,8 @@ const removeButton = (one, page) =>
       "aria-label": `Remove the binding ${labelOf(one)} to ${one.destination}`,
       onclick: () => unbind(one, page),
     },
-    "Remove…",
+    h("span.wide-only", "Remove…"),
+    h("span.narrow-only", "×"),
   );
 
 async function unbind(one, page) {

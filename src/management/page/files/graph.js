@@ -42,7 +42,7 @@ function placed(columns, width, height) {
   columns.forEach((column, at) =>
     column.forEach((node, index) => {
       const y = (height / column.length) * (index + 0.5);
-      places.set(node.id, { node, x: at * gap, y, width: boxWidth });
+      places.set(node.id, { node, x: at * gap, y, width: boxWidth, siblings: column.length });
     }),
   );
   return places;
@@ -80,25 +80,30 @@ function line({ from, to, label, isMarked }, places) {
   const middle = (x1 + x2) / 2;
   const curve = `M${x1} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${x2 - 6} ${end.y}`;
   const arrow = `M${x2 - 7} ${end.y - 4}L${x2} ${end.y}L${x2 - 7} ${end.y + 4}Z`;
-  const most = Math.min(LABEL_CHARS, Math.floor((x2 - x1 - 16) / 6.6));
-  // At the end where the lines lie apart.
-  const y = Math.abs(start.y - end.y) < 1 ? start.y : start.y + (end.y - start.y) * 0.16;
-  const text =
-    most >= 3 &&
-    label &&
-    svg(
-      "text",
-      { class: "graph-label", x: x1 + (x2 - x1) * 0.3, y: y - 5 },
-      svg("title", label),
-      shortened(label, most),
-    );
   return svg(
     "g",
     { class: isMarked ? "graph-edge marked" : "graph-edge" },
     svg("path", { class: "graph-line", d: curve }),
     svg("path", { class: "graph-arrow", d: arrow }),
-    text,
+    label && labelOf(label, start, end),
   );
+}
+
+// What a line is, written at the end where the lines lie apart, on the side that they do not come
+// from.
+function labelOf(label, start, end) {
+  const [x1, x2] = [start.x + start.width, end.x];
+  const most = Math.min(LABEL_CHARS, Math.floor((x2 - x1 - 16) / 6.6));
+  if (most < 3) {
+    return null;
+  }
+  const isAtEnd = start.siblings < end.siblings;
+  const [here, there] = isAtEnd ? [end, start] : [start, end];
+  const y = here.y + (there.y < here.y ? 14 : -5);
+  const place = isAtEnd
+    ? { class: "graph-label at-end", x: x2 - 12 }
+    : { class: "graph-label", x: x1 + 8 };
+  return svg("text", { ...place, y }, svg("title", label), shortened(label, most));
 }
 
 function shortened(text, most) {

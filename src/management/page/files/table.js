@@ -130,6 +130,9 @@ function toolsOf(state) {
 }
 
 function columnMenu(state) {
+  if (state.columns.every((column) => column.isFixed)) {
+    return null;
+  }
   const choices = state.columns
     .filter((column) => !column.isFixed)
     .map((column) =>

@@ -189,11 +189,14 @@ function factsOf(now) {
   return facts(pairs.filter(Boolean));
 }
 
-function publishMode({ confirm, transactional }) {
+function publishMode({ confirm, transactional, message_stats: stats }) {
   if (transactional) {
     return "part of transactions";
   }
-  return confirm ? "confirmed once they are safe" : "not confirmed: what gets lost is not noticed";
+  if (confirm) {
+    return "confirmed once they are safe";
+  }
+  return stats?.publish > 0 ? "not confirmed: what gets lost is not noticed" : "none so far";
 }
 
 const uncommitted = ({ messages_uncommitted: published, acks_uncommitted: acks }) =>

@@ -184,12 +184,13 @@ function termsOf(now) {
 }
 
 function propertiesOf({ client_properties: of, user_provided_name: provided }) {
-  const { capabilities, connection_name: _, product, version, ...rest } = of ?? {};
+  const { capabilities, product, version, ...more } = of ?? {};
+  const rest = Object.entries(more).filter(([key]) => key !== "connection_name");
   const able = Object.entries(capabilities ?? {}).filter(([, can]) => can === true);
   const pairs = [
     ["Connection name", provided ? name(provided) : h("span.faint", "none given")],
     ["Client", clientOf({ product, version })],
-    ...Object.entries(rest).map(([key, told]) => [key, value(told)]),
+    ...rest.map(([key, told]) => [key, value(told)]),
     [
       "Can",
       able.length > 0

@@ -49,7 +49,6 @@ export const exchange = {
         exchange: of.name,
         told: (reached) => state.bindings?.mark(reached),
       }),
-      publishing: h("div"),
     };
     const publish = publishForm({ vhost, exchange: of.name, done: page.refresh });
     state.preview.begin(publish);
@@ -62,11 +61,14 @@ export const exchange = {
       h("a.back", { href: link(["exchanges"]) }, "Exchanges"),
       heading(exchangeName(of.name), state.badges, isBuiltIn(of) ? [] : drop),
       h("div.tiles", state.tiles.elements),
-      section("Bindings", state.bindings?.element ?? h("p.hint", DEFAULT_TEXT)),
-      state.publishing,
       h("div.bar-end", rangeChooser(page.refresh)),
       h("div.charts", state.traffic.element, h("div.card", state.facts)),
+      section("What leads where", state.bindings?.picture ?? h("p.hint", DEFAULT_TEXT)),
+      state.publishing,
     );
+    if (state.bindings) {
+      page.root.append(section("Bindings", state.bindings.lists));
+    }
     return { update: () => update(state) };
   },
 };
