@@ -57,7 +57,7 @@ export function declareExchange() {
       parts: [
         h("div.fields", vhost.element, exchange.element, type.element),
         hint,
-        h("div.fields", flags.elements, more.element),
+        h("div.fields.flags", flags.elements, more.element),
         line,
       ],
       action: "Declare exchange",

@@ -21,6 +21,7 @@ export function graph({ label, columns, edges }) {
         "svg",
         { role: "group", "aria-label": label, width, height, viewBox: `0 0 ${width} ${height}` },
         edges.map((edge) => line(edge, places)),
+        edges.map((edge) => labelOf(edge, places)),
         [...places.values()].map(box),
       ),
     );
@@ -74,7 +75,7 @@ function box({ node, x, y, width }) {
     : svg("g", { class: classes }, parts);
 }
 
-function line({ from, to, label, isMarked }, places) {
+function line({ from, to, isMarked }, places) {
   const [start, end] = [places.get(from), places.get(to)];
   const [x1, x2] = [start.x + start.width, end.x];
   const middle = (x1 + x2) / 2;
@@ -85,16 +86,16 @@ function line({ from, to, label, isMarked }, places) {
     { class: isMarked ? "graph-edge marked" : "graph-edge" },
     svg("path", { class: "graph-line", d: curve }),
     svg("path", { class: "graph-arrow", d: arrow }),
-    label && labelOf(label, start, end),
   );
 }
 
 // What a line is, written at the end where the lines lie apart, on the side that they do not come
 // from.
-function labelOf(label, start, end) {
+function labelOf({ from, to, label }, places) {
+  const [start, end] = [places.get(from), places.get(to)];
   const [x1, x2] = [start.x + start.width, end.x];
   const most = Math.min(LABEL_CHARS, Math.floor((x2 - x1 - 16) / 6.6));
-  if (most < 3) {
+  if (most < 3 || !label) {
     return null;
   }
   const isAtEnd = start.siblings < end.siblings;
