@@ -38,7 +38,7 @@ export async function connect(port, name) {
   const login = [shortText("PLAIN"), longText("\0guest\0guest"), shortText("en_US")];
   send(client, 0, method(10, 11, properties, ...login));
   await answer(client, 10, 30);
-  send(client, 0, method(10, 31, short(0), long(131_072), short(0)));
+  send(client, 0, method(10, 31, short(100), long(131_072), short(0)));
   await call(client, 0, method(10, 40, shortText("/"), shortText(""), [0]), [10, 41]);
   await call(client, 1, method(20, 10, shortText("")), [20, 11]);
   return {
@@ -72,8 +72,8 @@ async function call(client, channel, payload, [of, number]) {
 }
 
 const answer = (client, of, number) =>
-  new Promise((resolve) => {
-    client.waiting.push({ of, number, resolve });
+  new Promise((resolve, reject) => {
+    client.waiting.push({ of, number, resolve, reject });
   });
 
 // Reads whole frames; what nobody waits for, such as deliveries, is left out.
@@ -95,7 +95,9 @@ function take(client, bytes) {
 function takeMethod(client, payload) {
   const [of, number] = [payload.readUInt16BE(0), payload.readUInt16BE(2)];
   if (of === 10 && number === 50) {
-    client.told(payload.subarray(7, 7 + payload[6]).toString());
+    const reason = payload.subarray(7, 7 + payload[6]).toString();
+    client.told(reason);
+    client.waiting.splice(0).forEach(({ reject }) => reject(new Error(reason)));
     send(client, 0, method(10, 51));
   }
   const at = client.waiting.findIndex((one) => one.of === of && one.number === number);

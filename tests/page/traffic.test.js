@@ -12,7 +12,6 @@ import {
   openPage,
   seriousFindings,
   startBrowser,
-  until,
 } from "./browser.js";
 
 let broker;
@@ -142,7 +141,7 @@ test("headers and chance are part of where a message would go", async () => {
   const would = page.getByRole("status", { name: "Where it would go" });
   await would.getByText("reaches no queue").waitFor();
   await page.getByText("Properties and headers").click();
-  await page.getByLabel("Headers").getByRole("button", { name: "+ Add" }).click();
+  await page.getByRole("group", { name: "Headers" }).getByText("+ Add").click();
   await page.getByLabel("Headers: name").fill("kind");
   await page.getByLabel("Headers: value").fill("bill");
   await would.getByRole("link", { name: "100%" }).waitFor();
