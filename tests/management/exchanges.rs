@@ -242,7 +242,8 @@ fn where_a_message_would_go_is_told_and_nothing_is_published() {
     client.bind(1, &one, "a/b", "order.*");
     client.bind(1, &other, &next, "order.eu");
     client.bind(1, &rest, "else", "");
-    let mut ask = |key: &str| http.show(&format!("/api/exchanges/%2F/a%2Fb/route?routing_key={key}"));
+    let mut ask =
+        |key: &str| http.show(&format!("/api/exchanges/%2F/a%2Fb/route?routing_key={key}"));
     for (key, queues, exchanges) in [
         ("order.eu", vec![&one, &other], vec!["a/b", &next]),
         ("order.us", vec![&one], vec!["a/b", &next]),
@@ -256,7 +257,10 @@ fn where_a_message_would_go_is_told_and_nothing_is_published() {
         assert_eq!(names(&told["queues"]), queues, "{key}: {told}");
         assert_eq!(names(&told["exchanges"]), exchanges, "{key}: {told}");
         assert_eq!(told["queue_count"], queues.len(), "{told}");
-        assert_eq!((&told["certain"], &told["exchanges"][0]["type"]), (&json!(true), &json!("topic")));
+        assert_eq!(
+            (&told["certain"], &told["exchanges"][0]["type"]),
+            (&json!(true), &json!("topic"))
+        );
     }
     let told = http.show(&format!("/api/exchanges/%2F/amq.default/route?routing_key={one}"));
     assert_eq!(names(&told["queues"]), [&one]);
@@ -269,12 +273,15 @@ fn where_a_message_would_go_is_told_and_nothing_is_published() {
 
 #[test]
 fn headers_have_their_say_in_where_a_message_would_go() {
-    let Some((server, mut http)) = start() else { return };
-    let mut client = Client::connect(server.address());
-    let [large, copied] = [(); 2].map(|()| client.queue(1));
+    let Some((_server, mut http)) = start() else { return };
+    let [large, copied] = ["large", "copied"];
+    for queue in [large, copied] {
+        assert_eq!(http.ask("PUT", &format!("/api/queues/%2F/{queue}"), "{}").status, 201);
+    }
     let path = format!("/api/bindings/%2F/e/amq.headers/q/{large}");
     let body = r#"{"arguments": {"x-match": "all", "size": "large", "sort": 5}}"#;
-    assert_eq!(http.ask("POST", &path, body).status, 201);
+    let bound = http.ask("POST", &path, body);
+    assert_eq!(bound.status, 201, "{bound:?}");
     let mut ask = |exchange: &str, body: &Value| {
         let path = format!("/api/exchanges/%2F/{exchange}/route");
         let answer = http.ask("POST", &path, &body.to_string());
@@ -282,14 +289,14 @@ fn headers_have_their_say_in_where_a_message_would_go() {
         answer.json()
     };
     let told = ask("amq.headers", &json!({ "headers": { "size": "large", "sort": 5 } }));
-    assert_eq!(names(&told["queues"]), [&large]);
+    assert_eq!(names(&told["queues"]), [large]);
     let told = ask("amq.headers", &json!({ "headers": { "size": "large" } }));
     assert_eq!(names(&told["queues"]), [""; 0]);
     let told = ask("amq.headers", &json!({}));
     assert_eq!((names(&told["queues"]), &told["queue_count"]), (vec![], &json!(0)));
     let body = json!({ "routing_key": "nobody", "headers": { "CC": [copied, "nobody"] } });
     let told = ask("amq.default", &body);
-    assert_eq!(names(&told["queues"]), [&copied]);
+    assert_eq!(names(&told["queues"]), [copied]);
 }
 
 #[test]
@@ -308,7 +315,11 @@ fn where_chance_or_a_property_decides_that_is_said() {
         assert_eq!(http.ask("PUT", &format!("/api/exchanges/%2F/{name}"), &body).status, 201);
         queues.iter().for_each(|queue| client.bind(1, queue, &name, "1"));
         let told = http.show(&format!("/api/exchanges/%2F/{name}/route?routing_key=k"));
-        assert_eq!((&told["certain"], &told["queue_count"]), (&json!(certain), &json!(1)), "{told}");
+        assert_eq!(
+            (&told["certain"], &told["queue_count"]),
+            (&json!(certain), &json!(1)),
+            "{told}"
+        );
     }
 }
 
@@ -318,13 +329,18 @@ fn who_may_not_publish_is_not_told_where_it_would_go() {
     for (path, body) in [
         ("/api/exchanges/%2F/inner", r#"{"type": "fanout", "internal": true}"#),
         ("/api/users/u", r#"{"password": "p", "tags": "management"}"#),
-        ("/api/permissions/u/%2F", r#"{"configure": "", "write": "^amq.topic$", "read": ".*"}"#),
-        ("/api/topic-permissions/u/%2F", r#"{"exchange": "amq.topic", "write": "^eu", "read": ""}"#),
+        ("/api/permissions/%2F/u", r#"{"configure": "", "write": "^amq.topic$", "read": ".*"}"#),
+        (
+            "/api/topic-permissions/%2F/u",
+            r#"{"exchange": "amq.topic", "write": "^eu", "read": ""}"#,
+        ),
     ] {
-        assert_eq!(http.ask("PUT", path, body).status, 201, "{path}");
+        let answer = http.ask("PUT", path, body);
+        assert_eq!(answer.status, 201, "{path}: {answer:?}");
     }
     let user = "Authorization: Basic dTpw\r\n";
-    let route = |name: &str, key: &str| format!("/api/exchanges/%2F/{name}/route?routing_key={key}");
+    let route =
+        |name: &str, key: &str| format!("/api/exchanges/%2F/{name}/route?routing_key={key}");
     assert_eq!(http.ask_as(user, "GET", &route("amq.topic", "eu.x"), "").status, 200);
     for (name, key) in [("amq.topic", "us.x"), ("amq.direct", "eu.x"), ("amq.default", "eu.x")] {
         let answer = http.ask_as(user, "GET", &route(name, key), "");
