@@ -95,7 +95,7 @@ function answerOf(vhost, { routing_key: key }, found) {
     passed.length > 0 &&
       h(
         "p.hint",
-        "By way of ",
+        "On its way it passes ",
         passed
           .slice(0, NAMED_MAX)
           .map(({ name }, at) => [at > 0 && ", ", exchangeLink(vhost, name)]),
