@@ -91,10 +91,15 @@ impl Notices {
     pub fn push(&mut self, notice: Notice) {
         let bytes = self.bytes + notice.bytes();
         if self.waiting.len() >= NOTICES_MAX || bytes > NOTICE_BYTES_MAX {
-            return self.note_dropped(notice.source, "too many of them wait");
+            return self.note_no_room(notice.source);
         }
         self.bytes = bytes;
         self.waiting.push_back(notice);
+    }
+
+    /// One found no place among those that wait.
+    pub fn note_no_room(&mut self, source: Source) {
+        self.note_dropped(source, "too many of them wait");
     }
 
     /// Whether there is room for one with a body of so many bytes.

@@ -71,8 +71,8 @@ pub fn single(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, figure: Fig
     sample(out, name, &[], figure);
 }
 
-/// Writes how many things there are of which size: for each bound, as it is written, how many are at
-/// most so large, and in the end all; `sum` is the size of all together.
+/// Writes how many things there are of which size: for each bound, as it is written, how many are
+/// at most so large, and in the end all; `sum` is the size of all together.
 pub fn histogram(
     out: &mut Vec<u8>,
     name: &str,

@@ -68,9 +68,14 @@ pub enum Field {
 
 impl Field {
     /// A count.
-    #[allow(clippy::cast_precision_loss, reason = "it orders; beyond 2^53 neighbours are equal")]
     pub fn count(count: usize) -> Self {
-        Self::Number(count as f64)
+        Self::large(count as u64)
+    }
+
+    /// A count, a size or a time.
+    #[allow(clippy::cast_precision_loss, reason = "it orders; beyond 2^53 neighbours are equal")]
+    pub fn large(number: u64) -> Self {
+        Self::Number(number as f64)
     }
 
     fn of(value: Option<&Value>) -> Self {

@@ -159,6 +159,18 @@ fn message_stats<const N: usize>(counters: &Counters, samples: &Samples<N>, from
     Value::Object(stats)
 }
 
+/// A figure of what happened, by its place in `message_stats`: `ack`, `ack_details.rate`. `None`:
+/// there is none, or nothing of the kind ever happened.
+pub fn figure(counters: &Counters, path: &str) -> Option<f64> {
+    let name = path.strip_suffix("_details.rate");
+    let (_, kinds) = NAMES.iter().find(|(known, _)| *known == name.unwrap_or(path))?;
+    let count: u64 = kinds.iter().map(|kind| counters.count(*kind)).sum();
+    #[allow(clippy::cast_precision_loss, reason = "it orders")]
+    let count = (count > 0).then_some(count as f64)?;
+    let rate = || kinds.iter().map(|kind| f64::from(counters.rate(*kind))).sum();
+    Some(if name.is_some() { rate() } else { count })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

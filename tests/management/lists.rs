@@ -64,6 +64,46 @@ fn pages_are_sorted_and_have_numbers() {
     assert_eq!(names(&page["items"]), ["q0000000"]);
 }
 
+/// Some fields are had without all else that is shown of a queue: they order it as what is shown.
+#[test]
+fn lists_are_sorted_by_what_is_shown() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    declare(&mut client, 12);
+    for number in 0..10 {
+        let queue = format!("q{number:07}");
+        let body = "x".repeat(1000 - 90 * number);
+        (0..=(number * 7) % 10).for_each(|_| client.publish(1, "", &queue, &body));
+        (0..(number * 3) % 4).for_each(|_| drop(client.get(1, &queue)));
+    }
+    client.round_trip(1);
+    for field in [
+        "memory",
+        "message_bytes",
+        "message_bytes_ready",
+        "message_bytes_unacknowledged",
+        "messages_details.rate",
+        "messages_ready_details.rate",
+        "messages_unacknowledged_details.rate",
+        "message_stats.publish",
+        "message_stats.get",
+        "message_stats.deliver_get_details.rate",
+        "message_stats.nothing",
+        "oldest_message_age_ms",
+        "type",
+    ] {
+        let page = http.show(&format!("/api/queues?page=1&page_size=20&sort={field}"));
+        let items = page["items"].as_array().expect("it has items").clone();
+        let pointer = format!("/{}", field.replace('.', "/"));
+        let shown = |item: &Value| item.pointer(&pointer).cloned().unwrap_or(Value::Null);
+        let values: Vec<Value> = items.iter().map(shown).collect();
+        // What is not there comes first.
+        let numbers = values.iter().map(|value| value.as_f64().unwrap_or(-1.0));
+        assert!(numbers.is_sorted(), "{field}: {values:?}");
+        assert_eq!(values.len(), 12);
+    }
+}
+
 #[test]
 fn names_are_parts_of_names_or_patterns() {
     let Some((server, mut http)) = start() else { return };

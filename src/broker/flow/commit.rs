@@ -569,7 +569,9 @@ impl Broker {
                 None => {
                     // First: what it is pushed to may drop it at once.
                     self.settle_for_gone(queues, &appended);
-                    self.push_to_queues(queues, &appended, stored.priority, body_bytes);
+                    let expires = self.store.record(appended.entry.at).expiry_ms() != 0;
+                    let priority = stored.priority;
+                    self.push_to_queues(queues, &appended, priority, body_bytes, expires);
                 }
             }
         }

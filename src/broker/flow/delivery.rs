@@ -56,11 +56,10 @@ impl Broker {
                 break consumer;
             }
         };
-        let entry = self.take_ready(key)?;
+        let Taken { entry, slot, body_bytes, published_ms } = self.take_ready(key)?;
         let queue = self.queues.get_mut(key)?;
         queue.line.rotate();
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
-        let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
         queue.ready_bytes -= body_bytes;
         self.queues.note_gone(1);
         let kept_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
@@ -72,7 +71,6 @@ impl Broker {
             self.store.note_delivery(slot);
         }
         let what = if turn.no_ack { Happening::DeliverNoAck } else { Happening::Deliver };
-        let published_ms = self.store.record(entry.at).published_ms();
         self.count_handed_out(key, what, before, published_ms);
         let (channel, due_ms, kept) = (turn.channel, turn.due_ms, false);
         let unsettled = Unsettled {
@@ -101,13 +99,12 @@ impl Broker {
     /// Takes the next message of a queue for a `basic.get`.
     pub fn get(&mut self, key: QueueKey, channel: ChannelKey, no_ack: bool) -> Option<Got> {
         self.queues.touch(key, self.clock_ms);
-        let Some(entry) = self.take_ready(key) else {
+        let Some(Taken { entry, slot, body_bytes, published_ms }) = self.take_ready(key) else {
             self.count(key, Happening::GetEmpty);
             return None;
         };
         let queue = self.queues.get_mut(key)?;
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
-        let (slot, body_bytes) = slot_in(&self.store, entry, queue_id);
         queue.ready_bytes -= body_bytes;
         let left = u32::try_from(queue.ready.len()).unwrap_or(u32::MAX);
         self.queues.note_gone(1);
@@ -116,7 +113,6 @@ impl Broker {
             self.store.note_delivery(slot);
         }
         let what = if no_ack { Happening::GetNoAck } else { Happening::Get };
-        let published_ms = self.store.record(entry.at).published_ms();
         self.count_handed_out(key, what, before, published_ms);
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let due_ms = self.queues.take_by_get(key, no_ack, body_bytes, self.clock_ms);
@@ -143,17 +139,33 @@ impl Broker {
 
     /// Takes the first ready message that is not past its time; those before it die.
     #[inline]
-    fn take_ready(&mut self, key: QueueKey) -> Option<Entry> {
+    fn take_ready(&mut self, key: QueueKey) -> Option<Taken> {
         loop {
             let entry = self.queues.pop_ready(key)?;
             let queue = self.queues.get(key)?;
-            if !self.is_past(queue, entry) {
-                return Some(entry);
+            // The record is found once for all that is asked of it here.
+            let record = self.store.record(entry.at);
+            let published_ms = record.published_ms();
+            if !queue.is_past(published_ms, record.expiry_ms(), self.clock_ms) {
+                let slot = record.slot_of(queue.id).expect(NAMES_ITS_QUEUES);
+                let body_bytes = record.body_bytes();
+                return Some(Taken { entry, slot, body_bytes, published_ms });
             }
             self.die(key, entry, Reason::Expired);
         }
     }
 }
+
+/// A message that was taken from the ready ones.
+struct Taken {
+    entry: Entry,
+    slot: SlotRef,
+    body_bytes: u64,
+    /// When it came, in ms since 1970.
+    published_ms: u64,
+}
+
+const NAMES_ITS_QUEUES: &str = "a record names every queue that holds it";
 
 /// Where the delivery state of a message in a queue lies, and how long the body is.
 pub(in crate::broker) fn slot_in(
@@ -162,6 +174,6 @@ pub(in crate::broker) fn slot_in(
     queue: crate::storage::QueueId,
 ) -> (SlotRef, u64) {
     let record = store.record(entry.at);
-    let slot = record.slot_of(queue).expect("a record names every queue that holds it");
+    let slot = record.slot_of(queue).expect(NAMES_ITS_QUEUES);
     (slot, record.body_bytes())
 }

@@ -110,6 +110,9 @@ events! {
 /// Who did what nobody asked for, in RabbitMQ's words.
 const INTERNAL_USER: &[u8] = b"rmq-internal";
 
+/// What it costs to write down what happened.
+const WORK_PER_EVENT: usize = 20;
+
 /// An event with longer arguments is told without them.
 const ARGUMENT_BYTES_MAX: usize = 16 * 1024;
 
@@ -137,11 +140,23 @@ impl Broker {
     /// Something happened. `fields` puts what is to be said of it, if anything is.
     #[inline]
     pub fn note_event(&mut self, event: Event, fields: impl FnOnce(&Self, &mut TableBuf)) {
-        if self.tells_events() {
+        if self.tells_events() && self.may_tell() {
             let mut headers = TableBuf::new();
             fields(self, &mut headers);
             self.put_event(event, headers);
         }
+    }
+
+    /// Counts the work of telling an event, and whether there is room for one.
+    #[cold]
+    #[inline(never)]
+    fn may_tell(&mut self) -> bool {
+        if self.notices.takes(0) {
+            self.work.spend(WORK_PER_EVENT);
+            return true;
+        }
+        self.notices.note_no_room(Source::Events);
+        false
     }
 
     #[cold]

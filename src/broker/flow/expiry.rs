@@ -64,17 +64,10 @@ impl Broker {
         }
     }
 
-    /// Whether a message at the front of a queue is past its time. One without any time to
-    /// live may be delivered in the turn that it came in.
-    #[inline]
+    /// Whether a message of a queue is past its time.
     pub(in crate::broker) fn is_past(&self, queue: &Queue, entry: Entry) -> bool {
         let record = self.store.record(entry.at);
-        let published_ms = record.published_ms();
-        match queue.deadline_ms(published_ms, record.expiry_ms()) {
-            Some(deadline) if deadline == published_ms => self.clock_ms > deadline,
-            Some(deadline) => self.clock_ms >= deadline,
-            None => false,
-        }
+        queue.is_past(record.published_ms(), record.expiry_ms(), self.clock_ms)
     }
 
     fn expire_messages(&mut self, key: QueueKey) {

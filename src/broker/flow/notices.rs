@@ -13,7 +13,7 @@ use crate::broker::notices::{Notice, Source};
 use crate::storage::Body;
 
 /// What it costs to publish a notice, beside its bytes and queues.
-const WORK_PER_NOTICE: usize = 8;
+const WORK_PER_NOTICE: usize = 20;
 
 impl Broker {
     /// What notices call the node.

@@ -105,6 +105,7 @@ impl Broker {
         }
     }
 
+    #[inline]
     fn store_message(
         &mut self,
         queues: &[QueueKey],
@@ -134,10 +135,11 @@ impl Broker {
             return Ok(Published::Done);
         }
         let publication = publication(message, &ids, durable, self.clock_ms);
+        let expires = publication.expiry_ms != 0;
         let appended = self.append_with_dedup_key(&publication, message.dedup_key);
         self.queue_ids = ids;
         let appended = appended?;
-        self.push_to_queues(queues, &appended, message.priority, body_bytes);
+        self.push_to_queues(queues, &appended, message.priority, body_bytes, expires);
         Ok(if durable { Published::DurableAt(appended.position) } else { Published::Done })
     }
 
@@ -159,17 +161,18 @@ impl Broker {
         Ok(appended)
     }
 
-    /// Adds a stored message to its queues, which then may have something to deliver.
+    /// Adds a stored message to its queues, which then may have something to deliver. It `expires`
+    /// when it has a time to live of its own.
     pub(in crate::broker) fn push_to_queues(
         &mut self,
         queues: &[QueueKey],
         appended: &Appended,
         priority: u8,
         body_bytes: u64,
+        expires: bool,
     ) {
         let entry = appended.entry;
         self.work.spend(2 * queues.len());
-        let expires = self.store.record(entry.at).expiry_ms() != 0;
         for &key in queues {
             let now_ms = self.clock_ms;
             let Some(has_rules) = self.queues.push(key, entry, priority, body_bytes, now_ms) else {

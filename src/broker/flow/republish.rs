@@ -112,8 +112,9 @@ impl Broker {
             Some(delay) => self.delay_stored(delay, appended),
             None => {
                 let priority = priority_in(message.properties);
-                let body_bytes = self.store.record(appended.entry.at).body_bytes();
-                self.push_to_queues(taking, appended, priority, body_bytes);
+                let record = self.store.record(appended.entry.at);
+                let (body_bytes, expires) = (record.body_bytes(), record.expiry_ms() != 0);
+                self.push_to_queues(taking, appended, priority, body_bytes, expires);
             }
         }
     }

@@ -229,6 +229,17 @@ impl Queue {
         }
     }
 
+    /// Whether such a message is past its time. One without any time to live may be delivered in
+    /// the turn that it came in.
+    #[inline]
+    pub fn is_past(&self, published_ms: u64, expiry_ms: u64, now_ms: u64) -> bool {
+        match self.deadline_ms(published_ms, expiry_ms) {
+            Some(deadline) if deadline == published_ms => now_ms > deadline,
+            Some(deadline) => now_ms >= deadline,
+            None => false,
+        }
+    }
+
     /// Notes when a message with a time to live of its own has to leave.
     pub(in crate::broker) fn note_deadline(
         &mut self,

@@ -69,6 +69,7 @@ impl Ready {
     }
 
     /// Takes the next message: the oldest of the highest priority.
+    #[inline]
     pub fn pop(&mut self, scratch: &mut ScratchPool) -> Option<Entry> {
         if self.count == 0 {
             return None;

@@ -7,6 +7,7 @@ use super::queue_states::States;
 use super::{queue_browse, queue_changes, queue_messages, queue_requeue, queue_transfer};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
+use crate::broker::counters::QueueCounters;
 use crate::broker::times_in_queue::TimesInQueue;
 use crate::broker::watched::Watchable;
 use crate::broker::{ConsumerKey, Queue, QueueKey, VhostKey};
@@ -17,7 +18,7 @@ use crate::management::list::{self, Columns, Field, Next, Source};
 use crate::management::request::Method;
 use crate::management::response::Response;
 use crate::management::samples::Ranges;
-use crate::management::stats::Looked;
+use crate::management::stats::{self, Looked};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -231,13 +232,38 @@ impl Source for Queues {
             "consumers" => Field::count(queue.line.len()),
             "durable" => Field::Flag(queue.declaration.durable),
             "auto_delete" => Field::Flag(queue.declaration.auto_delete),
-            _ => return None,
+            "type" => Field::Text(Name::from(queue.settings.kind.name())),
+            "memory" => Field::count(memory_bytes(queue)),
+            "message_bytes" => Field::large(queue.message_bytes() + queue.unacked_bytes),
+            "message_bytes_ready" => Field::large(queue.message_bytes()),
+            "message_bytes_unacknowledged" => Field::large(queue.unacked_bytes),
+            "oldest_message_age_ms" => context.broker.front(*key).map_or(Field::Missing, |front| {
+                Field::large(context.broker.clock_ms().saturating_sub(front.published_ms()))
+            }),
+            _ => return counted(queue, path),
         })
     }
 
     fn item(&self, context: &Context<'_>, key: &QueueKey) -> Option<Value> {
         item(context, *key, self.detail, &Looked::never())
     }
+}
+
+/// A figure of what is counted in a queue.
+fn counted(queue: &Queue, path: &str) -> Option<Field> {
+    let counters = queue.counters.as_deref();
+    if let Some(path) = path.strip_prefix("message_stats.") {
+        let figure = counters.and_then(|counters| stats::figure(&counters.happened, path));
+        return Some(figure.map_or(Field::Missing, Field::Number));
+    }
+    let [ready, unacked] = counters.map_or([0.0; 2], QueueCounters::length_rates);
+    let rate = match path {
+        "messages_details.rate" => ready + unacked,
+        "messages_ready_details.rate" => ready,
+        "messages_unacknowledged_details.rate" => unacked,
+        _ => return None,
+    };
+    Some(Field::Number(f64::from(rate)))
 }
 
 fn item(context: &Context<'_>, key: QueueKey, detail: Detail, looked: &Looked) -> Option<Value> {

@@ -134,6 +134,7 @@ impl Out<'_> {
 
     /// `basic.return` with the whole message (312 NO_ROUTE).
     pub fn send_return(&mut self, broker: &Broker, content: &Content<'_>) {
+        self.notes.returned = true;
         let method = basic::Return {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: ReplyCode::NoRoute.name().as_bytes(),

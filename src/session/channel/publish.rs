@@ -41,7 +41,7 @@ impl Channel {
             check_size(body.len() as u64, scope.message_bytes_max)?;
         }
         let is_traced = scope.broker.is_traced(scope.subject.vhost);
-        let Scope { broker, subject, out, .. } = scope;
+        let Scope { broker, subject, .. } = scope;
         let list = Properties::new(content.properties).list()?;
         let resolved = self.resolve(broker, subject, &content, &list)?;
         self.note_publisher(broker);
@@ -62,21 +62,15 @@ impl Channel {
             delay: resolved.delay,
             dedup_key: sighting.new_key(),
         };
-        let queues = self.route.queues();
-        if let Mode::Transaction(transaction) = &mut self.mode {
-            if !transaction.add(broker, &message, queues, mandatory) {
-                return Err(transaction_too_large());
-            }
-            self.count_added(broker, &content.body);
-            if is_traced {
-                scope.trace_published(&message.content, self.route.queues());
-            }
+        if let Mode::Transaction(_) = self.mode {
+            self.add_to_transaction(scope, &message, mandatory)?;
             return Ok(true);
         }
+        let Scope { broker, subject, out, .. } = scope;
+        let queues = self.route.queues();
         let unroutable = resolved.delay.is_none() && broker.queues().are_no_destination(queues);
         if mandatory && unroutable {
             out.send_return(broker, &message.content);
-            out.notes.returned = true;
         }
         let is_as_it_came = resolved.properties.is_none() && !blind::is_blind(content.properties);
         // What is handed over is in no queue, and only from a queue a delivery is traced.
@@ -105,6 +99,27 @@ impl Channel {
             scope.trace_published(&message.content, self.route.queues());
         }
         Ok(true)
+    }
+
+    /// Leaves a message in the channel's transaction.
+    fn add_to_transaction(
+        &mut self,
+        scope: &mut Scope<'_>,
+        message: &Message<'_>,
+        mandatory: bool,
+    ) -> Result<(), AmqpError> {
+        let Mode::Transaction(transaction) = &mut self.mode else {
+            return Ok(());
+        };
+        if !transaction.add(scope.broker, message, self.route.queues(), mandatory) {
+            let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
+            return Err(AmqpError::channel(ReplyCode::PreconditionFailed, text));
+        }
+        self.count_added(scope.broker, &message.content.body);
+        if scope.broker.is_traced(scope.subject.vhost) {
+            scope.trace_published(&message.content, self.route.queues());
+        }
+        Ok(())
     }
 
     /// The channel publishes.
@@ -207,12 +222,6 @@ pub(super) struct Resolved {
 /// What becomes of a message that no queue takes.
 fn lost(mandatory: bool) -> Happening {
     if mandatory { Happening::ReturnUnroutable } else { Happening::DropUnroutable }
-}
-
-/// 406: a transaction has a limit.
-fn transaction_too_large() -> AmqpError {
-    let text = format!("a transaction may take at most {TRANSACTION_BYTES_MAX} bytes");
-    AmqpError::channel(ReplyCode::PreconditionFailed, text)
 }
 
 /// 506: the log takes no more.

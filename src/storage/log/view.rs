@@ -105,6 +105,7 @@ impl<'a> Record<'a> {
     }
 
     /// Which of the message's queues it is; as a rule they stand in order.
+    #[inline]
     fn index_of(&self, queue: QueueId) -> Option<u32> {
         let count = self.message.queue_count();
         if count > QUEUES_LOOKED_THROUGH {
