@@ -309,6 +309,7 @@ fn where_chance_or_a_property_decides_that_is_said() {
         ("x-consistent-hash", json!({ "hash-property": "message_id" }), false),
         ("x-consistent-hash", json!({ "hash-header": "who" }), true),
         ("x-consistent-hash", json!({}), true),
+        ("x-delayed-message", json!({ "x-delayed-type": "x-random" }), false),
     ] {
         let name = unique("x");
         let body = json!({ "type": kind, "arguments": arguments }).to_string();
@@ -358,4 +359,16 @@ fn who_may_not_publish_is_not_told_where_it_would_go() {
         let answer = http.ask("POST", "/api/exchanges/%2F/amq.topic/route", body);
         assert_eq!(answer.status, 400, "{body}");
     }
+}
+
+#[test]
+fn of_very_many_queues_a_thousand_are_named_and_all_are_counted() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    for _ in 0..1_001 {
+        let queue = client.queue(1);
+        client.bind(1, &queue, "amq.fanout", "");
+    }
+    let told = http.show("/api/exchanges/%2F/amq.fanout/route");
+    assert_eq!((names(&told["queues"]).len(), &told["queue_count"]), (1_000, &json!(1_001)));
 }

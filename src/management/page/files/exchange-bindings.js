@@ -23,8 +23,8 @@ const labelOf = (one) =>
 const ends = ({ vhost, source, destination, destination_type: type }) =>
   path`bindings/${vhost}/e/${source}/${type === "queue" ? "q" : "e"}/${destination}`;
 
-// The bindings of an exchange: `picture` and `lists` to show, `update()`, which resolves to how many
-// there are `from` and `to` it, and `mark(reached)` for what a message would reach: a set of
+// The bindings of an exchange: `picture` and `lists` to show, `update()`, which resolves to how
+// many there are `from` and `to` it, and `mark(reached)` for what a message would reach: a set of
 // "queue NAME" and "exchange NAME".
 export function bindingsOf(page, { vhost, name: exchange }) {
   const state = { page, vhost, exchange, drawn: null, reached: new Set() };

@@ -109,10 +109,11 @@ function healthOf(now) {
       "Set basic.qos: otherwise one of them gets everything at once.",
     ]);
   }
-  if (speed("return_unroutable") + speed("drop_unroutable") > 0) {
+  const lost = speed("return_unroutable") + speed("drop_unroutable");
+  if (lost > 0) {
     found.push([
       "warn",
-      `${rate(speed("return_unroutable") + speed("drop_unroutable"))} that it publishes reach no queue.`,
+      `${rate(lost)} that it publishes reach no queue.`,
       "See where they would go: the exchange shows it.",
     ]);
   }
