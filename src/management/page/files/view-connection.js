@@ -99,7 +99,7 @@ function healthOf({ state }, node) {
       return finding(
         "bad",
         `It is blocked: ${causeOf(node)}.`,
-        "It published during the alarm: nothing of it is read until that is over. Consume or purge.",
+        "It published during the alarm: nothing more is read until it is over. Consume or purge.",
       );
     case "blocking":
       return finding(
