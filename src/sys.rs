@@ -183,8 +183,8 @@ pub fn allocated_bytes() -> Option<u64> {
     None
 }
 
-/// Has the allocator join pieces of memory as they are freed. Small ones it would gather instead, and
-/// join all at once when it needs a large one: 5 ms after 100,000 queues went (mallopt(3),
+/// Has the allocator join pieces of memory as they are freed. Small ones it would gather instead,
+/// and join all at once when it needs a large one: 5 ms after 100,000 queues went (mallopt(3),
 /// `M_MXFAST`). Does nothing where the C library is not glibc.
 pub fn free_memory_piece_by_piece() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -231,6 +231,16 @@ fn nothing_is_done_without_a_target_that_is_there() {
         let body = json!({"all": true, "ids": [], "all_unacked": true, "to": {"queue": queue}});
         assert!(refused(&mut http, "nope", action, &body).0 >= 400);
     }
+    // Who misspells a field means something else than without it.
+    for (action, body) in [
+        ("move", json!({"ids": ["1"], "to": "origin", "dry_run": true})),
+        ("copy", json!({"all": true, "to": {"exchange": "amq.fanout"}, "limit": 1})),
+        ("delete", json!({"ids": ["1"], "count": 1})),
+        ("requeue", json!({"all_unacked": true, "consumer": "x"})),
+    ] {
+        let (status, reason) = refused(&mut http, &queue, action, &body);
+        assert!(status == 400 && reason.contains("unknown field"), "{action}: {reason}");
+    }
     assert_eq!(ready(&mut http, &queue), ["a", "b"]);
     // More ids than one request may bring.
     let many: Vec<String> = (0..100_000).map(|n: u32| n.to_string()).collect();

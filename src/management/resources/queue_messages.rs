@@ -74,10 +74,21 @@ pub fn base64(encoding: Option<&Value>) -> Result<bool, Response> {
 ///
 /// # Errors
 /// 404 when there is none, 401 without the permission to read, 400 for a stream.
-pub fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
+fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
     let key = browsable(call)?;
     let refused = call.context.broker.refuse_on_stream(key, "basic.get");
     refused.map_err(|error| refusal::of_get(&error)).map(|()| key)
+}
+
+/// The same for who does not get messages, but has them moved, deleted or given back.
+///
+/// # Errors
+/// The same.
+pub fn emptiable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
+    let key = browsable(call)?;
+    let refused = call.context.broker.refuse_on_stream(key, "basic.get");
+    let text = "a stream keeps its messages: they can be browsed, and no more";
+    refused.map_err(|_| Response::bad_request(text)).map(|()| key)
 }
 
 /// The queue of the path, whose messages the caller may see.

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::channels;
-use super::queue_messages::readable;
+use super::queue_messages::emptiable;
 use crate::broker::{Broker, ChannelKey, ConsumerKey, QueueKey, TakeBackOrder};
 use crate::management::call::{Answer, Call, Context, Durable, Outcome, Progress, Work};
 use crate::management::response::Response;
@@ -17,8 +17,9 @@ use crate::management::{body, json};
 /// Puts back what one consumer has, or everything that is not settled.
 pub fn requeue(call: &mut Call<'_, '_>) -> Outcome {
     let request = json::object(&call.request.body)?;
+    body::allow(&request, &["consumer_tag", "channel", "all_unacked"])?;
     let whose = Whose::of(&request)?;
-    let queue = readable(call)?;
+    let queue = emptiable(call)?;
     let found = call.context.broker.queues().get(queue);
     if found.is_some_and(|queue| queue.declaration.auto_delete) {
         let text = "the queue is deleted with its last consumer, and its messages with it: no \

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::queue_changes::Courtesy;
-use super::queue_messages::readable;
+use super::queue_messages::emptiable;
 use crate::amqp::{AmqpError, Name};
 use crate::broker::{
     Broker, MessageId, Original, Place, QueueKey, Subject, Target, Transferred, Why,
@@ -36,9 +36,10 @@ pub fn copy_messages(call: &mut Call<'_, '_>) -> Outcome {
 
 fn transfer(call: &mut Call<'_, '_>, original: Original) -> Outcome {
     let request = json::object(&call.request.body)?;
+    body::allow(&request, &["ids", "count", "all", "to"])?;
     let target = target(&request)?;
     let chosen = Chosen::of(&request, true, call.context.broker)?;
-    let (source, subject) = (readable(call)?, call.subject(0)?);
+    let (source, subject) = (emptiable(call)?, call.subject(0)?);
     let checked = call.context.broker.check_target(&subject, source, &target);
     checked.map_err(|error| refusal::of_change(&error))?;
     let (tally, courtesy) = (Tally::default(), Courtesy::default());
@@ -49,9 +50,10 @@ fn transfer(call: &mut Call<'_, '_>, original: Original) -> Outcome {
 /// Drops messages, each by its name.
 pub fn delete_messages(call: &mut Call<'_, '_>) -> Outcome {
     let request = json::object(&call.request.body)?;
+    body::allow(&request, &["ids"])?;
     let chosen = Chosen::of(&request, false, call.context.broker)?;
     let (tally, courtesy) = (Tally::default(), Courtesy::default());
-    Ok(Answer::Later(Box::new(Delete { source: readable(call)?, chosen, tally, courtesy })))
+    Ok(Answer::Later(Box::new(Delete { source: emptiable(call)?, chosen, tally, courtesy })))
 }
 
 /// Where messages go, as `to` says.
