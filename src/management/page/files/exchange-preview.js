@@ -54,7 +54,7 @@ async function look(state) {
   if (asked !== state.asked || state.page.signal.aborted) {
     return;
   }
-  draw(state, answerOf(vhost, about, found));
+  draw(state, answerOf(state, about, found));
   state.told(
     new Set([
       ...found.queues.map(({ name }) => `queue ${name}`),
@@ -71,7 +71,7 @@ function draw({ answer }, ...fresh) {
   }
 }
 
-function answerOf(vhost, { routing_key: key }, found) {
+function answerOf({ vhost, exchange }, { routing_key: key }, found) {
   const { queues, queue_count: many, exchanges, certain } = found;
   const [here, ...passed] = exchanges;
   const shown = queues
@@ -81,7 +81,7 @@ function answerOf(vhost, { routing_key: key }, found) {
   const said = key === "" ? "A message without a routing key" : ["With ", h("code", key), " it"];
   return [
     many === 0
-      ? h("p.preview-none", h("strong", said, " reaches no queue."), h("span.hint", lostText))
+      ? h("p.preview-none", h("strong", said, " reaches no queue."), h("span.hint", lostText(exchange)))
       : h(
           "p",
           h("strong", said, ` reaches ${plural(many, "queue")}`),
@@ -109,8 +109,9 @@ function answerOf(vhost, { routing_key: key }, found) {
   ];
 }
 
-const lostText =
-  "It would be lost, or returned to who asked for that (mandatory). Bind a queue that takes it.";
+const lostText = (exchange) =>
+  "It would be lost, or returned to who asked for that (mandatory). " +
+  (exchange === "" ? "The key has to be the name of a queue." : "Bind a queue that takes it.");
 
 function uncertainText(exchanges) {
   return exchanges.some(({ type }) => type === "x-random")
