@@ -81,7 +81,11 @@ function answerOf({ vhost, exchange }, { routing_key: key }, found) {
   const said = key === "" ? "A message without a routing key" : ["With ", h("code", key), " it"];
   return [
     many === 0
-      ? h("p.preview-none", h("strong", said, " reaches no queue."), h("span.hint", lostText(exchange)))
+      ? h(
+          "p.preview-none",
+          h("strong", said, " reaches no queue."),
+          h("span.hint", lostText(exchange)),
+        )
       : h(
           "p",
           h("strong", said, ` reaches ${plural(many, "queue")}`),
