@@ -25,6 +25,7 @@ use kit::model::Model;
 use kit::parts::Parts;
 use kit::topology;
 use leveret::broker::Broker;
+use leveret::broker::users::LoginBy;
 use leveret::storage::{HelperMode, LogPos, Store, StoreOptions};
 use tail::Spoil;
 use tempfile::TempDir;
@@ -224,7 +225,7 @@ fn has_definitions(path: &Path) -> bool {
     let copy = keep.path().join("copy");
     copy_files(path, &copy);
     let options = StoreOptions::new(&copy, SEGMENT_BYTES, HelperMode::Manual);
-    let Ok((broker, _)) = Broker::open(&copy, options) else {
+    let Ok((mut broker, _)) = Broker::open(&copy, options) else {
         return false;
     };
     let vhost = broker.topology().vhost_named(b"/");
@@ -232,7 +233,7 @@ fn has_definitions(path: &Path) -> bool {
         let mut queues = topology::queues(Parts::default());
         queues.all(|queue| broker.topology().queue_named(vhost, queue.name.as_bytes()).is_some())
     });
-    has_queues && broker.users().log_in(b"guest", b"guest", true).is_ok()
+    has_queues && broker.users_mut().log_in(LoginBy::Amqp, b"guest", b"guest", true).is_ok()
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::call::Right;
 use super::response::Response;
 use super::sessions::{Secret, Sessions};
 use crate::amqp::Name;
+use crate::broker::users::LoginBy;
 use crate::broker::users::user::LoginRefusal;
 use crate::broker::{Broker, User, Users, VhostKey};
 
@@ -195,7 +196,7 @@ impl Logins {
     /// Looks at a request's credentials; `has_waited`: it was told to come later, and did.
     pub fn check(
         &mut self,
-        users: &Users,
+        users: &mut Users,
         origin: Origin,
         authorization: Option<&[u8]>,
         has_waited: bool,
@@ -223,7 +224,7 @@ impl Logins {
     /// Looks at a name and a password, wherever a request has them.
     pub fn check_password(
         &mut self,
-        users: &Users,
+        users: &mut Users,
         origin: Origin,
         (name, password): (&[u8], &[u8]),
         has_waited: bool,
@@ -232,7 +233,7 @@ impl Logins {
         if let Some(later) = self.later(origin, has_waited, now) {
             return later;
         }
-        match users.log_in(name, password, origin.is_loopback()) {
+        match users.log_in(LoginBy::Http, name, password, origin.is_loopback()) {
             Ok(user) => Login::Granted(Caller::user(user)),
             Err(reason) => {
                 warn!(
@@ -332,8 +333,9 @@ mod tests {
 
     #[test]
     fn who_knows_the_password_is_let_in_with_its_tags() {
-        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
-        let mut login = |origin, text: &[u8]| logins.check(&users, origin, Some(text), false, now);
+        let (mut users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let mut login =
+            |origin, text: &[u8]| logins.check(&mut users, origin, Some(text), false, now);
         let Login::Granted(caller) = login(elsewhere(1), &basic("mon:a:b")) else { panic!() };
         assert!(caller.is_monitor() && caller.check(Right::Management).is_ok());
         assert!(caller.check(Right::Administrator).is_err());
@@ -345,8 +347,10 @@ mod tests {
 
     #[test]
     fn who_does_not_is_told_to_log_in() {
-        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
-        let Login::Refused(asked) = logins.check(&users, HERE, None, false, now) else { panic!() };
+        let (mut users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let Login::Refused(asked) = logins.check(&mut users, HERE, None, false, now) else {
+            panic!()
+        };
         assert_eq!((asked.status, asked.body.len()), (401, 0));
         assert_eq!(asked.headers[0].0, "www-authenticate");
         for (text, status) in [
@@ -357,7 +361,7 @@ mod tests {
             (b"Basic".to_vec(), 400),
             (basic("guest"), 400),
         ] {
-            let login = logins.check(&users, HERE, Some(&text), false, now);
+            let login = logins.check(&mut users, HERE, Some(&text), false, now);
             assert!(matches!(login, Login::Refused(response) if response.status == status));
         }
     }
@@ -365,7 +369,7 @@ mod tests {
     #[test]
     fn the_owner_needs_no_password() {
         let mut logins = Logins::default();
-        let login = logins.check(&Users::new(), Origin::Owner, None, false, Instant::now());
+        let login = logins.check(&mut Users::new(), Origin::Owner, None, false, Instant::now());
         let Login::Granted(caller) = login else { panic!() };
         assert!(caller.is_owner && caller.check(Right::Administrator).is_ok());
     }
@@ -373,25 +377,25 @@ mod tests {
     /// Whether a password is right can be asked there, too.
     #[test]
     fn who_gives_a_name_at_the_socket_is_taken_for_that_user() {
-        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
-        let right = logins.check(&users, Origin::Owner, Some(&basic("mon:a:b")), false, now);
+        let (mut users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let right = logins.check(&mut users, Origin::Owner, Some(&basic("mon:a:b")), false, now);
         let Login::Granted(caller) = right else { panic!() };
         assert!(!caller.is_owner && caller.name.as_bytes() == b"mon");
-        let wrong = logins.check(&users, Origin::Owner, Some(&basic("mon:wrong")), false, now);
+        let wrong = logins.check(&mut users, Origin::Owner, Some(&basic("mon:wrong")), false, now);
         assert!(matches!(wrong, Login::Refused(response) if response.status == 401));
     }
 
     #[test]
     fn whoever_fails_often_is_looked_at_later_and_others_are_not() {
-        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let (mut users, mut logins, now) = (users(), Logins::default(), Instant::now());
         let wrong = basic("mon:wrong");
         for _ in 0..=FREE_FAILURES {
-            let login = logins.check(&users, elsewhere(1), Some(&wrong), false, now);
+            let login = logins.check(&mut users, elsewhere(1), Some(&wrong), false, now);
             assert!(matches!(login, Login::Refused(_)));
         }
         let right = basic("mon:a:b");
         let mut login =
-            |last, waited, at| logins.check(&users, elsewhere(last), Some(&right), waited, at);
+            |last, waited, at| logins.check(&mut users, elsewhere(last), Some(&right), waited, at);
         assert_eq!(login(1, false, now), Login::Later(now + DELAY_PER_FAILURE));
         assert!(matches!(login(2, false, now), Login::Granted(_)));
         assert!(matches!(login(1, true, now), Login::Granted(_)));
@@ -408,25 +412,25 @@ mod tests {
         assert!(same("::ffff:10.0.0.1", "10.0.0.1"));
         assert!(!same("10.0.0.1", "10.0.0.2"));
         assert!(!same("::1", "::2"));
-        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let (mut users, mut logins, now) = (users(), Logins::default(), Instant::now());
         for last in 0..=FREE_FAILURES {
             let from = of(&format!("2001:db8:1:2::{last}"));
-            logins.check(&users, from, Some(&basic("mon:wrong")), false, now);
+            logins.check(&mut users, from, Some(&basic("mon:wrong")), false, now);
         }
         let right = basic("mon:a:b");
-        let login = logins.check(&users, of("2001:db8:1:2::ffff"), Some(&right), false, now);
+        let login = logins.check(&mut users, of("2001:db8:1:2::ffff"), Some(&right), false, now);
         assert!(matches!(login, Login::Later(_)));
         // At the host itself only guest may log in, by either version.
-        let login = logins.check(&users, of("::1"), Some(&basic("guest:guest")), false, now);
+        let login = logins.check(&mut users, of("::1"), Some(&basic("guest:guest")), false, now);
         assert!(matches!(login, Login::Granted(_)));
     }
 
     #[test]
     fn peers_that_fail_are_remembered_in_bounded_memory() {
-        let (users, mut logins, now) = (users(), Logins::default(), Instant::now());
+        let (mut users, mut logins, now) = (users(), Logins::default(), Instant::now());
         for number in 0..10_000_u32 {
             let origin = Origin::Address(SocketAddr::from((number.to_be_bytes(), 1)));
-            logins.check(&users, origin, Some(&basic("a:b")), true, now);
+            logins.check(&mut users, origin, Some(&basic("a:b")), true, now);
         }
         assert_eq!(logins.failed.len(), PEERS_MAX);
     }

@@ -50,7 +50,7 @@ pub struct Conversation {
 /// What is needed to receive a request.
 pub struct Reception<'a> {
     /// Who may ask.
-    pub users: &'a Users,
+    pub users: &'a mut Users,
     /// Who failed to log in.
     pub logins: &'a mut Logins,
     /// Which other sites' pages may read answers.

@@ -8,6 +8,7 @@ use super::{page, resources};
 /// All resources of the HTTP API, in the order of their files.
 const API: &[&[Route]] = &[
     resources::aliveness::ROUTES,
+    resources::auth_attempts::ROUTES,
     resources::bindings::ROUTES,
     resources::channels::ROUTES,
     resources::cluster_name::ROUTES,

@@ -20,7 +20,7 @@ pub const FORM_BYTES_MAX: u64 = 4096;
 /// Who sends this; `has_waited`: it was told to come later, and did. A form's body is there.
 pub fn check(
     logins: &mut Logins,
-    users: &Users,
+    users: &mut Users,
     origin: Origin,
     (request, right): (&Request, Right),
     has_waited: bool,
@@ -65,7 +65,7 @@ pub fn check(
 
 fn log_in(
     logins: &mut Logins,
-    users: &Users,
+    users: &mut Users,
     origin: Origin,
     request: &Request,
     has_waited: bool,
@@ -146,19 +146,23 @@ mod tests {
         let origin = Origin::Address(SocketAddr::from(([127, 0, 0, 1], 1)));
         let wrong = request("username=guest&password=wrong");
         let right = request("username=guest&password=guest");
-        let by_form = |logins: &mut Logins, asked: &Request, has_waited| {
-            check(logins, &users, origin, (asked, Right::Login), has_waited, now)
+        let by_form = |logins: &mut Logins, users: &mut Users, asked: &Request, has_waited| {
+            check(logins, users, origin, (asked, Right::Login), has_waited, now)
         };
         for _ in 0..5 {
-            let login = by_form(&mut logins, &wrong, false);
+            let login = by_form(&mut logins, &mut users, &wrong, false);
             assert!(matches!(login, Login::Refused(response) if response.status == 401));
             let header = Some(&b"Basic Z3Vlc3Q6d3Jvbmc="[..]);
-            let login = logins.check(&users, origin, header, false, now);
+            let login = logins.check(&mut users, origin, header, false, now);
             assert!(matches!(login, Login::Refused(response) if response.status == 401));
         }
-        assert!(matches!(by_form(&mut logins, &wrong, false), Login::Refused(_)));
-        assert!(matches!(by_form(&mut logins, &right, false), Login::Later(at) if at > now));
-        let Login::Granted(caller) = by_form(&mut logins, &right, true) else { panic!() };
+        assert!(matches!(by_form(&mut logins, &mut users, &wrong, false), Login::Refused(_)));
+        assert!(
+            matches!(by_form(&mut logins, &mut users, &right, false), Login::Later(at) if at > now)
+        );
+        let Login::Granted(caller) = by_form(&mut logins, &mut users, &right, true) else {
+            panic!()
+        };
         assert!(caller.session.is_some());
     }
 
@@ -175,7 +179,7 @@ mod tests {
         asked.headers.push(("cookie".to_owned(), cookie));
         let mut from = |address: [u8; 4]| {
             let origin = Origin::Address(SocketAddr::from((address, 1)));
-            check(&mut logins, &users, origin, (&asked, Right::Management), false, now)
+            check(&mut logins, &mut users, origin, (&asked, Right::Management), false, now)
         };
         assert!(matches!(from([127, 0, 0, 1]), Login::Granted(_)));
         assert!(matches!(from([192, 0, 2, 1]), Login::Refused(_)));

@@ -125,7 +125,7 @@ impl Node {
         let origin = self.endpoints.get(key)?.conversation()?.origin();
         let body_room = self.body_room(origin);
         let conversation = self.endpoints.get_mut(key)?.conversation_mut()?;
-        let users = self.broker.users();
+        let users = self.broker.users_mut();
         let Operators { logins, cors, .. } = &mut self.operators;
         Some((conversation, Reception { users, logins, cors, body_room }))
     }

@@ -9,6 +9,7 @@ use log::{info, warn};
 
 use crate::amqp::method::connection;
 use crate::amqp::{AmqpError, Method, Name, PROTOCOL_HEADER, ReplyCode, Table, TableBuf, Value};
+use crate::broker::users::LoginBy;
 use crate::broker::{Broker, Subject};
 
 use super::{Phase, Session, Step, unexpected_method};
@@ -143,7 +144,7 @@ impl Session {
         self.seen.note_client(start_ok.client_properties, start_ok.mechanism);
         let (user, password) = credentials(start_ok)?;
         let loopback = self.is_local();
-        match broker.users().log_in(user, password, loopback) {
+        match broker.users_mut().log_in(LoginBy::Amqp, user, password, loopback) {
             Ok(user) => {
                 let user = user.name.clone();
                 let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Commands in their order, and what their output has to have in it. NODE, PORT and FILE are filled
-# in. What reads shovels and federation links asks plugins, of which there are none here, and
-# auth_attempts counts what nobody counts here.
+# in. What reads shovels and federation links asks plugins, of which there are none here.
 OVERALL = [
     ("show overview", "RabbitMQ"),
     ("show churn", "connection"),
+    ("auth_attempts stats --node NODE", "amqp091"),
     ("show endpoint", "127.0.0.1"),
     ("show memory_breakdown_in_bytes --node NODE", "Total"),
     ("show memory_breakdown_in_percent --node NODE", "%"),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
+use super::common::{Client, Options};
 use super::http::{Http, basic_login as basic, start};
 
 #[test]
@@ -108,6 +109,35 @@ fn connections_that_say_nothing_or_half_a_request_keep_nobody_out() {
     assert_eq!(first.get("/api/whoami").status, 200);
     assert_eq!(others.last_mut().expect("it is there").get("/api/whoami").status, 200);
     others.first_mut().expect("it is there").expect_closed();
+}
+
+/// Who watches for guessed passwords counts failures.
+#[test]
+fn logins_are_counted_by_protocol_and_by_how_they_ended() {
+    let Some((server, mut http)) = start() else { return };
+    let node = http.show("/api/overview")["node"].as_str().expect("it has a name").to_owned();
+    let path = format!("/api/auth/attempts/{node}");
+    assert_eq!(http.ask("DELETE", &path, "").status, 204);
+    let wrong = "Authorization: Basic Z3Vlc3Q6d3Jvbmc=\r\n";
+    (0..3).for_each(|_| assert_eq!(http.ask_as(wrong, "GET", "/api/whoami", "").status, 401));
+    let mut stranger = Client::raw(server.address());
+    let options = Options { password: "wrong".into(), ..Options::default() };
+    stranger.log_in(&options);
+    stranger.expect_connection_error(403, "ACCESS_REFUSED - Login was refused");
+    Client::connect(server.address()).close();
+    let row = |protocol: &str, failed: u64, succeeded: u64| {
+        json!({
+            "protocol": protocol, "auth_attempts": failed + succeeded,
+            "auth_attempts_failed": failed, "auth_attempts_succeeded": succeeded,
+        })
+    };
+    // This one counts, too.
+    assert_eq!(http.show(&path), json!([row("http", 3, 1), row("amqp091", 1, 1)]));
+    assert_eq!(http.show(&format!("{path}/source")), json!([]));
+    let metrics = String::from_utf8(http.get("/metrics").body).expect("it is text");
+    let line = "rabbitmq_auth_attempts_failed_total{protocol=\"amqp091\"} 1\n";
+    assert!(metrics.contains(line), "{metrics}");
+    assert_eq!(http.get("/api/auth/attempts/another@node").status, 404);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod http;
 mod lists;
 mod messages;
 mod metrics;
+mod moves;
 mod newer_definitions;
 mod node;
 mod objects;

@@ -1,22 +1,20 @@
 //! What becomes of messages that operators move, copy, delete or take back, and of all others?
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 
 use super::common::{
-    Cancel, Client, End, Node, Options, PropertyList, Server, TxCommitOk, TxSelectOk,
-    Value as Field, basic, fields, now, persistent, prioritized, tx, with_headers, word, words,
+    Cancel, Client, Options, PropertyList, TxCommitOk, TxSelectOk, Value as Field, basic, fields,
+    now, persistent, prioritized, tx, with_headers, word, words,
 };
-use super::http::{GUEST, Http, granted, request, start};
+use super::http::{Http, start};
 use super::permissions::{put, user};
 
-fn path(queue: &str, action: &str) -> String {
+pub fn path(queue: &str, action: &str) -> String {
     format!("/api/queues/%2F/{queue}/messages/{action}")
 }
 
 /// Asks, and expects it to work.
-fn act(http: &mut Http, queue: &str, action: &str, body: &Value) -> Value {
+pub fn act(http: &mut Http, queue: &str, action: &str, body: &Value) -> Value {
     let answer = http.ask("POST", &path(queue, action), &body.to_string());
     assert_eq!(answer.status, 200, "{action} {body}: {answer:?}");
     answer.json()
@@ -30,7 +28,7 @@ fn refused(http: &mut Http, queue: &str, action: &str, body: &Value) -> (u16, St
     (answer.status, error["reason"].to_string())
 }
 
-fn moved(count: u64) -> Value {
+pub fn moved(count: u64) -> Value {
     json!({"moved": count, "missing": 0, "unroutable": 0, "skipped": 0, "reasons": {}})
 }
 
@@ -39,7 +37,7 @@ fn browse(http: &mut Http, queue: &str, query: &str) -> Vec<Value> {
     seen.as_array().expect("a list").clone()
 }
 
-fn ids(http: &mut Http, queue: &str) -> Vec<String> {
+pub fn ids(http: &mut Http, queue: &str) -> Vec<String> {
     let id = |one: &Value| one["id"].as_str().expect("each has one").to_owned();
     browse(http, queue, "count=1000").iter().map(id).collect()
 }
@@ -49,11 +47,11 @@ fn payloads(messages: &[Value]) -> Vec<&str> {
 }
 
 /// The bodies of what is ready.
-fn ready(http: &mut Http, queue: &str) -> Vec<String> {
+pub fn ready(http: &mut Http, queue: &str) -> Vec<String> {
     payloads(&browse(http, queue, "count=1000")).into_iter().map(str::to_owned).collect()
 }
 
-fn publish_all(client: &mut Client, queue: &str, bodies: &[&str]) {
+pub fn publish_all(client: &mut Client, queue: &str, bodies: &[&str]) {
     bodies
         .iter()
         .for_each(|body| client.publish_with(1, "", queue, &persistent(), body.as_bytes()));
@@ -594,183 +592,6 @@ fn everything_that_is_not_settled_goes_back_whoever_has_it() {
     let body = json!({"auto_delete": true});
     assert_eq!(put(&mut http, "/api/queues/%2F/passing", &body), 201);
     assert_eq!(refused(&mut http, "passing", "requeue", &again).0, 400);
-}
-
-#[test]
-fn a_move_is_answered_once_it_is_on_disk() {
-    let Some((server, mut http)) = start() else { return };
-    let mut client = Client::connect(server.address());
-    let (source, target) = (client.durable_queue(1), client.durable_queue(1));
-    publish_all(&mut client, &source, &["a", "b", "c"]);
-    client.confirm_all(9, &source, [b"d".to_vec()]);
-    let known = ids(&mut http, &source);
-    let gate = server.gate().expect("it is ours");
-    for (action, body) in [
-        ("move", json!({"count": 1, "to": {"queue": target}})),
-        ("copy", json!({"count": 1, "to": {"queue": target}})),
-        ("delete", json!({"ids": [known[3]]})),
-    ] {
-        gate.hold();
-        http.send(request(GUEST, "POST", &path(&source, action), &body.to_string()).as_bytes());
-        let before = now();
-        while before.elapsed().as_millis() < 50 {
-            client.round_trip(1);
-        }
-        http.expect_nothing_yet();
-        gate.release();
-        assert_eq!(http.answer().status, 200);
-    }
-    assert_eq!(ready(&mut http, &source), ["b", "c"]);
-    assert_eq!(ready(&mut http, &target), ["a", "b"]);
-}
-
-/// A broker whose source has so many messages, and a target.
-fn with_many(count: usize) -> Option<(Server, Http, Client, String, String)> {
-    let (server, http) = start()?;
-    let mut client = Client::connect(server.address());
-    let (source, target) = (client.durable_queue(1), client.durable_queue(1));
-    client.confirm_all(9, &source, (0..count).map(|n| n.to_string().into_bytes()));
-    Some((server, http, client, source, target))
-}
-
-fn count(client: &mut Client, queue: &str) -> usize {
-    client.inspect(1, queue).messages as usize
-}
-
-#[test]
-fn a_target_that_goes_while_messages_move_ends_the_move() {
-    let Some((_server, mut http, mut client, source, target)) = with_many(30_000) else { return };
-    let body = json!({"all": true, "to": {"queue": target}}).to_string();
-    http.send(request(GUEST, "POST", &path(&source, "move"), &body).as_bytes());
-    while count(&mut client, &target) == 0 {}
-    client.delete_queue(1, &target);
-    let answer = http.answer();
-    let shown = answer.json();
-    let moved = shown["moved"].as_u64().expect("some were moved");
-    assert_eq!(count(&mut client, &source) as u64, 30_000 - moved, "{shown}");
-    assert!(answer.status == 404 && shown["reason"].is_string() || moved == 30_000, "{answer:?}");
-}
-
-#[test]
-fn a_source_that_others_empty_while_messages_move_loses_none() {
-    let Some((server, mut http, mut client, source, target)) = with_many(30_000) else { return };
-    let mut consumer = Client::connect(server.address());
-    let body = json!({"all": true, "to": {"queue": target}}).to_string();
-    http.send(request(GUEST, "POST", &path(&source, "move"), &body).as_bytes());
-    while count(&mut client, &target) == 0 {}
-    let tag = consumer.consume(1, &source);
-    let answer = http.answer().json();
-    let mut consumed = consumer.cancel(1, &tag).len() as u64;
-    while consumer.next_within(std::time::Duration::from_millis(1)).is_ok_and(|one| one.is_some()) {
-        consumed += 1;
-    }
-    let shown = http.show(&format!("/api/queues/%2F/{source}"));
-    let unacked = shown["messages_unacknowledged"].as_u64().expect("a number");
-    assert!(consumed <= unacked);
-    let moved = answer["moved"].as_u64().expect("a number");
-    let ready = shown["messages_ready"].as_u64().expect("a number");
-    assert_eq!(moved + unacked + ready, 30_000, "{answer} {shown}");
-    assert_eq!(count(&mut client, &target) as u64, moved);
-}
-
-#[test]
-fn a_source_that_is_purged_or_deleted_while_messages_move_ends_the_move() {
-    for is_deleted in [false, true] {
-        let Some((_server, mut http, mut client, source, target)) = with_many(30_000) else {
-            return;
-        };
-        let body = json!({"all": true, "to": {"queue": target}}).to_string();
-        http.send(request(GUEST, "POST", &path(&source, "move"), &body).as_bytes());
-        while count(&mut client, &target) == 0 {}
-        let dropped = match is_deleted {
-            true => client.delete_queue(1, &source),
-            false => client.purge(1, &source),
-        };
-        let answer = http.answer();
-        let moved = answer.json()["moved"].as_u64().expect("a number");
-        assert_eq!(moved + u64::from(dropped), 30_000, "{answer:?}");
-        assert_eq!(count(&mut client, &target) as u64, moved);
-    }
-}
-
-#[test]
-fn a_client_that_leaves_while_messages_move_leaves_each_in_one_place() {
-    let Some((server, mut http, mut client, source, target)) = with_many(30_000) else { return };
-    let body = json!({"all": true, "to": {"queue": target}}).to_string();
-    http.send(request(GUEST, "POST", &path(&source, "move"), &body).as_bytes());
-    while count(&mut client, &target) == 0 {}
-    drop(http);
-    // It stops, or was over.
-    let address = server.management_address().expect("it is ours");
-    let mut http = Http::connect(address);
-    let mut before = usize::MAX;
-    loop {
-        (0..50).for_each(|_| client.round_trip(1));
-        let now = count(&mut client, &source);
-        if now == before {
-            break;
-        }
-        before = now;
-    }
-    let (left, there) = (count(&mut client, &source), count(&mut client, &target));
-    assert_eq!(left + there, 30_000);
-    let body = json!({"all": true, "to": {"queue": target}});
-    assert_eq!(act(&mut http, &source, "move", &body), moved(left as u64));
-    let taken = client.drain(1, &target);
-    let expected: Vec<String> = (0..30_000).map(|n: u32| n.to_string()).collect();
-    assert_eq!(taken, expected);
-}
-
-#[test]
-fn messages_that_expire_while_they_move_are_in_one_place_or_gone() {
-    let Some((server, mut http)) = start() else { return };
-    let mut client = Client::connect(server.address());
-    let target = client.durable_queue(1);
-    let (dead, arguments) =
-        (client.durable_queue(1), fields(&[("x-message-ttl", Field::I64(300))]));
-    let mut arguments = arguments;
-    arguments.put_str(b"x-dead-letter-exchange", "");
-    arguments.put_str(b"x-dead-letter-routing-key", &dead);
-    let source = client.durable_queue_with(1, arguments.table());
-    client.confirm_all(9, &source, (0..5_000_u32).map(|n| n.to_string().into_bytes()));
-    let body = json!({"all": true, "to": {"queue": target}});
-    let mut moved = 0;
-    while count(&mut client, &source) > 0 {
-        moved += act(&mut http, &source, "move", &body)["moved"].as_u64().expect("a number");
-    }
-    client.wait_for_messages(1, &dead, 5_000 - u32::try_from(moved).expect("few"));
-    assert_eq!(count(&mut client, &target) as u64, moved);
-}
-
-/// The promise of a move: here or there, or both for a crash, and never nowhere.
-#[test]
-fn a_kill_in_the_middle_of_a_move_loses_and_invents_nothing() {
-    const COUNT: usize = 100_000;
-    let Some(mut node) = Node::start() else { return };
-    let mut client = node.connect();
-    let arguments = json!({"durable": true}).to_string();
-    granted(&node, "PUT", "/api/queues/%2F/from", &arguments);
-    granted(&node, "PUT", "/api/queues/%2F/to", &arguments);
-    client.confirm_all(9, "from", (0..COUNT).map(|n| n.to_string().into_bytes()));
-    for (round, at) in [2_000, 30_000, 45_000].into_iter().enumerate() {
-        let mut owner = Http::connect_owner(node.process().directory());
-        let body = json!({"all": true, "to": {"queue": "to"}}).to_string();
-        owner.send(request("", "POST", &path("from", "move"), &body).as_bytes());
-        while count(&mut client, "to") < at {}
-        node.restart(End::Kill, client);
-        client = node.connect();
-        let (left, there) = (count(&mut client, "from"), count(&mut client, "to"));
-        assert!(left + there >= COUNT, "round {round}: {left} and {there}");
-    }
-    let mut seen: HashMap<String, u32> = HashMap::new();
-    for queue in ["from", "to"] {
-        for body in client.drain(1, queue) {
-            *seen.entry(body).or_default() += 1;
-        }
-    }
-    let lost = (0..COUNT).filter(|n| !seen.contains_key(&n.to_string())).count();
-    assert_eq!((lost, seen.len()), (0, COUNT));
-    assert!(seen.values().all(|&times| times <= 1 + 3), "once for each crash at most");
 }
 
 #[test]

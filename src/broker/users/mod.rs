@@ -31,6 +31,26 @@ pub struct Users {
     logins: HashMap<ConnectionKey, Login>,
     /// The most connections at a time.
     connections_max: Option<u32>,
+    /// How often somebody tried to log in by each of the protocols.
+    attempts: [Attempts; 2],
+}
+
+/// By which protocol somebody logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginBy {
+    /// AMQP.
+    Amqp,
+    /// HTTP, where each request is a login.
+    Http,
+}
+
+/// How often somebody tried to log in.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// And could.
+    pub succeeded: u64,
+    /// And could not.
+    pub failed: u64,
 }
 
 /// Who opened a connection, and to which vhost.
@@ -87,16 +107,43 @@ impl Users {
         self.loopback_only.contains(name)
     }
 
-    /// Checks a login.
+    /// Checks a login, and counts it.
     ///
     /// # Errors
     /// Why it is refused.
     pub fn log_in(
-        &self,
+        &mut self,
+        by: LoginBy,
         name: &[u8],
         password: &[u8],
         from_loopback: bool,
     ) -> Result<&User, LoginRefusal> {
+        let checked = self.check_login(name, password, from_loopback);
+        let attempts = &mut self.attempts[by as usize];
+        match checked {
+            Ok(()) => attempts.succeeded += 1,
+            Err(_) => attempts.failed += 1,
+        }
+        checked.and_then(|()| self.users.get(name).ok_or(LoginRefusal::UnknownUser))
+    }
+
+    /// How often somebody tried to log in by this protocol since the start, or since these counts
+    /// were forgotten.
+    pub fn attempts(&self, by: LoginBy) -> Attempts {
+        self.attempts[by as usize]
+    }
+
+    /// Counts begin anew.
+    pub fn forget_attempts(&mut self) {
+        self.attempts = Default::default();
+    }
+
+    fn check_login(
+        &self,
+        name: &[u8],
+        password: &[u8],
+        from_loopback: bool,
+    ) -> Result<(), LoginRefusal> {
         let user = self.users.get(name).ok_or(LoginRefusal::UnknownUser)?;
         if !user.password.as_ref().is_some_and(|hash| hash.verify(password)) {
             return Err(LoginRefusal::WrongPassword);
@@ -104,7 +151,7 @@ impl Users {
         if self.is_loopback_only(name) && !from_loopback {
             return Err(LoginRefusal::LoopbackOnly);
         }
-        Ok(user)
+        Ok(())
     }
 
     /// The first user behind this one by name, or of all.
@@ -129,16 +176,20 @@ mod tests {
         let guest = Users::first_user("guest", "guest", "/").unwrap();
         assert!(guest.may(b"/", Access::Configure, b"q") && guest.has_tag("administrator"));
         assert!(users.put(guest));
-        assert!(users.log_in(b"guest", b"guest", true).is_ok());
-        let refusal = |users: &Users, name: &[u8], password: &[u8], loopback| {
-            users.log_in(name, password, loopback).unwrap_err()
+        assert!(users.log_in(LoginBy::Amqp, b"guest", b"guest", true).is_ok());
+        let refusal = |users: &mut Users, name: &[u8], password: &[u8], loopback| {
+            users.log_in(LoginBy::Http, name, password, loopback).unwrap_err()
         };
-        assert_eq!(refusal(&users, b"guest", b"guest", false), LoginRefusal::LoopbackOnly);
-        assert_eq!(refusal(&users, b"guest", b"", true), LoginRefusal::WrongPassword);
-        assert_eq!(refusal(&users, b"ghost", b"", true), LoginRefusal::UnknownUser);
+        assert_eq!(refusal(&mut users, b"guest", b"guest", false), LoginRefusal::LoopbackOnly);
+        assert_eq!(refusal(&mut users, b"guest", b"", true), LoginRefusal::WrongPassword);
+        assert_eq!(refusal(&mut users, b"ghost", b"", true), LoginRefusal::UnknownUser);
         users.set_loopback_only(BTreeSet::new());
-        assert!(users.log_in(b"guest", b"guest", false).is_ok());
+        assert!(users.log_in(LoginBy::Amqp, b"guest", b"guest", false).is_ok());
         assert!(users.put(User::new(Name::from("nopass"), None, Vec::new())));
-        assert_eq!(refusal(&users, b"nopass", b"", true), LoginRefusal::WrongPassword);
+        assert_eq!(refusal(&mut users, b"nopass", b"", true), LoginRefusal::WrongPassword);
+        assert_eq!(users.attempts(LoginBy::Amqp), Attempts { succeeded: 2, failed: 0 });
+        assert_eq!(users.attempts(LoginBy::Http), Attempts { succeeded: 0, failed: 4 });
+        users.forget_attempts();
+        assert_eq!(users.attempts(LoginBy::Http), Attempts::default());
     }
 }

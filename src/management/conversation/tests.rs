@@ -118,7 +118,7 @@ impl Bench {
 
     fn read(&mut self) {
         if self.conversation.may_read() {
-            let users = self.broker.users();
+            let users = self.broker.users_mut();
             let (logins, cors, body_room) = (&mut self.logins, &self.cors, self.body_room);
             let mut reception = Reception { users, logins, cors, body_room };
             let taken = self.conversation.receive(&mut reception, &self.unread, self.now);
@@ -152,7 +152,7 @@ impl Bench {
     /// Time passes; whether the connection stays.
     fn wait(&mut self, seconds: u64) -> bool {
         self.now += Duration::from_secs(seconds);
-        let (users, logins) = (self.broker.users(), &mut self.logins);
+        let (users, logins) = (self.broker.users_mut(), &mut self.logins);
         let (cors, body_room) = (&self.cors, self.body_room);
         let mut reception = Reception { users, logins, cors, body_room };
         let stays = self.conversation.tick(&mut reception, self.now);

@@ -5,8 +5,11 @@
 //! what nobody knows would be worse than none, and sums do not need it. Every figure is kept where
 //! it changes, so that this costs the same however many queues there are.
 
+use super::auth_attempts::PROTOCOLS;
 use super::channel_totals;
+use crate::broker::Users;
 use crate::broker::counters::Happening;
+use crate::broker::users::Attempts;
 use crate::management::call::{Call, Context, Outcome, Right, Route};
 use crate::management::exposition::Figure::{Count, Nanos};
 use crate::management::exposition::Kind::{Counter, Gauge};
@@ -315,6 +318,22 @@ fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1000, ms % 1000).trim_end_matches('0').to_owned()
 }
 
+/// How often somebody tried to log in.
+fn write_attempts(out: &mut Vec<u8>, users: &Users) {
+    let mut put = |what: &str, help, count: &dyn Fn(Attempts) -> u64| {
+        let name = format!("rabbitmq_auth_attempts_{what}total");
+        exposition::begin(out, &name, Counter, help);
+        for (protocol, by) in PROTOCOLS {
+            let labels: [(&str, &[u8]); 1] = [("protocol", protocol.as_bytes())];
+            let count = count(users.attempts(by));
+            exposition::sample(out, &name, &labels, Figure::Count(count));
+        }
+    };
+    put("", "Times that somebody tried to log in.", &|all| all.succeeded + all.failed);
+    put("succeeded_", "Times that somebody logged in.", &|all| all.succeeded);
+    put("failed_", "Times that a login was refused.", &|all| all.failed);
+}
+
 /// What has several samples under one name.
 fn write_labelled(out: &mut Vec<u8>, context: &Context<'_>) {
     let sizes = &context.broker.sizes;
@@ -327,6 +346,7 @@ fn write_labelled(out: &mut Vec<u8>, context: &Context<'_>) {
         sizes.up_to().map(|(bytes, count)| (bytes.map(|bytes| bytes.to_string()), count)),
         Figure::Count(sizes.bytes()),
     );
+    write_attempts(out, context.broker.users());
     let name = "leveret_publishers_blocked";
     exposition::begin(out, name, Gauge, "1 while publishers are blocked for this reason.");
     let reasons = context.broker.block_reasons();

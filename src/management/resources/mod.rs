@@ -1,6 +1,7 @@
 //! What can be asked for: one file a resource, each with its rows of the table in `router`.
 
 pub mod aliveness;
+pub mod auth_attempts;
 pub mod bindings;
 mod channel_totals;
 pub mod channels;
