@@ -22,7 +22,7 @@ pub fn of_publish(error: &AmqpError) -> Response {
     Response::bad_request(&error.to_string())
 }
 
-/// For a get.
+/// For a get, and for a look at where a message would go.
 pub fn of_get(error: &AmqpError) -> Response {
     if error.code == ReplyCode::AccessRefused {
         Response::not_authorised(&error.text)

@@ -218,3 +218,157 @@ fn what_is_wrong_with_a_binding_is_said() {
     }
     assert_eq!(http.show("/api/bindings").as_array().map(Vec::len), Some(1));
 }
+
+/// The names in a list of an answer.
+fn names(list: &Value) -> Vec<&str> {
+    let list = list.as_array().expect("a list");
+    let mut names: Vec<_> = list.iter().map(|one| one["name"].as_str().expect("a name")).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn where_a_message_would_go_is_told_and_nothing_is_published() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let [one, other, rest] = [(); 3].map(|()| client.queue(1));
+    let body = json!({ "type": "topic", "arguments": { "alternate-exchange": "else" } });
+    assert_eq!(http.ask("PUT", "/api/exchanges/%2F/a%2Fb", &body.to_string()).status, 201);
+    assert_eq!(http.ask("PUT", "/api/exchanges/%2F/else", r#"{"type": "fanout"}"#).status, 201);
+    let next = client.exchange(1, "direct");
+    let body = r#"{"routing_key": "order.#"}"#;
+    let bound = http.ask("POST", &format!("/api/bindings/%2F/e/a%2Fb/e/{next}"), body);
+    assert_eq!(bound.status, 201);
+    client.bind(1, &one, "a/b", "order.*");
+    client.bind(1, &other, &next, "order.eu");
+    client.bind(1, &rest, "else", "");
+    let mut ask =
+        |key: &str| http.show(&format!("/api/exchanges/%2F/a%2Fb/route?routing_key={key}"));
+    for (key, queues, exchanges) in [
+        ("order.eu", vec![&one, &other], vec!["a/b", &next]),
+        ("order.us", vec![&one], vec!["a/b", &next]),
+        ("order.eu.9", vec![], vec!["a/b", &next]),
+        ("mail", vec![&rest], vec!["a/b", "else"]),
+    ] {
+        let (mut queues, mut exchanges) = (queues, exchanges);
+        queues.sort_unstable();
+        exchanges.sort_unstable();
+        let told = ask(key);
+        assert_eq!(names(&told["queues"]), queues, "{key}: {told}");
+        assert_eq!(names(&told["exchanges"]), exchanges, "{key}: {told}");
+        assert_eq!(told["queue_count"], queues.len(), "{told}");
+        assert_eq!(
+            (&told["certain"], &told["exchanges"][0]["type"]),
+            (&json!(true), &json!("topic"))
+        );
+    }
+    let told = http.show(&format!("/api/exchanges/%2F/amq.default/route?routing_key={one}"));
+    assert_eq!(names(&told["queues"]), [&one]);
+    for queue in [&one, &other, &rest] {
+        assert_eq!(client.drain(1, queue), [""; 0], "{queue}");
+    }
+    let shown = http.show("/api/exchanges/%2F/a%2Fb");
+    assert_eq!(shown.get("message_stats"), None, "{shown}");
+}
+
+#[test]
+fn headers_have_their_say_in_where_a_message_would_go() {
+    let Some((_server, mut http)) = start() else { return };
+    let [large, copied] = ["large", "copied"];
+    for queue in [large, copied] {
+        assert_eq!(http.ask("PUT", &format!("/api/queues/%2F/{queue}"), "{}").status, 201);
+    }
+    let path = format!("/api/bindings/%2F/e/amq.headers/q/{large}");
+    let body = r#"{"arguments": {"x-match": "all", "size": "large", "sort": 5}}"#;
+    let bound = http.ask("POST", &path, body);
+    assert_eq!(bound.status, 201, "{bound:?}");
+    let mut ask = |exchange: &str, body: &Value| {
+        let path = format!("/api/exchanges/%2F/{exchange}/route");
+        let answer = http.ask("POST", &path, &body.to_string());
+        assert_eq!(answer.status, 200, "{body}");
+        answer.json()
+    };
+    let told = ask("amq.headers", &json!({ "headers": { "size": "large", "sort": 5 } }));
+    assert_eq!(names(&told["queues"]), [large]);
+    let told = ask("amq.headers", &json!({ "headers": { "size": "large" } }));
+    assert_eq!(names(&told["queues"]), [""; 0]);
+    let told = ask("amq.headers", &json!({}));
+    assert_eq!((names(&told["queues"]), &told["queue_count"]), (vec![], &json!(0)));
+    let body = json!({ "routing_key": "nobody", "headers": { "CC": [copied, "nobody"] } });
+    let told = ask("amq.default", &body);
+    assert_eq!(names(&told["queues"]), [copied]);
+}
+
+#[test]
+fn where_chance_or_a_property_decides_that_is_said() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let queues = [(); 2].map(|()| client.queue(1));
+    for (kind, arguments, certain) in [
+        ("x-random", json!({}), false),
+        ("x-consistent-hash", json!({ "hash-property": "message_id" }), false),
+        ("x-consistent-hash", json!({ "hash-header": "who" }), true),
+        ("x-consistent-hash", json!({}), true),
+        ("x-delayed-message", json!({ "x-delayed-type": "x-random" }), false),
+    ] {
+        let name = unique("x");
+        let body = json!({ "type": kind, "arguments": arguments }).to_string();
+        assert_eq!(http.ask("PUT", &format!("/api/exchanges/%2F/{name}"), &body).status, 201);
+        queues.iter().for_each(|queue| client.bind(1, queue, &name, "1"));
+        let told = http.show(&format!("/api/exchanges/%2F/{name}/route?routing_key=k"));
+        assert_eq!(
+            (&told["certain"], &told["queue_count"]),
+            (&json!(certain), &json!(1)),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn who_may_not_publish_is_not_told_where_it_would_go() {
+    let Some((_server, mut http)) = start() else { return };
+    for (path, body) in [
+        ("/api/exchanges/%2F/inner", r#"{"type": "fanout", "internal": true}"#),
+        ("/api/users/u", r#"{"password": "p", "tags": "management"}"#),
+        ("/api/permissions/%2F/u", r#"{"configure": "", "write": "^amq.topic$", "read": ".*"}"#),
+        (
+            "/api/topic-permissions/%2F/u",
+            r#"{"exchange": "amq.topic", "write": "^eu", "read": ""}"#,
+        ),
+    ] {
+        let answer = http.ask("PUT", path, body);
+        assert_eq!(answer.status, 201, "{path}: {answer:?}");
+    }
+    let user = "Authorization: Basic dTpw\r\n";
+    let route =
+        |name: &str, key: &str| format!("/api/exchanges/%2F/{name}/route?routing_key={key}");
+    assert_eq!(http.ask_as(user, "GET", &route("amq.topic", "eu.x"), "").status, 200);
+    for (name, key) in [("amq.topic", "us.x"), ("amq.direct", "eu.x"), ("amq.default", "eu.x")] {
+        let answer = http.ask_as(user, "GET", &route(name, key), "");
+        assert_eq!(answer.status, 401, "{name} {key}");
+    }
+    for (path, status) in [
+        (route("inner", ""), 401),
+        (route("nope", ""), 404),
+        (route("amq.topic", &"k".repeat(256)), 400),
+        ("/api/exchanges/nope/x/route".to_owned(), 404),
+    ] {
+        assert_eq!(http.get(&path).status, status, "{path}");
+    }
+    for body in ["[]", r#"{"headers": 5}"#, r#"{"routing_key": 5}"#] {
+        let answer = http.ask("POST", "/api/exchanges/%2F/amq.topic/route", body);
+        assert_eq!(answer.status, 400, "{body}");
+    }
+}
+
+#[test]
+fn of_very_many_queues_a_thousand_are_named_and_all_are_counted() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    for _ in 0..1_001 {
+        let queue = client.queue(1);
+        client.bind(1, &queue, "amq.fanout", "");
+    }
+    let told = http.show("/api/exchanges/%2F/amq.fanout/route");
+    assert_eq!((names(&told["queues"]).len(), &told["queue_count"]), (1_000, &json!(1_001)));
+}

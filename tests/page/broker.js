@@ -21,16 +21,17 @@ export async function startBroker() {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const output = [];
-  await new Promise((resolve, reject) => {
+  const amqpPort = await new Promise((resolve, reject) => {
     const late = setTimeout(
       () => reject(new Error(`no start: ${output.join("\n")}`)),
       STARTS_WITHIN_MS,
     );
     createInterface({ input: child.stderr }).on("line", (line) => {
       output.push(line);
-      if (line.includes(" listening on ")) {
+      const listens = / listening on 127\.0\.0\.1:(\d+) /.exec(line);
+      if (listens) {
         clearTimeout(late);
-        resolve();
+        resolve(Number(listens[1]));
       }
     });
     child.on("exit", (code) => reject(new Error(`it ended with ${code}: ${output.join("\n")}`)));
@@ -42,7 +43,7 @@ export async function startBroker() {
     await ended;
     rmSync(directory, { recursive: true, force: true });
   };
-  return { url, api: (method, path, body) => api(url, method, path, body), stop };
+  return { url, amqpPort, api: (method, path, body) => api(url, method, path, body), stop };
 }
 
 async function freePort() {

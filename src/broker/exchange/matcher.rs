@@ -249,6 +249,18 @@ impl Matcher {
         }
     }
 
+    /// Whether nothing but the routing key and the headers decides: neither chance nor a property.
+    pub fn is_decided_by_key_and_headers(&self) -> bool {
+        match self {
+            Self::Direct(_) | Self::Fanout(_) | Self::Topic(_) | Self::Headers(_) => true,
+            Self::ConsistentHash(hash) => match hash.hash_on() {
+                HashOn::RoutingKey | HashOn::Header(_) => true,
+                HashOn::CorrelationId | HashOn::MessageId | HashOn::Timestamp => false,
+            },
+            Self::Random(_) => false,
+        }
+    }
+
     /// How many keys or bindings are looked at for a message with so many keys, beside the bindings
     /// that match.
     pub fn looked_through(&self, keys: usize) -> usize {

@@ -119,6 +119,24 @@ impl Broker {
         })
     }
 
+    /// Where an operator's message would go now, after the checks of every publish; a delay comes
+    /// before that. Fills `queues`, and gives the exchanges that it would pass.
+    ///
+    /// # Errors
+    /// What is wrong with it, as any publisher is told.
+    pub fn preview(
+        &mut self,
+        subject: &Subject,
+        content: &Content<'_, ()>,
+        queues: &mut Vec<QueueKey>,
+    ) -> Result<Vec<ExchangeKey>, AmqpError> {
+        let list = Properties::new(content.properties).list()?;
+        let exchange = check(self, subject, content, &list, None)?.exchange;
+        let key = content.routing_key;
+        let passed = self.topology.trace(&mut self.work, exchange, key, &list, queues);
+        Ok(passed.to_vec())
+    }
+
     fn ways<B>(
         &mut self,
         subject: &Subject,

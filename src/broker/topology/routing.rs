@@ -50,6 +50,20 @@ impl Topology {
         self.route_keys(work, exchange, &keys, properties, queues);
     }
 
+    /// As [`Topology::route_all`], and the exchanges that the message passes, in that order: the
+    /// first is `exchange`.
+    pub fn trace(
+        &mut self,
+        work: &mut Work,
+        exchange: ExchangeKey,
+        routing_key: &[u8],
+        properties: &PropertyList<'_>,
+        queues: &mut Vec<QueueKey>,
+    ) -> &[ExchangeKey] {
+        self.route_all(work, exchange, routing_key, properties, queues);
+        &self.visited
+    }
+
     /// `keys[0]` is the message's own, the others ascend.
     fn route_keys(
         &mut self,
@@ -61,6 +75,7 @@ impl Topology {
     ) -> Reuse {
         queues.clear();
         let mut visited = std::mem::take(&mut self.visited);
+        visited.clear();
         let mut reuse = Reuse::WhileTopologyStands;
         self.visit += 1;
         self.visit_exchange(exchange, &mut visited);
@@ -72,7 +87,6 @@ impl Topology {
             }
         }
         work.spend(visited.len() + queues.len());
-        visited.clear();
         self.visited = visited;
         if queues.len() > 1 {
             queues.sort_unstable();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::publishing;
+use super::{preview, publishing};
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::ExchangeTraits;
 use crate::broker::watched::Watchable;
@@ -33,6 +33,13 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "exchanges/*/*/publish",
         methods: &[(Method::Post, Right::Management, publishing::publish)],
+    },
+    Route {
+        path: "exchanges/*/*/route",
+        methods: &[
+            (Method::Get, Right::Management, preview::of_key),
+            (Method::Post, Right::Management, preview::of_message),
+        ],
     },
 ];
 

@@ -25,6 +25,7 @@ mod permission_check;
 pub mod permissions;
 pub mod policies;
 mod policy_preview;
+mod preview;
 mod publishing;
 mod queue_browse;
 mod queue_changes;

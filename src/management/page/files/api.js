@@ -46,14 +46,15 @@ export function query(of, parameters) {
 export const get = (of, options) => ask("GET", of, undefined, options);
 export const put = (of, body = {}) => ask("PUT", of, body);
 export const post = (of, body = {}) => ask("POST", of, body);
-export const remove = (of) => ask("DELETE", of);
+export const remove = (of, options) => ask("DELETE", of, undefined, options);
 
 // Sends a file as it is.
 export const postText = (of, text) => ask("POST", of, text, { isText: true });
 
 // Asks; what was answered, or `null` if that was nothing. Throws `Refused`.
-export async function ask(method, of, body, { signal, isLogin, isText } = {}) {
-  const headers = { "X-Requested-With": "leveret", Accept: "application/json" };
+export async function ask(method, of, body, options = {}) {
+  const { signal, isLogin, isText, headers: more } = options;
+  const headers = { "X-Requested-With": "leveret", Accept: "application/json", ...more };
   const request = { method, headers, signal, credentials: "same-origin", cache: "no-store" };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";

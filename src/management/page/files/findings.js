@@ -2,8 +2,9 @@
 
 import { get, query } from "./api.js";
 import { duration, name, plural, rate } from "./format.js";
+import { listOf } from "./parts.js";
 import { link } from "./router.js";
-import { may, session } from "./session.js";
+import { may } from "./session.js";
 
 const NAMED_MAX = 3;
 const STATES = [
@@ -64,9 +65,7 @@ async function queuesIn({ state, level, text, of }, signal) {
 const age = ({ oldest_message_age_ms: ms }) => typeof ms === "number" && `oldest ${duration(ms)}`;
 
 // The list of queues of the vhost that is looked at.
-export function queuesPath() {
-  return session.vhost === "" ? "queues" : `queues/${encodeURIComponent(session.vhost)}`;
-}
+export const queuesPath = () => listOf("queues");
 
 // Who may not monitor is told only that there is one.
 async function alarmsOf(node, signal) {

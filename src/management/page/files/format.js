@@ -52,6 +52,9 @@ export function bytes(value) {
   return `${Number(size.toFixed(digits))} ${UNITS[unit]}`;
 }
 
+// 1.5 MiB/s
+export const bytesRate = (value) => (isNumber(value) ? `${bytes(value)}/s` : NONE);
+
 const STEPS = [
   [86_400, "d"],
   [3600, "h"],

@@ -6,8 +6,9 @@ const ROW = 46;
 const BOX = 30;
 const LABEL_CHARS = 26;
 
-// A graph. columns: lists of { id, label, hint, href, kind }, from left to right, where `kind` is
-// exchange, queue or plain; edges: [{ from, to, label }] between things of neighbouring columns.
+// A graph. columns: lists of { id, label, hint, href, kind, isMarked }, from left to right, where
+// `kind` is exchange, queue or plain; edges: [{ from, to, label, isMarked }] between things of
+// neighbouring columns; what is marked stands out.
 // It is as wide as its place; boxes with an `href` lead there.
 export function graph({ label, columns, edges }) {
   const element = h("div.graph");
@@ -20,6 +21,7 @@ export function graph({ label, columns, edges }) {
         "svg",
         { role: "group", "aria-label": label, width, height, viewBox: `0 0 ${width} ${height}` },
         edges.map((edge) => line(edge, places)),
+        edges.map((edge) => labelOf(edge, places)),
         [...places.values()].map(box),
       ),
     );
@@ -41,7 +43,7 @@ function placed(columns, width, height) {
   columns.forEach((column, at) =>
     column.forEach((node, index) => {
       const y = (height / column.length) * (index + 0.5);
-      places.set(node.id, { node, x: at * gap, y, width: boxWidth });
+      places.set(node.id, { node, x: at * gap, y, width: boxWidth, siblings: column.length });
     }),
   );
   return places;
@@ -59,7 +61,7 @@ function box({ node, x, y, width }) {
   });
   const title = svg("title", node.hint ? `${node.label} – ${node.hint}` : node.label);
   const parts = [title, shape, text];
-  const classes = `graph-node ${node.kind ?? "plain"}`;
+  const classes = `graph-node ${node.kind ?? "plain"}${node.isMarked ? " marked" : ""}`;
   return node.href
     ? svg(
         "a",
@@ -73,31 +75,36 @@ function box({ node, x, y, width }) {
     : svg("g", { class: classes }, parts);
 }
 
-function line({ from, to, label }, places) {
+function line({ from, to, isMarked }, places) {
   const [start, end] = [places.get(from), places.get(to)];
   const [x1, x2] = [start.x + start.width, end.x];
   const middle = (x1 + x2) / 2;
   const curve = `M${x1} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${x2 - 6} ${end.y}`;
   const arrow = `M${x2 - 7} ${end.y - 4}L${x2} ${end.y}L${x2 - 7} ${end.y + 4}Z`;
-  const most = Math.min(LABEL_CHARS, Math.floor((x2 - x1 - 16) / 6.6));
-  // At the end where the lines lie apart.
-  const y = Math.abs(start.y - end.y) < 1 ? start.y : start.y + (end.y - start.y) * 0.16;
-  const text =
-    most >= 3 &&
-    label &&
-    svg(
-      "text",
-      { class: "graph-label", x: x1 + (x2 - x1) * 0.3, y: y - 5 },
-      svg("title", label),
-      shortened(label, most),
-    );
   return svg(
     "g",
-    { class: "graph-edge" },
+    { class: isMarked ? "graph-edge marked" : "graph-edge" },
     svg("path", { class: "graph-line", d: curve }),
     svg("path", { class: "graph-arrow", d: arrow }),
-    text,
   );
+}
+
+// What a line is, written at the end where the lines lie apart, on the side that they do not come
+// from.
+function labelOf({ from, to, label }, places) {
+  const [start, end] = [places.get(from), places.get(to)];
+  const [x1, x2] = [start.x + start.width, end.x];
+  const most = Math.min(LABEL_CHARS, Math.floor((x2 - x1 - 16) / 6.6));
+  if (most < 3 || !label) {
+    return null;
+  }
+  const isAtEnd = start.siblings < end.siblings;
+  const [here, there] = isAtEnd ? [end, start] : [start, end];
+  const y = here.y + (there.y < here.y ? 14 : -5);
+  const place = isAtEnd
+    ? { class: "graph-label at-end", x: x2 - 12 }
+    : { class: "graph-label", x: x1 + 8 };
+  return svg("text", { ...place, y }, svg("title", label), shortened(label, most));
 }
 
 function shortened(text, most) {

@@ -1,7 +1,7 @@
 // Which small parts do views have in common?
 
-import { h, setText } from "./element.js";
-import { name } from "./format.js";
+import { fill, h, setText } from "./element.js";
+import { count, exchangeName, name } from "./format.js";
 import { link } from "./router.js";
 import { session } from "./session.js";
 
@@ -28,6 +28,18 @@ export function tile(label, href) {
   return { element, set };
 }
 
+// Puts something in its place, unless the same is there.
+export function replace(place, fresh) {
+  const wrapped = h("div", fresh);
+  if (!place.firstElementChild?.isEqualNode(wrapped)) {
+    fill(place, wrapped);
+  }
+}
+
+// A number in a table; a nought is no news.
+export const number = (value, format = count) =>
+  value ? format(value) : h("span.faint", value === 0 ? "0" : "–");
+
 // Names with what they are: [[name, text or element], ...].
 export function facts(pairs) {
   const rows = pairs.map(([key, value]) => h("div", h("dt", key), h("dd", value)));
@@ -50,8 +62,23 @@ export function queueLink(vhost, queue) {
 
 export function exchangeLink(vhost, exchange) {
   const href = link(["exchanges", vhost, exchange === "" ? "amq.default" : exchange]);
-  return h("a.name", { href }, exchange === "" ? "(default)" : name(exchange));
+  return h("a.name", { href }, exchangeName(exchange));
 }
+
+export function connectionLink(connection, text = connection) {
+  return h("a.name", { href: link(["connections", connection]) }, text);
+}
+
+export function channelLink(channel, text = channel) {
+  return h("a.name", { href: link(["channels", channel]) }, text);
+}
+
+// Where a list is asked for: of the vhost that is looked at, or of all. Some lists have the vhost
+// behind their name, others before it.
+export const listOf = (list) =>
+  session.vhost === "" ? list : `${list}/${encodeURIComponent(session.vhost)}`;
+export const listBehindVhost = (list) =>
+  session.vhost === "" ? list : `vhosts/${encodeURIComponent(session.vhost)}/${list}`;
 
 // A table of few rows that is not sorted or filtered: heads [text or [text, class]], rows of cells.
 export function plainTable(label, heads, rows, none) {

@@ -23,7 +23,8 @@ const PROPERTIES = [
 const NUMBERS = new Set(["priority", "timestamp"]);
 
 // A form that publishes to an exchange; `key` is the routing key at first, `isKeyFixed` whether it
-// stays. `done` is called after each message. `routingKey` is the field of the key.
+// stays. `done` is called after each message. `message()` is what would be published; it throws
+// while a header is not complete.
 export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, done = () => {} }) {
   const routingKey = field({ label: "Routing key", value: key, spellcheck: "false" });
   const body = field({ label: "Body", type: "area", rows: 6 });
@@ -68,7 +69,7 @@ export function publishForm({ vhost, exchange, key = "", isKeyFixed = false, don
   const draw = () => fill(line, lineOf(vhost, exchange, message));
   made.element.addEventListener("input", draw);
   draw();
-  return { element: made.element, routingKey };
+  return { element: made.element, message };
 }
 
 // Longer bodies are no use in a line.

@@ -68,6 +68,8 @@ export function shell({ navigation, changed, leave }) {
         h("a", { href: link(path), "aria-current": id === current && "page" }, label),
       ),
     );
+    // Where there is no room for all of them, the one that is shown is to be seen.
+    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     const of = [["", "All vhosts"], ...session.vhosts.map((one) => [one, name(one)])];
     fill(
       vhost,

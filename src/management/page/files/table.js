@@ -21,6 +21,7 @@ const TYPING_MS = 250;
 // actions: [{ label, isDangerous, run(rows) }] for the rows that are marked; controls: what stands
 // beside the filter; empty: what is said when there is nothing, `search`: what is typed at first;
 // noun, nouns: what one row is, and several.
+// `hasFilter`: false where the list cannot be filtered.
 export function table(options) {
   const kept = recall(`table.${options.name}`, {});
   const state = {
@@ -120,10 +121,19 @@ function toolsOf(state) {
       }, TYPING_MS);
     },
   });
-  return h("div.table-tools", input, state.controls, found, columnMenu(state));
+  return h(
+    "div.table-tools",
+    state.hasFilter !== false && input,
+    state.controls,
+    found,
+    columnMenu(state),
+  );
 }
 
 function columnMenu(state) {
+  if (state.columns.every((column) => column.isFixed)) {
+    return null;
+  }
   const choices = state.columns
     .filter((column) => !column.isFixed)
     .map((column) =>

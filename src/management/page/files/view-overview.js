@@ -99,10 +99,7 @@ function tilesOf() {
     ["channels", "Channels"],
     ["exchanges", "Exchanges"],
   ];
-  const objects = totals.map(([id, label]) => [
-    id,
-    tile(label, id === "queues" && link(["queues"])),
-  ]);
+  const objects = totals.map(([id, label]) => [id, tile(label, id !== "consumers" && link([id]))]);
   const update = ({ queue_totals: queues, object_totals: of, message_stats: stats }) => {
     ready.set(compact(queues?.messages_ready));
     unacked.set(compact(queues?.messages_unacknowledged));

@@ -20,7 +20,16 @@ import {
 } from "./format.js";
 import { graph } from "./graph.js";
 import { levels, rates, wanted } from "./history.js";
-import { badge, exchangeLink, facts, heading, plainTable, section, tile } from "./parts.js";
+import {
+  badge,
+  exchangeLink,
+  facts,
+  heading,
+  plainTable,
+  replace,
+  section,
+  tile,
+} from "./parts.js";
 import { publishForm } from "./publish.js";
 import { getForm, messageBrowser } from "./queue-messages.js";
 import { consumersOf } from "./queue-consumers.js";
@@ -123,14 +132,6 @@ async function update(state) {
   }
   replace(state.places.facts, factsOf(now));
   replace(state.places.settings, settingsTable(now, await policiesOf(now, signal)));
-}
-
-// Puts something in its place, unless the same is there.
-function replace(place, fresh) {
-  const wrapped = h("div", fresh);
-  if (!place.firstElementChild?.isEqualNode(wrapped)) {
-    fill(place, wrapped);
-  }
 }
 
 function badgesOf({ type, durable, exclusive, auto_delete: autoDelete, state, vhost }) {

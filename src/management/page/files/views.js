@@ -25,7 +25,13 @@
 // that does the same; others through `form` of form.js, which shows the error where it arose. Lists
 // are `table`, figures over time `chart`, and small parts stand in parts.js.
 
+import { channel } from "./view-channel.js";
+import { channels } from "./view-channels.js";
+import { connection } from "./view-connection.js";
+import { connections } from "./view-connections.js";
 import { definitions } from "./view-definitions.js";
+import { exchange } from "./view-exchange.js";
+import { exchanges } from "./view-exchanges.js";
 import { node } from "./view-node.js";
 import { overview } from "./view-overview.js";
 import { parameters } from "./view-parameters.js";
@@ -50,11 +56,25 @@ const ADMIN = [
   node,
 ];
 
-export const VIEWS = [overview, queues, queue, ...ADMIN];
+export const VIEWS = [
+  overview,
+  queues,
+  queue,
+  exchanges,
+  exchange,
+  connections,
+  connection,
+  channels,
+  channel,
+  ...ADMIN,
+];
 
 // In this order; an entry stands here when its view is there.
 export const NAVIGATION = [
   { id: "overview", label: "Overview", path: [], right: "management" },
   { id: "queues", label: "Queues", path: ["queues"], right: "management" },
+  { id: "exchanges", label: "Exchanges", path: ["exchanges"], right: "management" },
+  { id: "connections", label: "Connections", path: ["connections"], right: "management" },
+  { id: "channels", label: "Channels", path: ["channels"], right: "management" },
   { id: "admin", label: "Admin", path: ["vhosts"], right: "management" },
 ];

@@ -1,0 +1,43 @@
+// Which channels are open, and which of them hold messages?
+
+import { get, query } from "./api.js";
+import { channelColumns, channelFields } from "./channel-columns.js";
+import { heading, listBehindVhost } from "./parts.js";
+import { replaceParameters } from "./router.js";
+import { table } from "./table.js";
+
+export const channels = {
+  path: "channels",
+  id: "channels",
+  right: "management",
+  title: () => "Channels",
+  open(page) {
+    const list = table({
+      name: "channels",
+      label: "Channels",
+      noun: "channel",
+      searchHint: "Filter by address",
+      columns: channelColumns(),
+      sort: "name",
+      search: page.parameters.name ?? "",
+      searched: (text) => replaceParameters({ name: text }),
+      keyOf: (one) => one.name,
+      load: (wanted) => load(wanted, page.signal),
+      empty: "There is no channel. Programs open them on their connections.",
+    });
+    page.root.append(heading("Channels"), list.element);
+    return { update: list.update };
+  },
+};
+
+function load({ page, size, sort, reverse, search }, signal) {
+  const parameters = {
+    page,
+    page_size: size,
+    sort,
+    sort_reverse: reverse,
+    name: search,
+    columns: channelFields,
+  };
+  return get(query(listBehindVhost("channels"), parameters), { signal });
+}
