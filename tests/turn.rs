@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "the benches use the rest")]
 mod memory;
 
+use std::time::Duration;
+
 use leveret::amqp::method::{basic, queue};
 use leveret::amqp::{Method, TableBuf, Value, encoder};
 use leveret::node::Unwatched;
@@ -77,6 +79,21 @@ fn the_helpers_answers_are_taken_before_anything_is_released() {
     memory.turn();
     assert!(memory.node.broker.store.durable() > durable);
     assert!(!memory.is_confirming(publisher));
+}
+
+/// A machine that slept closed the connections of all clients that had said nothing meanwhile, and
+/// of those that had and were not read yet.
+#[test]
+fn a_client_is_not_called_silent_by_who_did_not_listen() {
+    let mut memory = Memory::new();
+    let client = memory.connect_beating(10);
+    memory.wait(Duration::from_secs(3600));
+    assert_eq!(memory.node.take_gone(), []);
+    // From then on it counts.
+    (0..24).for_each(|_| memory.wait(Duration::from_secs(1)));
+    assert_eq!(memory.node.take_gone(), []);
+    (0..2).for_each(|_| memory.wait(Duration::from_secs(1)));
+    assert_eq!(memory.node.take_gone(), [memory.key(client)]);
 }
 
 /// Answers that nobody reads count: its input waits when there are too many, and goes on when it

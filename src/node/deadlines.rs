@@ -67,12 +67,12 @@ impl Deadlines {
         self.node[due as usize].is_some_and(|at| at <= now)
     }
 
-    /// The next session whose deadline has come; it has none from now on.
-    pub fn pop_session(&mut self, now: Instant) -> Option<ConnectionKey> {
+    /// The next session whose deadline has come, and that deadline; it has none from now on.
+    pub fn pop_session(&mut self, now: Instant) -> Option<(Instant, ConnectionKey)> {
         let first = *self.sessions.first()?;
         (first.0 <= now).then(|| {
             self.sessions.remove(&first);
-            first.1
+            first
         })
     }
 
@@ -101,8 +101,8 @@ mod tests {
         table.move_session(one, Some(at(50)), Some(at(10)));
         assert_eq!(table.next(), Some(at(10)));
         assert_eq!(table.pop_session(at(9)), None);
-        assert_eq!(table.pop_session(at(30)), Some(one));
-        assert_eq!(table.pop_session(at(30)), Some(other));
+        assert_eq!(table.pop_session(at(30)), Some((at(10), one)));
+        assert_eq!(table.pop_session(at(30)), Some((at(20), other)));
         assert_eq!(table.pop_session(at(1000)), None, "what was moved left nothing behind");
         assert_eq!(table.next(), None);
     }

@@ -29,6 +29,8 @@
 //! [`Node::turn`] is the whole of it: nothing else syncs, delivers or frees. Each step says why it
 //! stands where it does.
 
+use std::time::Duration;
+
 use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::work::{WORK_FOR_OPERATORS, WORK_PER_INPUT, WORK_PER_STEP};
 use crate::broker::{ConnectionKey, Delivery, Effect, QueueKey, TakeBack};
@@ -41,6 +43,10 @@ use super::watch::{Step, Told, Watch};
 
 /// What it costs to end a connection with its channels.
 const WORK_PER_CLOSE: usize = 100;
+
+/// Nothing that is in time fires later than so long after its deadline: if something does, the
+/// process stood still, or the machine slept. What its clients sent meanwhile may not have been read.
+const LATE_MAX: Duration = Duration::from_secs(2);
 
 impl Node {
     /// One turn, from what arrived to what may leave.
@@ -134,13 +140,19 @@ impl Node {
 
     /// Asks the sessions whose time has come what is due.
     fn fire_deadlines<W: Watch>(&mut self, watch: &mut W) {
-        while let Some(key) = self.deadlines.pop_session(self.now) {
+        while let Some((at, key)) = self.deadlines.pop_session(self.now) {
+            let stood_still = self.now.saturating_duration_since(at) > LATE_MAX;
             let Some(endpoint) = self.endpoints.get_mut(key) else {
                 continue;
             };
             endpoint.deadline_came();
             let stays = match &mut endpoint.peer {
-                Peer::Amqp(session) => session.tick(&mut self.broker, self.now),
+                Peer::Amqp(session) => {
+                    if stood_still {
+                        session.resumed(self.now);
+                    }
+                    session.tick(&mut self.broker, self.now)
+                }
                 Peer::Http(_) => self.tick_conversation(key),
             };
             if stays {

@@ -66,6 +66,14 @@ impl Heartbeat {
         self.received_at = now;
     }
 
+    /// Nobody listened for some time until now: what is silent since then is not held against the
+    /// client.
+    pub fn resumed(&mut self, now: Instant) {
+        if let Rule::Every(_) = self.rule {
+            self.received_at = now;
+        }
+    }
+
     /// Something was sent.
     #[inline]
     pub fn sent(&mut self, now: Instant) {
@@ -145,6 +153,19 @@ mod tests {
         heartbeat.sent(start + secs(124));
         assert_eq!(heartbeat.due(start + secs(124)), Due::Nothing);
         assert_eq!(heartbeat.due(start + secs(125)), Due::Over);
+    }
+
+    #[test]
+    fn who_did_not_listen_does_not_call_the_client_silent() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::handshake(start);
+        heartbeat.resumed(start + secs(11));
+        assert_eq!(heartbeat.due(start + secs(11)), Due::Over, "a handshake goes on by itself");
+        heartbeat.negotiated(10, start);
+        heartbeat.resumed(start + secs(60));
+        heartbeat.sent(start + secs(84));
+        assert_eq!(heartbeat.due(start + secs(84)), Due::Nothing);
+        assert_eq!(heartbeat.due(start + secs(85)), Due::Over);
     }
 
     #[test]

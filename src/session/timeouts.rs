@@ -24,6 +24,11 @@ impl Session {
         self.notes.acks_due_ms
     }
 
+    /// The process stood still until now, and may not have heard its client.
+    pub fn resumed(&mut self, now: Instant) {
+        self.heartbeat.resumed(now);
+    }
+
     /// A time limit came: a heartbeat goes out, a channel closes, or `false`: the socket has
     /// to be closed.
     pub fn tick(&mut self, broker: &mut Broker, now: Instant) -> bool {

@@ -73,6 +73,11 @@ impl Memory {
 
     /// A client with channel 1 open; its number.
     pub fn connect(&mut self) -> usize {
+        self.connect_beating(0)
+    }
+
+    /// The same with a heartbeat, in seconds.
+    pub fn connect_beating(&mut self, heartbeat: u16) -> usize {
         self.clients.push(self.node.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
         let client = self.clients.len() - 1;
         self.send(client, &PROTOCOL_HEADER);
@@ -83,7 +88,7 @@ impl Memory {
             locale: b"en_US",
         };
         self.call(client, 0, Method::ConnectionStartOk(start_ok));
-        let tune_ok = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat: 0 };
+        let tune_ok = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat };
         self.call(client, 0, Method::ConnectionTuneOk(tune_ok));
         let open = connection::Open { virtual_host: b"/" };
         self.call(client, 0, Method::ConnectionOpen(open));
@@ -136,6 +141,13 @@ impl Memory {
         for _ in 0..4 {
             self.turn();
         }
+    }
+
+    /// Time passes, and a turn comes.
+    pub fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.node.begin(self.now);
+        self.turn();
     }
 
     /// The node's key of a client.
