@@ -33,7 +33,7 @@ test("the keyboard alone logs in, finds a queue and purges it", async () => {
   await page.getByRole("navigation").waitFor();
   await tabTo(page, "Queues", "nav a");
   await page.keyboard.press("Enter");
-  await page.getByRole("link", { name: "keys" }).waitFor();
+  await page.getByRole("link", { name: "keys", exact: true }).waitFor();
   await tabTo(page, "keys", "td a");
   await page.keyboard.press("Enter");
   await page.getByText("3 messages wait", { exact: false }).waitFor();
