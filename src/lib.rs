@@ -103,7 +103,7 @@
 //! base64 and getrandom hash passwords, md-5 those that RabbitMQ hashed long ago, and getrandom
 //! salts segments; fancy-regex matches permission patterns, which use look-aheads; foldhash hashes
 //! the names of bindings and definitions, of which there may be a million at start, and the
-//! numbers of segments; rustix makes system calls without `unsafe`, and libc has the two questions
+//! numbers of segments; rustix makes system calls without `unsafe`, and libc has the few questions
 //! to the allocator that rustix has not; signal-hook catches signals. httparse finds the parts of
 //! a request's head in the HTTP API, serde_json reads and writes the API's JSON, base64 reads the
 //! credentials of requests, and flate2, with a backend in Rust, compresses answers.

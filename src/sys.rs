@@ -209,6 +209,39 @@ pub fn release_unused_memory() {
     }
 }
 
+/// Has the kernel unmap this program's code. What is still needed is mapped again as it is used, from
+/// the kernel's cache; what only the start needed is not resident any more: a fifth of what an idle
+/// broker had. Does nothing where /proc does not tell where the code is.
+pub fn forget_unused_code() {
+    #[cfg(target_os = "linux")]
+    {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let here = forget_unused_code as *const () as usize;
+        let Some((start, end)) = code_around(&maps, here) else {
+            return;
+        };
+        #[allow(unsafe_code)]
+        // SAFETY: the range is one mapping of this program's file, which is only read and run, as
+        // `code_around` made sure: dropped pages come back from the file as they were.
+        let dropped =
+            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+        debug_assert!(dropped == 0, "it is a mapping of ours");
+    }
+}
+
+/// The mapping around an address in what `/proc/PID/maps` says, if it is code: of a file, to be run
+/// and not to be written.
+fn code_around(maps: &str, address: usize) -> Option<(usize, usize)> {
+    maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).ok());
+        let (start, end) = (start?, end?);
+        let is_code = rest.starts_with("r-xp ") && rest.contains('/');
+        (is_code && (start..end).contains(&address)).then_some((start, end))
+    })
+}
+
 /// How much memory this process may use, in bytes: the lowest limit of its cgroup and the groups
 /// above it, and never more than the machine has.
 pub fn memory_limit_bytes() -> u64 {
@@ -303,6 +336,24 @@ fn naming(path: &str, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_code_that_is_mapped_from_a_file_is_forgotten() {
+        let maps = "1000-2000 r--p 00000000 fe:00 12 /bin/leveret\n\
+                    2000-5000 r-xp 00001000 fe:00 12 /bin/leveret\n\
+                    5000-6000 rw-p 00004000 fe:00 12 /bin/leveret\n\
+                    7000-8000 rwxp 00000000 fe:00 12 /bin/leveret\n\
+                    9000-a000 r-xp 00000000 00:00 0  [vdso]\n";
+        assert_eq!(code_around(maps, 0x2000), Some((0x2000, 0x5000)));
+        assert_eq!(code_around(maps, 0x4fff), Some((0x2000, 0x5000)));
+        for address in [0, 0x1000, 0x5000, 0x7000, 0x9000] {
+            assert_eq!(code_around(maps, address), None, "{address:x}");
+        }
+        assert_eq!(code_around("nonsense\n1-2\nx-y r-xp /\n", 1), None);
+        // Everything goes on.
+        forget_unused_code();
+        assert!(memory_limit_bytes() > 0);
+    }
 
     #[test]
     fn allocated_blocks_are_zero_and_leave_what_was_there() {

@@ -39,6 +39,7 @@ pub fn run(config: &Config, load: Load<'_>) -> Result<(), StartError> {
         .map_err(|e| StartError::io("wait for signals", e))?;
     let notifier = Notifier::from_environment();
     tell(notifier.ready(), "ready");
+    sys::forget_unused_code();
     let mut reload = Reload::new(config.clone(), load);
     let mut signalled = || {
         let mut orders = Vec::new();
