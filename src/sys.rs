@@ -209,9 +209,9 @@ pub fn release_unused_memory() {
     }
 }
 
-/// Has the kernel unmap this program's code. What is still needed is mapped again as it is used, from
-/// the kernel's cache; what only the start needed is not resident any more: a fifth of what an idle
-/// broker had. Does nothing where /proc does not tell where the code is.
+/// Has the kernel unmap this program's code. What is still needed is mapped again as it is used,
+/// from the kernel's cache; what only the start needed is not resident any more: a fifth of what an
+/// idle broker had. Does nothing where /proc does not tell where the code is.
 pub fn forget_unused_code() {
     #[cfg(target_os = "linux")]
     {

@@ -45,7 +45,7 @@ use super::watch::{Step, Told, Watch};
 const WORK_PER_CLOSE: usize = 100;
 
 /// Nothing that is in time fires later than so long after its deadline: if something does, the
-/// process stood still, or the machine slept. What its clients sent meanwhile may not have been read.
+/// process stood still, or the machine slept. What clients sent meanwhile may not have been read.
 const LATE_MAX: Duration = Duration::from_secs(2);
 
 impl Node {
