@@ -43,6 +43,12 @@ export function query(of, parameters) {
   return pairs.length === 0 ? of : `${of}?${new URLSearchParams(pairs)}`;
 }
 
+// One page of a list, as a table wants it (table.js); `more` are further parameters.
+export function getPage(of, { page, size, sort, reverse, search }, signal, more = {}) {
+  const parameters = { page, page_size: size, sort, sort_reverse: reverse, name: search, ...more };
+  return get(query(of, parameters), { signal });
+}
+
 export const get = (of, options) => ask("GET", of, undefined, options);
 export const put = (of, body = {}) => ask("PUT", of, body);
 export const post = (of, body = {}) => ask("POST", of, body);

@@ -1,6 +1,6 @@
 // What leads to an exchange and what does it lead to? Drawn, listed, and changed by hand.
 
-import { get, path, post, query, remove } from "./api.js";
+import { get, getPage, path, post, query, remove } from "./api.js";
 import { ask, commandLine } from "./dialog.js";
 import { fill, h } from "./element.js";
 import { field, form, pairs } from "./form.js";
@@ -184,10 +184,9 @@ function listOf(state, end) {
       },
     ],
     keyOf: (one) => JSON.stringify([ends(one), one.properties_key]),
-    load: ({ page, size, sort, reverse }) => {
-      const parameters = { page, page_size: size, sort, sort_reverse: reverse };
+    load: (wanted) => {
       const of = path`exchanges/${state.vhost}/${state.exchange}/bindings`;
-      return get(query(`${of}/${end}`, parameters), { signal: state.page.signal });
+      return getPage(`${of}/${end}`, wanted, state.page.signal);
     },
     empty: isFrom ? "Nothing is bound to it." : "No exchange leads here.",
   });

@@ -1,9 +1,9 @@
 // Where would a message go? Asks the broker's own routing, which publishes nothing.
 
 import { path, post } from "./api.js";
-import { fill, h } from "./element.js";
+import { h } from "./element.js";
 import { count, plural } from "./format.js";
-import { exchangeLink, queueLink } from "./parts.js";
+import { exchangeLink, queueLink, show } from "./parts.js";
 
 const TYPING_MS = 150;
 const NAMED_MAX = 50;
@@ -63,13 +63,7 @@ async function look(state) {
   );
 }
 
-// What is there stays, unless it is something else.
-function draw({ answer }, ...fresh) {
-  const wrapped = h("div.stack", fresh);
-  if (!answer.firstElementChild?.isEqualNode(wrapped)) {
-    fill(answer, wrapped);
-  }
-}
+const draw = ({ answer }, fresh) => show(answer, h("div.stack", fresh));
 
 function answerOf({ vhost, exchange }, { routing_key: key }, found) {
   const { queues, queue_count: many, exchanges, certain } = found;

@@ -3,7 +3,7 @@
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
-export const NONE = "–";
+const NONE = "–";
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 

@@ -28,12 +28,31 @@ export function tile(label, href) {
   return { element, set };
 }
 
-// Puts something in its place, unless the same is there.
-export function replace(place, fresh) {
-  const wrapped = h("div", fresh);
-  if (!place.firstElementChild?.isEqualNode(wrapped)) {
-    fill(place, wrapped);
+// Puts an element in its place, unless the same is there: focus and what is marked stay.
+export function show(place, fresh) {
+  if (!place.firstElementChild?.isEqualNode(fresh)) {
+    fill(place, fresh);
   }
+}
+
+// The same of a text or of several elements.
+export const replace = (place, fresh) => show(place, h("div", fresh));
+
+// Something that opens below its summary, and closes when one leaves it or presses Escape.
+export function menu(summary, body, kind = "") {
+  const element = h(`details.menu${kind}`, summary, h("div.menu-body", body));
+  element.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && element.open) {
+      element.open = false;
+      summary.focus();
+    }
+  });
+  element.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !element.contains(event.relatedTarget)) {
+      element.open = false;
+    }
+  });
+  return element;
 }
 
 // A number in a table; a nought is no news.

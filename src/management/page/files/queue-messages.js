@@ -123,7 +123,7 @@ async function further(state) {
 }
 
 // One message: a line that opens. markable: the state of the browser, if it can be marked.
-export function messageLine(message, markable, browser) {
+function messageLine(message, markable, browser) {
   const mark =
     markable &&
     h("input", {

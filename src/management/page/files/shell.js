@@ -3,6 +3,7 @@
 
 import { fill, h } from "./element.js";
 import { name } from "./format.js";
+import { menu } from "./parts.js";
 import { link } from "./router.js";
 import { chooseVhost, may, session } from "./session.js";
 import { recall, remember } from "./settings.js";
@@ -107,25 +108,10 @@ function settingsMenu({ changed, leave }) {
   );
   const who = h("p.who", h("strong", name(session.user)), h("span.hint", session.tags.join(", ")));
   const out = h("button", { type: "button", onclick: leave }, "Log out");
-  const menu = h(
-    "details.menu.user",
-    h(
-      "summary",
-      { "aria-label": `Settings of ${session.user}` },
-      h("span.user-name", name(session.user)),
-    ),
-    h("div.menu-body", who, refresh, theme, out),
+  const summary = h(
+    "summary",
+    { "aria-label": `Settings of ${session.user}` },
+    h("span.user-name", name(session.user)),
   );
-  menu.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      menu.open = false;
-      menu.firstElementChild.focus();
-    }
-  });
-  menu.addEventListener("focusout", (event) => {
-    if (event.relatedTarget && !menu.contains(event.relatedTarget)) {
-      menu.open = false;
-    }
-  });
-  return menu;
+  return menu(summary, [who, refresh, theme, out], ".user");
 }

@@ -4,6 +4,7 @@
 import { fill, h, setText } from "./element.js";
 import { count, plural } from "./format.js";
 import { problemPlace } from "./notice.js";
+import { menu } from "./parts.js";
 import { recall, remember } from "./settings.js";
 
 const SIZES = [25, 50, 100, 250, 500];
@@ -154,19 +155,7 @@ function columnMenu(state) {
         column.label,
       ),
     );
-  const menu = h("details.menu", h("summary", "Columns"), h("div.menu-body", choices));
-  menu.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && menu.open) {
-      menu.open = false;
-      menu.firstElementChild.focus();
-    }
-  });
-  menu.addEventListener("focusout", (event) => {
-    if (event.relatedTarget && !menu.contains(event.relatedTarget)) {
-      menu.open = false;
-    }
-  });
-  return menu;
+  return menu(h("summary", "Columns"), choices);
 }
 
 const shownColumns = ({ columns, off }) => columns.filter(({ id }) => !off.has(id));

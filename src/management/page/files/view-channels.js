@@ -1,6 +1,6 @@
 // Which channels are open, and which of them hold messages?
 
-import { get, query } from "./api.js";
+import { getPage } from "./api.js";
 import { channelColumns, channelFields } from "./channel-columns.js";
 import { heading, listBehindVhost } from "./parts.js";
 import { replaceParameters } from "./router.js";
@@ -22,22 +22,11 @@ export const channels = {
       search: page.parameters.name ?? "",
       searched: (text) => replaceParameters({ name: text }),
       keyOf: (one) => one.name,
-      load: (wanted) => load(wanted, page.signal),
+      load: (wanted) =>
+        getPage(listBehindVhost("channels"), wanted, page.signal, { columns: channelFields }),
       empty: "There is no channel. Programs open them on their connections.",
     });
     page.root.append(heading("Channels"), list.element);
     return { update: list.update };
   },
 };
-
-function load({ page, size, sort, reverse, search }, signal) {
-  const parameters = {
-    page,
-    page_size: size,
-    sort,
-    sort_reverse: reverse,
-    name: search,
-    columns: channelFields,
-  };
-  return get(query(listBehindVhost("channels"), parameters), { signal });
-}

@@ -1,6 +1,6 @@
 // Who is at the other end of a connection, what comes and goes, and what holds it up?
 
-import { get, path, query } from "./api.js";
+import { get, getPage, path, query } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
 import { channelColumns, channelFields } from "./channel-columns.js";
 import { calledOf, closeConnections } from "./connection-close.js";
@@ -147,13 +147,9 @@ function channelsOf({ name: of, page }) {
     sort: "number",
     hasFilter: false,
     keyOf: (one) => one.name,
-    load: ({ page: at, size, sort, reverse }) => {
-      const parameters = { page: at, page_size: size, sort, sort_reverse: reverse };
-      const list = query(path`connections/${of}/channels`, {
-        ...parameters,
-        columns: channelFields,
-      });
-      return get(list, { signal: page.signal });
+    load: (wanted) => {
+      const list = path`connections/${of}/channels`;
+      return getPage(list, wanted, page.signal, { columns: channelFields });
     },
     empty: "It has no channel: its client is connected and does nothing.",
   });

@@ -1,6 +1,6 @@
 // Who is connected?
 
-import { get, query } from "./api.js";
+import { getPage } from "./api.js";
 import { calledOf, closeConnections } from "./connection-close.js";
 import { h } from "./element.js";
 import { bytesRate, moment, name } from "./format.js";
@@ -121,7 +121,8 @@ export const connections = {
       search: page.parameters.name ?? "",
       searched: (text) => replaceParameters({ name: text }),
       keyOf: (one) => one.name,
-      load: (wanted) => load(wanted, page.signal),
+      load: (wanted) =>
+        getPage(listBehindVhost("connections"), wanted, page.signal, { columns: FIELDS }),
       empty: "Nobody is connected. Programs connect to the AMQP port, 5672 by default.",
       actions: [
         {
@@ -140,15 +141,3 @@ export const connections = {
     return { update: list.update };
   },
 };
-
-function load({ page, size, sort, reverse, search }, signal) {
-  const parameters = {
-    page,
-    page_size: size,
-    sort,
-    sort_reverse: reverse,
-    name: search,
-    columns: FIELDS,
-  };
-  return get(query(listBehindVhost("connections"), parameters), { signal });
-}

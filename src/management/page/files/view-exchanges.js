@@ -1,6 +1,6 @@
 // Which exchanges are there?
 
-import { get, query } from "./api.js";
+import { getPage } from "./api.js";
 import { h } from "./element.js";
 import { declareExchange } from "./exchange-declare.js";
 import { deleteExchanges } from "./exchange-delete.js";
@@ -81,7 +81,7 @@ export const exchanges = {
       searched: (text) => replaceParameters({ name: text }),
       keyOf: (one) => JSON.stringify([one.vhost, one.name]),
       nameOf: (key) => JSON.parse(key)[1] || "the default exchange",
-      load: (wanted) => load(wanted, page.signal),
+      load: (wanted) => getPage(listOf("exchanges"), wanted, page.signal, { columns: FIELDS }),
       empty: "You may enter no virtual host: there is no exchange to see.",
       actions: [
         {
@@ -101,15 +101,3 @@ export const exchanges = {
     return { update: list.update };
   },
 };
-
-function load({ page, size, sort, reverse, search }, signal) {
-  const parameters = {
-    page,
-    page_size: size,
-    sort,
-    sort_reverse: reverse,
-    name: search,
-    columns: FIELDS,
-  };
-  return get(query(listOf("exchanges"), parameters), { signal });
-}

@@ -7,7 +7,7 @@ import { fill, h } from "./element.js";
 import { field } from "./form.js";
 import { bytes, command, compact, count, duration, name, plural } from "./format.js";
 import { levels, rates, wanted } from "./history.js";
-import { facts, heading, plainTable, section, tile } from "./parts.js";
+import { facts, heading, plainTable, section, show, tile } from "./parts.js";
 import { may } from "./session.js";
 
 const MIB = 1024 * 1024;
@@ -54,17 +54,11 @@ async function update(state) {
   const now = await get(query(path`nodes/${about.node}`, wanted("node_stats")), { signal });
   state.cluster = about.cluster_name;
   fill(state.title, `${now.name} in ${about.cluster_name}`);
-  draw(state.health, healthOf(now));
+  show(state.health, healthOf(now));
   state.tiles.update(now);
   state.charts.update(now);
-  draw(state.places.facts, factsOf(now, about));
-  draw(state.places.listeners, listenersOf(about));
-}
-
-function draw(place, fresh) {
-  if (!place.firstElementChild?.isEqualNode(fresh)) {
-    fill(place, fresh);
-  }
+  show(state.places.facts, factsOf(now, about));
+  show(state.places.listeners, listenersOf(about));
 }
 
 function healthOf(now) {

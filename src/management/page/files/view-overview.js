@@ -7,7 +7,7 @@ import { fill, h } from "./element.js";
 import { findings, queuesPath } from "./findings.js";
 import { bytes, compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
 import { levels, rates, wanted } from "./history.js";
-import { facts, heading, plainTable, section, tile } from "./parts.js";
+import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
 import { may, session } from "./session.js";
 
@@ -57,16 +57,10 @@ async function update({ signal }, parts) {
   parts.tiles.update(about);
   parts.charts.update(about, node);
   parts.tiles.setOldest(await oldestMessage(about, signal));
-  drawHealth(parts.health, await findings(node, signal));
+  const found = await findings(node, signal);
+  replace(parts.health, found.length === 0 ? allWell() : found.map(findingOf));
   if (node) {
     drawNode(parts.node, about, node);
-  }
-}
-
-function drawHealth(place, found) {
-  const fresh = h("div", found.length === 0 ? allWell() : found.map(findingOf));
-  if (!place.firstElementChild?.isEqualNode(fresh)) {
-    fill(place, fresh);
   }
 }
 
@@ -270,7 +264,5 @@ function drawNode(place, about, node) {
       ),
     ),
   );
-  if (!place.firstElementChild?.isEqualNode(shown)) {
-    fill(place, shown);
-  }
+  show(place, shown);
 }

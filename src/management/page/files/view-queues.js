@@ -1,6 +1,6 @@
 // Which queues are there, which of them have a problem, and what is done with many at once?
 
-import { get, path, query, remove } from "./api.js";
+import { getPage, path, remove } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./element.js";
 import { queuesPath } from "./findings.js";
@@ -161,19 +161,9 @@ export const queues = {
   },
 };
 
-async function load({ page, size, sort, reverse, search }, chosen, signal) {
-  const answer = await get(
-    query(queuesPath(), {
-      page,
-      page_size: size,
-      sort,
-      sort_reverse: reverse,
-      name: search,
-      state: [...chosen].join(","),
-      columns: FIELDS,
-    }),
-    { signal },
-  );
+async function load(wanted, chosen, signal) {
+  const more = { state: [...chosen].join(","), columns: FIELDS };
+  const answer = await getPage(queuesPath(), wanted, signal, more);
   answer.items.forEach((queue) => note(`queue ${keyOf(queue)}`, queue.messages));
   return answer;
 }

@@ -3,9 +3,9 @@
 import { get, path, remove } from "./api.js";
 import { button, dropUsers, limitsText, pattern, tabs, tagsOf } from "./admin.js";
 import { ask } from "./dialog.js";
-import { fill, h } from "./element.js";
+import { h } from "./element.js";
 import { command, name } from "./format.js";
-import { badge, exchangeLink, facts, heading, plainTable, section } from "./parts.js";
+import { badge, exchangeLink, facts, heading, plainTable, section, show } from "./parts.js";
 import { link } from "./router.js";
 import {
   LIMITS,
@@ -65,6 +65,14 @@ export const user = {
   },
 };
 
+const vhostLink = ({ vhost }) => h("a.name", { href: link(["vhosts", vhost]) }, name(vhost));
+
+const BY_VHOST = {
+  head: "Virtual host",
+  linkOf: vhostLink,
+  none: "This user may enter no virtual host: nobody can connect as it.",
+};
+
 async function update(state) {
   const { who, places, page } = state;
   const { signal } = page;
@@ -76,7 +84,7 @@ async function update(state) {
   state.limits = now.limits;
   state.tags = now.tags;
   const hasPassword = now.password_hash !== "";
-  draw(
+  show(
     places.facts,
     facts([
       ["Tags", tagsOf(now.tags)],
@@ -84,20 +92,14 @@ async function update(state) {
       ["Limits", limitsText(LIMITS, now.limits)],
     ]),
   );
-  draw(places.permissions, permissionsTable(permissions, page.refresh));
-  draw(places.topics, topicsTable(topics, page.refresh));
+  show(places.permissions, permissionsTable(permissions, BY_VHOST, page.refresh));
+  show(places.topics, topicsTable(topics, page.refresh));
 }
 
-// Puts something in, unless the same stands there.
-function draw(place, fresh) {
-  if (!place.firstElementChild?.isEqualNode(fresh)) {
-    fill(place, fresh);
-  }
-}
-
-function permissionsTable(permissions, changed) {
+// Who may do what where. `head` and `linkOf` are of what the permissions are listed by.
+export function permissionsTable(permissions, { head, linkOf, none }, changed) {
   const rows = permissions.map((one) => [
-    h("a.name", { href: link(["vhosts", one.vhost]) }, name(one.vhost)),
+    linkOf(one),
     pattern(one.configure),
     pattern(one.write),
     pattern(one.read),
@@ -109,15 +111,15 @@ function permissionsTable(permissions, changed) {
   ]);
   return plainTable(
     "Permissions",
-    ["Virtual host", "Configure", "Write", "Read", ["", "number"]],
+    [head, "Configure", "Write", "Read", ["", "number"]],
     rows,
-    "This user may enter no virtual host: nobody can connect as it.",
+    none,
   );
 }
 
 function topicsTable(topics, changed) {
   const rows = topics.map((one) => [
-    h("a.name", { href: link(["vhosts", one.vhost]) }, name(one.vhost)),
+    vhostLink(one),
     exchangeLink(one.vhost, one.exchange),
     pattern(one.write),
     pattern(one.read),
@@ -136,7 +138,7 @@ function topicsTable(topics, changed) {
 }
 
 // Takes permissions in a vhost back, after a question.
-export async function clearPermissions({ user: who, vhost }, changed) {
+async function clearPermissions({ user: who, vhost }, changed) {
   const isDone = await ask({
     title: `Take ${name(vhost)} from ${name(who)}?`,
     text: h("p", `${name(who)} may not enter ${name(vhost)} any more. Its queues stay.`),

@@ -1,15 +1,15 @@
 // How is one virtual host, and who may do what there?
 
 import { get, path } from "./api.js";
-import { button, limitsText, pattern, tabs } from "./admin.js";
-import { fill, h } from "./element.js";
+import { button, limitsText, tabs } from "./admin.js";
+import { h } from "./element.js";
 import { compact, count, name, rate } from "./format.js";
-import { facts, heading, plainTable, section, tile } from "./parts.js";
+import { facts, heading, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
 import { chooseVhost } from "./session.js";
 import { setPermissions } from "./user-forms.js";
 import { LIMITS, describeVhost, dropVhost, protect, setVhostLimits, trace } from "./vhost-forms.js";
-import { clearPermissions } from "./view-user.js";
+import { permissionsTable } from "./view-user.js";
 import { marksOf } from "./view-vhosts.js";
 
 export const vhost = {
@@ -77,6 +77,12 @@ function tilesOf(vhostName) {
   return { elements, update };
 }
 
+const BY_USER = {
+  head: "User",
+  linkOf: ({ user }) => h("a.name", { href: link(["users", user]) }, name(user)),
+  none: "Nobody may enter it.",
+};
+
 async function update(state) {
   const { vhost: vhostName, parts, places, page } = state;
   const { signal } = page;
@@ -92,8 +98,8 @@ async function update(state) {
   state.tiles.update(now);
   parts.tracing.textContent = now.tracing ? "Stop tracing…" : "Trace…";
   parts.guard.textContent = now.protected_from_deletion ? "Unprotect…" : "Protect…";
-  draw(parts.marks, marksOf(now));
-  draw(
+  show(parts.marks, marksOf(now));
+  show(
     places.facts,
     facts([
       ["Description", now.description || h("span.faint", "none")],
@@ -101,31 +107,5 @@ async function update(state) {
       ["Queues without a type are", now.default_queue_type.replace("undefined", "classic")],
     ]),
   );
-  draw(places.permissions, permissionsTable(permissions, page.refresh));
-}
-
-function draw(place, fresh) {
-  if (!place.firstElementChild?.isEqualNode(fresh)) {
-    fill(place, fresh);
-  }
-}
-
-function permissionsTable(permissions, changed) {
-  const rows = permissions.map((one) => [
-    h("a.name", { href: link(["users", one.user]) }, name(one.user)),
-    pattern(one.configure),
-    pattern(one.write),
-    pattern(one.read),
-    h(
-      "div.row-buttons",
-      button("Change…", () => setPermissions(one, changed)),
-      button("Clear…", () => clearPermissions(one, changed), "danger"),
-    ),
-  ]);
-  return plainTable(
-    "Permissions",
-    ["User", "Configure", "Write", "Read", ["", "number"]],
-    rows,
-    "Nobody may enter it.",
-  );
+  show(places.permissions, permissionsTable(permissions, BY_USER, page.refresh));
 }
