@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::broker::times_in_queue::TimesInQueue;
+use crate::broker::histogram::Histogram;
 
 /// What can happen to a message, in RabbitMQ's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Rates<const N: usize> {
 pub struct Counters(Tally<HAPPENINGS>);
 
 /// What is counted of a queue: what happened to its messages, and how fast it grows.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct QueueCounters {
     /// What happened in it.
     pub happened: Counters,
@@ -91,16 +91,20 @@ pub struct VhostCounters {
     pub traffic: Tally<2>,
 }
 
-/// How large messages are that are published.
-#[derive(Debug, Default, Clone)]
-pub struct Sizes {
-    counts: [u64; SIZES_MAX.len() + 1],
-    bytes: u64,
-}
+/// How large the bodies of messages are that clients publish, in bytes.
+pub type Sizes = Histogram<8>;
 
-/// The bounds between which sizes are counted, in bytes: RabbitMQ's.
-pub const SIZES_MAX: [u64; 8] =
-    [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000];
+/// Those of no message yet. The bounds are RabbitMQ's.
+pub const NO_SIZES: Sizes =
+    Histogram::new(&[100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000]);
+
+/// How long messages were in their queues when somebody got them for the first time, in
+/// milliseconds. What goes straight from its publisher to a consumer was there for no time.
+pub type TimesInQueue = Histogram<9>;
+
+/// Those of no message yet. The bounds are 1, 10, 100 ms; 1, 10 s; 1, 10 min; an hour; a day.
+pub const NO_TIMES: TimesInQueue =
+    Histogram::new(&[1, 10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000]);
 
 impl<const N: usize> Default for Rates<N> {
     fn default() -> Self {
@@ -246,7 +250,8 @@ impl QueueCounters {
     /// Those of a queue in which nothing was counted yet, and that has so many ready and so many
     /// unacknowledged messages.
     pub fn starting_at(lengths: [u64; 2]) -> Self {
-        Self { lengths: Rates::from(lengths), ..Self::default() }
+        let (happened, times_in_queue) = (Counters::default(), NO_TIMES);
+        Self { happened, times_in_queue, lengths: Rates::from(lengths) }
     }
 
     /// Something changed that is not counted; whether this is to be listed for the next sample,
@@ -279,30 +284,6 @@ impl VhostCounters {
     /// Whether there is anything to sample.
     pub fn is_listed(&self) -> bool {
         self.happened.is_listed() || self.traffic.is_listed
-    }
-}
-
-impl Sizes {
-    /// A message of this size was published.
-    #[inline]
-    pub fn note(&mut self, bytes: u64) {
-        let place = SIZES_MAX.iter().position(|most| bytes <= *most);
-        self.counts[place.unwrap_or(SIZES_MAX.len())] += 1;
-        self.bytes += bytes;
-    }
-
-    /// For each bound, how many are at most so large; at last, with no bound, all.
-    pub fn up_to(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
-        let bounds = SIZES_MAX.iter().map(|&bound| Some(bound)).chain([None]);
-        bounds.zip(self.counts).scan(0, |all, (bound, count)| {
-            *all += count;
-            Some((bound, *all))
-        })
-    }
-
-    /// The bytes of all of them.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 }
 
@@ -423,12 +404,25 @@ mod tests {
     }
 
     #[test]
+    fn each_time_is_counted_up_to_the_bounds_that_it_does_not_exceed() {
+        let mut times = NO_TIMES;
+        let all = [0, 1, 2, 10, 11, 1_000, 60_000, 60_001, 86_400_000, 86_400_001, u64::MAX];
+        all.iter().for_each(|&ms| times.note(ms));
+        for (bound, count) in times.up_to() {
+            let expected = all.iter().filter(|&&ms| bound.is_none_or(|bound| ms <= bound)).count();
+            assert_eq!(count, expected as u64, "{bound:?}");
+        }
+        assert_eq!(times.up_to().count(), 10);
+        assert_eq!((times.count(), times.sum()), (11, u64::MAX));
+    }
+
+    #[test]
     fn a_size_counts_below_the_first_bound_that_is_not_less() {
-        let mut sizes = Sizes::default();
+        let mut sizes = NO_SIZES;
         [0, 100, 101, 1_000, 100_000_000, 100_000_001].iter().for_each(|size| sizes.note(*size));
         let up_to: Vec<u64> = sizes.up_to().map(|(_, count)| count).collect();
         assert_eq!(up_to, [2, 4, 4, 4, 4, 4, 4, 5, 6]);
         assert_eq!(sizes.up_to().last(), Some((None, 6)));
-        assert_eq!(sizes.bytes(), 200_001_202);
+        assert_eq!(sizes.sum(), 200_001_202);
     }
 }

@@ -27,6 +27,7 @@ pub mod effect;
 pub mod exchange;
 pub mod flow;
 pub mod hashing;
+pub mod histogram;
 pub mod history;
 pub mod key;
 pub mod notices;
@@ -40,7 +41,6 @@ pub mod serving;
 pub mod term;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod times_in_queue;
 pub mod topology;
 pub mod users;
 pub mod watched;
@@ -78,7 +78,7 @@ pub use topology::vhost::{Vhost, VhostSettings};
 pub use users::{Access, Subject, User, Users};
 pub use work::Work;
 
-use counters::{Counters, Sizes};
+use counters::{Counters, Sizes, TimesInQueue};
 use flow::commit::Commits;
 use flow::compaction::{Compactor, Relocations};
 use flow::dead_letter::Dying;
@@ -90,7 +90,6 @@ use requests::administration::Applying;
 use requests::reviews::Review;
 use requests::take_back::TakeBacks;
 use requests::vhosts::Parting;
-use times_in_queue::TimesInQueue;
 use watched::Watched;
 
 /// What it costs to tell a session something.

@@ -6,7 +6,7 @@ use std::path::Path;
 use log::warn;
 
 use crate::amqp::{Properties, Table};
-use crate::broker::counters::{Counters, Sizes};
+use crate::broker::counters::{Counters, NO_SIZES, NO_TIMES};
 use crate::broker::flow::commit::Commits;
 use crate::broker::flow::compaction::{Compactor, Relocations};
 use crate::broker::flow::deduplication::dedup_key_in;
@@ -17,7 +17,6 @@ use crate::broker::flow::settle::Discarding;
 use crate::broker::key::{ExchangeKey, QueueKey};
 use crate::broker::notices::Notices;
 use crate::broker::requests::take_back::TakeBacks;
-use crate::broker::times_in_queue::TimesInQueue;
 use crate::broker::topology::definitions::Kind;
 use crate::broker::users::User;
 use crate::broker::watched::Watched;
@@ -74,8 +73,8 @@ impl Broker {
             leaving: VecDeque::new(),
             unbound: VecDeque::new(),
             counters: Counters::default(),
-            sizes: Sizes::default(),
-            times_in_queue: TimesInQueue::default(),
+            sizes: NO_SIZES,
+            times_in_queue: NO_TIMES,
             watched: Watched::default(),
             parting: VecDeque::new(),
             applying: VecDeque::new(),

@@ -59,7 +59,7 @@ pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
         "How long messages had been in a queue when somebody first got them.",
         &[],
         times.up_to().map(|(ms, count)| (ms.map(seconds), count)),
-        Figure::Nanos(times.sum_ms().saturating_mul(1_000_000)),
+        Figure::Nanos(times.sum().saturating_mul(1_000_000)),
     );
     write_global(out, context);
     write_labelled(out, context);
@@ -344,7 +344,7 @@ fn write_labelled(out: &mut Vec<u8>, context: &Context<'_>) {
         help,
         &[("protocol", b"amqp091")],
         sizes.up_to().map(|(bytes, count)| (bytes.map(|bytes| bytes.to_string()), count)),
-        Figure::Count(sizes.bytes()),
+        Figure::Count(sizes.sum()),
     );
     write_attempts(out, context.broker.users());
     let name = "leveret_publishers_blocked";

@@ -7,8 +7,7 @@ use super::queue_states::States;
 use super::{queue_browse, queue_changes, queue_messages, queue_requeue, queue_transfer};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
-use crate::broker::counters::QueueCounters;
-use crate::broker::times_in_queue::TimesInQueue;
+use crate::broker::counters::{NO_TIMES, QueueCounters, TimesInQueue};
 use crate::broker::watched::Watchable;
 use crate::broker::{ConsumerKey, Queue, QueueKey, VhostKey};
 use crate::management::authentication::Caller;
@@ -153,9 +152,8 @@ impl Work for Shown {
         if is_whole {
             let found = context.broker.queues().get(self.key);
             let counters = found.and_then(|queue| queue.counters.as_deref());
-            let never = TimesInQueue::default();
-            let known = counters.map_or(&never, |counters| &counters.times_in_queue);
-            queue["time_in_queue"] = times(known);
+            let known = counters.map_or(NO_TIMES, |counters| counters.times_in_queue);
+            queue["time_in_queue"] = times(&known);
         }
         piece.extend_from_slice(self.columns.pick(queue).to_string().as_bytes());
         Progress::Finished
@@ -332,7 +330,7 @@ fn times(times: &TimesInQueue) -> Value {
     json!({
         "buckets": buckets.collect::<Vec<_>>(),
         "count": times.count(),
-        "sum_ms": times.sum_ms(),
+        "sum_ms": times.sum(),
     })
 }
 
