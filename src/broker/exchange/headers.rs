@@ -102,47 +102,48 @@ impl HeadersMatcher {
     }
 
     /// Appends the destination of every binding that matches; one with several matching bindings
-    /// or fields comes several times. Allocates only for messages with more than `SCAN_MAX`
-    /// headers.
-    pub fn route(&self, headers: Option<Table<'_>>, out: &mut Vec<Destination>) {
+    /// or fields comes several times. How many headers and bindings were looked at. Allocates only
+    /// for messages with more than `SCAN_MAX` headers.
+    pub fn route(&self, headers: Option<Table<'_>>, out: &mut Vec<Destination>) -> usize {
         out.extend(self.always.iter().map(|&slot| self.rules[slot].destination));
         if self.index.is_empty() {
-            return;
+            return 0;
         }
         let headers = Headers::of(headers.unwrap_or(Table::EMPTY));
+        let mut looked_at = headers.fields().len();
         for &header in headers.fields() {
             if let Some(hash) = hash_field(header, &self.hasher) {
-                self.follow(hash, header, &headers, out);
+                looked_at += self.follow(hash, header, &headers, out);
             }
             if self.named > 0 {
-                self.follow(hash_name(header.0, &self.hasher), header, &headers, out);
+                let hash = hash_name(header.0, &self.hasher);
+                looked_at += self.follow(hash, header, &headers, out);
             }
         }
+        looked_at
     }
 
-    /// Compares the message with those rules that one of its headers leads to.
+    /// Compares the message with those rules that one of its headers leads to; how many they were.
     fn follow(
         &self,
         hash: u64,
         header: Field<'_>,
         headers: &Headers<'_>,
         out: &mut Vec<Destination>,
-    ) {
+    ) -> usize {
+        let mut compared = 0;
         for &(_, slot, place) in self.marked(hash) {
+            compared += 1;
             let rule = &self.rules[slot];
             if rule.wants(place, header) && (!rule.mode.all || rule.matches(headers)) {
                 out.push(rule.destination);
             }
         }
+        compared
     }
 
     fn marked(&self, hash: u64) -> impl Iterator<Item = &Mark> {
         self.index.range((hash, 0, 0)..=(hash, Slot::MAX, u32::MAX))
-    }
-
-    /// How many bindings there are.
-    pub fn len(&self) -> usize {
-        self.rules.len()
     }
 
     /// Whether there is no binding.
@@ -508,7 +509,9 @@ mod tests {
         let hash = hash_field((b"kind", kind.1), &matcher.hasher).expect("text is hashed");
         assert!(matcher.marked(hash).count() <= CROWD);
         let mut out = Vec::new();
-        matcher.route(Some(table(&[kind, ("id", Value::I64(7))]).table()), &mut out);
+        let message = table(&[kind, ("id", Value::I64(7))]);
+        let looked_at = matcher.route(Some(message.table()), &mut out);
+        assert!(looked_at <= 3 + CROWD, "{looked_at}");
         assert_eq!(out, [queue(7)]);
     }
 }

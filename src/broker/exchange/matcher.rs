@@ -180,26 +180,32 @@ impl Matcher {
         }
     }
 
-    /// Appends where a message goes; the same destination may come more than once.
+    /// Appends where a message goes; the same destination may come more than once. How many keys,
+    /// headers and bindings were looked at, beside the bindings that match.
     #[inline]
     pub fn route(
         &self,
         routing_key: &[u8],
         properties: &PropertyList<'_>,
         out: &mut Vec<Destination>,
-    ) {
+    ) -> usize {
         match self {
             Self::Direct(keys) => {
                 if let Some(destinations) = keys.get(routing_key) {
                     destinations.append_to(out);
                 }
+                return 1;
             }
+            Self::Topic(topic) => {
+                topic.route(routing_key, out);
+                return 1;
+            }
+            Self::Headers(headers) => return headers.route(properties.headers, out),
             Self::Fanout(destinations) => destinations.append_to(out),
-            Self::Topic(topic) => topic.route(routing_key, out),
-            Self::Headers(headers) => headers.route(properties.headers, out),
             Self::ConsistentHash(hash) => hash.route(routing_key, properties, out),
             Self::Random(random) => random.route(out),
         }
+        0
     }
 
     /// As [`Matcher::route`] for several keys: `keys[0]`, the message's own, and the others in
@@ -210,19 +216,20 @@ impl Matcher {
         keys: &[&[u8]],
         properties: &PropertyList<'_>,
         out: &mut Vec<Destination>,
-    ) {
+    ) -> usize {
         match self {
             Self::Direct(bound) if bound.len() < keys.len() => {
                 let is_sought =
                     |key: &[u8]| key == keys[0] || keys[1..].binary_search(&key).is_ok();
                 let found = bound.iter().filter(|(key, _)| is_sought(key.as_bytes()));
                 found.for_each(|(_, destinations)| destinations.append_to(out));
+                bound.len()
             }
             Self::Direct(_) | Self::Topic(_) => {
-                keys.iter().for_each(|key| self.route(key, properties, out));
+                keys.iter().map(|key| self.route(key, properties, out)).sum()
             }
             Self::Fanout(_) | Self::Headers(_) | Self::ConsistentHash(_) | Self::Random(_) => {
-                self.route(keys[0], properties, out);
+                self.route(keys[0], properties, out)
             }
         }
     }
@@ -258,17 +265,6 @@ impl Matcher {
                 HashOn::CorrelationId | HashOn::MessageId | HashOn::Timestamp => false,
             },
             Self::Random(_) => false,
-        }
-    }
-
-    /// How many keys or bindings are looked at for a message with so many keys, beside the bindings
-    /// that match.
-    pub fn looked_through(&self, keys: usize) -> usize {
-        match self {
-            Self::Headers(headers) => headers.len(),
-            Self::Direct(bound) => keys.min(bound.len()),
-            Self::Topic(_) => keys,
-            Self::Fanout(_) | Self::ConsistentHash(_) | Self::Random(_) => 0,
         }
     }
 

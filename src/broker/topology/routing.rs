@@ -109,20 +109,21 @@ impl Topology {
             return true;
         };
         let before = self.destinations.len();
-        if exchange.name.is_empty() {
+        let looked_at = if exchange.name.is_empty() {
             let vhost = self.vhosts.get(exchange.vhost);
             let queues = keys.iter().filter_map(|&key| vhost?.destination_named(key));
             self.destinations.extend(queues.map(Destination::Queue));
+            0
         } else {
-            exchange.matcher.route_all(keys, properties, &mut self.destinations);
-        }
+            exchange.matcher.route_all(keys, properties, &mut self.destinations)
+        };
         if self.destinations.len() == before
             && let Some(alternate) = self.alternate_of(exchange.vhost, exchange.alternate.as_ref())
         {
             self.destinations.push(Destination::Exchange(alternate));
         }
         let by_key_alone = exchange.matcher.is_decided_by_key();
-        work.spend(1 + exchange.matcher.looked_through(keys.len()));
+        work.spend(1 + looked_at);
         let mut found = std::mem::take(&mut self.destinations);
         for destination in found.drain(before..) {
             match destination {
