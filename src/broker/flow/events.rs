@@ -4,7 +4,7 @@
 //! Its key and its headers are RabbitMQ's, which writes what is not plain in them as Erlang does:
 //! so do we, since who reads events expects it.
 
-use crate::amqp::{Array, ArrayBuf, PropertyList, Table, TableBuf, Value};
+use crate::amqp::{ArrayBuf, PropertyList, Table, TableBuf, Value};
 use crate::broker::Broker;
 use crate::broker::arguments::QueueKind;
 use crate::broker::exchange::binding::{Binding, Destination};
@@ -12,6 +12,7 @@ use crate::broker::flow::message::PERSISTENT;
 use crate::broker::key::{ArenaKey, ChannelKey, ConnectionKey, ConsumerKey, ExchangeKey};
 use crate::broker::key::{QueueKey, VhostKey};
 use crate::broker::notices::{Notice, Source};
+use crate::broker::term::{binary, term};
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident $key:literal)*) => {
@@ -324,60 +325,37 @@ fn put_arguments(headers: &mut TableBuf, arguments: Table<'_>) {
 pub fn put_terms(headers: &mut TableBuf, key: &[u8], fields: Table<'_>) {
     let mut terms = ArrayBuf::new();
     if fields.as_bytes().len() <= ARGUMENT_BYTES_MAX {
-        fields.iter().for_each(|(name, value)| terms.push_str(&term(name, value)));
+        fields.iter().for_each(|(name, value)| terms.push_str(&field(name, value)));
     }
     headers.put(key, Value::Array(terms.array()));
 }
 
 /// A field as Erlang writes it: `{<<"x-max-length">>,signedint,5}`.
-fn term(name: &[u8], value: Value<'_>) -> String {
-    let (kind, text) = typed(value);
-    format!("{{{},{kind},{text}}}", binary(name))
+fn field(name: &[u8], value: Value<'_>) -> String {
+    format!("{{{},{},{}}}", binary(name), value.type_name(), term(value))
 }
 
-fn binary(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(char::is_control) => {
-            format!("<<\"{}\">>", text.replace('\\', "\\\\").replace('"', "\\\""))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::Array;
+
+    /// A client may send arguments as deep as their bytes allow.
+    #[test]
+    fn very_deep_arguments_are_told_without_a_deep_stack() {
+        let mut bytes = Vec::new();
+        while bytes.len() + 16 < ARGUMENT_BYTES_MAX {
+            let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+            bytes.splice(..0, [b'A'].into_iter().chain(length));
         }
-        _ => {
-            let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
-            format!("<<{}>>", numbers.join(","))
-        }
+        let array = &bytes[5..];
+        let mut fields = TableBuf::new();
+        fields.put(b"deep", Value::Array(Array::new(array).unwrap()));
+        let told = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+            let mut headers = TableBuf::new();
+            put_terms(&mut headers, b"arguments", fields.table());
+            headers.table().as_bytes().iter().filter(|&&byte| byte == b'[').count()
+        });
+        assert!(told.unwrap().join().unwrap() > 3_000);
     }
-}
-
-/// The type and the value, in RabbitMQ's words.
-fn typed(value: Value<'_>) -> (&'static str, String) {
-    match value {
-        Value::Bool(value) => ("bool", value.to_string()),
-        Value::I8(value) => ("byte", value.to_string()),
-        Value::U8(value) => ("unsignedbyte", value.to_string()),
-        Value::I16(value) => ("short", value.to_string()),
-        Value::U16(value) => ("unsignedshort", value.to_string()),
-        Value::I32(value) => ("signedint", value.to_string()),
-        Value::U32(value) => ("unsignedint", value.to_string()),
-        Value::I64(value) => ("long", value.to_string()),
-        Value::U64(value) => ("long", value.to_string()),
-        Value::F32(value) => ("float", format!("{value:?}")),
-        Value::F64(value) => ("double", format!("{value:?}")),
-        Value::Decimal { scale, value } => ("decimal", format!("{{{scale},{value}}}")),
-        Value::LongString(bytes) => ("longstr", binary(bytes)),
-        Value::Bytes(bytes) => ("binary", binary(bytes)),
-        Value::Array(array) => ("array", format!("[{}]", terms_of(array))),
-        Value::Timestamp(value) => ("timestamp", value.to_string()),
-        Value::Table(table) => {
-            let fields: Vec<String> = table.iter().map(|(name, value)| term(name, value)).collect();
-            ("table", format!("[{}]", fields.join(",")))
-        }
-        Value::Void => ("void", "undefined".to_owned()),
-    }
-}
-
-fn terms_of(array: Array<'_>) -> String {
-    let members = array.iter().map(|value| {
-        let (kind, text) = typed(value);
-        format!("{{{kind},{text}}}")
-    });
-    members.collect::<Vec<_>>().join(",")
 }
