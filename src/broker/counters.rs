@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::broker::histogram::Histogram;
+use crate::broker::work::Work;
 
 /// What can happen to a message, in RabbitMQ's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,6 +332,18 @@ impl<K: Copy> Listed<K> {
     pub fn strike(&mut self) {
         // What comes to its place has been sampled, or came since.
         self.keys.swap_remove(self.left);
+    }
+
+    /// Takes samples, as far as this step allows. `sample` says whether there are rates.
+    pub fn go_on(&mut self, work: &mut Work, mut sample: impl FnMut(K, Duration) -> bool) {
+        while !work.is_done()
+            && let Some((key, interval)) = self.next_due()
+        {
+            work.spend(1);
+            if !sample(key, interval) {
+                self.strike();
+            }
+        }
     }
 
     /// Whether samples are left to take.

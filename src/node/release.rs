@@ -1,7 +1,6 @@
 //! Who waits for the durable position, and who goes on now that it moved?
 
 use crate::broker::ConnectionKey;
-use crate::broker::counters::Happening;
 use crate::session::{Session, WaitUntil};
 use crate::storage::LogPos;
 
@@ -60,10 +59,8 @@ impl Node {
                 continue;
             };
             let (session, broker) = (endpoint.session_mut(), &mut self.broker);
-            let released = session.map(|session| session.release_confirms(broker, durable));
-            let (confirmed, is_confirming) = released.unwrap_or_default();
-            self.broker.counters.note_many(Happening::Confirm, confirmed);
-            endpoint.listed_confirming = is_confirming;
+            endpoint.listed_confirming =
+                session.is_some_and(|session| session.release_confirms(broker, durable));
             some_are_done |= !endpoint.listed_confirming;
             if !endpoint.outbox().is_empty() {
                 endpoint.touch(&mut self.touched, key);

@@ -7,7 +7,6 @@ use log::{info, warn};
 use crate::amqp::method::{channel as channel_methods, connection};
 use crate::amqp::{AmqpError, Method, ReplyCode};
 use crate::broker::Broker;
-use crate::broker::counters::Happening;
 
 use super::channel::arriving::Arriving;
 use super::channel::{Channel, ChannelState, Mode, drop_body};
@@ -112,7 +111,6 @@ impl Session {
             drop_body(broker, growing.body);
         }
         if let Some((ack, count)) = channel.due_confirm(broker.durable()) {
-            broker.counters.note_many(Happening::Confirm, count);
             channel.count_confirmed(broker, count);
             self.send(channel.number, &ack);
         }

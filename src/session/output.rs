@@ -32,6 +32,9 @@ impl Session {
         let Phase::Open(subject) = &self.phase else {
             return;
         };
+        if !broker.is_traced(subject.vhost) {
+            return;
+        }
         let connection = self.ends.to_string();
         let (channel, user) = (delivery.channel, subject.user.as_bytes());
         let passage = Passage { connection: &connection, channel, user };
@@ -77,22 +80,20 @@ impl Session {
         }
     }
 
-    /// Acknowledges the publishes that are durable now; how many, and `true` while others wait.
-    pub fn release_confirms(&mut self, broker: &mut Broker, durable: LogPos) -> (u64, bool) {
-        let mut confirmed = 0;
+    /// Acknowledges the publishes that are durable now; `true` while others wait.
+    pub fn release_confirms(&mut self, broker: &mut Broker, durable: LogPos) -> bool {
         self.notes.confirming = false;
         for state in self.channels.iter_mut() {
             let ChannelState::Open(channel) = state else {
                 continue;
             };
             if let Some((ack, count)) = channel.due_confirm(durable) {
-                confirmed += count;
                 channel.count_confirmed(broker, count);
                 encoder::method_frame(self.outbox.buffer(), channel.number, &ack);
             }
             self.notes.confirming |= channel.is_confirming();
         }
-        (confirmed, self.notes.confirming)
+        self.notes.confirming
     }
 
     /// Whether a publish waits for its confirm.

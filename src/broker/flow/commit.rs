@@ -557,6 +557,7 @@ impl Broker {
             let queues = committing.way.as_ref().map_or(&[][..], Destinations::as_slice);
             let record = self.store.record(stored.at);
             let (appended, body_bytes) = (stored.appended(record.id()), record.body_bytes());
+            let expires = record.expiry_ms() != 0;
             work += WORK_PER_MESSAGE + queues.len();
             let seldom = if stored.is_seldom { committing.seldom.pop_front() } else { None };
             let (delay, dedup_key) = seldom.unwrap_or_default();
@@ -569,7 +570,6 @@ impl Broker {
                 None => {
                     // First: what it is pushed to may drop it at once.
                     self.settle_for_gone(queues, &appended);
-                    let expires = self.store.record(appended.entry.at).expiry_ms() != 0;
                     let priority = stored.priority;
                     self.push_to_queues(queues, &appended, priority, body_bytes, expires);
                 }

@@ -103,3 +103,64 @@ impl Broker {
         self.times_in_queue.note(after_ms);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::amqp::Table;
+    use crate::broker::counters::SAMPLE_EVERY;
+    use crate::broker::flow::transfer::Target;
+    use crate::broker::queue::ready::Place;
+    use crate::broker::testing::{declare, open, open_channel, publish};
+    use crate::broker::{Broker, Original, QueueKey};
+
+    /// The rates of ready and unacknowledged messages after the next sample.
+    fn sampled(broker: &mut Broker, key: QueueKey) -> [f32; 2] {
+        broker.work.begin(1_000);
+        broker.begin_sampling(SAMPLE_EVERY);
+        broker.go_on_sampling();
+        let queue = broker.queues().get(key).unwrap();
+        queue.counters.as_ref().unwrap().length_rates()
+    }
+
+    /// Whatever happens to them without being counted itself: rejected, given back, dropped,
+    /// moved, purged.
+    #[test]
+    fn a_queue_that_was_at_rest_is_sampled_again_whatever_its_messages_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = open(directory.path());
+        let key = declare(&mut broker, "q", Table::EMPTY);
+        let other = declare(&mut broker, "other", Table::EMPTY);
+        let channel = open_channel(&mut broker);
+        let guest = crate::broker::testing::subject(&broker);
+        publish(&mut broker, key, 100);
+        let mut held: Vec<_> =
+            (0..10).map(|_| broker.get(key, channel, false).unwrap().unsettled).collect();
+        let rest = |broker: &mut Broker| {
+            while broker.has_counted() {
+                sampled(broker, key);
+            }
+            assert_eq!(sampled(broker, key), [0.0; 2]);
+        };
+        let each = 1.0 / SAMPLE_EVERY.as_secs_f32();
+        rest(&mut broker);
+        broker.reject(&held.pop().unwrap());
+        assert_eq!(sampled(&mut broker, key), [0.0, -each]);
+        rest(&mut broker);
+        broker.requeue(&held.pop().unwrap());
+        assert_eq!(sampled(&mut broker, key), [each, -each]);
+        rest(&mut broker);
+        let mut place = Place::first(broker.next_message_id());
+        let found = broker.next_ready(key, &mut place).unwrap();
+        assert!(broker.drop_ready(key, found.0.id));
+        assert_eq!(sampled(&mut broker, key), [-each, 0.0]);
+        rest(&mut broker);
+        let found = broker.next_ready(key, &mut place).unwrap();
+        let target = Target::Queue("other".into());
+        broker.transfer(&guest, key, found, &target, Original::Goes).unwrap();
+        assert_eq!(sampled(&mut broker, key), [-each, 0.0]);
+        assert_eq!(broker.queues().get(other).unwrap().message_count(), 1);
+        rest(&mut broker);
+        broker.purge_queue(&guest, b"q").unwrap();
+        assert_eq!(sampled(&mut broker, key), [-89.0 / SAMPLE_EVERY.as_secs_f32(), 0.0]);
+    }
+}

@@ -66,8 +66,7 @@ impl Broker {
         };
         let (slot, body_bytes) = slot_in(&self.store, entry, queue.id);
         queue.ready_bytes -= body_bytes;
-        self.queues.note_gone(1);
-        self.queues.note_length(key);
+        self.queues.note_gone(key, 1);
         self.die_unaccounted(key, entry, slot, reason);
     }
 
@@ -107,7 +106,7 @@ impl Broker {
                     reason,
                 });
                 if at_least_once {
-                    self.queues.note_ready();
+                    self.queues.note_back(key);
                 }
             }
         }

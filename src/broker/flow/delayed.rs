@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::broker::exchange::matcher::ExchangeKind;
 use crate::broker::flow::blind;
 use crate::broker::flow::compaction::Relocations;
+use crate::broker::flow::expiry::ttl_in;
 use crate::broker::flow::message::{Delay, Message, PERSISTENT, Published, publication};
 use crate::broker::flow::republish::Republish;
 use crate::broker::key::{ExchangeKey, QueueKey};
@@ -224,7 +225,6 @@ impl Broker {
         let properties = with_delay_spent(&list);
         let mut queues = Vec::new();
         self.route_all(delayed.exchange, &key, &list, &mut queues);
-        let expiration = list.expiration.and_then(|text| std::str::from_utf8(text).ok());
         let republish = Republish {
             entry: Entry { id: delayed.id, at: delayed.at },
             slot: delayed.slot,
@@ -232,7 +232,7 @@ impl Broker {
             routing_key: &key,
             properties: &properties,
             persistent: list.delivery_mode == Some(PERSISTENT),
-            ttl_ms: expiration.and_then(|text| text.parse().ok()),
+            ttl_ms: ttl_in(&list),
             delay: None,
         };
         self.republish(&republish, &queues)

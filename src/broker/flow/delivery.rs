@@ -61,7 +61,7 @@ impl Broker {
         queue.line.rotate();
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
         queue.ready_bytes -= body_bytes;
-        self.queues.note_gone(1);
+        self.queues.note_taken();
         let kept_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let turn = self.queues.take_turn(consumer, kept_bytes, self.clock_ms)?;
         self.work.spend(3 + turn.looked_at / CONSUMERS_PER_WORK);
@@ -107,7 +107,7 @@ impl Broker {
         let (queue_id, counted) = (queue.id, queue.settings.delivery_limit.is_some());
         queue.ready_bytes -= body_bytes;
         let left = u32::try_from(queue.ready.len()).unwrap_or(u32::MAX);
-        self.queues.note_gone(1);
+        self.queues.note_taken();
         let before = self.store.deliveries(slot);
         if !no_ack {
             self.store.note_delivery(slot);

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use crate::amqp::Properties;
+use crate::amqp::{Properties, PropertyList};
 use crate::broker::flow::death::Reason;
 use crate::broker::key::QueueKey;
 use crate::broker::{Broker, Queue};
@@ -149,6 +149,13 @@ pub(in crate::broker) fn priority_of(store: &Store, entry: Entry) -> u8 {
 /// The priority in a message's property bytes; 0 when it has none.
 pub(in crate::broker) fn priority_in(properties: &[u8]) -> u8 {
     Properties::new(properties).list().ok().and_then(|list| list.priority).unwrap_or(0)
+}
+
+/// The time to live that a message brings itself, in milliseconds.
+pub(in crate::broker) fn ttl_in(list: &PropertyList<'_>) -> Option<u64> {
+    // With a sign, as it was let in; a nought may have any.
+    let text = std::str::from_utf8(list.expiration?).ok()?;
+    text.parse::<i64>().ok()?.try_into().ok()
 }
 
 #[cfg(test)]

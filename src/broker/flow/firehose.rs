@@ -117,13 +117,14 @@ impl Broker {
         let Some(queue) = self.queues.get(queue).filter(|queue| !queue.is_reply_queue) else {
             return;
         };
-        let (vhost, key) = (queue.vhost, [b"deliver.", queue.name.as_bytes()].concat());
+        let vhost = queue.vhost;
         let record = self.store.record(entry.at);
         if !self.is_traced(vhost)
             || record.exchange() == Source::Firehose(vhost).exchange().as_bytes()
         {
             return;
         }
+        let key = [b"deliver.", queue.name.as_bytes()].concat();
         let content = Content {
             exchange: record.exchange(),
             routing_key: record.routing_key(),

@@ -104,8 +104,7 @@ impl Broker {
             queue.letters -= 1;
             queue.letter_bytes -= gone.kept_bytes;
             queue.said_letters_wait &= queue.letters > 0;
-            self.queues.note_gone(1);
-            self.queues.note_length(gone.key);
+            self.queues.note_gone(gone.key, 1);
         }
     }
 

@@ -24,10 +24,7 @@ impl Broker {
             self.persist_queue(key);
             self.discard(id, messages, false);
         }
-        self.queues.note_gone(gone);
-        if gone > 0 {
-            self.queues.note_length(key);
-        }
+        self.queues.note_gone(key, gone);
         if let Some(at) = retained.wake_at_ms {
             self.queues.wake(key, at);
         }

@@ -136,8 +136,7 @@ impl Broker {
         };
         queue.ready_bytes += self.store.record(entry.at).body_bytes();
         queue.ready.put_back(entry, priority);
-        self.queues.note_ready();
-        self.queues.note_length(unsettled.queue);
+        self.queues.note_back(unsettled.queue);
         self.note_deadline(unsettled.queue, entry, priority);
         self.limit_length(unsettled.queue);
     }

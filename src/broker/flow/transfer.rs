@@ -10,6 +10,7 @@ use crate::broker::flow::admission::Together;
 use crate::broker::flow::blind;
 use crate::broker::flow::death::{self, Origin};
 use crate::broker::flow::delivery::slot_in;
+use crate::broker::flow::expiry::ttl_in;
 use crate::broker::flow::message::{Delay, PERSISTENT};
 use crate::broker::flow::republish::{Original, Republish};
 use crate::broker::key::{ExchangeKey, QueueKey};
@@ -188,7 +189,6 @@ impl Broker {
         if way.delay.is_none() && admitted.taking.is_empty() {
             return Ok(Transferred::Skipped(Why::Repeated));
         }
-        let expiration = list.expiration.and_then(|text| std::str::from_utf8(text).ok());
         let message = Republish {
             entry,
             slot,
@@ -196,7 +196,7 @@ impl Broker {
             routing_key: way.routing_key,
             properties,
             persistent: list.delivery_mode == Some(PERSISTENT),
-            ttl_ms: expiration.and_then(|text| text.parse().ok()),
+            ttl_ms: ttl_in(&list),
             delay: way.delay,
         };
         let dedup_key = self.dedup_key_of(source, entry);
@@ -247,7 +247,7 @@ impl Broker {
         let removed = queue.ready.remove(entry.id, lane, scratch);
         assert!(removed.is_some(), "it was just found there");
         queue.ready_bytes -= body_bytes;
-        self.queues.note_gone(1);
+        self.queues.note_gone(key, 1);
     }
 
     /// Where a message goes; or why it has to stay.

@@ -33,6 +33,9 @@ impl Broker {
         before: &VhostSettings,
         now: &VhostSettings,
     ) {
+        if !self.tells_events() {
+            return;
+        }
         let without_limits = |settings: &VhostSettings| VhostSettings {
             connections_max: None,
             queues_max: None,

@@ -227,8 +227,7 @@ impl Broker {
             queue.timed.clear();
             queue.dedup_keys.clear();
             let (id, durable) = (queue.id, queue.is_durable());
-            self.queues.note_gone(ready.len());
-            self.queues.note_length(key);
+            self.queues.note_gone(key, ready.len());
             let line = self.discard(id, ready, durable);
             return Ok((messages, durable.then_some(line)));
         }

@@ -207,10 +207,12 @@ impl Broker {
             parting.user = Some(user.name.clone());
             if user.has_anything_in(&name) {
                 self.work.spend(WORK_PER_DEFINITION);
-                let before = user.clone();
-                let mut user = before.clone();
+                let before = self.tells_events().then(|| user.clone());
+                let mut user = user.clone();
                 user.forget_vhost(&name);
-                self.note_user_put(Some(&before), &user);
+                if before.is_some() {
+                    self.note_user_put(before.as_ref(), &user);
+                }
                 definitions::persist_user(&mut self.store, &user);
                 self.users.put(user);
             }

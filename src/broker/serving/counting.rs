@@ -24,6 +24,14 @@ impl Counted {
             self.queues.push(key);
         }
     }
+
+    /// A queue has more or fewer messages than before, ready or not acknowledged.
+    #[inline]
+    pub(super) fn note_length(&mut self, key: QueueKey, queue: &mut Queue) {
+        if counters(queue).list() {
+            self.queues.push(key);
+        }
+    }
 }
 
 /// Those of a queue, from the first time on that something happens there.
@@ -66,11 +74,9 @@ impl Queues {
     }
 
     /// Messages left a queue, or came back to it, without anything that is counted.
-    pub fn note_length(&mut self, key: QueueKey) {
-        if let Some(queue) = self.queues.get_mut(key)
-            && counters(queue).list()
-        {
-            self.counted.queues.push(key);
+    pub(super) fn note_length(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(key) {
+            self.counted.note_length(key, queue);
         }
     }
 
@@ -101,18 +107,13 @@ impl Queues {
 
     /// Takes samples, as far as this step allows.
     pub fn go_on_sampling(&mut self, work: &mut Work) {
-        while !work.is_done()
-            && let Some((key, interval)) = self.counted.queues.next_due()
-        {
-            work.spend(1);
-            let stays = self.queues.get_mut(key).is_some_and(|queue| {
+        let queues = &mut self.queues;
+        self.counted.queues.go_on(work, |key, interval| {
+            queues.get_mut(key).is_some_and(|queue| {
                 let lengths = lengths(queue);
                 let counters = queue.counters.as_mut();
                 counters.is_some_and(|counters| counters.sample(lengths, interval))
-            });
-            if !stays {
-                self.counted.queues.strike();
-            }
-        }
+            })
+        });
     }
 }

@@ -141,6 +141,7 @@ impl Queues {
         if let Some(queue) = self.queues.get_mut(unsettled.queue) {
             queue.unacked -= 1;
             queue.unacked_bytes -= u64::from(unsettled.body_bytes);
+            self.counted.note_length(unsettled.queue, queue);
             self.totals.unacked -= 1;
         }
         let Some(key) = unsettled.consumer else {

@@ -3,7 +3,7 @@
 //! Kept where it changes, so that it costs the same however many queues there are. Queues of
 //! direct replies are not counted: they are queues to nobody.
 
-use crate::broker::key::ChannelKey;
+use crate::broker::key::{ChannelKey, QueueKey};
 use crate::broker::queue::Queue;
 use crate::broker::serving::Queues;
 
@@ -45,15 +45,23 @@ impl Queues {
     }
 
     /// A message came into a queue other than by a push.
-    #[inline]
-    pub fn note_ready(&mut self) {
+    pub fn note_back(&mut self, key: QueueKey) {
         self.totals.ready += 1;
+        self.note_length(key);
     }
 
-    /// So many messages left queues.
+    /// So many messages left a queue, and nobody got them.
+    pub fn note_gone(&mut self, key: QueueKey, messages: usize) {
+        if messages > 0 {
+            self.totals.ready -= messages as u64;
+            self.note_length(key);
+        }
+    }
+
+    /// A message left its queue for somebody, which is counted as well.
     #[inline]
-    pub fn note_gone(&mut self, messages: usize) {
-        self.totals.ready -= messages as u64;
+    pub fn note_taken(&mut self) {
+        self.totals.ready -= 1;
     }
 
     /// The first message was published on a channel.

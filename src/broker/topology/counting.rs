@@ -70,25 +70,16 @@ impl Topology {
 
     /// Takes samples, as far as this step allows.
     pub fn go_on_sampling(&mut self, work: &mut Work) {
-        while !work.is_done()
-            && let Some((key, interval)) = self.counted.exchanges.next_due()
-        {
-            work.spend(1);
-            let exchange = self.exchanges.get_mut(key);
+        let (exchanges, vhosts) = (&mut self.exchanges, &mut self.vhosts);
+        self.counted.exchanges.go_on(work, |key, interval| {
+            let exchange = exchanges.get_mut(key);
             let counters = exchange.and_then(|exchange| exchange.counters.as_mut());
-            if !counters.is_some_and(|counters| counters.sample(interval)) {
-                self.counted.exchanges.strike();
-            }
-        }
-        while !work.is_done()
-            && let Some((key, interval)) = self.counted.vhosts.next_due()
-        {
-            work.spend(1);
-            let vhost = self.vhosts.get_mut(key);
+            counters.is_some_and(|counters| counters.sample(interval))
+        });
+        self.counted.vhosts.go_on(work, |key, interval| {
+            let vhost = vhosts.get_mut(key);
             let counters = vhost.and_then(|vhost| vhost.counters.as_mut());
-            if !counters.is_some_and(|counters| counters.sample(interval)) {
-                self.counted.vhosts.strike();
-            }
-        }
+            counters.is_some_and(|counters| counters.sample(interval))
+        });
     }
 }

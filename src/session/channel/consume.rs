@@ -113,7 +113,7 @@ impl Channel {
             self.count(broker, Happening::GetEmpty);
             return Ok(());
         };
-        if broker.traces() {
+        if broker.is_traced(subject.vhost) {
             let connection = scope.ends.to_string();
             let (channel, user) = (out.number, subject.user.as_bytes());
             let passage = Passage { connection: &connection, channel, user };

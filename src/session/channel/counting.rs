@@ -85,6 +85,7 @@ impl Channel {
     /// So many messages were confirmed.
     #[inline]
     pub fn count_confirmed(&mut self, broker: &mut Broker, messages: u64) {
+        broker.counters.note_many(Happening::Confirm, messages);
         self.counting.confirmed += messages;
         self.list(broker);
     }
