@@ -39,6 +39,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("broker", "key", &[]),
     ("broker", "hashing", &[]),
     ("broker", "chunks", &[]),
+    ("broker", "ends", &[]),
     ("broker", "histogram", &[]),
     ("broker", "counters", &["histogram", "work"]),
     ("broker", "history", &[]),
@@ -118,7 +119,6 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("storage", "recovery", &["types", "record", "file", "helper", "log", "store"]),
     ("storage", "options", &["file", "helper", "recovery"]),
     ("session", "wait", &[]),
-    ("session", "ends", &[]),
     ("management", "request", &[]),
     ("management", "response", &[]),
     ("management", "view", &["figures"]),
@@ -184,7 +184,7 @@ const ROOM_MAY_IMPORT: &[(&str, &str, &[&str])] = &[
             "view",
         ],
     ),
-    ("session", "channel", &["wait", "ends"]),
+    ("session", "channel", &["wait"]),
 ];
 
 /// What a module may not reach for, as tokens: methods of what lies two floors down.

@@ -24,6 +24,7 @@ mod block_reasons;
 pub mod chunks;
 pub mod counters;
 pub mod effect;
+pub mod ends;
 pub mod exchange;
 pub mod flow;
 pub mod hashing;

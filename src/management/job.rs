@@ -22,6 +22,7 @@ pub struct Job {
 
 struct Unanswered {
     request: Request,
+    style: Style,
     caller: Caller,
     found: Found,
     /// What is left to do, once it was begun.
@@ -48,8 +49,9 @@ const WORK_PER_REQUEST: usize = 60;
 impl Job {
     /// A request that was let in.
     pub fn new(request: Request, caller: Caller, found: Found) -> Self {
-        let work = None;
-        let inner = Box::new(Unanswered { request, caller, found, work, taken_over_bytes: 0 });
+        let (style, work) = (style_of(&request), None);
+        let taken_over_bytes = 0;
+        let inner = Box::new(Unanswered { request, style, caller, found, work, taken_over_bytes });
         Self { inner, is_streaming: false, is_late: false, gzip: None }
     }
 
@@ -70,7 +72,7 @@ impl Job {
 
     /// How its answer is written.
     pub fn style(&self) -> Style {
-        style_of(&self.inner.request)
+        self.inner.style
     }
 
     /// What the pieces of its answer are.

@@ -29,6 +29,11 @@ pub trait Source: 'static {
         WORK_PER_PLACE
     }
 
+    /// What it costs to get a field by [`Source::field`].
+    fn work_per_field(&self, _path: &str) -> usize {
+        WORK_PER_SORTED
+    }
+
     /// The next place of the list.
     fn next(&mut self, context: &Context<'_>) -> Next<Self::Key>;
 
@@ -167,7 +172,7 @@ const PAGE_SIZE: u64 = 100;
 
 /// What it costs to read a place, and to sort what is in it.
 const WORK_PER_PLACE: usize = 1;
-const WORK_PER_SORTED: usize = 4;
+pub const WORK_PER_SORTED: usize = 4;
 
 /// Answers a request for a list.
 ///
@@ -213,7 +218,6 @@ impl<S: Source> List<S> {
             Phase::Passing | Phase::Showing(..) => self.show(context, &key, piece),
             Phase::Sorting(_) => {
                 let field = self.field(context, &key);
-                context.broker.work.spend(WORK_PER_SORTED);
                 self.sort_in((field, (vhost, name), self.total), key);
             }
         }
@@ -223,8 +227,10 @@ impl<S: Source> List<S> {
     /// What a thing is sorted by.
     fn field(&self, context: &mut Context<'_>, key: &S::Key) -> Field {
         let Some(path) = &self.sort else {
+            context.broker.work.spend(WORK_PER_SORTED);
             return Field::Missing;
         };
+        context.broker.work.spend(self.source.work_per_field(path));
         self.source.field(context, key, path).unwrap_or_else(|| {
             context.broker.work.spend(S::WORK_PER_ITEM);
             let item = self.source.item(context, key);

@@ -112,9 +112,9 @@ pub fn of_node(counters: &Counters, ranges: &Ranges, history: &NodeHistory) -> V
 }
 
 /// Adds how fast all queues together grow.
-pub fn add_totals(shown: &mut Value, ranges: &Ranges, history: &NodeHistory) {
+pub fn add_totals(shown: &mut Value, samples: &Samples<FIGURES>, history: &NodeHistory) {
     let rates = [history.rate(figures::READY), history.rate(figures::UNACKED)];
-    add_lengths(shown, &Samples::of(ranges.lengths, history), rates);
+    add_lengths(shown, samples, rates);
 }
 
 /// How much came and went since the start.

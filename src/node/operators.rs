@@ -67,13 +67,12 @@ impl Node {
     pub fn introduce(&mut self, node_name: String, directory: String) {
         self.broker.name_node(&node_name);
         let limits = &self.limits;
-        let listening = std::mem::take(&mut self.operators.identity.listening);
         self.operators.identity = Identity {
             node_name,
             cluster_name: limits.cluster_name.to_string(),
             product_name: limits.product_name.to_string(),
             product_version: limits.product_version.to_string(),
-            listening,
+            listening: Vec::new(),
             message_bytes_max: limits.message_bytes_max,
             directory,
         };

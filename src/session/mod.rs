@@ -6,7 +6,6 @@
 mod channel;
 mod channels;
 mod closing;
-mod ends;
 mod events;
 mod handshake;
 mod heartbeat;
@@ -21,11 +20,11 @@ use std::time::{Duration, Instant};
 
 use crate::amqp::method::connection;
 use crate::amqp::{AmqpError, Frame, FrameKind, Method, Parsed, ReplyCode, tolerated_bytes};
+use crate::broker::ends::Ends;
 use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
 use crate::outbox::Outbox;
 
 use channel::Notes;
-use ends::Ends;
 use handshake::{FRAME_BYTES_MIN, Handshake};
 use heartbeat::Heartbeat;
 use numbers::Numbers;

@@ -18,10 +18,15 @@ impl Users {
         (self.logins.len(), self.connections_max)
     }
 
+    /// Whether there are as many connections as there may be.
+    pub fn are_full(&self) -> bool {
+        let (open, max) = self.connections();
+        max.is_some_and(|max| is_reached(max, open))
+    }
+
     /// 530 when the node or the user has as many connections as it may.
     pub fn check_connection_limits(&self, user: &Name) -> Result<(), AmqpError> {
-        let (open, max) = self.connections();
-        if let Some(max) = max.filter(|&max| is_reached(max, open)) {
+        if let Some(max) = self.connections_max.filter(|_| self.are_full()) {
             let text = format!("connection refused: node connection limit ({max}) is reached");
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
         }

@@ -64,10 +64,7 @@ fn parsed(operator: bool, vhost: &[u8], name: Name, body: &Fields) -> Result<Pol
         return Err("definition has to be an object".to_owned());
     };
     let definition = arguments::table(definition, Nulls::Taken)?;
-    let apply_to = match fields::optional_text(body, "apply-to")? {
-        None | Some("") => ApplyTo::All,
-        Some(text) => ApplyTo::parse(text).map_err(|error| error.to_string())?,
-    };
+    let apply_to = apply_to(body)?;
     let priority = match body.get("priority") {
         None | Some(Value::Null) => 0,
         Some(value) => fields::integer(value).ok_or_else(|| {
@@ -78,6 +75,14 @@ fn parsed(operator: bool, vhost: &[u8], name: Name, body: &Fields) -> Result<Pol
     let pattern = Pattern::of_policy(pattern);
     let vhost = Name::from(vhost);
     Ok(Policy { vhost, name, pattern, apply_to, priority, definition, operator })
+}
+
+/// What a policy applies to; where nothing is said, everything.
+pub fn apply_to(body: &Fields) -> Result<ApplyTo, Wrong> {
+    match fields::optional_text(body, "apply-to")? {
+        None | Some("") => Ok(ApplyTo::All),
+        Some(text) => ApplyTo::parse(text).map_err(|error| error.to_string()),
+    }
 }
 
 /// RabbitMQ's words for what its validators refuse.

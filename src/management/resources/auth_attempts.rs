@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::nodes::check_name;
 use crate::broker::users::{Attempts, LoginBy};
 use crate::management::call::{Call, Outcome, Right, Route};
 use crate::management::request::Method;
@@ -29,7 +30,7 @@ pub const ROUTES: &[Route] = &[
 pub const PROTOCOLS: [(&str, LoginBy); 2] = [("http", LoginBy::Http), ("amqp091", LoginBy::Amqp)];
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
-    check_node(call)?;
+    check_name(call)?;
     let users = call.context.broker.users();
     let rows = PROTOCOLS.map(|(protocol, by)| {
         let Attempts { succeeded, failed } = users.attempts(by);
@@ -45,18 +46,12 @@ fn show(call: &mut Call<'_, '_>) -> Outcome {
 
 /// By address and user: as in RabbitMQ unless that is switched on, none are kept.
 fn show_sources(call: &mut Call<'_, '_>) -> Outcome {
-    check_node(call)?;
+    check_name(call)?;
     call.show(json!([]))
 }
 
 fn forget(call: &mut Call<'_, '_>) -> Outcome {
-    check_node(call)?;
+    check_name(call)?;
     call.context.broker.users_mut().forget_attempts();
     Ok(Response::empty(204).into())
-}
-
-/// There is one node.
-fn check_node(call: &Call<'_, '_>) -> Result<(), Response> {
-    let is_this = call.part(0) == call.context.node.identity().node_name.as_bytes();
-    if is_this { Ok(()) } else { Err(Response::not_found()) }
 }

@@ -8,14 +8,14 @@ use crate::management::call::Context;
 use crate::management::exposition::Figure::Count;
 use crate::management::exposition::Kind::{Counter, Gauge};
 use crate::management::exposition::{self, Kind};
+use crate::management::view::Resources;
 
 /// Appends them.
-pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
+pub fn write(out: &mut Vec<u8>, context: &Context<'_>, resources: &Resources) {
     let counters = &context.broker.counters;
     let mut put = |name: &str, kind: Kind, help, count| {
         exposition::single(out, &format!("rabbitmq_{name}"), kind, help, Count(count));
     };
-    let resources = context.node.resources();
     let help = "Sockets of clients and operators.";
     put("process_open_tcp_sockets", Gauge, help, resources.sockets);
     let help = "How many of those there may be.";

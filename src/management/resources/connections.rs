@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::channels;
 use super::queues::garbage_collection;
 use crate::amqp::Name;
+use crate::broker::ends::{Ends, canonical};
 use crate::broker::watched::{self, Watchable};
 use crate::broker::{ConnectionKey, VhostKey};
 use crate::management::authentication::Caller;
@@ -226,7 +227,7 @@ impl Work for CloseAll {
 
 /// A connection's name, as RabbitMQ makes them.
 pub fn name(connection: &Connection<'_>) -> String {
-    format!("{} -> {}", canonical(connection.peer), canonical(connection.local))
+    Ends { peer: connection.peer, local: Some(connection.local) }.to_string()
 }
 
 /// Which connection something belongs to.
@@ -240,11 +241,7 @@ pub fn details(connection: &Connection<'_>) -> Value {
 
 /// A host's address; an IPv4 one also where it came to a socket for both versions of IP.
 pub fn host(address: SocketAddr) -> String {
-    address.ip().to_canonical().to_string()
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    canonical(address).ip().to_string()
 }
 
 /// What is shown of a connection, if it is still open; without statistics, only whose it is.

@@ -141,7 +141,7 @@ fn well(_: &mut Call<'_, '_>) -> Outcome {
 fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
     let (connections, limit) = call.context.broker.users().connections();
     let limit = limit.map_or_else(|| json!("infinity"), |limit| json!(limit));
-    if is_full(call) {
+    if call.context.broker.users().are_full() {
         return fail(json!({
             "status": "failed", "reason": LIMIT_REACHED, "limit": limit,
             "connections": connections,
@@ -149,12 +149,6 @@ fn below_limit(call: &mut Call<'_, '_>) -> Outcome {
     }
     let answer = json!({ "status": "ok", "limit": limit, "connections": connections });
     Ok(Response::json(&answer).into())
-}
-
-/// Whether there are as many AMQP connections as there may be.
-fn is_full(call: &Call<'_, '_>) -> bool {
-    let (connections, limit) = call.context.broker.users().connections();
-    limit.is_some_and(|limit| connections as u64 >= limit.into())
 }
 
 const LIMIT_REACHED: &str = "node connection limit is reached";
@@ -172,7 +166,7 @@ fn ready(call: &mut Call<'_, '_>) -> Outcome {
         "No active listener"
     } else if node.vitals().is_short_of_files {
         "clients wait until the node has fewer files open"
-    } else if is_full(call) {
+    } else if call.context.broker.users().are_full() {
         LIMIT_REACHED
     } else {
         return well(call);

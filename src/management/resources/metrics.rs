@@ -16,7 +16,7 @@ use crate::management::exposition::Kind::{Counter, Gauge};
 use crate::management::exposition::{self, CONTENT_TYPE, Figure, Kind};
 use crate::management::request::Method;
 use crate::management::response::Response;
-use crate::management::view::Vitals;
+use crate::management::view::{Resources, Vitals};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[Route { path: "", methods: &[(Method::Get, Right::Anyone, show)] }];
@@ -30,21 +30,22 @@ type Row = (&'static str, Kind, &'static str, Figure);
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     call.context.broker.work.spend(WORK_PER_SCRAPE);
     let mut body = Vec::new();
+    let resources = call.context.node.resources();
     write_queue_totals(&mut body, call.context);
-    write(&mut body, call.context);
-    channel_totals::write(&mut body, call.context);
+    write(&mut body, call.context, &resources);
+    channel_totals::write(&mut body, call.context, &resources);
     let response = Response { body, ..Response::empty(200) };
     Ok(response.header("content-type", CONTENT_TYPE).into())
 }
 
 /// Appends the figures of the node as a whole that have no twin for each queue.
-pub fn write(out: &mut Vec<u8>, context: &Context<'_>) {
+pub fn write(out: &mut Vec<u8>, context: &Context<'_>, resources: &Resources) {
     write_identity(out, context);
     let vitals = context.node.vitals();
     for rows in [
         objects(context),
         churn(context),
-        system(context, &vitals),
+        system(context, resources, &vitals),
         turns(&vitals),
         log(context, &vitals),
     ] {
@@ -146,9 +147,8 @@ fn churn(context: &Context<'_>) -> Vec<Row> {
 }
 
 /// Memory, disk, files and time.
-fn system(context: &Context<'_>, vitals: &Vitals) -> Vec<Row> {
+fn system(context: &Context<'_>, resources: &Resources, vitals: &Vitals) -> Vec<Row> {
     let row = |name, help, figure| (name, Gauge, help, figure);
-    let resources = context.node.resources();
     let mut rows = vec![
         row(
             "rabbitmq_erlang_uptime_seconds",

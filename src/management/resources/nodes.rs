@@ -40,7 +40,7 @@ fn memory(call: &mut Call<'_, '_>) -> Outcome {
 }
 
 /// There is one node, and tools that know RabbitMQ's hosts ask for `rabbit` on it.
-fn check_name(call: &Call<'_, '_>) -> Result<(), Response> {
+pub(super) fn check_name(call: &Call<'_, '_>) -> Result<(), Response> {
     let name = &call.context.node.identity().node_name;
     let usual = name.split_once('@').map(|(_, host)| format!("rabbit@{host}"));
     let is_meant = |name: &str| name.as_bytes() == call.part(0);

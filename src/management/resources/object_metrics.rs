@@ -4,10 +4,9 @@
 //! asked for. All samples of a name stand together, so that the queues are walked through once for
 //! each name, in as many turns as that takes. What comes or goes meanwhile is in a part of it.
 
-use std::net::SocketAddr;
-
 use crate::amqp::Name;
 use crate::broker::counters::Happening;
+use crate::broker::ends::canonical;
 use crate::broker::{ChannelCredit, Exchange, ExchangeKey, Queue, VhostKey};
 use crate::management::call::{
     Answer, Call, Context, Outcome, PIECE_BYTES_MAX, Progress, Right, Route, Work,
@@ -227,7 +226,7 @@ impl Work for Objects {
         if !std::mem::replace(&mut self.has_begun, true) {
             match self.is_detailed {
                 true => metrics::write_identity(piece, context),
-                false => metrics::write(piece, context),
+                false => metrics::write(piece, context, &context.node.resources()),
             }
         }
         while let Some(metric) = self.metrics.get(self.at) {
@@ -320,13 +319,13 @@ impl Objects {
                     && let Some(peer) =
                         context.node.connection(channel.connection).map(|it| it.peer)
                 {
-                    let label = channel_name(peer, channel.number);
+                    let label = format!("{} ({})", canonical(peer), channel.number);
                     put(&[("channel", label.as_bytes())], figure(channel));
                 }
             }
             Of::Connections(figure) => {
                 if let Some(connected) = context.node.connection_at(place) {
-                    let label = connected.peer.to_string();
+                    let label = canonical(connected.peer).to_string();
                     put(&[("connection", label.as_bytes())], figure(&connected));
                 }
             }
@@ -366,9 +365,4 @@ fn places(context: &Context<'_>, of: Of) -> u32 {
         Of::Exchanges(_) => context.broker.topology().exchange_places(),
         Of::Vhosts => context.broker.topology().vhost_places(),
     }
-}
-
-/// As the channel is known to whoever sees both ends: the client's address, and its number there.
-fn channel_name(peer: SocketAddr, number: u16) -> String {
-    format!("{peer} ({number})")
 }

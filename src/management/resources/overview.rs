@@ -157,18 +157,19 @@ impl Overview {
             "object_totals": self.object_totals(context),
             "statistics_db_event_queue": 0,
         });
+        let history = context.node.history();
+        let lengths = Samples::of(self.ranges.lengths, history);
         if !self.disable_stats {
             // Who is no monitor is not told of what others do.
-            let (counters, history) = (&context.broker.counters, context.node.history());
+            let counters = &context.broker.counters;
             overview["message_stats"] = match self.caller.is_monitor() {
                 true => stats::of_node(counters, &self.ranges, history),
                 false => json!({}),
             };
-            let samples = Samples::of(self.ranges.lengths, history);
-            overview["churn_rates"] = churn(context, &samples).into();
+            overview["churn_rates"] = churn(context, &lengths).into();
         }
         if !self.disable_stats || self.enable_queue_totals {
-            overview["queue_totals"] = self.queue_totals(context);
+            overview["queue_totals"] = self.queue_totals(context, &lengths);
         }
         if self.caller.is_monitor() {
             overview["node"] = json!(identity.node_name);
@@ -179,7 +180,7 @@ impl Overview {
     }
 
     /// Rates are those of all queues: who does not see all of them is told of none.
-    fn queue_totals(&self, context: &Context<'_>) -> Value {
+    fn queue_totals(&self, context: &Context<'_>, lengths: &Samples<FIGURES>) -> Value {
         let Totals { ready, unacknowledged, .. } = self.totals;
         let mut totals = json!({
             "messages": ready + unacknowledged,
@@ -187,7 +188,7 @@ impl Overview {
             "messages_unacknowledged": unacknowledged,
         });
         if self.caller.is_monitor() {
-            stats::add_totals(&mut totals, &self.ranges, context.node.history());
+            stats::add_totals(&mut totals, lengths, context.node.history());
         } else {
             Looked::never().add_lengths(&mut totals, None);
         }

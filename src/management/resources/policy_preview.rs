@@ -5,11 +5,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::amqp::{Name, TableBuf};
-use crate::broker::arguments::policy::{ApplyTo, Policy, Target};
+use crate::broker::arguments::policy::{Policy, Target};
 use crate::broker::users::pattern::Pattern;
 use crate::broker::{Broker, VhostKey};
 use crate::management::body;
 use crate::management::call::{Answer, Call, Context, Outcome, Progress, Work};
+use crate::management::definitions::policies;
 use crate::management::json as shown;
 use crate::management::response::Response;
 
@@ -30,12 +31,7 @@ pub fn preview(call: &mut Call<'_, '_>) -> Outcome {
     let body = call.fields()?;
     body::require(&body, &["pattern"])?;
     let pattern = body::text(&body, "pattern")?.unwrap_or_default();
-    let apply_to = match body::text(&body, "apply-to")? {
-        None | Some("") => ApplyTo::All,
-        Some(text) => {
-            ApplyTo::parse(text).map_err(|error| Response::bad_request(&error.to_string()))?
-        }
-    };
+    let apply_to = policies::apply_to(&body).map_err(|wrong| Response::bad_request(&wrong))?;
     let policy = Policy {
         vhost: Name::from(call.part(0)),
         name: Name::from(body::text(&body, "name")?.unwrap_or_default()),

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::queue_changes::Courtesy;
-use crate::amqp::{Properties, PropertyList};
+use crate::amqp::{AmqpError, Properties, PropertyList};
 use crate::broker::flow::blind;
 use crate::broker::{Access, Broker, QueueKey, RecordRef, Settlement, Unsettled};
 use crate::management::call::{Answer, Call, Context, Outcome, PIECE_BYTES_MAX, Progress, Work};
@@ -75,9 +75,7 @@ pub fn base64(encoding: Option<&Value>) -> Result<bool, Response> {
 /// # Errors
 /// 404 when there is none, 401 without the permission to read, 400 for a stream.
 fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
-    let key = browsable(call)?;
-    let refused = call.context.broker.refuse_on_stream(key, "basic.get");
-    refused.map_err(|error| refusal::of_get(&error)).map(|()| key)
+    no_stream(call, refusal::of_get)
 }
 
 /// The same for who does not get messages, but has them moved, deleted or given back.
@@ -85,10 +83,17 @@ fn readable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
 /// # Errors
 /// The same.
 pub fn emptiable(call: &Call<'_, '_>) -> Result<QueueKey, Response> {
+    let text = "a stream keeps its messages: they can be browsed, and no more";
+    no_stream(call, |_| Response::bad_request(text))
+}
+
+fn no_stream(
+    call: &Call<'_, '_>,
+    refuse: impl FnOnce(&AmqpError) -> Response,
+) -> Result<QueueKey, Response> {
     let key = browsable(call)?;
     let refused = call.context.broker.refuse_on_stream(key, "basic.get");
-    let text = "a stream keeps its messages: they can be browsed, and no more";
-    refused.map_err(|_| Response::bad_request(text)).map(|()| key)
+    refused.map_err(|error| refuse(&error)).map(|()| key)
 }
 
 /// The queue of the path, whose messages the caller may see.

@@ -56,9 +56,8 @@ impl States {
 
     /// What it costs to find out for one queue.
     pub fn work(&self) -> usize {
-        // Rates lie beside the queue, and the front in the log.
+        // Rates lie beside the queue.
         const WORK_PER_STATE: usize = 2;
-        const WORK_PER_FRONT: usize = 30;
         let reads = self.0.contains(&State::DeadLetters);
         1 + WORK_PER_STATE * self.0.len() + if reads { WORK_PER_FRONT } else { 0 }
     }
@@ -92,6 +91,9 @@ impl State {
         }
     }
 }
+
+/// What it costs to read the message at the front of a queue from the log.
+pub const WORK_PER_FRONT: usize = 30;
 
 /// Whether the message at the front says where it died.
 fn has_dead_letter(broker: &Broker, key: QueueKey) -> bool {

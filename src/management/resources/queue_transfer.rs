@@ -15,11 +15,9 @@ use crate::broker::{
     Broker, MessageId, Original, Place, QueueKey, Subject, Target, Transferred, Why,
 };
 use crate::management::call::{Answer, Call, Context, Durable, Outcome, Progress, Work};
+use crate::management::definitions::fields::NAME_BYTES_MAX;
 use crate::management::response::Response;
 use crate::management::{body, json, refusal};
-
-/// The longest name of a queue, an exchange or a routing key, in bytes.
-const NAME_BYTES_MAX: usize = 255;
 
 /// One request names at most so many messages.
 const IDS_MAX: usize = 20_000;

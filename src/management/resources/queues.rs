@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::consumers;
-use super::queue_states::States;
+use super::queue_states::{States, WORK_PER_FRONT};
 use super::{queue_browse, queue_changes, queue_messages, queue_requeue, queue_transfer};
 use crate::amqp::{Name, Properties};
 use crate::broker::arguments::QueueKind;
@@ -201,6 +201,10 @@ impl Source for Queues {
         self.states.work()
     }
 
+    fn work_per_field(&self, path: &str) -> usize {
+        if path == OLDEST { list::WORK_PER_SORTED + WORK_PER_FRONT } else { list::WORK_PER_SORTED }
+    }
+
     fn next(&mut self, context: &Context<'_>) -> Next<QueueKey> {
         let queues = context.broker.queues();
         if self.at >= queues.places() {
@@ -235,7 +239,7 @@ impl Source for Queues {
             "message_bytes" => Field::large(queue.message_bytes() + queue.unacked_bytes),
             "message_bytes_ready" => Field::large(queue.message_bytes()),
             "message_bytes_unacknowledged" => Field::large(queue.unacked_bytes),
-            "oldest_message_age_ms" => context.broker.front(*key).map_or(Field::Missing, |front| {
+            OLDEST => context.broker.front(*key).map_or(Field::Missing, |front| {
                 Field::large(context.broker.clock_ms().saturating_sub(front.published_ms()))
             }),
             _ => return counted(queue, path),
@@ -246,6 +250,9 @@ impl Source for Queues {
         item(context, *key, self.detail, &Looked::never())
     }
 }
+
+/// The field that is read from the log.
+const OLDEST: &str = "oldest_message_age_ms";
 
 /// A figure of what is counted in a queue.
 fn counted(queue: &Queue, path: &str) -> Option<Field> {

@@ -1,10 +1,10 @@
 //! What does a channel's method use of its connection, and what does it leave there?
 
 use crate::amqp::{Method, encoder};
+use crate::broker::ends::Ends;
 use crate::broker::flow::firehose::Passage;
 use crate::broker::{Broker, Content, QueueKey, Subject};
 use crate::outbox::Outbox;
-use crate::session::ends::Ends;
 use crate::session::wait::{Wait, WaitUntil};
 
 /// What a method works with besides its channel.

@@ -26,6 +26,6 @@ impl fmt::Display for Ends {
 }
 
 /// A socket for both versions of IP has IPv4 addresses in the form of IPv6.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
