@@ -108,7 +108,8 @@ fn answer(path: &str) -> (u16, String) {
 /// A terminal with a program on it.
 struct Terminal {
     keys: File,
-    side: File,
+    /// `None`: nobody but the program has it.
+    side: Option<File>,
     child: Child,
     seen: Receiver<Vec<u8>>,
     bytes: Vec<u8>,
@@ -145,7 +146,7 @@ impl Terminal {
                 }
             }
         });
-        Terminal { keys, side, child, seen, bytes: Vec::new(), modes }
+        Terminal { keys, side: Some(side), child, seen, bytes: Vec::new(), modes }
     }
 
     /// Waits until what has been seen so far is right.
@@ -173,10 +174,17 @@ impl Terminal {
     /// How it ended; the terminal must be as it was.
     fn end(&mut self) -> (Option<i32>, Option<i32>) {
         let status = self.child.wait().unwrap();
-        let modes = tcgetattr(&self.side).unwrap();
+        let modes = tcgetattr(self.side.as_ref().unwrap()).unwrap();
         assert_eq!(modes.local_modes, self.modes.local_modes);
         assert!(modes.local_modes.contains(LocalModes::ECHO | LocalModes::ICANON));
         (status.code(), status.signal())
+    }
+
+    /// All that was seen since the last key, now that the program has ended.
+    fn rest(&mut self) -> String {
+        self.side = None;
+        self.bytes.extend(self.seen.iter().flatten());
+        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
@@ -258,14 +266,18 @@ fn top_fits_terminals_of_every_size_and_follows_a_change() {
             _ => "MEMORY ALARM",
         };
         terminal.until("the first line", |text| text.contains(first));
-        // The alarm is new in the frame after the first one; a key ends what follows it.
+        let fits = |terminal: &Terminal| {
+            let lines = drawn(&String::from_utf8_lossy(&terminal.bytes));
+            for line in &lines {
+                let columns = usize::from(columns);
+                assert!(width(line) <= columns, "{} of {columns}: {line}", width(line));
+            }
+            lines.len()
+        };
+        assert!(fits(&terminal) > 0);
         terminal.press("n");
         terminal.until("the rest", |text| columns < 100 || text.contains("queues by name"));
-        let text = String::from_utf8_lossy(&terminal.bytes).into_owned();
-        for line in drawn(&text) {
-            let columns = usize::from(columns);
-            assert!(width(&line) <= columns, "{} of {columns}: {line}", width(&line));
-        }
+        fits(&terminal);
         tcsetwinsize(&terminal.keys, size(40, 10)).unwrap();
         terminal.bytes.clear();
         terminal.signal(Signal::WINCH);
@@ -350,20 +362,33 @@ fn a_password_is_typed_unseen_and_control_c_brings_the_echo_back() {
 }
 
 #[test]
-fn long_work_shows_that_it_goes_on_unless_nobody_wants_to_see_it() {
-    for (words, shown) in [(&["purge_queue", "q"][..], true), (&["purge_queue", "q", "-q"], false)]
-    {
+fn a_signal_ends_what_follows_a_password() {
+    for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)] {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("leveret.sock")).unwrap();
-        let mut terminal = Terminal::start(words, directory.path(), 80, 24);
-        let (mut connection, _) = listener.accept().unwrap();
-        if shown {
-            terminal.until("a sign of life", |text| text.contains("1s"));
-        }
+        let mut terminal = Terminal::start(&["hash_password"], directory.path(), 80, 24);
+        terminal.until("the question", |text| text.contains("Password: "));
+        terminal.press("secret\r");
+        // It asks, and nobody answers.
+        let (_connection, _) = listener.accept().unwrap();
+        terminal.signal(signal);
+        assert_eq!(terminal.end(), (None, Some(number)));
+    }
+}
+
+#[test]
+fn long_work_shows_that_it_goes_on_unless_nobody_wants_to_see_it() {
+    let mut started = [&["purge_queue", "q"][..], &["purge_queue", "q", "-q"]].map(|words| {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("leveret.sock")).unwrap();
+        let terminal = Terminal::start(words, directory.path(), 80, 24);
+        let (connection, _) = listener.accept().unwrap();
+        (terminal, connection, directory)
+    });
+    started[0].0.until("a sign of life", |text| text.contains("1s"));
+    for (terminal, connection, _) in &mut started {
         connection.write_all(b"HTTP/1.1 204 x\r\n\r\n").unwrap();
         assert_eq!(terminal.end(), (Some(0), None));
-        if !shown {
-            assert_eq!(String::from_utf8_lossy(&terminal.bytes), "");
-        }
     }
+    assert_eq!(started[1].0.rest(), "");
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,10 +33,12 @@ pub struct Keys {
     before: Termios,
     bell: UnixStream,
     signal: Arc<AtomicUsize>,
+    /// Signals end the program again.
+    is_given_back: Arc<AtomicBool>,
 }
 
 impl Keys {
-    /// Takes them over.
+    /// Takes them over, once in a program's life.
     ///
     /// # Errors
     /// Standard input is no terminal.
@@ -44,14 +46,15 @@ impl Keys {
         let before = tcgetattr(io::stdin())?;
         let (bell, ring) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
-        let signal = Arc::new(AtomicUsize::new(0));
+        let (signal, is_given_back) = (Arc::new(AtomicUsize::new(0)), Arc::default());
         for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
             let value = number.unsigned_abs() as usize;
+            signal_hook::flag::register_conditional_default(number, Arc::clone(&is_given_back))?;
             signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
             pipe::register(number, ring.try_clone()?)?;
         }
         pipe::register(SIGWINCH, ring)?;
-        let keys = Keys { before, bell, signal };
+        let keys = Keys { before, bell, signal, is_given_back };
         keys.hide()?;
         Ok(keys)
     }
@@ -129,6 +132,7 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         self.restore();
+        self.is_given_back.store(true, Ordering::SeqCst);
     }
 }
 

@@ -45,7 +45,9 @@ pub fn live(
         let (figures, trouble_now) = (shown.as_deref(), trouble.as_deref());
         let view = View { figures, target: &target, trouble: trouble_now };
         screen.draw(&painted(lines(&view, columns, Some(height), height), columns, height))?;
-        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(20));
+        // Whoever is asked rings when it has answered.
+        let left =
+            if asker.busy { interval } else { due.saturating_duration_since(Instant::now()) };
         let (event, told) = (screen.wait(left, &asker.bell)?, asker.told());
         match told {
             None => {}
