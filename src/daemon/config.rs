@@ -17,7 +17,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::options::Options;
 use super::units::{Limit, Ratio};
-use crate::management::{Cors, Order};
+use crate::management::{Cors, LOGIN_SESSION_MINUTES, Order};
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
@@ -36,6 +36,8 @@ pub struct Config {
     pub prometheus: Option<SocketAddr>,
     /// Which other sites' pages may read what the HTTP API answers in a browser.
     pub cors: Cors,
+    /// How long a login at the management page lasts, in minutes.
+    pub login_session_minutes: u32,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -127,6 +129,7 @@ impl Default for Config {
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
             cors: Cors::default(),
+            login_session_minutes: LOGIN_SESSION_MINUTES,
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,

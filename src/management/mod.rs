@@ -66,4 +66,5 @@ pub use conversation::{Conversation, Reception, Standing};
 pub use cors::Cors;
 pub use definitions::import::load_definitions;
 pub use job::Job;
+pub use sessions::AGE_MAX_MINUTES as LOGIN_SESSION_MINUTES;
 pub use view::*;

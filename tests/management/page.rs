@@ -281,6 +281,11 @@ fn queues_are_listed_by_what_is_wrong_with_them() {
     for name in ["full", "empty", "dead"] {
         assert_eq!(http.ask("PUT", &format!("/api/queues/%2F/{name}"), "{}").status, 201);
     }
+    for (name, overflow) in [("short", "reject-publish"), ("ring", "drop-head")] {
+        let arguments = json!({ "x-max-length": 1, "x-overflow": overflow });
+        let body = json!({ "arguments": arguments }).to_string();
+        assert_eq!(http.ask("PUT", &format!("/api/queues/%2F/{name}"), &body).status, 201);
+    }
     let mut publish = |queue: &str, headers: serde_json::Value| {
         let message = json!({ "routing_key": queue, "properties": { "headers": headers },
             "payload": "x", "payload_encoding": "string" });
@@ -288,18 +293,21 @@ fn queues_are_listed_by_what_is_wrong_with_them() {
         assert_eq!(http.ask("POST", path, &message.to_string()).json()["routed"], true);
     };
     publish("full", json!({}));
+    publish("short", json!({}));
+    publish("ring", json!({}));
     publish("dead", json!({ "x-death": [{ "queue": "q" }] }));
     let mut listed = |state: &str| -> Vec<String> {
         let path = format!("/api/queues?page=1&state={state}");
         let items = http.show(&path)["items"].as_array().expect("a list").clone();
         items.iter().map(|queue| queue["name"].as_str().expect("it has one").to_owned()).collect()
     };
-    assert_eq!(listed("ready"), ["dead", "full"]);
-    assert_eq!(listed("no_consumers"), ["dead", "full"]);
+    assert_eq!(listed("ready"), ["dead", "full", "ring", "short"]);
+    assert_eq!(listed("no_consumers"), ["dead", "full", "ring", "short"]);
     assert_eq!(listed("dead_letters"), ["dead"]);
     assert_eq!(listed("dead_letters,no_consumers,ready"), ["dead"]);
     assert_eq!(listed("stalled"), [""; 0]);
-    assert_eq!(listed(""), ["dead", "empty", "full"]);
+    assert_eq!(listed("full"), ["short"], "the other one makes room");
+    assert_eq!(listed(""), ["dead", "empty", "full", "ring", "short"]);
     let refused = http.ask_as(GUEST, "GET", "/api/queues?state=sad", "");
     assert!(refused.error(400).1.contains("growing"), "it says which there are");
 }

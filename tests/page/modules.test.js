@@ -169,13 +169,44 @@ test("a queue says what is wrong with it and why", () => {
   assert.deepEqual(found({ ...queue, message_stats: rates(3, 0, 0) }), [
     "bad: Nobody consumes, and it grows by 3/s.",
   ]);
-  assert.deepEqual(
-    found({ ...queue, consumers: 2, messages_unacknowledged: 9, message_stats: rates(3, 0, 0) }),
-    ["bad: 2 consumers hold 9 messages and ack none."],
-  );
+  const holds = (unacked, ms) => ({
+    messages_unacknowledged: unacked,
+    awaiting_ack_ms: ms,
+    prefetch_count: 5,
+    ack_required: true,
+  });
+  const held = (...all) =>
+    found({ ...queue, consumers: all.length, message_stats: rates(3, 0, 0), consumer_details: all });
+  assert.deepEqual(held(holds(5, 20_000)), [
+    "warn: 1 consumer holds 5 messages and has acked none for 20 s.",
+  ]);
+  assert.deepEqual(held(holds(5, 20_000), holds(4, 90_000)), [
+    "bad: 2 consumers hold 9 messages and have acked none for 1 min 30 s.",
+  ]);
+  assert.deepEqual(held(holds(5, 90_000), holds(1, 100)), [
+    "bad: One of 2 consumers holds 5 messages and has acked none for 1 min 30 s.",
+  ]);
+  assert.deepEqual(held(holds(5, 9_999)), ["warn: It grows: 3/s come and 0/s go."]);
   assert.deepEqual(found({ ...queue, consumers: 2, message_stats: rates(30, 10, 10) }), [
     "warn: It grows: 30/s come and 10/s go.",
   ]);
   assert.deepEqual(found({ ...queue, consumers: 2, message_stats: rates(10, 10, 10) }), []);
   assert.deepEqual(found({ ...queue, messages_ready: 0 }), []);
+});
+
+test("a full queue says which rule allows no more, and what becomes of what comes", () => {
+  const queue = { messages_ready: 5, messages_unacknowledged: 0, consumers: 1, message_stats: {} };
+  const full = (more) => diagnosis.diagnoses({ ...queue, ...more }).map(({ text }) => text);
+  const policy = { policy: "short", effective_policy_definition: { "max-length": 5 } };
+  assert.deepEqual(full({ arguments: { "x-max-length": 6 } }), []);
+  assert.deepEqual(full(policy), [
+    "It is full: policy short allows 5 messages, and the oldest make room for new ones.",
+  ]);
+  assert.deepEqual(full({ ...policy, arguments: { "x-overflow": "reject-publish" } }), [
+    "It is full: policy short allows 5 messages, and what is published is refused.",
+  ]);
+  assert.deepEqual(full({ ...policy, arguments: { "x-max-length": 3 } }), [
+    "It is full: its argument x-max-length allows 3 messages, and the oldest make room for new " +
+      "ones.",
+  ]);
 });

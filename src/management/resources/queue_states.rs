@@ -25,16 +25,19 @@ enum State {
     NoConsumers,
     /// Its consumers have messages, and acknowledge none.
     Stalled,
+    /// It is as long as it may be, and refuses what comes.
+    Full,
     /// The message at its front died elsewhere.
     DeadLetters,
 }
 
-const NAMES: [(&str, State); 6] = [
+const NAMES: [(&str, State); 7] = [
     ("ready", State::Ready),
     ("growing", State::Growing),
     ("idle", State::Idle),
     ("no_consumers", State::NoConsumers),
     ("stalled", State::Stalled),
+    ("full", State::Full),
     ("dead_letters", State::DeadLetters),
 ];
 
@@ -87,6 +90,7 @@ impl State {
             Self::Stalled => {
                 queue.unacked > 0 && !queue.line.is_empty() && goes() == 0.0 && !is_taken()
             }
+            Self::Full => queue.would_be_too_long(1, 1) && !queue.drops_heads(),
             Self::DeadLetters => has_dead_letter(broker, key),
         }
     }

@@ -52,6 +52,11 @@ export function rates(key, details) {
   return remembered.get(key) ?? [];
 }
 
+// How long a sync of the disk takes now: the newest sample, or what it was since the start.
+export const syncTime = (node) =>
+  node.io_sync_avg_time_details?.samples?.find(({ sample }) => sample > 0)?.sample ??
+  node.io_sync_avg_time;
+
 // What this page saw of a figure.
 export const seen = (key) => remembered.get(key) ?? [];
 

@@ -5,6 +5,7 @@ import { ask } from "./dialog.js";
 import { h } from "./element.js";
 import { command, count, duration, plural } from "./format.js";
 import { badge, plainTable } from "./parts.js";
+import { STUCK_MS } from "./queue-diagnosis.js";
 import { link } from "./router.js";
 
 const HEADS = [
@@ -38,12 +39,24 @@ function rowOf(queue, one, changed) {
       ? h("span.warn-text", { title: "It gets all at once" }, "no limit")
       : count(one.prefetch_count),
     has(unacked, count),
-    has(one.last_ack_age_ms, duration),
+    lastAck(one),
     badge(one.activity_status, one.active ? "good" : "plain"),
     unacked > 0 &&
       !queue.auto_delete &&
       h("button", { type: "button", onclick: () => takeBack(queue, one, changed) }, "Take back…"),
   ];
+}
+
+// When it last acknowledged something, and for how long it has held messages since then.
+export function lastAck({ ack_required: acks, last_ack_age_ms: age, awaiting_ack_ms: held }) {
+  if (!acks || (age === null && held === 0)) {
+    return h("span.faint", "–");
+  }
+  const text = age === null ? "never" : `${duration(age)} ago`;
+  if (held < STUCK_MS) {
+    return text;
+  }
+  return [h("span.warn-text", text), h("span.beneath", `none in ${duration(held)}`)];
 }
 
 async function takeBack({ vhost, name }, one, changed) {

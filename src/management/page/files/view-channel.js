@@ -18,6 +18,7 @@ import {
   section,
   tile,
 } from "./parts.js";
+import { lastAck } from "./queue-consumers.js";
 import { link } from "./router.js";
 
 const PUBLISHED = [
@@ -157,6 +158,7 @@ const HEADS = [
   "Acks",
   ["Prefetch", "number"],
   ["Unacked", "number"],
+  ["Last ack", "number"],
   ["Ack within", "number"],
   "State",
 ];
@@ -168,6 +170,7 @@ function consumersOf({ consumer_details: consumers, consumer_count: all }) {
     one.ack_required ? "by hand" : "automatic",
     one.prefetch_count === 0 ? h("span.faint", "no limit") : count(one.prefetch_count),
     number(one.messages_unacknowledged),
+    lastAck(one),
     one.consumer_timeout ? duration(one.consumer_timeout) : h("span.faint", "–"),
     badge(one.activity_status, one.active ? "good" : "plain"),
   ]);

@@ -6,7 +6,7 @@ import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
 import { findings, queuesPath } from "./findings.js";
 import { bytes, compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
-import { levels, rates, wanted } from "./history.js";
+import { levels, rates, syncTime, wanted } from "./history.js";
 import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
 import { may, session } from "./session.js";
@@ -187,7 +187,7 @@ function logCharts() {
     }
     sync.update(node);
     const written = rates("node io_write_bytes", node.io_write_bytes_details);
-    const messages = rates("node leveret_log_messages", node.leveret_log_messages_details);
+    const messages = rates("node log_messages", node.log_messages_details);
     const by = new Map(messages);
     const each = written.filter(([at]) => by.get(at) > 0).map(([at, of]) => [at, of / by.get(at)]);
     size.update({ bytes: each });
@@ -246,6 +246,8 @@ function drawNode(place, about, node) {
         ["Data", h("code", node.db_dir ?? "")],
         ["Memory", `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`],
         ["Free on the disk", `${bytes(node.disk_free)}, at least ${bytes(node.disk_free_limit)}`],
+        ["A sync of the disk", duration(syncTime(node))],
+        ["Longest turn of late", duration(node.longest_turn_ms)],
         ["File descriptors", `${count(node.fd_used)} of ${count(node.fd_total)}`],
         ["Process", `${node.os_pid}, ${plural(node.processors, "processor")}`],
       ]),
