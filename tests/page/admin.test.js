@@ -7,8 +7,10 @@ import { publish, queuePath } from "./broker.js";
 import { expectNoScrolling, goTo, logIn, seriousFindings, tabTo, until } from "./browser.js";
 import { broker, openPage } from "./stage.js";
 
-const ODD = "it's \"one\" / 100% 🐇 <b>";
+const ODD = 'it\'s "one" / 100% 🐇 <b>';
 const PART = encodeURIComponent(ODD);
+// As a shell wants it between quotes.
+const SHELL = ODD.replaceAll("'", String.raw`'\''`);
 const ALL = { configure: ".*", write: ".*", read: ".*" };
 
 async function open(hash, options) {
@@ -31,7 +33,10 @@ const controlOf = (place, label) =>
 // was just deleted.
 function expectNoMistakes(page, ...expected) {
   const isExpected = (text) => expected.some((status) => text.includes(`status of ${status} `));
-  assert.deepEqual(page.mistakes.filter((text) => !isExpected(text)), []);
+  assert.deepEqual(
+    page.mistakes.filter((text) => !isExpected(text)),
+    [],
+  );
 }
 
 // What is asked for is gone.
@@ -144,6 +149,10 @@ test("a virtual host is made, described, limited, traced and protected", async (
   await dialog.getByLabel("Queues").fill("");
   await press(dialog, "Set limits");
   await page.getByText("5 queues").waitFor({ state: "detached" });
+  await press(page, "Unprotect…");
+  const line = ["leveretctl", "disable_vhost_protection_from_deletion", `'${SHELL}'`].join(" ");
+  assert.equal(await lineIn(dialog), line);
+  await press(dialog, "Cancel");
   await press(page, "Describe…");
   await dialog.getByLabel("Description").fill("other words");
   await press(dialog, "Save");
@@ -341,7 +350,10 @@ test("a file of definitions is looked at before it is taken in", async () => {
   await broker.api("PUT", "users/old", { password: "x", tags: "management" });
   const queue = (name, of) => ({ vhost: "fresh", name, durable: true, arguments: of });
   const text = JSON.stringify({
-    users: [{ name: "old", tags: "monitoring", password_hash: "" }, { name: ODD, tags: 5 }],
+    users: [
+      { name: "old", tags: "monitoring", password_hash: "" },
+      { name: ODD, tags: 5 },
+    ],
     vhosts: [{ name: "fresh" }],
     permissions: [{ user: "guest", vhost: "fresh", ...ALL }],
     queues: [queue(ODD, {}), queue("wrong", { "x-max-length": "many" })],

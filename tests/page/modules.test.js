@@ -176,7 +176,12 @@ test("a queue says what is wrong with it and why", () => {
     ack_required: true,
   });
   const held = (...all) =>
-    found({ ...queue, consumers: all.length, message_stats: rates(3, 0, 0), consumer_details: all });
+    found({
+      ...queue,
+      consumers: all.length,
+      message_stats: rates(3, 0, 0),
+      consumer_details: all,
+    });
   assert.deepEqual(held(holds(5, 20_000)), [
     "warn: 1 consumer holds 5 messages and has acked none for 20 s.",
   ]);

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import { connect } from "./amqp.js";
 import { publish, queuePath } from "./broker.js";
-import { expectNoScrolling, goTo, logIn, seriousFindings } from "./browser.js";
+import { expectNoScrolling, goTo, logIn, seriousFindings, until } from "./browser.js";
 import { HOSTILE, broker, lengthOf, openPage, shown } from "./stage.js";
 
 let client;
@@ -173,6 +173,39 @@ test("a connection says who it is, and why it is blocked", async () => {
   assert.deepEqual(page.mistakes, []);
 });
 
+test("connections are found by user, virtual host, client, program and address as one types", async () => {
+  const others = await Promise.all([
+    connect(broker.amqpPort, "Weasel", "Burrow"),
+    connect(broker.amqpPort, "Stoat", "Burrow"),
+  ]);
+  const page = await openPage();
+  await logIn(page, "#/connections");
+  const { name } = await connectionOf("Stoat");
+  const rows = page.getByRole("region", { name: "Connections" }).locator("tbody tr:not(.none)");
+  const found = async (text, expected) => {
+    await page.getByPlaceholder("Filter by user, client").fill(text);
+    await page.waitForURL((url) =>
+      decodeURIComponent(url.hash.replaceAll("+", " ")).endsWith(text),
+    );
+    for (const one of expected) {
+      await rows.getByRole("link", { name: one, exact: true }).waitFor();
+    }
+    await until(
+      page,
+      `${expected} for ${text}`,
+      (many) => document.querySelectorAll("tbody tr:not(.none)").length === many,
+      expected.length,
+    );
+  };
+  await found("weasel", ["Weasel"]);
+  await found("BURROW", ["Weasel", "Stoat"]);
+  await found(name, ["Stoat"]);
+  await found("guest", [CALLED, "Weasel", "Stoat"]);
+  await found("nobody's", []);
+  others.forEach((one) => one.end());
+  assert.deepEqual(page.mistakes, []);
+});
+
 test("a connection is closed with the reason that was given, and no other", async () => {
   const [one, other] = await Promise.all([
     connect(broker.amqpPort, "one"),
@@ -205,7 +238,7 @@ test("a channel that holds messages and acks none is told, and leads to its queu
   const page = await openPage();
   await logIn(page, "#/queues/%2F/held");
   const { name } = await connectionOf("holder");
-  await page.getByRole("link", { name: `${name} (1)`, exact: true }).click();
+  await page.getByRole("link", { name: "holder (1)", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: `${name} (1)` }).waitFor();
   const health = page.getByRole("status", { name: "Is anything wrong?" });
   await health.getByText("It holds 2 messages and acks none.").waitFor();

@@ -261,13 +261,23 @@ pub fn name(connection: &Connection<'_>) -> String {
     Ends { peer: connection.peer, local: Some(connection.local) }.to_string()
 }
 
+/// What the client calls itself, where it does.
+pub fn provided_name(connection: &Connection<'_>) -> Option<Value> {
+    let name = connection.client_properties.find(b"connection_name")?;
+    Some(json::text(name.text()?))
+}
+
 /// Which connection something belongs to.
 pub fn details(connection: &Connection<'_>) -> Value {
-    json!({
+    let mut shown = json!({
         "name": name(connection),
         "peer_host": host(connection.peer),
         "peer_port": connection.peer.port(),
-    })
+    });
+    if let Some(name) = provided_name(connection) {
+        shown["user_provided_name"] = name;
+    }
+    shown
 }
 
 /// A host's address; an IPv4 one also where it came to a socket for both versions of IP.

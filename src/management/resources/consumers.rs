@@ -151,7 +151,7 @@ fn channel_details(context: &Context<'_>, consumer: &Consumer) -> Value {
         return json!({});
     };
     let name = connections::name(&connection);
-    json!({
+    let mut shown = json!({
         "connection_name": name,
         "name": format!("{name} ({number})"),
         "node": context.node.identity().node_name,
@@ -159,5 +159,9 @@ fn channel_details(context: &Context<'_>, consumer: &Consumer) -> Value {
         "peer_host": connections::host(connection.peer),
         "peer_port": connection.peer.port(),
         "user": json::text(connection.user),
-    })
+    });
+    if let Some(name) = connections::provided_name(&connection) {
+        shown["user_provided_name"] = name;
+    }
+    shown
 }

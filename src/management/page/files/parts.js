@@ -92,6 +92,13 @@ export function channelLink(channel, text = channel) {
   return h("a.name", { href: link(["channels", channel]) }, text);
 }
 
+// A channel by what its client calls itself, with the addresses beneath. It has them in its name.
+export function namedChannel(channel, number, called) {
+  return called
+    ? [channelLink(channel, `${called} (${number})`), h("span.beneath", channel)]
+    : channelLink(channel);
+}
+
 // Where a list is asked for: of the vhost that is looked at, or of all. Some lists have the vhost
 // behind their name, others before it.
 export const listOf = (list) =>

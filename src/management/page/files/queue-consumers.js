@@ -4,9 +4,8 @@ import { path, post } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./element.js";
 import { command, count, duration, plural } from "./format.js";
-import { badge, plainTable } from "./parts.js";
+import { badge, namedChannel, plainTable } from "./parts.js";
 import { STUCK_MS } from "./queue-diagnosis.js";
-import { link } from "./router.js";
 
 const HEADS = [
   "Tag",
@@ -27,12 +26,12 @@ export function consumersOf(queue, changed) {
 }
 
 function rowOf(queue, one, changed) {
-  const { connection_name: connection, name: channel, user } = one.channel_details;
+  const { name: channel, number, user, user_provided_name: called } = one.channel_details;
   const has = (value, format) => (value === undefined ? h("span.faint", "–") : format(value));
   const unacked = one.messages_unacknowledged;
   return [
     h("code", one.consumer_tag),
-    channel ? h("a", { href: link(["channels", channel]), title: connection }, channel) : "–",
+    channel ? namedChannel(channel, number, called) : "–",
     user ?? "",
     one.ack_required ? "by hand" : "automatic",
     one.prefetch_count === 0

@@ -57,7 +57,9 @@ export function diagnoses(queue) {
       advice: "Set basic.qos: otherwise one of them gets everything at once.",
     });
   }
-  return found.sort((one, other) => (one.level === "bad" ? 0 : 1) - (other.level === "bad" ? 0 : 1));
+  return found.sort(
+    (one, other) => (one.level === "bad" ? 0 : 1) - (other.level === "bad" ? 0 : 1),
+  );
 }
 
 // Consumers that hold messages and acknowledge none.

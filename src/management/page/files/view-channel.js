@@ -71,7 +71,12 @@ export const channel = {
 async function update(state) {
   const of = query(path`channels/${state.name}`, wanted("msg_rates"));
   const now = await get(of, { signal: state.page.signal });
-  replace(state.badges, [modeBadges(now), badge(`vhost ${name(now.vhost)}`)]);
+  const called = now.connection_details?.user_provided_name;
+  replace(state.badges, [
+    called && badge(called),
+    modeBadges(now),
+    badge(`vhost ${name(now.vhost)}`),
+  ]);
   replace(state.health, healthOf(now));
   state.tiles.update(now);
   const rateOf = ({ id }) => [

@@ -49,8 +49,11 @@ export const connection = {
       h(
         "div.columns",
         section("Who is it?", h("div.card", state.places.who)),
-        section("What its client says of itself", h("div.card", state.places.properties)),
-        section("What was agreed", h("div.card", state.places.terms)),
+        h(
+          "div.view",
+          section("What its client says of itself", h("div.card", state.places.properties)),
+          section("What was agreed", h("div.card", state.places.terms)),
+        ),
       ),
     );
     return { update: () => update(state) };

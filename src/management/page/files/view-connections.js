@@ -115,7 +115,7 @@ export const connections = {
       name: "connections",
       label: "Connections",
       noun: "connection",
-      searchHint: "Filter by user, client, virtual host or address",
+      searchHint: "Filter by user, client, vhost, address",
       columns: COLUMNS,
       sort: "name",
       search: page.parameters.name ?? "",

@@ -6,7 +6,7 @@ import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
 import { field } from "./form.js";
 import { bytes, command, compact, count, duration, name, plural } from "./format.js";
-import { levels, rates, syncTime, wanted } from "./history.js";
+import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, section, show, tile } from "./parts.js";
 import { may } from "./session.js";
 
@@ -102,8 +102,9 @@ const LEVEL_CHARTS = [
   ["Memory", "mem_used", bytes, true, "Used"],
   ["Free on the disk", "disk_free", bytes, true, "Free"],
   ["File descriptors", "fd_used", compact, false, "Open"],
-  ["A sync of the disk takes", "io_sync_avg_time", duration, false, "On average"],
 ];
+
+const SYNC_CHARTS = [["A sync of the disk takes", "io_sync_avg_time", duration, false, "Average"]];
 
 const RATE_CHARTS = [
   ["Syncs a second", "io_sync_count", compact, false, "Syncs"],
@@ -111,7 +112,8 @@ const RATE_CHARTS = [
 ];
 
 function chartsOf() {
-  const make = (pointsOf) =>
+  const make =
+    (pointsOf) =>
     ([title, id, format, isBytes, label]) => {
       const lines = [{ id, label, color: 1 }];
       const drawn = chart({ title, name: `node-view.${id}`, format, isBytes, lines });
@@ -119,7 +121,11 @@ function chartsOf() {
     };
   const level = (id, now) => levels(`node ${id}`, now[id], now[`${id}_details`]);
   const perSecond = (id, now) => rates(`node ${id} rate`, now[`${id}_details`]);
-  const all = [...LEVEL_CHARTS.map(make(level)), ...RATE_CHARTS.map(make(perSecond))];
+  const all = [
+    ...LEVEL_CHARTS.map(make(level)),
+    ...SYNC_CHARTS.map(make((_, now) => syncTimes(now))),
+    ...RATE_CHARTS.map(make(perSecond)),
+  ];
   const update = (now) => all.forEach((one) => one.update(now));
   return { elements: all.map(({ element }) => element), update };
 }

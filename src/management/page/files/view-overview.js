@@ -6,7 +6,7 @@ import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
 import { findings, queuesPath } from "./findings.js";
 import { bytes, compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
-import { levels, rates, syncTime, wanted } from "./history.js";
+import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
 import { may, session } from "./session.js";
@@ -41,7 +41,8 @@ export const overview = {
       heading("Overview", version, rangeChooser(page.refresh)),
       health,
       h("div.tiles", tiles.elements),
-      h("div.charts", charts.elements),
+      h("div.charts", charts.ofMessages),
+      h("div.charts.small", charts.ofNode),
       node,
     );
     return { update: () => update(page, { health, version, tiles, charts, node }) };
@@ -83,7 +84,7 @@ function findingOf({ level, text, href, named }) {
 function tilesOf() {
   const ready = tile("Ready", link(["queues"], { state: "ready" }));
   const unacked = tile("Unacked");
-  const oldest = tile("Oldest message", link(["queues"], { state: "ready" }));
+  const oldest = tile("Oldest", link(["queues"], { state: "ready" }));
   const published = tile("Published");
   const delivered = tile("Delivered");
   const totals = [
@@ -166,15 +167,14 @@ function nodeChart(title, id, format, isBytes, label) {
 
 // What the disk does for a message.
 function logCharts() {
-  const sync = nodeChart(
-    "A sync of the disk takes",
-    "io_sync_avg_time",
-    duration,
-    false,
-    "On average",
-  );
+  const sync = chart({
+    title: "A sync takes",
+    name: "node.io_sync_avg_time",
+    format: duration,
+    lines: [{ id: "sync", label: "On average", color: 1 }],
+  });
   const size = chart({
-    title: "Written to the log for a message",
+    title: "Written a message",
     name: "node.bytes",
     format: bytes,
     isBytes: true,
@@ -185,7 +185,7 @@ function logCharts() {
     for (const { element } of charts) {
       element.hidden = node.io_sync_avg_time === undefined;
     }
-    sync.update(node);
+    sync.update({ sync: syncTimes(node) });
     const written = rates("node io_write_bytes", node.io_write_bytes_details);
     const messages = rates("node log_messages", node.log_messages_details);
     const by = new Map(messages);
@@ -231,8 +231,12 @@ function chartsOf() {
     nodes.forEach((one) => one.update(node));
     log.update(node);
   };
-  const all = [perSecond, waiting, ...nodes, ...(log?.charts ?? [])];
-  return { elements: all.map(({ element }) => element), update };
+  const elements = (charts) => charts.map(({ element }) => element);
+  return {
+    ofMessages: elements([perSecond, waiting]),
+    ofNode: elements([...nodes, ...(log?.charts ?? [])]),
+    update,
+  };
 }
 
 function drawNode(place, about, node) {
@@ -240,17 +244,20 @@ function drawNode(place, about, node) {
     "div.columns",
     section(
       "Node",
-      facts([
-        ["Name", node.name],
-        ["Up for", duration(node.uptime)],
-        ["Data", h("code", node.db_dir ?? "")],
-        ["Memory", `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`],
-        ["Free on the disk", `${bytes(node.disk_free)}, at least ${bytes(node.disk_free_limit)}`],
-        ["A sync of the disk", duration(syncTime(node))],
-        ["Longest turn of late", duration(node.longest_turn_ms)],
-        ["File descriptors", `${count(node.fd_used)} of ${count(node.fd_total)}`],
-        ["Process", `${node.os_pid}, ${plural(node.processors, "processor")}`],
-      ]),
+      h(
+        "div.card",
+        facts([
+          ["Name", node.name],
+          ["Up for", duration(node.uptime)],
+          ["Data", h("code", node.db_dir ?? "")],
+          ["Memory", `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`],
+          ["Free on the disk", `${bytes(node.disk_free)}, at least ${bytes(node.disk_free_limit)}`],
+          ["A sync of the disk", duration(syncTime(node))],
+          ["Longest turn of late", duration(node.longest_turn_ms)],
+          ["File descriptors", `${count(node.fd_used)} of ${count(node.fd_total)}`],
+          ["Process", `${node.os_pid}, ${plural(node.processors, "processor")}`],
+        ]),
+      ),
     ),
     section(
       "Listeners",
