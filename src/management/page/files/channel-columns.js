@@ -1,11 +1,8 @@
 // What is shown of a channel in a list?
 
 import { h } from "./element.js";
-import { name, rateNumber } from "./format.js";
-import { badge, channelLink, namedChannel, number, vhostOf } from "./parts.js";
-
-const rateOf = (id, { message_stats: stats }) =>
-  number(stats?.[`${id}_details`]?.rate ?? 0, rateNumber);
+import { name } from "./format.js";
+import { badge, channelLink, namedChannel, number, rateOf, vhostOf } from "./parts.js";
 
 // How publishes on a channel are answered.
 export function modeBadges({ confirm, transactional }) {

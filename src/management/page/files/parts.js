@@ -1,7 +1,7 @@
 // Which small parts do views have in common?
 
 import { fill, h, setText } from "./element.js";
-import { count, exchangeName, name } from "./format.js";
+import { count, exchangeName, name, rateNumber } from "./format.js";
 import { link } from "./router.js";
 import { session } from "./session.js";
 
@@ -58,6 +58,10 @@ export function menu(summary, body, kind = "") {
 // A number in a table; a nought is no news.
 export const number = (value, format = count) =>
   value ? format(value) : h("span.faint", value === 0 ? "0" : "–");
+
+// How often something happens to the messages of one row, in a second.
+export const rateOf = (id, { message_stats: stats }) =>
+  number(stats?.[`${id}_details`]?.rate ?? 0, rateNumber);
 
 // Names with what they are: [[name, text or element], ...].
 export function facts(pairs) {

@@ -8,14 +8,14 @@ import { badge, namedChannel, plainTable } from "./parts.js";
 import { STUCK_MS } from "./queue-diagnosis.js";
 
 const HEADS = [
-  "Tag",
+  ["Tag", "wide-only"],
   "Channel",
-  "User",
-  "Acks",
-  ["Prefetch", "number"],
+  ["User", "wide-only"],
+  ["Acks", "wide-only"],
+  ["Prefetch", "number wide-only"],
   ["Unacked", "number"],
   ["Last ack", "number"],
-  "State",
+  ["State", "wide-only"],
   "",
 ];
 

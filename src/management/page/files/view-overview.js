@@ -4,8 +4,9 @@
 import { get, path, query } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
+import { lengthsChart, rateChart } from "./figure-charts.js";
 import { findings, queuesPath } from "./findings.js";
-import { bytes, compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
+import { bytes, compact, count, duration, name, plural, rate } from "./format.js";
 import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
@@ -13,18 +14,7 @@ import { may, session } from "./session.js";
 
 const HISTORIES = ["lengths", "msg_rates", "data_rates", "node_stats"];
 
-const RATES = [
-  { id: "publish", label: "Publish", color: 1 },
-  { id: "confirm", label: "Confirm", color: 2 },
-  { id: "deliver_get", label: "Deliver", color: 3 },
-  { id: "ack", label: "Ack", color: 4 },
-  { id: "redeliver", label: "Redeliver", color: 5 },
-];
-
-const LENGTHS = [
-  { id: "messages_ready", label: "Ready", color: 1 },
-  { id: "messages_unacknowledged", label: "Unacked", color: 2 },
-];
+const RATES = ["publish", "confirm", "deliver_get", "ack", "redeliver"];
 
 export const overview = {
   path: "",
@@ -196,19 +186,8 @@ function logCharts() {
 }
 
 function chartsOf() {
-  const perSecond = chart({
-    title: "Messages a second",
-    name: "rates",
-    format: rateNumber,
-    lines: RATES,
-  });
-  const waiting = chart({
-    title: "Messages in queues",
-    name: "lengths",
-    isWhole: true,
-    format: compact,
-    lines: LENGTHS,
-  });
+  const perSecond = rateChart("Messages a second", "rates", RATES);
+  const waiting = lengthsChart("Messages in queues", "lengths");
   const nodes = !may("monitoring")
     ? []
     : [
@@ -218,13 +197,8 @@ function chartsOf() {
       ];
   const log = may("monitoring") ? logCharts() : null;
   const update = ({ message_stats: stats, queue_totals: lengths }, node) => {
-    const rateOf = ({ id }) => [id, rates(`node ${id}`, stats?.[`${id}_details`])];
-    perSecond.update(Object.fromEntries(RATES.map(rateOf)));
-    const lengthOf = ({ id }) => [
-      id,
-      levels(`node ${id}`, lengths?.[id], lengths?.[`${id}_details`]),
-    ];
-    waiting.update(Object.fromEntries(LENGTHS.map(lengthOf)));
+    perSecond.update("node", stats);
+    waiting.update("node", lengths);
     if (!node) {
       return;
     }
