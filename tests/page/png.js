@@ -5,22 +5,31 @@ import { deflateSync, inflateSync } from "node:zlib";
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const COLORS_MAX = 256;
+// So many of the most frequent ones are kept as they are.
+const SURE = 48;
 const RGB = 2;
 const RGBA = 6;
 const PALETTE = 3;
 
-// The same picture with at most 256 colours: the most frequent ones, and for the others the nearest
-// of these. It has to be as a browser writes it: 8 bits a channel, not interlaced.
+// Colours that are nearer to each other than this, as a square of their distance, look the same.
+const NEAR = 150;
+
+// The same picture with at most 256 colours: the most frequent ones that look different, and for
+// the others the nearest of these. It has to be as a browser writes it: 8 bits a channel, not
+// interlaced.
 export function shrunk(png) {
   const { width, height, pixels } = decode(png);
   const counts = new Map();
   pixels.forEach((color) => counts.set(color, (counts.get(color) ?? 0) + 1));
   const frequent = [...counts].sort((one, other) => other[1] - one[1]).map(([color]) => color);
-  const palette = frequent.slice(0, COLORS_MAX);
-  const places = new Map(palette.map((color, place) => [color, place]));
-  for (const color of frequent.slice(COLORS_MAX)) {
-    places.set(color, nearest(palette, color));
+  const palette = [];
+  for (const color of frequent) {
+    const isNew = palette.every((of) => distance(of, color) > NEAR);
+    if (palette.length < COLORS_MAX && (isNew || palette.length < SURE)) {
+      palette.push(color);
+    }
   }
+  const places = new Map(frequent.map((color) => [color, nearest(palette, color)]));
   const rows = Buffer.alloc(height * (width + 1));
   pixels.forEach((color, at) => {
     rows[at + Math.floor(at / width) + 1] = places.get(color);
@@ -40,13 +49,16 @@ export function shrunk(png) {
 
 const channels = (color) => [(color >> 16) & 255, (color >> 8) & 255, color & 255];
 
+function distance(one, other) {
+  const [red, green, blue] = channels(one);
+  const [otherRed, otherGreen, otherBlue] = channels(other);
+  return (red - otherRed) ** 2 + (green - otherGreen) ** 2 + (blue - otherBlue) ** 2;
+}
+
 function nearest(palette, color) {
-  const wanted = channels(color);
-  const distance = (of) =>
-    channels(of).reduce((sum, value, at) => sum + (value - wanted[at]) ** 2, 0);
   let best = 0;
   palette.forEach((of, place) => {
-    best = distance(of) < distance(palette[best]) ? place : best;
+    best = distance(of, color) < distance(palette[best], color) ? place : best;
   });
   return best;
 }

@@ -24,12 +24,15 @@ const BURSTS = [
   ["--rate", "700", "--seconds", "30"],
 ];
 
+const DYING = numbers(4711);
+
 const broker = await startBroker();
 const browser = await startBrowser();
 try {
   mkdirSync(directory, { recursive: true });
   await prepare();
   const example = await startExample(broker, 8);
+  const dying = setInterval(() => publishDead(DYING.next().value), 9000);
   const load = { isWanted: true, child: null };
   const loading = keepLoading(load);
   const page = await openPage(browser, broker, { width: WIDTH });
@@ -39,7 +42,8 @@ try {
   await watch(page);
   await picture(page, "overview", "#/", 760);
   await picture(page, "queue", `#/queues/%2F/${DEAD}`, 1240, browse);
-  await picture(page, "exchange", "#/exchanges/%2F/shop", 1120, preview);
+  await picture(page, "exchange", "#/exchanges/%2F/shop", 1038, preview);
+  clearInterval(dying);
   load.isWanted = false;
   load.child?.kill();
   await loading;
@@ -49,20 +53,26 @@ try {
   await broker.stop();
 }
 
+function* numbers(from) {
+  for (let number = from; ; number += 1) {
+    yield number;
+  }
+}
+
 // A queue with messages that are worth a look.
 async function prepare() {
   await broker.api("PUT", queuePath(DEAD), { durable: true });
-  for (const [order, total] of [
-    [4711, 129.9],
-    [4712, 18.5],
-    [4713, 74],
-    [4714, 250.25],
-  ]) {
-    await publish(broker, DEAD, {
-      payload: JSON.stringify({ order, total, currency: "EUR", items: [{ sku: "A-17", count: 2 }] }),
-      headers: { tenant: "acme", attempt: 3 },
-    });
+  for (let dead = 0; dead < 4; dead += 1) {
+    await publishDead(DYING.next().value);
   }
+}
+
+function publishDead(order) {
+  const items = [{ sku: `A-${order % 40}`, count: (order % 3) + 1 }];
+  return publish(broker, DEAD, {
+    payload: JSON.stringify({ order, total: (order % 190) + 0.9, currency: "EUR", items }),
+    headers: { tenant: "acme", attempt: 3 },
+  });
 }
 
 async function keepLoading(load) {
