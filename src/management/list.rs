@@ -6,13 +6,13 @@
 //! leaves as it is read. Sorted, it keeps the names of what is in it.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::call::{Answer, Call, Context, Outcome, PIECE_BYTES_MAX, Progress, Work};
 use super::request::Request;
 use super::response::Response;
+use super::sorted::Sorted;
 use crate::amqp::Name;
 use crate::broker::users::pattern::Pattern;
 
@@ -134,9 +134,8 @@ type Place = (Field, (Name, Name), u64);
 pub struct List<S: Source> {
     source: S,
     page: Option<Page>,
-    /// What to sort by, and whether backwards.
+    /// What to sort by.
     sort: Option<String>,
-    reverse: bool,
     filter: Filter,
     columns: Columns,
     /// How many things there are, how many have the right name, and how many were shown.
@@ -151,9 +150,9 @@ enum Phase<K> {
     /// What is read is shown at once.
     Passing,
     /// What is read is sorted.
-    Sorting(BTreeMap<Place, K>),
+    Sorting(Sorted<Place, K>),
     /// What was sorted is shown, but for so many at first.
-    Showing(BTreeMap<Place, K>, u64),
+    Showing(Sorted<Place, K>, u64),
 }
 
 /// Which part of a list to show.
@@ -191,10 +190,12 @@ impl<S: Source> List<S> {
         let sort = request.parameter("sort").filter(|path| !path.is_empty()).map(str::to_owned);
         let reverse = request.parameter("sort_reverse") == Some("true");
         let is_sorted = page.is_some() || sort.is_some();
-        let phase = if is_sorted { Phase::Sorting(BTreeMap::new()) } else { Phase::Passing };
+        let most = page.map_or(u64::MAX, |page| page.number.saturating_mul(page.size));
+        let sorted = Sorted::new(usize::try_from(most).unwrap_or(usize::MAX), reverse);
+        let phase = if is_sorted { Phase::Sorting(sorted) } else { Phase::Passing };
         let columns = Columns::of(request);
         let (total, filtered, shown) = (0, 0, 0);
-        Ok(Self { source, page, sort, reverse, filter, columns, total, filtered, shown, phase })
+        Ok(Self { source, page, sort, filter, columns, total, filtered, shown, phase })
     }
 
     /// Reads one more place; whether there was one.
@@ -214,12 +215,13 @@ impl<S: Source> List<S> {
             return true;
         }
         self.filtered += 1;
-        match &self.phase {
-            Phase::Passing | Phase::Showing(..) => self.show(context, &key, piece),
-            Phase::Sorting(_) => {
-                let field = self.field(context, &key);
-                self.sort_in((field, (vhost, name), self.total), key);
-            }
+        if !matches!(self.phase, Phase::Sorting(_)) {
+            self.show(context, &key, piece);
+            return true;
+        }
+        let field = self.field(context, &key);
+        if let Phase::Sorting(sorted) = &mut self.phase {
+            sorted.offer((field, (vhost, name), self.total), key);
         }
         true
     }
@@ -238,37 +240,11 @@ impl<S: Source> List<S> {
         })
     }
 
-    /// Keeps a thing, unless so many come before it that it is not on the page.
-    fn sort_in(&mut self, place: Place, key: S::Key) {
-        let Phase::Sorting(sorted) = &mut self.phase else {
-            return;
-        };
-        let most = self.page.map_or(u64::MAX, |page| page.number.saturating_mul(page.size));
-        let is_full = sorted.len() as u64 >= most;
-        let last = if self.reverse { sorted.first_key_value() } else { sorted.last_key_value() };
-        let is_behind =
-            |(last, _): (&Place, _)| if self.reverse { place < *last } else { place > *last };
-        if is_full && last.is_some_and(is_behind) {
-            return;
-        }
-        sorted.insert(place, key);
-        if is_full {
-            if self.reverse {
-                sorted.pop_first()
-            } else {
-                sorted.pop_last()
-            };
-        }
-    }
-
     /// All is read: shows what was sorted.
     ///
     /// # Errors
     /// 400 when there are not so many pages.
     fn begin_to_show(&mut self) -> Result<(), Response> {
-        let Phase::Sorting(sorted) = &mut self.phase else {
-            return Ok(());
-        };
         let mut skipped = 0;
         if let Some(page) = self.page {
             skipped = (page.number - 1).saturating_mul(page.size);
@@ -280,7 +256,10 @@ impl<S: Source> List<S> {
                 return Err(Response::error(400, "page_out_of_range", &text));
             }
         }
-        self.phase = Phase::Showing(std::mem::take(sorted), skipped);
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Passing) {
+            Phase::Sorting(sorted) => Phase::Showing(sorted, skipped),
+            phase @ (Phase::Passing | Phase::Showing(..)) => phase,
+        };
         Ok(())
     }
 
@@ -290,8 +269,7 @@ impl<S: Source> List<S> {
             return false;
         };
         context.broker.work.spend(WORK_PER_SORTED);
-        let next = if self.reverse { sorted.pop_last() } else { sorted.pop_first() };
-        let Some((_, key)) = next else {
+        let Some(key) = sorted.next() else {
             return false;
         };
         if *skipped > 0 {
