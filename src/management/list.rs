@@ -375,17 +375,12 @@ enum Filter {
     None,
     /// Those with this in them, in upper or lower case.
     Part(Vec<u8>),
-    /// Those that match, and what one match may cost.
-    Pattern(Box<Pattern>, usize),
+    /// Those that match.
+    Pattern(Box<Pattern>),
 }
 
 /// What it costs to compare a name with a part.
 const WORK_PER_PART: usize = 1;
-
-/// What it costs to match a name: without look-around and the like a pattern reads it once; with
-/// it, it may be tried in very many ways.
-const WORK_PER_PATTERN: usize = 20;
-const WORK_PER_BACKTRACKING: usize = 2_000;
 
 impl Filter {
     fn of(request: &Request) -> Result<Self, Response> {
@@ -399,15 +394,14 @@ impl Filter {
         if pattern.defect().is_some() {
             return Err(unreadable());
         }
-        let work = if backtracks(name) { WORK_PER_BACKTRACKING } else { WORK_PER_PATTERN };
-        Ok(Self::Pattern(Box::new(pattern), work))
+        Ok(Self::Pattern(Box::new(pattern)))
     }
 
     fn work(&self) -> usize {
         match self {
             Self::None => 0,
             Self::Part(_) => WORK_PER_PART,
-            Self::Pattern(_, work) => *work,
+            Self::Pattern(pattern) => pattern.work(),
         }
     }
 
@@ -417,20 +411,9 @@ impl Filter {
             Self::Part(part) => {
                 name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
             }
-            Self::Pattern(pattern, _) => pattern.matches(name),
+            Self::Pattern(pattern) => pattern.matches(name),
         }
     }
-}
-
-/// Whether a pattern may have something in it that is tried in several ways: groups that are more
-/// than groups, references back, possessive repetitions.
-fn backtracks(pattern: &str) -> bool {
-    let pairs = pattern.as_bytes().windows(2);
-    pairs.into_iter().any(|pair| match pair {
-        b"(?" | b"++" | b"*+" | b"?+" | b"}+" => true,
-        [b'\\', after] => after.is_ascii_digit() || b"gGkKzZ".contains(after),
-        _ => false,
-    })
 }
 
 /// Which fields are shown.
