@@ -24,6 +24,11 @@ pub trait Source: 'static {
     /// What it costs to show one of them, in units of the broker's work.
     const WORK_PER_ITEM: usize;
 
+    /// What it costs to show this one.
+    fn work_of_item(&self, _context: &Context<'_>, _key: &Self::Key) -> usize {
+        Self::WORK_PER_ITEM
+    }
+
     /// What it costs to look at a place of the list.
     fn work_per_place(&self) -> usize {
         WORK_PER_PLACE
@@ -234,7 +239,8 @@ impl<S: Source> List<S> {
         };
         context.broker.work.spend(self.source.work_per_field(path));
         self.source.field(context, key, path).unwrap_or_else(|| {
-            context.broker.work.spend(S::WORK_PER_ITEM);
+            let work = self.source.work_of_item(context, key);
+            context.broker.work.spend(work);
             let item = self.source.item(context, key);
             Field::of(item.as_ref().and_then(|item| at(item, path)))
         })
@@ -282,7 +288,8 @@ impl<S: Source> List<S> {
 
     /// Appends a thing, if it is still there.
     fn show(&mut self, context: &mut Context<'_>, key: &S::Key, piece: &mut Vec<u8>) {
-        context.broker.work.spend(S::WORK_PER_ITEM);
+        let work = self.source.work_of_item(context, key);
+        context.broker.work.spend(work);
         let Some(item) = self.source.item(context, key) else {
             return;
         };
