@@ -36,7 +36,7 @@ impl Pattern {
 
     /// The pattern of a policy. The empty one, like any that is found everywhere, matches all.
     pub fn of_policy(text: &str) -> Self {
-        let program = if matches!(text, "" | ".*" | "^.*" | ".*$" | "^.*$" | "^") {
+        let program = if is_trivial(text) {
             Program::Everything
         } else {
             match compile(text) {
@@ -62,6 +62,20 @@ impl Pattern {
     /// The pattern as it was given.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What it may cost to match a name, in units of the broker's work.
+    pub fn work(&self) -> usize {
+        match self.program {
+            Program::EmptyName | Program::Everything | Program::Broken(_) => 1,
+            Program::Compiled(_) if backtracks(&self.text) => WORK_PER_BACKTRACKING,
+            Program::Compiled(_) => WORK_PER_MATCH,
+        }
+    }
+
+    /// What it may cost to compile a pattern.
+    pub fn work_to_compile(text: &str) -> usize {
+        if is_trivial(text) { 0 } else { WORK_TO_COMPILE }
     }
 
     /// Why the pattern does not compile, when it does not.
@@ -97,6 +111,21 @@ impl fmt::Debug for Pattern {
     }
 }
 
+/// Whether a pattern is found everywhere.
+fn is_trivial(text: &str) -> bool {
+    matches!(text, "" | ".*" | "^.*" | ".*$" | "^.*$" | "^")
+}
+
+/// Whether a pattern may have something in it that is tried in several ways: groups that are more
+/// than groups, references back, possessive repetitions.
+fn backtracks(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|pair| match pair {
+        b"(?" | b"++" | b"*+" | b"?+" | b"}+" => true,
+        [b'\\', after] => after.is_ascii_digit() || b"gGkKzZ".contains(after),
+        _ => false,
+    })
+}
+
 fn compile(text: &str) -> Result<Regex, Box<fancy_regex::Error>> {
     RegexBuilder::new(&perl_to_rust(text))
         .backtrack_limit(BACKTRACK_STEPS_MAX)
@@ -105,8 +134,9 @@ fn compile(text: &str) -> Result<Regex, Box<fancy_regex::Error>> {
         .map_err(Box::new)
 }
 
-/// Rewrites the few things that Perl takes literally and Rust's syntax does not: a `{` that begins
-/// no repetition, and inside of a class `[`, `&&`, `--` and `~~`.
+/// Rewrites the few things that mean something else to Perl: `\w` and the like stand for bytes of
+/// ASCII; a `{` that begins no repetition is taken literally, and inside of a class `[`, `&&`, `--`
+/// and `~~`.
 fn perl_to_rust(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut rest = text.chars().peekable();
@@ -114,8 +144,12 @@ fn perl_to_rust(text: &str) -> String {
     while let Some(c) = rest.next() {
         match (c, class_start) {
             ('\\', _) => {
-                out.push(c);
                 let escaped = rest.next();
+                if let Some(class) = escaped.and_then(ascii_class) {
+                    out.push_str(class);
+                    continue;
+                }
+                out.push(c);
                 out.extend(escaped);
                 // \p{Greek}, \x{263a}, \k{name}: these braces are the escape's own.
                 if matches!(escaped, Some('p' | 'P' | 'x' | 'u' | 'k' | 'g'))
@@ -157,6 +191,21 @@ fn perl_to_rust(text: &str) -> String {
     out
 }
 
+/// The class that a letter behind a backslash stands for.
+fn ascii_class(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        'd' => "[0-9]",
+        'D' => "[^0-9]",
+        'h' => "[\\t ]",
+        'H' => "[^\\t ]",
+        's' => "[\\t\\n\\x0B\\x0C\\r ]",
+        'S' => "[^\\t\\n\\x0B\\x0C\\r ]",
+        'w' => "[0-9A-Za-z_]",
+        'W' => "[^0-9A-Za-z_]",
+        _ => return None,
+    })
+}
+
 /// Whether what follows a `{` is `3}`, `3,}` or `3,5}`.
 fn begins_repetition(rest: impl Iterator<Item = char>) -> bool {
     let mut inside = String::new();
@@ -171,11 +220,17 @@ fn begins_repetition(rest: impl Iterator<Item = char>) -> bool {
     false
 }
 
-/// Patterns with look-around or back references get so many steps for one name; about 10 ms.
-const BACKTRACK_STEPS_MAX: usize = 100_000;
+/// Patterns with look-around or back references get so many steps for one name; about 2 ms.
+const BACKTRACK_STEPS_MAX: usize = 20_000;
 
-/// A pattern may not compile to more.
-const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// A pattern may not compile to more, for which it takes half a millisecond.
+const COMPILED_BYTES_MAX: usize = 1 << 17;
+
+/// What it costs to compile a pattern, and to match a name: without look-around and the like it is
+/// read once; with it, it may be tried in very many ways.
+const WORK_TO_COMPILE: usize = 1_500;
+const WORK_PER_MATCH: usize = 20;
+const WORK_PER_BACKTRACKING: usize = 2_000;
 
 #[cfg(test)]
 mod tests {
@@ -227,6 +282,28 @@ mod tests {
             ("^\\p{Greek}$", "α", true),
             ("^\\x{61}$", "a", true),
             ("^\\{a\\}$", "{a}", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn letters_for_classes_stand_for_ascii() {
+        for (pattern, name, expected) in [
+            ("^\\w+$", "a_1", true),
+            ("^\\w+$", "ü", false),
+            ("^[\\w]+$", "ü", false),
+            ("^[\\w-.]+$", "a-.", true),
+            ("^[\\w-.]+$", "a/", false),
+            ("^[^\\W\\d]+$", "ab", true),
+            ("^[^\\W\\d]+$", "a1", false),
+            ("^\\W+$", "ü", true),
+            ("^\\d+$", "٣", false),
+            ("^\\D\\S$", "ab", true),
+            ("^\\s\\h\\H$", "\u{b}\tx", true),
+            ("^\\w{60}$", &"a".repeat(60), true),
+            ("a(?=\\w)", "ab", true),
+            ("^\\\\w$", "\\w", true),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
