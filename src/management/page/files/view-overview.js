@@ -116,7 +116,7 @@ async function oldestMessage(about, signal) {
   const { at, vhost } = oldestKnown;
   const isKnown = Date.now() - at < OLDEST_EVERY_MS && vhost === session.vhost;
   if (isKnown || about.object_totals?.queues > OLDEST_QUEUES_MAX) {
-    return isKnown ? oldestKnown.queue : null;
+    return isKnown ? aged(oldestKnown) : null;
   }
   const { items } = await get(
     query(queuesPath(), {
@@ -131,6 +131,12 @@ async function oldestMessage(about, signal) {
   );
   oldestKnown = { at: Date.now(), vhost: session.vhost, queue: items[0] ?? null };
   return oldestKnown.queue;
+}
+
+// It has waited since it was looked at, too.
+function aged({ at, queue }) {
+  const age = queue?.oldest_message_age_ms;
+  return queue && { ...queue, oldest_message_age_ms: age + Date.now() - at };
 }
 
 function setOldest(shown, queue) {
