@@ -459,12 +459,11 @@ fn ratio_up_to_one(setting: &Setting<'_>) -> Result<Ratio, String> {
     }
 }
 
+/// The longest login that may be set: a year.
+const MINUTES_MAX: u32 = 365 * 24 * 60;
 /// AMQP's frame-min-size (1.1 `frame-min-size`): what every client must be able to take.
 const FRAME_BYTES_MIN: u32 = 4_096;
 /// Beyond this a frame is no longer something to buffer whole.
-/// The longest login that may be set: a year.
-const MINUTES_MAX: u32 = 365 * 24 * 60;
-
 const FRAME_BYTES_MAX: u32 = 16 << 20;
 /// RabbitMQ's upper bound.
 const MESSAGE_BYTES_MAX: u64 = 512 << 20;
