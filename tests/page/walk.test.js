@@ -60,7 +60,7 @@ test("the queue that is stuck is named first, one click away, and says why", asy
   assert.deepEqual(page.mistakes, []);
 });
 
-test("a stuck queue shows the consumer that holds its messages, and leads to its program", async () => {
+test("a stuck queue shows who holds its messages, and leads to that program", async () => {
   const page = await openPage();
   page.setDefaultTimeout(MINUTE_MS);
   await logIn(page, `#/queues/%2F/${STUCK}`);

@@ -107,5 +107,5 @@ export function prefetchOf({ prefetch_count: each, global_prefetch_count: all })
 
 // The fields that these columns need.
 export const channelFields =
-  "name,number,user,vhost,connection_details,confirm,transactional,consumer_count,messages_unacknowledged," +
-  "messages_unconfirmed,prefetch_count,global_prefetch_count,message_stats";
+  "name,number,user,vhost,connection_details,confirm,transactional,consumer_count," +
+  "messages_unacknowledged,messages_unconfirmed,prefetch_count,global_prefetch_count,message_stats";
