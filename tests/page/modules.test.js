@@ -210,6 +210,15 @@ test("a full queue says which rule allows no more, and what becomes of what come
   assert.deepEqual(full({ ...policy, arguments: { "x-overflow": "reject-publish" } }), [
     "It is full: policy short allows 5 messages, and what is published is refused.",
   ]);
+  const long = (size) =>
+    full({
+      message_bytes_ready: size,
+      arguments: { "x-max-length-bytes": 1024, "x-overflow": "reject-publish" },
+    });
+  assert.deepEqual(long(850), []);
+  assert.deepEqual(long(1000), [
+    "It is full: its argument x-max-length-bytes allows 1 KiB, and what is published is refused.",
+  ]);
   assert.deepEqual(full({ ...policy, arguments: { "x-max-length": 3 } }), [
     "It is full: its argument x-max-length allows 3 messages, and the oldest make room for new " +
       "ones.",

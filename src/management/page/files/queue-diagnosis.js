@@ -1,6 +1,6 @@
 // Is something wrong with a queue, why, and what can be done?
 
-import { count, duration, plural, rate } from "./format.js";
+import { bytes, count, duration, plural, rate } from "./format.js";
 
 // Somebody should know of a message that waits so long while there are consumers.
 const OLD_MS = 10 * 60_000;
@@ -90,26 +90,35 @@ function stuck({ consumers, consumer_details: all = [] }) {
   ];
 }
 
-// What its length allows no more.
+// Whether its length allows no more of what it has.
 function full(queue) {
-  const { messages_ready: ready, arguments: own = {}, effective_policy_definition: rules } = queue;
-  const overflow = own["x-overflow"] ?? rules?.overflow ?? "drop-head";
-  const most = Math.min(own["x-max-length"] ?? Infinity, rules?.["max-length"] ?? Infinity);
-  if (ready < most || ready === 0) {
-    return [];
+  const { messages_ready: ready, message_bytes_ready: size = 0 } = queue;
+  const usual = Math.max(1, Math.floor(size / Math.max(1, ready)));
+  const found = [
+    limited(queue, "max-length", ready + 1, (most) => plural(most, "message")),
+    limited(queue, "max-length-bytes", size + usual, bytes),
+  ];
+  return ready === 0 ? [] : found.filter((one) => one !== null).slice(0, 1);
+}
+
+// What a rule says when one message more is there.
+function limited(queue, rule, next, format) {
+  const { arguments: own = {}, effective_policy_definition: rules = {} } = queue;
+  const most = Math.min(own[`x-${rule}`] ?? Infinity, rules[rule] ?? Infinity);
+  if (next <= most) {
+    return null;
   }
-  const isOwn = own["x-max-length"] === most;
-  const why = isOwn ? "its argument x-max-length" : `policy ${policyOf(queue)}`;
-  const text = `It is full: ${why} allows ${plural(most, "message")}, and `;
+  const isOwn = own[`x-${rule}`] === most;
+  const why = isOwn ? `its argument x-${rule}` : `policy ${policyOf(queue)}`;
+  const text = `It is full: ${why} allows ${format(most)}, and `;
+  const overflow = own["x-overflow"] ?? rules.overflow ?? "drop-head";
   return overflow === "drop-head"
-    ? [{ level: "warn", text: `${text}the oldest make room for new ones.` }]
-    : [
-        {
-          level: "bad",
-          text: `${text}what is published is refused.`,
-          advice: "Consume faster, or allow more: publishers are told by basic.nack, if they ask.",
-        },
-      ];
+    ? { level: "warn", text: `${text}the oldest make room for new ones.` }
+    : {
+        level: "bad",
+        text: `${text}what is published is refused.`,
+        advice: "Consume faster, or allow more: publishers are told by basic.nack, if they ask.",
+      };
 }
 
 const policyOf = ({ policy, operator_policy: operator }) =>
