@@ -62,8 +62,9 @@ const STEPS = [
   [1, "s"],
 ];
 
-// 2 h 5 min; below ten seconds 3.2 s, below one 120 ms.
-export function duration(ms) {
+// 2 h 5 min, or 2 h where one part is all that there is room for; below ten seconds 3.2 s, below one
+// 120 ms.
+export function duration(ms, most = 2) {
   if (!isNumber(ms)) {
     return NONE;
   }
@@ -82,7 +83,7 @@ export function duration(ms) {
       parts.push(`${times} ${unit}`);
     }
   }
-  return parts.slice(0, 2).join(" ");
+  return parts.slice(0, most).join(" ");
 }
 
 const pad = (number) => String(number).padStart(2, "0");

@@ -140,7 +140,7 @@ function aged({ at, queue }) {
 }
 
 function setOldest(shown, queue) {
-  shown.set(duration(queue?.oldest_message_age_ms), queue ? name(queue.name) : "");
+  shown.set(duration(queue?.oldest_message_age_ms, 1), queue ? name(queue.name) : "");
   const to = queue ? ["queues", queue.vhost, queue.name] : ["queues"];
   shown.element.setAttribute("href", link(to));
 }
