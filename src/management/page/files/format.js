@@ -62,9 +62,13 @@ const STEPS = [
   [1, "s"],
 ];
 
-// 2 h 5 min, or 2 h where one part is all that there is room for; below ten seconds 3.2 s, below one
-// 120 ms.
-export function duration(ms, most = 2) {
+// 2 h 5 min; below ten seconds 3.2 s, below one 120 ms.
+export const duration = (ms) => inParts(ms, 2);
+
+// The same where there is little room: 2 h.
+export const shortDuration = (ms) => inParts(ms, 1);
+
+function inParts(ms, most) {
   if (!isNumber(ms)) {
     return NONE;
   }

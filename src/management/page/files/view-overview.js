@@ -6,7 +6,7 @@ import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
 import { lengthsChart, rateChart } from "./figure-charts.js";
 import { findings, queuesPath } from "./findings.js";
-import { bytes, compact, count, duration, name, plural, rate } from "./format.js";
+import { bytes, compact, count, duration, name, plural, rate, shortDuration } from "./format.js";
 import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
@@ -140,7 +140,7 @@ function aged({ at, queue }) {
 }
 
 function setOldest(shown, queue) {
-  shown.set(duration(queue?.oldest_message_age_ms, 1), queue ? name(queue.name) : "");
+  shown.set(shortDuration(queue?.oldest_message_age_ms), queue ? name(queue.name) : "");
   const to = queue ? ["queues", queue.vhost, queue.name] : ["queues"];
   shown.element.setAttribute("href", link(to));
 }
