@@ -23,8 +23,8 @@ function table(texts) {
   return [...long(fields.length), ...fields];
 }
 
-// Connects as guest, as a client that calls itself and its program so; `closed` resolves to what the
-// broker said when it closed the connection.
+// Connects as guest, as a client that calls itself and its program so; `closed` resolves to what
+// the broker said when it closed the connection.
 export async function connect(port, name, product = "test of the page") {
   const socket = createConnection(port, "127.0.0.1");
   const client = { socket, unread: Buffer.alloc(0), waiting: [], delivered: () => {} };
