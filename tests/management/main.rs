@@ -26,6 +26,7 @@ mod objects;
 mod page;
 mod permissions;
 mod policies;
+mod proxies;
 mod queues;
 mod rates;
 mod transfers;
