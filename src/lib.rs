@@ -8,6 +8,7 @@
 //! | [`sys`] | the few system calls that std lacks, each a safe function |
 //! | [`amqp`] | bytes to AMQP values and back, borrowing from the input |
 //! | [`outbox`] | what waits to be sent, on connections of every kind |
+//! | [`websocket`] | a stream of bytes inside WebSocket frames |
 //! | [`storage`] | the log: append, settle, sync, recover, compact; the queues' index |
 //! | [`broker`] | who gets which message; no sockets, no clock |
 //! | [`session`] | one AMQP connection: bytes in, bytes out, no socket |
@@ -123,3 +124,4 @@ pub mod outbox;
 pub mod session;
 pub mod storage;
 pub mod sys;
+pub mod websocket;
