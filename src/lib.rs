@@ -101,7 +101,8 @@
 //! # Packages
 //!
 //! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. sha2,
-//! base64 and getrandom hash passwords, md-5 those that RabbitMQ hashed long ago, and getrandom
+//! base64 and getrandom hash passwords, md-5 those that RabbitMQ hashed long ago, sha1 the keys of
+//! WebSocket clients, as its handshake asks for, and getrandom
 //! salts segments; fancy-regex matches permission patterns, which use look-aheads; foldhash hashes
 //! the names of bindings and definitions, of which there may be a million at start, and the
 //! numbers of segments; rustix makes system calls without `unsafe`, and libc has the few questions

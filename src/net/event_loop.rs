@@ -102,10 +102,6 @@ const LISTENERS: usize = usize::MAX - 1024;
 /// Those who have yet to be named have the tokens from here upwards.
 pub(super) const NEWCOMERS: usize = LISTENERS - (1 << 16);
 
-/// So many sockets more than connections are accepted: handshakes, and clients that have to be
-/// told that there are too many.
-const SOCKETS_BEYOND_MAX: usize = 64;
-
 /// How many events one poll brings.
 const EVENTS_PER_TURN_MAX: usize = 1024;
 
@@ -200,14 +196,6 @@ impl EventLoop {
         if self.buffer.len() < buffer_bytes {
             self.buffer = vec![0; buffer_bytes].into_boxed_slice();
         }
-    }
-
-    /// How many AMQP sockets there may be: a few more than connections, so that their clients can
-    /// be told.
-    pub(super) fn sockets_max(&self) -> Option<usize> {
-        let (_, connections_max) = self.node.broker.users().connections();
-        let connections_max = usize::try_from(connections_max?).unwrap_or(usize::MAX);
-        Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX))
     }
 
     /// Blocks publishers while there is less memory or disk left than this.

@@ -170,6 +170,7 @@ impl EventLoop {
                 }
             }
         }
+        let bytes = self.node.unwrap_input(key, &mut self.buffer[..bytes], kept);
         let taken = self.node.receive(key, &self.buffer[..bytes], &mut Unwatched);
         let rest = &self.buffer[taken..bytes];
         if rest.is_empty() {
@@ -286,8 +287,8 @@ impl EventLoop {
     pub(super) fn take_in(&mut self, Accepted { mut socket, visitor }: Accepted) {
         let key = match visitor {
             Visitor::Client(peer, local) => {
-                let count = self.node.connection_count();
-                if self.sockets_max().is_some_and(|max| count >= max) {
+                if !self.node.has_place_for_client() {
+                    let count = self.node.connection_count();
                     let why = format!("{count} connections are open");
                     return self.refusals.note(self.clock.now(), &peer, &why);
                 }
@@ -295,8 +296,11 @@ impl EventLoop {
                 self.node.note_arrival(key, local);
                 key
             }
-            Visitor::Operator(origin, _) => match self.node.connect_operator(origin) {
-                Some(key) => key,
+            Visitor::Operator(origin, local) => match self.node.connect_operator(origin) {
+                Some(key) => {
+                    local.into_iter().for_each(|local| self.node.note_arrival(key, local));
+                    key
+                }
                 None => {
                     let why = "too many HTTP connections are open";
                     return self.refusals.note(self.clock.now(), &origin, why);

@@ -121,6 +121,7 @@ fn shown(key: ConnectionKey, endpoint: &Endpoint) -> Option<Connection<'_>> {
         key,
         peer: session.peer(),
         local: session.local(),
+        is_web: endpoint.is_web(),
         user: &subject.user,
         vhost: subject.vhost,
         vhost_name: &subject.vhost_name,

@@ -33,3 +33,4 @@ mod transfers;
 mod turns;
 mod users;
 mod vhosts;
+mod websocket;

@@ -288,3 +288,36 @@ fn many_who_say_nothing_keep_nobody_out_for_long() {
     client.close();
     drop(silent);
 }
+
+#[test]
+fn who_speaks_amqp_over_websocket_behind_a_proxy_has_his_own_address() {
+    let Some((server, _)) = start_before(false, true, vec!["guest".to_owned()]) else { return };
+    let address = server.management_address().expect("it has one");
+    let start_ok = connection::StartOk {
+        client_properties: Table::EMPTY,
+        mechanism: b"PLAIN",
+        response: b"\0guest\0guest",
+        locale: b"en_US",
+    };
+    let mut log_in = leveret::amqp::PROTOCOL_HEADER.to_vec();
+    leveret::amqp::encoder::method_frame(&mut log_in, 0, &start_ok);
+    let log_in = web_frame(BINARY, &log_in);
+    let local = b"PROXY TCP4 127.0.0.1 203.0.113.9 1 2\r\n";
+    // Loopback users are let in, or not: then they wait for three seconds and are closed.
+    for (header, is_let_in) in [(&local[..], true), (LINE, false)] {
+        let (mut web, head) = Web::ask_behind(address, header, "/ws/amqp", "", &log_in);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut frames = std::iter::from_fn(|| match web.next() {
+            Some((BINARY, payload)) => Some(payload),
+            Some(_) | None => None,
+        });
+        let all: Vec<u8> = if is_let_in {
+            frames.by_ref().take(2).flatten().collect()
+        } else {
+            frames.flatten().collect()
+        };
+        // connection.tune is the method 10, 30.
+        let tune = all.windows(4).any(|four| four == [0, 10, 0, 30]);
+        assert_eq!(tune, is_let_in, "{}", all.escape_ascii());
+    }
+}
