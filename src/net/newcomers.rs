@@ -182,7 +182,7 @@ impl Newcomer {
             Ok(Header::Complete(behind, bytes)) => {
                 let mut header = &mut buffer[..bytes];
                 while !header.is_empty() {
-                    match self.accepted.socket.read_beneath(header) {
+                    match self.accepted.socket.read(header) {
                         Ok(read) if read > 0 => header = &mut header[read..],
                         // What was there a moment ago is there no more.
                         Ok(_) | Err(_) => return Verdict::Leaves,

@@ -34,14 +34,6 @@ impl Socket {
         }
     }
 
-    /// Reads once what lies in the socket itself, whatever is spoken on it.
-    pub fn read_beneath(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
     /// Writes once.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
