@@ -58,6 +58,7 @@ mod router;
 mod samples;
 mod sessions;
 mod sign_in;
+mod sorted;
 mod stats;
 mod upgrade;
 mod view;
