@@ -49,8 +49,8 @@ impl Cors {
         headers
     }
 
-    /// Whether whoever asks may connect for good: no page of another site may that is not named. Who
-    /// says nothing of pages is no browser.
+    /// Whether whoever asks may connect for good: no page of another site may that is not named.
+    /// Who says nothing of pages is no browser.
     pub fn lets_in(&self, request: &Request) -> bool {
         let Some(origin) = request.header("origin") else {
             return true;

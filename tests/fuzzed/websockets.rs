@@ -48,7 +48,7 @@ fn cut(input: &[u8], piece: usize) {
     assert_eq!(whole.encode(&mut outbox, is_last), stream.len());
     let sent = all(&whole.outbox);
     assert!(sent.len() <= stream.len() + 4 + 127 * 2, "a head, a pong and a close");
-    assert!(sent.iter().next().is_none_or(|first| [0x82, 0x88, 0x8a].contains(first)));
+    assert!(sent.first().is_none_or(|first| [0x82, 0x88, 0x8a].contains(first)));
 }
 
 fn all(outbox: &Outbox) -> Vec<u8> {

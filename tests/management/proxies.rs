@@ -34,7 +34,7 @@ fn start_before(
 
 /// A header of version 2.
 fn binary(version_command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+    let length = u16::try_from(rest.len()).expect("it is short").to_be_bytes();
     [SIGNATURE, &[version_command, family], &length, rest].concat()
 }
 
@@ -63,7 +63,8 @@ fn ends(http: &mut Http) -> (String, String) {
     let end = |host: &str, port: &str| {
         let host = shown[host].as_str().expect("a text");
         let ip = host.parse().expect("an address");
-        SocketAddr::new(ip, u16::try_from(shown[port].as_u64().unwrap()).unwrap()).to_string()
+        let port = shown[port].as_u64().and_then(|port| u16::try_from(port).ok());
+        SocketAddr::new(ip, port.expect("a port")).to_string()
     };
     let (peer, local) = (end("peer_host", "peer_port"), end("host", "port"));
     assert_eq!(shown["name"], json!(format!("{peer} -> {local}")));

@@ -56,6 +56,16 @@ fn next<T>(web: &mut Web, f: impl FnOnce(u16, Method<'_>) -> T) -> T {
     f(frame.channel, Method::decode(frame.payload).expect("a method"))
 }
 
+/// The code of the connection.close that comes next.
+fn close_code(web: &mut Web) -> u16 {
+    next(web, |_, method| {
+        let Method::ConnectionClose(close) = method else {
+            panic!("a close was to come: {method:?}");
+        };
+        close.reply_code
+    })
+}
+
 /// The name of the next method.
 fn name(web: &mut Web) -> (u16, u16) {
     next(web, |_, method| method.id())
@@ -104,7 +114,7 @@ fn messages_of_every_size_go_both_ways_however_they_are_cut() {
             if bytes > 300_000 && frame_bytes_max < 1000 {
                 continue;
             }
-            let body: Vec<u8> = (0..bytes).map(|at: usize| (at * 7 % 251) as u8).collect();
+            let body: Vec<u8> = (0..=250).cycle().take(bytes).collect();
             client.publish_with(2, "", &queue, &persistent(), &body);
             let delivery = client.expect_delivery(1);
             assert!(delivery.message.body == body, "{bytes} in frames of {frame_bytes_max}");
@@ -418,10 +428,7 @@ fn clients_over_websocket_take_no_operators_place_and_count_as_clients() {
     let mut more = Web::connect(address);
     handshake(0).iter().for_each(|piece| more.send(BINARY, piece));
     assert_eq!((name(&mut more), name(&mut more)), ((10, 10), (10, 30)));
-    let code = next(&mut more, |_, method| match method {
-        Method::ConnectionClose(close) => close.reply_code,
-        other => panic!("a close was to come: {other:?}"),
-    });
+    let code = close_code(&mut more);
     assert_eq!(code, 530);
     let others: Vec<Web> = (0..63).map(|_| Web::connect(address)).collect();
     let (_, head) = Web::ask(address, "/ws/amqp", "", b"");
@@ -482,10 +489,7 @@ fn who_does_not_know_a_password_is_refused_in_amqp() {
     };
     web.send(BINARY, &[&PROTOCOL_HEADER[..], &method(0, start_ok)].concat());
     assert_eq!(name(&mut web), (10, 10));
-    let code = next(&mut web, |_, method| match method {
-        Method::ConnectionClose(close) => close.reply_code,
-        other => panic!("a close was to come: {other:?}"),
-    });
+    let code = close_code(&mut web);
     assert_eq!(code, 403);
     // A login in the request is nobody's here.
     let address = server.management_address().expect("it has one");
@@ -499,10 +503,7 @@ fn a_stop_closes_clients_in_amqp_first_and_then_the_websocket() {
     let Some((server, mut http)) = start() else { return };
     let mut web = open(&server, 0);
     assert_eq!(http.ask("POST", "/api/leveret/stop", "").status, 204);
-    let code = next(&mut web, |_, method| match method {
-        Method::ConnectionClose(close) => close.reply_code,
-        other => panic!("a close was to come: {other:?}"),
-    });
+    let code = close_code(&mut web);
     assert_eq!(code, 320);
     web.send(BINARY, &method(0, connection::CloseOk {}));
     assert_eq!(web.expect_close(), Some(1000));

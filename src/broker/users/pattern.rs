@@ -47,9 +47,9 @@ impl Pattern {
         match self.kind {
             Kind::EmptyName => name.is_empty(),
             Kind::Everything => true,
-            Kind::Program => self.program().is_ok_and(|regex| {
-                regex.is_match(&String::from_utf8_lossy(name)).unwrap_or(false)
-            }),
+            Kind::Program => self
+                .program()
+                .is_ok_and(|regex| regex.is_match(&String::from_utf8_lossy(name)).unwrap_or(false)),
         }
     }
 

@@ -183,7 +183,8 @@ impl User {
     pub fn prepare(&self, vhost: &Name) -> usize {
         let plain = self.permissions.get(vhost).into_iter();
         let plain = plain.flat_map(|it| [&it.configure, &it.write, &it.read]);
-        let of_topics = self.topic_permissions.iter().filter(|((of_vhost, _), _)| of_vhost == vhost);
+        let of_topics =
+            self.topic_permissions.iter().filter(|((of_vhost, _), _)| of_vhost == vhost);
         let of_topics = of_topics.flat_map(|(_, it)| [&it.write, &it.read]);
         plain.chain(of_topics).map(Pattern::prepare).sum()
     }
