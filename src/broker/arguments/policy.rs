@@ -221,7 +221,8 @@ impl Policies {
     /// Removes a policy (or operator policy).
     pub fn remove(&mut self, operator: bool, name: &[u8]) -> Option<Policy> {
         let list = if operator { &mut self.operators } else { &mut self.users };
-        let at = list.iter().position(|policy| *policy.name == *name)?;
+        // The last one goes first when a vhost is deleted.
+        let at = list.iter().rposition(|policy| *policy.name == *name)?;
         let removed = list.remove(at);
         self.work -= removed.pattern.work();
         Some(removed)
