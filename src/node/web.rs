@@ -108,4 +108,9 @@ impl Endpoint {
     pub(super) fn is_web(&self) -> bool {
         self.carrier.is_some()
     }
+
+    /// How many bytes wait in WebSocket frames.
+    pub(super) fn carried_bytes(&self) -> usize {
+        self.carrier.as_ref().map_or(0, |carrier| carrier.web.outbox.len())
+    }
 }
