@@ -232,8 +232,8 @@ const FREED_BYTES_MIN: u64 = 64 * 1024;
 /// A piece that is too large to lie ready in a list of its size.
 const SORTING_BYTES: usize = 32 * 1024;
 
-/// Keeps what the allocator does at once short (mallopt(3)). Does nothing where the C library is not
-/// glibc.
+/// Keeps what the allocator does at once short (mallopt(3)). Does nothing where the C library is
+/// not glibc.
 ///
 /// It joins pieces of memory as they are freed (`M_MXFAST`): small ones it would gather instead,
 /// and join all when it needs a large one, 5 ms after 100,000 queues went. What is large has pages

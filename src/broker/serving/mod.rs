@@ -8,6 +8,7 @@ mod counting;
 mod credit;
 mod deadlines;
 mod lengths;
+mod oldest;
 mod streams;
 mod totals;
 mod turns;
@@ -23,6 +24,7 @@ use crate::broker::queue::consumer::{ChannelCredit, Consumer};
 use crate::storage::{Entry, QueueId, ScratchPool};
 
 use counting::Counted;
+use oldest::Oldest;
 
 pub use totals::Totals;
 pub use turns::Turn;
@@ -42,6 +44,8 @@ pub struct Queues {
     scratch: ScratchPool,
     /// Those in which something happened that is to be sampled.
     counted: Counted,
+    /// Where the oldest message is.
+    oldest: Oldest,
     /// Those that may have something to deliver.
     dirty: Vec<QueueKey>,
     /// Those to look at after the deliveries because they may be too long.
@@ -84,6 +88,7 @@ impl Queues {
             owned: HashMap::new(),
             scratch,
             counted: Counted::default(),
+            oldest: Oldest::default(),
             dirty: Vec::new(),
             overfull: VecDeque::new(),
             wakeups: BinaryHeap::new(),
