@@ -441,7 +441,9 @@ fn syncs_are_counted_by_how_long_they_took_and_by_how_many_messages_they_were_fo
     let (mut more, mut syncs) = (Vec::new(), Vec::new());
     // Each waits for a sync of its own; what is not persistent waits for none.
     (0..3).for_each(|_| client.confirmed(1, "", &queue, &persistent(), "x"));
-    (0..5).for_each(|_| client.confirmed(1, "", &queue, &leveret::amqp::PropertyList::default(), "x"));
+    (0..5).for_each(|_| {
+        client.confirmed(1, "", &queue, &leveret::amqp::PropertyList::default(), "x")
+    });
     let after = Metrics::scrape(&mut http, "/metrics");
     for name in ["leveret_sync_seconds", "leveret_sync_batch_messages"] {
         let of = |metrics: &Metrics, part: &str| metrics.value(&format!("{name}_{part}"));
