@@ -573,12 +573,10 @@ mod tests {
             ("proxy_protocol.trusted.2", "192.0.2.1"),
             ("proxy_protocol.trusted.1", "2001:db8::/32"),
         ]);
-        let trusts = |address: &str| config.proxies.trust(address.parse().unwrap());
         assert!(config.proxies.before_amqp && !config.proxies.before_http);
+        let trusts = |address: &str| config.proxies.trust(address.parse().unwrap());
         assert!(trusts("192.0.2.1:1") && trusts("[2001:db8::7]:1"));
         assert!(!trusts("10.0.0.1:1") && !trusts("127.0.0.1:1"), "nobody named it");
-        let web = set(&[("management.tcp.proxy_protocol", "true")]).proxies;
-        assert!(web.before_http && !web.before_amqp);
         for wrong in ["", "10.0.0.0/33", "localhost", "10.0.0.0/8, 192.0.2.1"] {
             let text = complaint("proxy_protocol.trusted.1", wrong);
             assert!(text.contains("wants an IP address, or a network as in 10.0.0.0/8"), "{text}");
