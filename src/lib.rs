@@ -123,3 +123,4 @@ pub mod outbox;
 pub mod session;
 pub mod storage;
 pub mod sys;
+pub mod tls;

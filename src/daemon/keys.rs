@@ -17,6 +17,7 @@ use std::str::FromStr;
 use super::config::{Draft, Endpoint, Secret};
 use super::nearest::nearest;
 use super::options::{LEVELS, parse_ip, parse_level};
+use super::tls_keys;
 use super::units::{Limit, Ratio, parse_size};
 
 /// Puts `key` = `value` into `draft`; a warning where it means nothing, without file and line.
@@ -32,39 +33,43 @@ pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<Option<
             });
         }
     }
+    if let Some(outcome) = tls_keys::apply(draft, key, value) {
+        let wanted = |expected| format!("{key} wants {expected}, not '{value}'");
+        return outcome.map(|()| None).map_err(wanted);
+    }
     if let Some((_, why)) = MEANINGLESS.iter().find(|(prefix, _)| starts_with(key, prefix)) {
         return Ok(Some(format!("{key} means nothing here: {why}")));
     }
     if let Some((_, why)) = UNSUPPORTED.iter().find(|(prefix, _)| starts_with(key, prefix)) {
         return Err(format!("{key} is not supported by this version: {why}; remove this line"));
     }
+    let of_tls: Vec<String> = tls_keys::patterns().collect();
     let known = SUPPORTED.iter().map(|(pattern, _)| *pattern);
-    match nearest(key, known) {
+    match nearest(key, known.chain(of_tls.iter().map(String::as_str))) {
         Some(name) => Err(format!("unknown key {key}; did you mean {name}?")),
         None => Err(format!("unknown key {key}")),
     }
 }
 
 /// One setting as a setter gets it.
-struct Setting<'a> {
+pub(super) struct Setting<'a> {
     /// What stands in the place of the pattern's `*`; empty for a pattern without one.
-    word: &'a str,
+    pub(super) word: &'a str,
     /// The value as written.
-    value: &'a str,
+    pub(super) value: &'a str,
 }
 
 /// Sets something, or says what was expected.
 type Setter = fn(&mut Draft, &Setting<'_>) -> Result<(), String>;
 
-/// What `key` has in the place of the `*` that `pattern` ends in, or nothing when they are
-/// equal; `None` when they do not match.
-fn word_of<'a>(pattern: &str, key: &'a str) -> Option<&'a str> {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => {
-            key.strip_prefix(prefix).filter(|word| !word.is_empty() && !word.contains('.'))
-        }
-        None => (pattern == key).then_some(""),
-    }
+/// What `key` has in the place of the `*` in `pattern`, or nothing when they are equal; `None` when
+/// they do not match. At the end the `*` stands for a word without dots.
+pub(super) fn word_of<'a>(pattern: &str, key: &'a str) -> Option<&'a str> {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return (pattern == key).then_some("");
+    };
+    let word = key.strip_prefix(before)?.strip_suffix(after)?;
+    (!word.is_empty() && (!after.is_empty() || !word.contains('.'))).then_some(word)
 }
 
 /// Whether `key` is `prefix` or lies below it.
@@ -171,7 +176,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("auth_backends", "all users are in the broker's own data directory"),
     ("auth_http", "all users are in the broker's own data directory"),
     ("auth_ldap", "all users are in the broker's own data directory"),
-    ("auth_mechanisms", "PLAIN and AMQPLAIN are always on"),
     ("auth_oauth2", "all users are in the broker's own data directory"),
     ("channel_max_per_node", "channels are limited per connection (channel_max)"),
     ("consumer_max_per_channel", "consumers are not limited per channel"),
@@ -183,7 +187,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("definitions", NO_DEFINITIONS),
     ("handshake_timeout", "a handshake may always take 10 s"),
     ("initial_frame_max", "frames before connection.tune-ok have a fixed limit"),
-    ("listeners.ssl", NO_TLS),
     ("log.connection", "log categories have no levels of their own"),
     ("log.dir", LOG_TO_STDERR),
     ("log.file", LOG_TO_STDERR),
@@ -195,9 +198,11 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("password_hashing_module", "passwords are always hashed with SHA-256"),
     ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
     ("proxy_protocol", "there is no PROXY protocol"),
-    ("ssl_cert_login_from", NO_TLS),
-    ("ssl_handshake_timeout", NO_TLS),
-    ("ssl_options", NO_TLS),
+    ("ssl_options.crl_cache", NO_REVOCATION),
+    ("ssl_options.crl_check", NO_REVOCATION),
+    ("ssl_options.password", NO_KEY_PASSWORD),
+    ("management.ssl.password", NO_KEY_PASSWORD),
+    ("prometheus.ssl.password", NO_KEY_PASSWORD),
     ("stomp", "there is no STOMP"),
     ("stream", "there is no stream protocol; streams are read over AMQP"),
     ("vhost_max", "virtual hosts are not limited"),
@@ -233,6 +238,32 @@ const MEANINGLESS: &[(&str, &str)] = &[
     ("raft", NO_CLUSTER),
     ("reverse_dns_lookups", "names of clients are not looked up"),
     ("socket_writer", NO_ERLANG),
+    ("ssl_options.bypass_pem_cache", "certificates are read again when their files change"),
+    ("ssl_options.ciphers", MODERN_CIPHERS),
+    ("ssl_options.client_renegotiation", NO_RENEGOTIATION),
+    ("ssl_options.dh", "keys are agreed on with elliptic curves"),
+    ("ssl_options.dhfile", "keys are agreed on with elliptic curves"),
+    ("ssl_options.hibernate_after", NO_ERLANG),
+    ("ssl_options.honor_cipher_order", MODERN_CIPHERS),
+    ("ssl_options.honor_ecc_order", MODERN_CIPHERS),
+    ("ssl_options.log_alert", "every handshake that fails is a line of the log"),
+    ("ssl_options.log_level", "every handshake that fails is a line of the log"),
+    ("ssl_options.reuse_session", "sessions are taken up again where no certificate is asked for"),
+    ("ssl_options.reuse_sessions", "sessions are taken up again where no certificate is asked for"),
+    ("ssl_options.secure_renegotiate", NO_RENEGOTIATION),
+    ("management.ssl.ciphers", MODERN_CIPHERS),
+    ("management.ssl.client_renegotiation", NO_RENEGOTIATION),
+    ("management.ssl.dh", "keys are agreed on with elliptic curves"),
+    ("management.ssl.honor_cipher_order", MODERN_CIPHERS),
+    ("management.ssl.honor_ecc_order", MODERN_CIPHERS),
+    ("management.ssl.secure_renegotiate", NO_RENEGOTIATION),
+    ("management.ssl.idle_timeout", "connections to the HTTP API have fixed time limits"),
+    ("management.ssl.backlog", "socket options are fixed"),
+    ("prometheus.ssl.ciphers", MODERN_CIPHERS),
+    ("prometheus.ssl.client_renegotiation", NO_RENEGOTIATION),
+    ("prometheus.ssl.honor_cipher_order", MODERN_CIPHERS),
+    ("prometheus.ssl.honor_ecc_order", MODERN_CIPHERS),
+    ("prometheus.ssl.secure_renegotiate", NO_RENEGOTIATION),
     ("sysmon_handler", NO_ERLANG),
     ("tcp_listen_options", "socket options are fixed"),
     ("total_memory_available_override_value", "the system says how much memory there is"),
@@ -250,7 +281,11 @@ const NO_STATISTICS: &str = "rates are always sampled, every 5 s";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
-const NO_TLS: &str = "there is no TLS";
+const NO_REVOCATION: &str = "lists of revoked certificates are not read";
+const NO_KEY_PASSWORD: &str =
+    "keys that are encrypted with a password are not read; decrypt it with 'openssl pkey'";
+const MODERN_CIPHERS: &str = "ciphers are those of rustls, all of them good";
+const NO_RENEGOTIATION: &str = "nothing is ever renegotiated";
 
 fn tcp_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     if setting.value != "none" {
@@ -289,13 +324,13 @@ fn cors_origin(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn ip(setting: &Setting<'_>) -> Result<IpAddr, String> {
+pub(super) fn ip(setting: &Setting<'_>) -> Result<IpAddr, String> {
     parse_ip(setting.value).ok_or("an IP address or localhost".to_owned())
 }
 
 /// Reads `5672`, `127.0.0.1:5672`, `[::1]:5672` and RabbitMQ's way of writing the last one,
 /// `::1:5672`, in which what follows the last colon is the port.
-fn parse_endpoint(text: &str) -> Option<Endpoint> {
+pub(super) fn parse_endpoint(text: &str) -> Option<Endpoint> {
     match text.rsplit_once(':') {
         None => Some(Endpoint { ip: None, port: text.parse().ok()? }),
         Some((ip, port)) => Some(Endpoint { ip: Some(parse_ip(ip)?), port: port.parse().ok()? }),
@@ -390,7 +425,7 @@ fn segment_size(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> 
 }
 
 /// Stores what was read, or hands on what was expected.
-fn put<T>(target: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(target: &mut T, value: Result<T, String>) -> Result<(), String> {
     *target = value?;
     Ok(())
 }
@@ -405,7 +440,7 @@ fn member(names: &mut BTreeSet<String>, setting: &Setting<'_>) -> Result<(), Str
     Ok(())
 }
 
-fn boolean(setting: &Setting<'_>) -> Result<bool, String> {
+pub(super) fn boolean(setting: &Setting<'_>) -> Result<bool, String> {
     match setting.value {
         "true" | "on" => Ok(true),
         "false" | "off" => Ok(false),
@@ -413,14 +448,14 @@ fn boolean(setting: &Setting<'_>) -> Result<bool, String> {
     }
 }
 
-fn some_text(setting: &Setting<'_>) -> Result<String, String> {
+pub(super) fn some_text(setting: &Setting<'_>) -> Result<String, String> {
     if setting.value.is_empty() {
         return Err("some text".to_owned());
     }
     Ok(setting.value.to_owned())
 }
 
-fn in_range<T: FromStr + PartialOrd + Display + Copy>(
+pub(super) fn in_range<T: FromStr + PartialOrd + Display + Copy>(
     setting: &Setting<'_>,
     min: T,
     max: T,
@@ -671,7 +706,7 @@ mod tests {
     #[test]
     fn keys_that_do_nothing_are_refused_by_name() {
         for (key, why) in [
-            ("ssl_options.certfile", "there is no TLS"),
+            ("ssl_options.crl_check", "lists of revoked certificates are not read"),
             ("definitions.https.url", "definitions come from files (load_definitions)"),
             ("management.tcp.backlog", "of the HTTP API, address and port can be set"),
         ] {
@@ -681,9 +716,9 @@ mod tests {
             assert!(text.ends_with("; remove this line"), "{text}");
         }
         for key in [
-            "listeners.ssl.default",
+            "ssl_options.password",
             "log.file.level",
-            "management.ssl.port",
+            "management.path_prefix",
             "prometheus.return_per_object_metrics",
             "management.load_definitions",
             "mqtt.listeners.tcp.default",
@@ -727,7 +762,9 @@ mod tests {
     fn the_documentation_has_every_key_and_no_other() {
         let mut keys: Vec<&str> =
             documented().iter().map(|row| quoted(row[0]).expect("a key")).collect();
+        let of_tls: Vec<String> = tls_keys::patterns().collect();
         let mut supported: Vec<&str> = SUPPORTED.iter().map(|(pattern, _)| *pattern).collect();
+        supported.extend(of_tls.iter().map(String::as_str));
         keys.sort_unstable();
         supported.sort_unstable();
         assert_eq!(keys, supported);

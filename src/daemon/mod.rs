@@ -19,6 +19,8 @@ mod definitions;
 mod environment;
 mod keys;
 mod nearest;
+pub mod tls;
+mod tls_keys;
 mod units;
 
 pub use config::{Config, Secret};
@@ -29,4 +31,5 @@ pub use notify::Notifier;
 pub use options::{Invocation, Options};
 pub use server::Server;
 pub use signals::{Signal, Signals};
+pub use tls::Tls;
 pub use units::{Limit, Ratio};

@@ -61,7 +61,7 @@ mod stats;
 mod view;
 
 pub use authentication::{Logins, Origin};
-pub use call::{Context, Durable, Order};
+pub use call::{Context, Durable, Order, TlsOptions};
 pub use conversation::{Conversation, Reception, Standing};
 pub use cors::Cors;
 pub use definitions::import::load_definitions;

@@ -6,6 +6,7 @@ use super::figures::NodeHistory;
 use crate::amqp::{Name, Table};
 use crate::broker::counters::Counters;
 use crate::broker::{ChannelKey, ConnectionKey, VhostKey};
+use crate::tls::{Certificate, Peer};
 
 /// What is known of the node for as long as it runs.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,8 @@ pub struct Identity {
     pub product_version: String,
     /// Where it listens.
     pub listening: Vec<Listening>,
+    /// The certificates that listeners with TLS show.
+    pub certificates: Vec<CertificateSight>,
     /// The largest body that may be published.
     pub message_bytes_max: u64,
     /// Where its files are.
@@ -33,6 +36,33 @@ pub struct Listening {
     pub protocol: Protocol,
     /// Address and port.
     pub address: SocketAddr,
+    /// With TLS.
+    pub is_tls: bool,
+}
+
+impl Listening {
+    /// What is spoken there, as the API calls it.
+    pub fn name(self) -> &'static str {
+        match (self.protocol, self.is_tls) {
+            (Protocol::Amqp, false) => "amqp",
+            (Protocol::Amqp, true) => "amqp/ssl",
+            (Protocol::Http, false) => "http",
+            (Protocol::Http, true) => "https",
+            (Protocol::Metrics, false) => "http/prometheus",
+            (Protocol::Metrics, true) => "https/prometheus",
+        }
+    }
+}
+
+/// A certificate that listeners show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSight {
+    /// The group of keys in the configuration, as `ssl_options`.
+    pub site: &'static str,
+    /// Where it was read.
+    pub file: String,
+    /// What is written in it.
+    pub certificate: Certificate,
 }
 
 /// What is spoken on a connection.
@@ -44,17 +74,6 @@ pub enum Protocol {
     Http,
     /// HTTP, for metrics only.
     Metrics,
-}
-
-impl Protocol {
-    /// As the API calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Amqp => "amqp",
-            Self::Http => "http",
-            Self::Metrics => "http/prometheus",
-        }
-    }
 }
 
 /// How the node is doing.
@@ -136,6 +155,8 @@ pub struct Connection<'a> {
     pub vhost_name: &'a Name,
     /// How the user showed who it is.
     pub mechanism: &'a Name,
+    /// What TLS agreed on; `None`: without it.
+    pub tls: Option<&'a Peer>,
     /// What the client said of itself.
     pub client_properties: Table<'a>,
     /// The highest channel number.

@@ -21,6 +21,8 @@ use super::socket::Socket;
 #[derive(Debug)]
 pub struct Listener {
     door: Door,
+    /// Which site's certificates are shown there; `None`: TLS is not spoken.
+    pub site: Option<usize>,
     /// The kernel may have connections.
     pub ready: bool,
     /// Out of file descriptors: not before this time.
@@ -123,7 +125,7 @@ impl Listener {
     }
 
     fn new(door: Door) -> Self {
-        Self { door, ready: true, retry_at: None, warned_at: None }
+        Self { door, site: None, ready: true, retry_at: None, warned_at: None }
     }
 
     /// What has to be watched to know when somebody comes.

@@ -6,6 +6,7 @@ use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::ConnectionKey;
 use crate::broker::flow::hand_over::emptied;
 use crate::session::Session;
+use crate::tls;
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
@@ -27,6 +28,20 @@ impl Node {
         let now_ms = self.broker.clock_ms();
         if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
             session.note_arrival(local, now_ms);
+        }
+    }
+
+    /// A client's handshake of TLS is over, and this was agreed on.
+    pub fn note_tls(&mut self, key: ConnectionKey, peer: tls::Peer) {
+        if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
+            session.note_tls(peer);
+        }
+    }
+
+    /// The log says already why a connection ends.
+    pub fn note_failure(&mut self, key: ConnectionKey) {
+        if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
+            session.note_failure();
         }
     }
 

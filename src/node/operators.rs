@@ -1,12 +1,13 @@
 //! What is done for operators, who ask over HTTP, and what do they see of the node?
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::broker::ConnectionKey;
-use crate::management::{ConnectionChurn, Context, Conversation, Cors, Identity, Listening};
-use crate::management::{Logins, Order, Origin, Protocol, Reception};
+use crate::management::{
+    CertificateSight, ConnectionChurn, Context, Conversation, Cors, Identity, Listening,
+};
+use crate::management::{Logins, Order, Origin, Reception};
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
@@ -73,6 +74,7 @@ impl Node {
             product_name: limits.product_name.to_string(),
             product_version: limits.product_version.to_string(),
             listening: Vec::new(),
+            certificates: std::mem::take(&mut self.operators.identity.certificates),
             message_bytes_max: limits.message_bytes_max,
             directory,
         };
@@ -84,8 +86,13 @@ impl Node {
     }
 
     /// Tells operators where the node listens.
-    pub fn note_listener(&mut self, protocol: Protocol, address: SocketAddr) {
-        self.operators.identity.listening.push(Listening { protocol, address });
+    pub fn note_listener(&mut self, listening: Listening) {
+        self.operators.identity.listening.push(listening);
+    }
+
+    /// Tells operators which certificates its listeners show.
+    pub fn note_certificates(&mut self, certificates: Vec<CertificateSight>) {
+        self.operators.identity.certificates = certificates;
     }
 
     /// An operator connected; `None` when too many are, none of whom can make room.

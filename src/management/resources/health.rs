@@ -120,7 +120,7 @@ fn protocol(call: &mut Call<'_, '_>) -> Outcome {
         other => other.to_owned(),
     };
     let listening = call.context.node.identity().listening.iter();
-    let mut protocols: Vec<&str> = listening.map(|one| one.protocol.name()).collect();
+    let mut protocols: Vec<&str> = listening.map(|one| one.name()).collect();
     protocols.sort_unstable();
     protocols.dedup();
     if protocols.contains(&protocol.as_str()) {
