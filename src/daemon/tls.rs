@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::config::{BIND, Endpoint};
-use crate::management::TlsOptions;
+use crate::management::{Protocol, TlsOptions};
 use crate::net;
 use crate::tls::{LoadError, LoginFrom, Options, SanType, Versions};
 
 /// The groups of keys, by which errors and the log name what is configured by them.
-pub(super) const AMQP: &str = "ssl_options";
-pub(super) const MANAGEMENT: &str = "management.ssl";
-pub(super) const PROMETHEUS: &str = "prometheus.ssl";
+pub(super) const AMQP: &str = Protocol::Amqp.keys();
+pub(super) const MANAGEMENT: &str = Protocol::Http.keys();
+pub(super) const PROMETHEUS: &str = Protocol::Metrics.keys();
 
 /// All that is configured of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,6 +23,9 @@ pub struct Identity {
     pub listening: Vec<Listening>,
     /// The certificates that listeners with TLS show.
     pub certificates: Vec<CertificateSight>,
+    /// Which ways to log in are open: PLAIN, AMQPLAIN and, where clients are asked for
+    /// certificates, EXTERNAL.
+    pub mechanisms: [bool; 3],
     /// The largest body that may be published.
     pub message_bytes_max: u64,
     /// Where its files are.
@@ -63,6 +66,8 @@ pub struct CertificateSight {
     pub file: String,
     /// What is written in it.
     pub certificate: Certificate,
+    /// Clients are asked for certificates there.
+    pub verifies_peers: bool,
 }
 
 /// What is spoken on a connection.
@@ -74,6 +79,17 @@ pub enum Protocol {
     Http,
     /// HTTP, for metrics only.
     Metrics,
+}
+
+impl Protocol {
+    /// The group of keys in the configuration that its certificates are from.
+    pub const fn keys(self) -> &'static str {
+        match self {
+            Self::Amqp => "ssl_options",
+            Self::Http => "management.ssl",
+            Self::Metrics => "prometheus.ssl",
+        }
+    }
 }
 
 /// How the node is doing.

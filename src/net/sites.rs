@@ -126,7 +126,8 @@ impl EventLoop {
             for Shown { file, certificate } in site.shown() {
                 let file = file.display().to_string();
                 let certificate = certificate.clone();
-                sights.push(CertificateSight { site: site.name(), file, certificate });
+                let (site, verifies_peers) = (site.name(), site.verifies_peers());
+                sights.push(CertificateSight { site, file, certificate, verifies_peers });
             }
         }
         self.node.note_certificates(sights);

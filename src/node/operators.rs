@@ -74,6 +74,7 @@ impl Node {
             product_name: limits.product_name.to_string(),
             product_version: limits.product_version.to_string(),
             listening: Vec::new(),
+            mechanisms: limits.mechanisms.open(),
             certificates: std::mem::take(&mut self.operators.identity.certificates),
             message_bytes_max: limits.message_bytes_max,
             directory,

@@ -53,6 +53,7 @@ impl Node {
             }
             Order::Mechanisms { plain, amqplain, external } => {
                 self.limits.mechanisms = Mechanisms { plain, amqplain, external };
+                self.operators.identity.mechanisms = self.limits.mechanisms.open();
             }
             // The sockets' owner has them.
             Order::ReadCertificates(_) | Order::TlsHandshake(_) => {}

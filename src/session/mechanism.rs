@@ -16,6 +16,13 @@ pub struct Mechanisms {
     pub external: bool,
 }
 
+impl Mechanisms {
+    /// Whether PLAIN, AMQPLAIN and EXTERNAL are open.
+    pub fn open(self) -> [bool; 3] {
+        [self.plain, self.amqplain, self.external]
+    }
+}
+
 impl Default for Mechanisms {
     fn default() -> Self {
         Self { plain: true, amqplain: true, external: true }

@@ -21,6 +21,8 @@ pub struct Certificate {
     pub not_after_ms: i64,
     /// Both times as RabbitMQ shows them: `2026-01-01T00:00:00Z - 2027-01-01T00:00:00Z`.
     pub validity: String,
+    /// The second of them as RabbitMQ's health check shows it: `2027-01-31 9:00:00`.
+    pub valid_until: String,
     /// The number that its issuer gave it, in hexadecimal digits.
     pub serial: String,
     /// The hosts that it is for.
@@ -40,6 +42,7 @@ impl Certificate {
             not_before_ms: from.timestamp().saturating_mul(1000),
             not_after_ms: until.timestamp().saturating_mul(1000),
             validity: format!("{} - {}", date(from), date(until)),
+            valid_until: health_date(until),
             serial,
             hosts: alternative_names(&certificate, SanType::Dns),
         })
@@ -197,6 +200,14 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// `2026-01-31 9:00:00`.
+fn health_date(time: ASN1Time) -> String {
+    let time = time.to_datetime();
+    let (month, hour) = (u8::from(time.month()), time.hour());
+    let (minute, second) = (time.minute(), time.second());
+    format!("{}-{month:02}-{:02} {hour}:{minute:02}:{second:02}", time.year(), time.day())
 }
 
 /// `2026-01-31T12:00:00Z`.
