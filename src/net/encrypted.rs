@@ -5,6 +5,7 @@
 //! the socket tells all. What leaves is encrypted as far as [`PENDING_BYTES_MAX`] allows, and waits
 //! here until the kernel takes it.
 
+use std::fmt::Display;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
@@ -139,24 +140,23 @@ impl Encrypted {
     ) -> Result<(), Error> {
         let mut at = start;
         while at < start + came {
-            // Content is never longer than the records that it came in, of which at most the rest
-            // of one was here before.
-            let (content, records) = buffer.split_at_mut(at);
-            let mut records = &records[..start + came - at];
-            let taken =
-                self.tls.read_tls(&mut records).map_err(|e| Error::General(e.to_string()))?;
+            let mut records = &buffer[at..start + came];
+            let taken = self.tls.read_tls(&mut records).map_err(general)?;
             if taken == 0 {
-                return Err(Error::General("a message is too large".to_owned()));
+                return Err(general("a message is too large"));
             }
             at += taken;
             let state = self.tls.process_new_packets()?;
             let mut waiting = state.plaintext_bytes_to_read();
             while waiting > 0 {
-                let read = self.tls.reader().read(&mut content[*plain..]);
-                let read = read.map_err(|error| Error::General(error.to_string()))?;
-                debug_assert!(read > 0, "there is room for all that was decrypted");
+                // Content is never longer than the records that it came in, and of those at most
+                // the rest of one was here before: there is room for it.
+                let read = self.tls.reader().read(&mut buffer[*plain..at]).map_err(general)?;
+                if read == 0 {
+                    return Err(general("there is no room for what was decrypted"));
+                }
                 *plain += read;
-                waiting = waiting.saturating_sub(read.max(1));
+                waiting -= read;
             }
             if self.state == State::Shaking && !self.tls.is_handshaking() {
                 self.state = State::Shaken;
@@ -256,4 +256,8 @@ impl Encrypted {
             Ok(()) | Err(_) => self.stream.shutdown(Shutdown::Write),
         }
     }
+}
+
+fn general(problem: impl Display) -> Error {
+    Error::General(problem.to_string())
 }

@@ -128,6 +128,7 @@ impl EventLoop {
                 warn!("{peer}: closed, the TLS handshake took longer than {within} ms");
                 connection.gone = true;
                 self.gone.push(key);
+                self.node.note_failure(key);
             }
         }
     }

@@ -76,7 +76,7 @@ fn write_certificates(out: &mut Vec<u8>, context: &Context<'_>) {
     let name = "leveret_tls_certificate_expires_timestamp_seconds";
     let help = "When a certificate expires, in seconds since 1970; subtract time().";
     exposition::begin(out, name, Gauge, help);
-    for CertificateSight { site, file, certificate } in certificates {
+    for CertificateSight { site, file, certificate, .. } in certificates {
         let labels = [
             ("keys", site.as_bytes()),
             ("file", file.as_bytes()),
