@@ -110,13 +110,14 @@
 //! credentials of requests, and flate2, with a backend in Rust, compresses answers.
 //!
 //! rustls speaks TLS, with ring for the arithmetic: no C library, buffers with limits, floods of
-//! renegotiations and of new keys refused. x509-parser finds the names in certificates, which rustls
-//! does not tell. rustls-native-certs finds the CAs that a system trusts, for the tools.
+//! renegotiations and of new keys refused. x509-parser finds the names in certificates, which
+//! rustls does not tell. rustls-native-certs finds the CAs that a system trusts, for the tools.
 //!
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde
 //! and serde_json. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client
-//! that no one here wrote and what runs it; rcgen makes certificates for them. divan runs the benches.
+//! that no one here wrote and what runs it; rcgen makes certificates for them. divan runs the
+//! benches.
 
 pub mod amqp;
 pub mod broker;

@@ -37,10 +37,13 @@ pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<Option<
         let wanted = |expected| format!("{key} wants {expected}, not '{value}'");
         return outcome.map(|()| None).map_err(wanted);
     }
-    if let Some((_, why)) = MEANINGLESS.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+    let found = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(prefix, _)| starts_with(key, prefix)).map(|(_, why)| *why)
+    };
+    if let Some(why) = found(MEANINGLESS).or_else(|| tls_keys::meaningless(key)) {
         return Ok(Some(format!("{key} means nothing here: {why}")));
     }
-    if let Some((_, why)) = UNSUPPORTED.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+    if let Some(why) = tls_keys::unsupported(key).or_else(|| found(UNSUPPORTED)) {
         return Err(format!("{key} is not supported by this version: {why}; remove this line"));
     }
     let of_tls: Vec<String> = tls_keys::patterns().collect();
@@ -73,7 +76,7 @@ pub(super) fn word_of<'a>(pattern: &str, key: &'a str) -> Option<&'a str> {
 }
 
 /// Whether `key` is `prefix` or lies below it.
-fn starts_with(key: &str, prefix: &str) -> bool {
+pub(super) fn starts_with(key: &str, prefix: &str) -> bool {
     key.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -196,13 +199,8 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("message_interceptors", "there are no message interceptors"),
     ("mqtt", "there is no MQTT"),
     ("password_hashing_module", "passwords are always hashed with SHA-256"),
-    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
+    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port), and TLS"),
     ("proxy_protocol", "there is no PROXY protocol"),
-    ("ssl_options.crl_cache", NO_REVOCATION),
-    ("ssl_options.crl_check", NO_REVOCATION),
-    ("ssl_options.password", NO_KEY_PASSWORD),
-    ("management.ssl.password", NO_KEY_PASSWORD),
-    ("prometheus.ssl.password", NO_KEY_PASSWORD),
     ("stomp", "there is no STOMP"),
     ("stream", "there is no stream protocol; streams are read over AMQP"),
     ("vhost_max", "virtual hosts are not limited"),
@@ -238,32 +236,6 @@ const MEANINGLESS: &[(&str, &str)] = &[
     ("raft", NO_CLUSTER),
     ("reverse_dns_lookups", "names of clients are not looked up"),
     ("socket_writer", NO_ERLANG),
-    ("ssl_options.bypass_pem_cache", "certificates are read again when their files change"),
-    ("ssl_options.ciphers", MODERN_CIPHERS),
-    ("ssl_options.client_renegotiation", NO_RENEGOTIATION),
-    ("ssl_options.dh", "keys are agreed on with elliptic curves"),
-    ("ssl_options.dhfile", "keys are agreed on with elliptic curves"),
-    ("ssl_options.hibernate_after", NO_ERLANG),
-    ("ssl_options.honor_cipher_order", MODERN_CIPHERS),
-    ("ssl_options.honor_ecc_order", MODERN_CIPHERS),
-    ("ssl_options.log_alert", "every handshake that fails is a line of the log"),
-    ("ssl_options.log_level", "every handshake that fails is a line of the log"),
-    ("ssl_options.reuse_session", "sessions are taken up again where no certificate is asked for"),
-    ("ssl_options.reuse_sessions", "sessions are taken up again where no certificate is asked for"),
-    ("ssl_options.secure_renegotiate", NO_RENEGOTIATION),
-    ("management.ssl.ciphers", MODERN_CIPHERS),
-    ("management.ssl.client_renegotiation", NO_RENEGOTIATION),
-    ("management.ssl.dh", "keys are agreed on with elliptic curves"),
-    ("management.ssl.honor_cipher_order", MODERN_CIPHERS),
-    ("management.ssl.honor_ecc_order", MODERN_CIPHERS),
-    ("management.ssl.secure_renegotiate", NO_RENEGOTIATION),
-    ("management.ssl.idle_timeout", "connections to the HTTP API have fixed time limits"),
-    ("management.ssl.backlog", "socket options are fixed"),
-    ("prometheus.ssl.ciphers", MODERN_CIPHERS),
-    ("prometheus.ssl.client_renegotiation", NO_RENEGOTIATION),
-    ("prometheus.ssl.honor_cipher_order", MODERN_CIPHERS),
-    ("prometheus.ssl.honor_ecc_order", MODERN_CIPHERS),
-    ("prometheus.ssl.secure_renegotiate", NO_RENEGOTIATION),
     ("sysmon_handler", NO_ERLANG),
     ("tcp_listen_options", "socket options are fixed"),
     ("total_memory_available_override_value", "the system says how much memory there is"),
@@ -276,16 +248,12 @@ const MEANINGLESS: &[(&str, &str)] = &[
 
 const LOG_TO_STDERR: &str = "the log goes to standard error";
 const NO_OTHER_API: &str = "of the HTTP API, address and port can be set \
-                            (management.tcp.ip, .port), and CORS (management.cors)";
+                            (management.tcp.ip, .port), TLS (management.ssl) and CORS \
+                            (management.cors)";
 const NO_STATISTICS: &str = "rates are always sampled, every 5 s";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
-const NO_REVOCATION: &str = "lists of revoked certificates are not read";
-const NO_KEY_PASSWORD: &str =
-    "keys that are encrypted with a password are not read; decrypt it with 'openssl pkey'";
-const MODERN_CIPHERS: &str = "ciphers are those of rustls, all of them good";
-const NO_RENEGOTIATION: &str = "nothing is ever renegotiated";
 
 fn tcp_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     if setting.value != "none" {
@@ -706,7 +674,6 @@ mod tests {
     #[test]
     fn keys_that_do_nothing_are_refused_by_name() {
         for (key, why) in [
-            ("ssl_options.crl_check", "lists of revoked certificates are not read"),
             ("definitions.https.url", "definitions come from files (load_definitions)"),
             ("management.tcp.backlog", "of the HTTP API, address and port can be set"),
         ] {

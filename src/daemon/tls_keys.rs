@@ -1,13 +1,15 @@
 //! Which keys of a configuration file are about TLS, and what does each set?
 //!
 //! The keys under `ssl_options`, `management.ssl` and `prometheus.ssl` are the same, each for the
-//! listeners of its kind. Those for other certificates by host (`ssl_options.sni.HOST.certfile`) are
-//! ours; the host may have dots.
+//! listeners of its kind. Those for other certificates by host (`ssl_options.sni.HOST.certfile`)
+//! are ours; the host may have dots.
 
 use std::path::PathBuf;
 
 use super::config::Draft;
-use super::keys::{Setting, boolean, in_range, ip, parse_endpoint, put, some_text, word_of};
+use super::keys::{
+    Setting, boolean, in_range, ip, parse_endpoint, put, some_text, starts_with, word_of,
+};
 use super::tls::{AMQP, Group, LoginWord, MANAGEMENT, PROMETHEUS, Version};
 use crate::session::Mechanisms;
 use crate::tls::SanType;
@@ -46,6 +48,24 @@ pub(super) fn patterns() -> impl Iterator<Item = String> {
     SUPPORTED.iter().map(|(pattern, _)| (*pattern).to_owned()).chain(of_groups)
 }
 
+/// Why `key` means nothing here, if it is one of RabbitMQ's that does not.
+pub(super) fn meaningless(key: &str) -> Option<&'static str> {
+    why(key, MEANINGLESS)
+}
+
+/// Why `key` is refused, if it is one of RabbitMQ's that somebody may rely on.
+pub(super) fn unsupported(key: &str) -> Option<&'static str> {
+    why(key, UNSUPPORTED)
+}
+
+fn why(key: &str, table: &[(&str, &'static str)]) -> Option<&'static str> {
+    let rests = GROUPS.iter().filter_map(|(name, _)| key.strip_prefix(name)?.strip_prefix('.'));
+    let mut found = rests.flat_map(|rest| {
+        table.iter().filter(move |(prefix, _)| starts_with(rest, prefix)).map(|(_, why)| *why)
+    });
+    found.next()
+}
+
 type GroupOf = fn(&mut Draft) -> &mut Group;
 
 const GROUPS: &[(&str, GroupOf)] = &[
@@ -82,6 +102,45 @@ const OF_GROUPS: &[(&str, GroupSetter)] = &[
         Ok(())
     }),
 ];
+
+/// Keys of RabbitMQ's below those groups that tune what TLS there is made of.
+const MEANINGLESS: &[(&str, &str)] = &[
+    ("backlog", "socket options are fixed"),
+    ("bypass_pem_cache", "certificates are read again when their files change"),
+    ("ciphers", MODERN_CIPHERS),
+    ("client_renegotiation", NO_RENEGOTIATION),
+    ("dh", CURVES),
+    ("dhfile", CURVES),
+    ("hibernate_after", "the broker does not run on Erlang"),
+    ("honor_cipher_order", MODERN_CIPHERS),
+    ("honor_ecc_order", MODERN_CIPHERS),
+    ("idle_timeout", FIXED_LIMITS),
+    ("inactivity_timeout", FIXED_LIMITS),
+    ("request_timeout", FIXED_LIMITS),
+    ("log_alert", FAILURES_ARE_LOGGED),
+    ("log_level", FAILURES_ARE_LOGGED),
+    ("reuse_session", RESUMPTION),
+    ("reuse_sessions", RESUMPTION),
+    ("secure_renegotiate", NO_RENEGOTIATION),
+];
+
+/// Those that somebody may rely on.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("crl_cache", NO_REVOCATION),
+    ("crl_check", NO_REVOCATION),
+    ("password", NO_KEY_PASSWORD),
+    ("psk_identity", "keys are in files, and nothing is agreed on beforehand"),
+];
+
+const CURVES: &str = "keys are agreed on with elliptic curves";
+const FAILURES_ARE_LOGGED: &str = "every handshake that fails is a line of the log";
+const FIXED_LIMITS: &str = "connections over HTTP have fixed time limits";
+const MODERN_CIPHERS: &str = "ciphers are those of rustls, all of them good";
+const NO_KEY_PASSWORD: &str =
+    "keys that are encrypted with a password are not read; decrypt it with 'openssl pkey'";
+const NO_RENEGOTIATION: &str = "nothing is ever renegotiated";
+const NO_REVOCATION: &str = "lists of revoked certificates are not read";
+const RESUMPTION: &str = "sessions are taken up again where no certificate is asked for";
 
 const SUPPORTED: &[(&str, Setter)] = &[
     ("listeners.ssl", |draft, setting| {

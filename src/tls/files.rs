@@ -109,7 +109,8 @@ pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
         let hint = if contains(&bytes, b"BEGIN CERTIFICATE-----") {
             "there is a certificate in it, and no key; are certfile and keyfile swapped?".to_owned()
         } else {
-            format!("there is no key in it ({error}); it has to be in PEM, with -----BEGIN PRIVATE KEY-----")
+            let wanted = "it has to be in PEM, with -----BEGIN PRIVATE KEY-----";
+            format!("there is no key in it ({error}); {wanted}")
         };
         LoadError::of(path, what, hint)
     })

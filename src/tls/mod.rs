@@ -2,8 +2,8 @@
 //!
 //! A [`Site`] is what one kind of listener shows to its clients, made of the files that [`Options`]
 //! name. What the two ends agreed on, and whose certificate the client showed, is a [`Peer`]. Our
-//! own clients, the tools, speak TLS with a [`ClientStream`], by whom they [`Trust`]. Owns no socket:
-//! what travels to and from the broker is in `net`. Imports nothing of the crate.
+//! own clients, the tools, speak TLS with a [`ClientStream`], by whom they [`Trust`]. Owns no
+//! socket: what travels to and from the broker is in `net`. Imports nothing of the crate.
 
 mod chain;
 mod client_stream;

@@ -201,7 +201,7 @@ impl Loading {
             return Ok(());
         }
         let problem = format!(
-            "is not for the host {host}, but for {}; clients that ask for that host would refuse it",
+            "is not for the host {host}, but for {}; clients that ask for it would refuse that",
             if certificate.hosts.is_empty() { "none".into() } else { certificate.hosts.join(", ") }
         );
         Err(LoadError::of(file, CERTIFICATE, problem))

@@ -1,5 +1,5 @@
-//! How does a client that knows nothing of TLS speak it? Through a port of this test's, behind which
-//! one thread encrypts what comes.
+//! How does a client that knows nothing of TLS speak it? Through a port of this test's, behind
+//! which one thread encrypts what comes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -143,21 +143,21 @@ fn mechanisms(identity: &Identity) -> Value {
         |shown: &CertificateSight| shown.site == Protocol::Amqp.keys() && shown.verifies_peers;
     let is_asked = identity.certificates.iter().any(asks);
     let mut shown = vec![
-        json!({ "name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": amqplain }),
-        json!({
-            "name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": plain,
-        }),
+        mechanism("AMQPLAIN", "QPid AMQPLAIN mechanism", amqplain),
+        mechanism("PLAIN", "SASL PLAIN authentication mechanism", plain),
     ];
     if is_asked {
-        shown.push(json!({
-            "name": "EXTERNAL",
-            "description": "TLS peer verification-based authentication plugin. Used in combination \
-                            with the EXTERNAL SASL mechanism.",
-            "enabled": external,
-        }));
+        shown.push(mechanism("EXTERNAL", EXTERNAL, external));
     }
     Value::Array(shown)
 }
+
+fn mechanism(name: &str, description: &str, enabled: bool) -> Value {
+    json!({ "name": name, "description": description, "enabled": enabled })
+}
+
+const EXTERNAL: &str = "TLS peer verification-based authentication plugin. Used in combination \
+                        with the EXTERNAL SASL mechanism.";
 
 /// Where the memory is. Only the whole is known; tools read all of the fields.
 fn breakdown(resources: &Resources) -> Value {
