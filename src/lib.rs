@@ -116,7 +116,8 @@
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde
 //! and serde_json. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client
-//! that no one here wrote and what runs it; rcgen makes certificates for them. divan runs the
+//! that no one here wrote and what runs it; rcgen makes certificates for them, and ring
+//! encrypts what no client would send. divan runs the
 //! benches.
 
 pub mod amqp;

@@ -99,7 +99,7 @@ impl Encrypted {
         let done = |fill, overhead| Received { fill, overhead, failure: None };
         while plain + GAP_BYTES + STEP_BYTES <= buffer.len() && plain < READ_BYTES_MAX {
             if self.state == State::Over {
-                return done(if plain > 0 { Fill::Bytes(plain) } else { Fill::Closed }, overhead);
+                break;
             }
             let start = plain + GAP_BYTES;
             let came = match self.stream.read(&mut buffer[start..start + STEP_BYTES]) {
@@ -120,12 +120,17 @@ impl Encrypted {
                 return self.failed(&error, overhead + came);
             }
             overhead += came.saturating_sub(plain - before);
-            if came < STEP_BYTES && !read_closed {
+            if self.state != State::Over && came < STEP_BYTES && !read_closed {
                 return done(Fill::Drained(plain), overhead);
             }
             if (plain - before) * 2 < came {
                 break;
             }
+        }
+        if self.state == State::Over && plain == 0 {
+            // Whoever ended its side waits for the end of ours; nobody may be there to hear it.
+            let _ = self.finish();
+            return done(Fill::Closed, overhead);
         }
         done(Fill::Bytes(plain), overhead)
     }

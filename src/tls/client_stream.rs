@@ -114,11 +114,17 @@ impl<S: Read + Write> Write for ClientStream<S> {
                 self.receive()?;
             }
         }
-        let taken = self.tls.writer().write(bytes)?;
-        match self.send() {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock || taken == 0 => Err(error),
-            Ok(()) | Err(_) => Ok(taken),
+        let mut taken = 0;
+        // All of it, unless the stream takes no more: whoever waits for that is told by the stream.
+        while taken < bytes.len() {
+            taken += self.tls.writer().write(&bytes[taken..])?;
+            match self.send() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => break,
+                Err(error) => return Err(error),
+            }
         }
+        Ok(taken)
     }
 
     /// Sends what is encrypted.

@@ -2,8 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 
-use rustls::{Connection, StreamOwned};
+use ring::aead::{
+    AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
+};
+use rustls::version::TLS12;
+use rustls::{Connection, ConnectionTrafficSecrets, StreamOwned};
 
 use crate::authority::Dialect;
 use crate::broker::Broker;
@@ -205,6 +210,61 @@ fn a_client_that_wants_new_keys_again_and_again_is_stopped() {
     }
     said::wait_for(&[&format!("{peer}: closed, TLS failed: it wanted new keys again and again")]);
     other.round_trip(1);
+}
+
+/// No client does it, so the records are encrypted by hand: its keys are taken out of it.
+#[test]
+fn a_client_that_wants_to_renegotiate_again_and_again_is_stopped() {
+    let broker = Broker::start();
+    let mut other = broker.connect();
+    let mut dialect = Dialect::of_versions(&broker.authority, None, &[&TLS12]);
+    let config = Arc::make_mut(&mut dialect.config);
+    config.enable_secret_extraction = true;
+    let mut stream = stream(&broker, &dialect);
+    stream.write_all(&PROTOCOL_HEADER).unwrap();
+    stream.read_exact(&mut [0; 7]).unwrap();
+    let StreamOwned { conn, mut sock } = stream;
+    let peer = sock.local_addr().unwrap();
+    let (first, secrets) = conn.dangerous_extract_secrets().unwrap().tx;
+    let hello = &hello(&dialect)[5..];
+    for number in first..first + 20 {
+        if sock.write_all(&sealed(&secrets, number, 0x16, hello)).is_err() {
+            break;
+        }
+    }
+    let why = "TLS failed: it wanted to renegotiate again and again, which is not done here";
+    said::wait_for(&[&format!("{peer}: closed, {why}")]);
+    other.round_trip(1);
+}
+
+/// A record of TLS 1.2 (RFC 5288, RFC 7905).
+fn sealed(secrets: &ConnectionTrafficSecrets, number: u64, kind: u8, content: &[u8]) -> Vec<u8> {
+    let (algorithm, key, iv, explicit) = match secrets {
+        ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv, 8),
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv, 8),
+        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv, 0),
+        _ => panic!("a cipher that nobody knows"),
+    };
+    let mut nonce: [u8; 12] = iv.as_ref().try_into().unwrap();
+    let digits = number.to_be_bytes();
+    for (byte, digit) in nonce[4..].iter_mut().zip(digits) {
+        // With GCM the rest of the nonce is sent along, and may be anything.
+        *byte = if explicit > 0 { digit } else { *byte ^ digit };
+    }
+    let mut header = digits.to_vec();
+    header.extend_from_slice(&[kind, 3, 3]);
+    header.extend_from_slice(&u16::try_from(content.len()).unwrap().to_be_bytes());
+    let key = LessSafeKey::new(UnboundKey::new(algorithm, key.as_ref()).unwrap());
+    let mut sealed = content.to_vec();
+    let nonce_bytes = nonce;
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    key.seal_in_place_append_tag(nonce, Aad::from(header), &mut sealed).unwrap();
+    let mut record = vec![kind, 3, 3];
+    let length = u16::try_from(explicit + sealed.len()).unwrap();
+    record.extend_from_slice(&length.to_be_bytes());
+    record.extend_from_slice(&nonce_bytes[12 - explicit..]);
+    record.extend_from_slice(&sealed);
+    record
 }
 
 /// With something between them they are allowed, and cost the others nothing.

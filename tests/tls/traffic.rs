@@ -1,6 +1,6 @@
 //! Is everything over TLS as it is without? Much at once, in both directions.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use crate::broker::Broker;
 use crate::common::{Client, persistent};
@@ -97,6 +97,24 @@ fn both_ends_close_in_an_orderly_way() {
     client.send_bytes(b"AMQP\x02\x02\x02\x02");
     client.expect_bytes(&leveret::amqp::PROTOCOL_HEADER);
     client.expect_closed();
+}
+
+/// Clients such as Python's wait for the end of our side for half a minute.
+#[test]
+fn the_end_of_the_clients_side_is_answered_with_the_end_of_ours() {
+    let broker = Broker::start();
+    let mut stream = crate::handshakes::stream(&broker, &broker.dialect());
+    stream.write_all(&leveret::amqp::PROTOCOL_HEADER).unwrap();
+    let mut first = [0; 7];
+    stream.read_exact(&mut first).unwrap();
+    stream.conn.send_close_notify();
+    while stream.conn.wants_write() {
+        stream.conn.write_tls(&mut stream.sock).unwrap();
+    }
+    // The rest of start, and then an end that TLS knows of; without one this is an error.
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(!rest.is_empty());
 }
 
 #[test]
