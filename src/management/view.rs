@@ -66,6 +66,10 @@ pub struct CertificateSight {
     pub file: String,
     /// What is written in it.
     pub certificate: Certificate,
+    /// Where the CAs were read, if there are some.
+    pub authorities_file: String,
+    /// What is written in their certificates.
+    pub authorities: Vec<Certificate>,
     /// Clients are asked for certificates there.
     pub verifies_peers: bool,
 }

@@ -126,8 +126,17 @@ impl EventLoop {
             for Shown { file, certificate } in site.shown() {
                 let file = file.display().to_string();
                 let certificate = certificate.clone();
-                let (site, verifies_peers) = (site.name(), site.verifies_peers());
-                sights.push(CertificateSight { site, file, certificate, verifies_peers });
+                let authorities_file = site.options().cacertfile.as_ref();
+                sights.push(CertificateSight {
+                    site: site.name(),
+                    file,
+                    certificate,
+                    authorities_file: authorities_file
+                        .map(|path| path.display().to_string())
+                        .unwrap_or_default(),
+                    authorities: site.authorities().to_vec(),
+                    verifies_peers: site.verifies_peers(),
+                });
             }
         }
         self.node.note_certificates(sights);

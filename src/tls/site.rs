@@ -27,6 +27,7 @@ pub struct Site {
     options: Options,
     config: Arc<ServerConfig>,
     shown: Vec<Shown>,
+    authorities: Vec<Certificate>,
     stamps: Vec<Stamp>,
 }
 
@@ -78,7 +79,9 @@ impl Site {
             config.send_tls13_tickets = 0;
         }
         let (shown, stamps) = (loading.shown, loading.stamps);
-        Ok(Self { name, options: options.clone(), config: Arc::new(config), shown, stamps })
+        let authorities = authorities.iter().filter_map(|der| Certificate::read(der)).collect();
+        let (options, config) = (options.clone(), Arc::new(config));
+        Ok(Self { name, options, config, shown, authorities, stamps })
     }
 
     /// The group of keys that it is made of.
@@ -109,6 +112,11 @@ impl Site {
     /// The certificates that clients get.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
+    }
+
+    /// The CAs that clients' certificates have to be from, or our own is from.
+    pub fn authorities(&self) -> &[Certificate] {
+        &self.authorities
     }
 
     /// Whether a file is another one than it was when this was last asked, or when it was read.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::authority::{Dialect, client, server};
+use crate::authority::{Authority, Dialect, client, server};
 use crate::broker::{Broker, Files};
 use crate::common::Client;
 use crate::http::{GUEST, Http};
@@ -138,6 +138,9 @@ fn the_health_check_of_certificates_looks_ahead() {
         let when = expired[0]["certfile_expires_on"][0].as_str().unwrap();
         assert!(when.len() >= 18 && when.as_bytes()[10] == b' ', "{when}");
     }
+    // An authority whose time is over is as bad.
+    let far = check("3000/years").json();
+    assert_eq!(far["expired"][0]["cacertfile"], json!(""));
     assert_eq!(check("x/days").status, 400);
     assert_eq!(check("1/hours").status, 400);
     // An alert needs the same figure.
@@ -149,6 +152,30 @@ fn the_health_check_of_certificates_looks_ahead() {
     let unix = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     assert!((864_000 - 2..=864_000).contains(&(seconds - unix)), "{line}");
     assert!(line.contains("subject=\"CN=the broker\""), "{line}");
+}
+
+/// As in RabbitMQ.
+#[test]
+fn the_health_check_looks_at_authorities_too() {
+    let files = Files::new();
+    let options = files.mutual();
+    let old = files.authority.pem() + &Authority::expiring("old", 3).pem();
+    std::fs::write(files.path("ca.pem"), old).unwrap();
+    let config = files.config(&options);
+    let broker = files.start(config);
+    let mut http = Http::connect(broker.server.management_address().unwrap());
+    let mut check =
+        |within: &str| http.get(&format!("/api/health/checks/certificate-expiration/{within}"));
+    assert_eq!(check("2/days").status, 200);
+    let answer = check("4/days");
+    assert_eq!(answer.status, 503);
+    let expired = answer.json()["expired"].as_array().unwrap().clone();
+    assert_eq!(expired.len(), 3, "one a listener: {expired:?}");
+    for listener in expired {
+        assert_eq!(listener["cacertfile"], json!(broker.path("ca.pem")));
+        assert_eq!(listener["certfile_expires_on"], json!([]));
+        assert_eq!(listener["cacertfile_expires_on"].as_array().unwrap().len(), 1);
+    }
 }
 
 #[test]

@@ -41,6 +41,15 @@ impl Authority {
         Authority { issuer }
     }
 
+    /// One that is over in so many days.
+    pub fn expiring(name: &str, days: u64) -> Authority {
+        let mut params = ca(name);
+        let left = std::time::Duration::from_secs(days * 86_400);
+        params.not_after = (std::time::SystemTime::now() + left).into();
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Authority { issuer }
+    }
+
     /// An authority below this one.
     pub fn below(&self, name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();

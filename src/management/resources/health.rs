@@ -121,28 +121,34 @@ fn expiring(identity: &Identity, now_ms: i64, until_ms: i64) -> Vec<Value> {
     for listening in identity.listening.iter().filter(|one| one.is_tls) {
         let shown =
             identity.certificates.iter().filter(|one| one.site == listening.protocol.keys());
-        for CertificateSight { file, certificate, .. } in shown {
-            let Certificate { not_before_ms, not_after_ms, valid_until, .. } = certificate;
-            if *not_before_ms <= now_ms && *not_after_ms >= until_ms {
+        for CertificateSight { file, certificate, authorities_file, authorities, .. } in shown {
+            let over = |certificate| when_over(certificate, now_ms, until_ms);
+            let own: Vec<&str> = over(certificate).into_iter().collect();
+            let of_authorities: Vec<&str> = authorities.iter().filter_map(over).collect();
+            if own.is_empty() && of_authorities.is_empty() {
                 continue;
             }
-            let when = match *not_before_ms > now_ms {
-                true => "Certificate is not yet valid",
-                false => valid_until.as_str(),
-            };
             found.push(json!({
                 "node": identity.node_name,
                 "protocol": listening.name(),
                 "interface": listening.address.ip().to_string(),
                 "port": listening.address.port(),
                 "certfile": file,
-                "cacertfile": "",
-                "certfile_expires_on": [when],
-                "cacertfile_expires_on": [],
+                "cacertfile": authorities_file,
+                "certfile_expires_on": own,
+                "cacertfile_expires_on": of_authorities,
             }));
         }
     }
     found
+}
+
+/// When a certificate is over that is not good at both times.
+fn when_over(certificate: &Certificate, now_ms: i64, until_ms: i64) -> Option<&str> {
+    if certificate.not_before_ms > now_ms {
+        return Some("Certificate is not yet valid");
+    }
+    (certificate.not_after_ms < until_ms).then_some(certificate.valid_until.as_str())
 }
 
 fn port(call: &mut Call<'_, '_>) -> Outcome {
