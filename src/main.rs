@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use leveret::daemon::{Config, ConfigError, Environment, Invocation, UsageError};
 use leveret::daemon::{logging, server};
 use leveret::net::Clock;
+use leveret::sys::CountedAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountedAllocator = CountedAllocator;
 
 fn main() -> ExitCode {
     let (options, is_check) = match Invocation::parse(env::args_os().skip(1)) {

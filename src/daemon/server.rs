@@ -218,7 +218,7 @@ impl Node {
         let sites = sites.map(|(name, options)| Site::load(name, &options));
         let sites = sites.collect::<Result<Vec<_>, _>>()?;
         let lock = DirectoryLock::acquire(&config.data_dir)?;
-        sys::free_memory_piece_by_piece();
+        sys::keep_allocations_short();
         if let Err(error) = sys::raise_open_files_limit() {
             warn!(
                 "cannot raise the limit of open files: {error}; it bounds how many clients can \

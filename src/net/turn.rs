@@ -14,6 +14,7 @@ use super::event_loop::{EventLoop, EventSource, LoopError, STOP_WITHIN};
 use super::listener::{Accepted, Visitor};
 use super::shaking::receive_encrypted;
 use super::socket::Socket;
+use crate::sys;
 
 /// Input that one connection may bring in one turn.
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
@@ -56,6 +57,7 @@ impl EventLoop {
         self.go_on_shaking();
         self.look_at_certificates();
         self.remove_gone();
+        sys::sort_freed_memory();
         Ok(())
     }
 
