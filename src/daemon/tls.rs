@@ -109,10 +109,13 @@ pub(super) enum Version {
 /// A word of `ssl_cert_login_from`.
 #[derive(Default, Clone, Copy)]
 pub(super) enum LoginWord {
+    /// The whole subject.
     #[default]
-    DistinguishedName,
-    CommonName,
-    SubjectAlternativeName,
+    Whole,
+    /// The subject's common name.
+    Common,
+    /// An alternative name.
+    Alternative,
 }
 
 impl TlsDraft {
@@ -128,9 +131,9 @@ impl TlsDraft {
             .collect();
         let (management, prometheus) = (address(&self.management), address(&self.prometheus));
         let login_from = match self.login_from {
-            LoginWord::DistinguishedName => LoginFrom::DistinguishedName,
-            LoginWord::CommonName => LoginFrom::CommonName,
-            LoginWord::SubjectAlternativeName => {
+            LoginWord::Whole => LoginFrom::DistinguishedName,
+            LoginWord::Common => LoginFrom::CommonName,
+            LoginWord::Alternative => {
                 LoginFrom::SubjectAlternativeName(self.san_type, self.san_index)
             }
         };

@@ -178,9 +178,9 @@ const SUPPORTED: &[(&str, Setter)] = &[
     }),
     ("ssl_cert_login_from", |draft, setting| {
         draft.tls.login_from = match setting.value {
-            "distinguished_name" => LoginWord::DistinguishedName,
-            "common_name" => LoginWord::CommonName,
-            "subject_alternative_name" | "subject_alt_name" => LoginWord::SubjectAlternativeName,
+            "distinguished_name" => LoginWord::Whole,
+            "common_name" => LoginWord::Common,
+            "subject_alternative_name" | "subject_alt_name" => LoginWord::Alternative,
             _ => {
                 let expected = "distinguished_name, common_name or subject_alternative_name";
                 return Err(expected.to_owned());

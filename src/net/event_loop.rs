@@ -202,11 +202,12 @@ impl EventLoop {
 
     /// Changes what somebody may order.
     pub fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::ReadCertificates(options) => self.read_certificates(&options),
-            Order::TlsHandshake(ms) => self.shaking.within = Duration::from_millis(ms),
-            order => self.node.carry_out(order),
+        if let Order::ReadCertificates(options) = &order {
+            self.read_certificates(options);
+        } else if let Order::TlsHandshake(ms) = order {
+            self.shaking.within = Duration::from_millis(ms);
         }
+        self.node.carry_out(order);
         let buffer_bytes = buffer_bytes(self.node.frame_bytes_max());
         if self.buffer.len() < buffer_bytes {
             self.buffer = vec![0; buffer_bytes].into_boxed_slice();

@@ -19,8 +19,9 @@ use crate::sys;
 /// Input that one connection may bring in one turn.
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
 
-/// So many bytes are encrypted in one turn; whoever is not sent to then is in the next one.
-const ENCRYPTED_BYTES_PER_TURN: usize = 2 * 1024 * 1024;
+/// So many bytes are encrypted in one turn, which takes about a millisecond; whoever is not sent to
+/// then is in the next one.
+const ENCRYPTED_BYTES_PER_TURN: usize = 1024 * 1024;
 
 /// How long a closed connection may take to read what it was sent last.
 const LINGER: Duration = Duration::from_secs(30);
@@ -251,7 +252,9 @@ impl EventLoop {
     /// Who was left out of the last turn's flush because so much was encrypted comes first now.
     fn begin_flush(&mut self) {
         self.encrypted_bytes = 0;
-        self.writable.append(&mut self.unflushed);
+        for key in std::mem::take(&mut self.unflushed) {
+            self.flush_connection(key);
+        }
     }
 
     /// One vectored write, more while the kernel takes all.

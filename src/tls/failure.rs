@@ -1,5 +1,7 @@
 //! Why did a handshake fail, in words for the log?
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "rustls's enums may grow")]
+
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, PeerMisbehaved};
 
 /// Why TLS with a client ended.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -54,13 +54,15 @@ impl Stamp {
 /// Far more than any bundle of CAs has.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
+const ADVICE: [(ErrorKind, &str); 2] = [
+    (ErrorKind::PermissionDenied, "; let the broker's user read it"),
+    (ErrorKind::NotFound, "; put it there or correct the path"),
+];
+
 fn read(path: &Path, what: &str) -> Result<Vec<u8>, LoadError> {
     let failed = |error: std::io::Error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => "; let the broker's user read it",
-            std::io::ErrorKind::NotFound => "; put it there or correct the path",
-            _ => "",
-        };
+        let advice = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
+        let advice = advice.map_or("", |(_, advice)| advice);
         LoadError::of(path, what, format!("cannot be read: {error}{advice}"))
     };
     let mut bytes = Vec::new();

@@ -175,16 +175,17 @@ impl Loading {
         let garbage = || LoadError::of(&certfile, CERTIFICATE, "is not a certificate of X.509");
         let certificate = certificate.ok_or_else(garbage)?;
         chain::complete(&mut chain, authorities);
-        let pair = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => LoadError::of(
-                &keyfile,
-                "key file",
+        let pair = CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+            let text = if error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+                let certfile = certfile.display();
                 format!(
-                    "is not the key of the certificate {}; give the key that it was made for",
-                    certfile.display()
-                ),
-            ),
-            other => LoadError::of(&keyfile, "key file", format!("cannot be used: {other}")),
+                    "is not the key of the certificate {certfile}; give the key that it was made \
+                     for"
+                )
+            } else {
+                format!("cannot be used: {error}")
+            };
+            LoadError::of(&keyfile, "key file", text)
         })?;
         self.shown.push(Shown { file: certfile, certificate });
         Ok(Arc::new(pair))

@@ -1,8 +1,9 @@
 //! Does TLS do what it promises, whoever is at the other end? The server on port 0, certificates
 //! made by the test, and clients that do it right, or wrong in one way.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "all of it is tests")]
+
 #[path = "../common/mod.rs"]
-#[allow(dead_code, reason = "these tests need a part of it")]
 mod common;
 #[path = "../management/http.rs"]
 #[allow(dead_code, reason = "these tests need a part of it")]

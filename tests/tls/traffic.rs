@@ -7,8 +7,11 @@ use crate::common::{Client, persistent};
 use leveret::amqp::method::{channel, connection};
 use leveret::amqp::{Frame, FrameKind, Method, Parsed, Table, encoder};
 
-/// What a client sends to have channel 1 open, each with the answer that it waits for.
-pub fn opening() -> Vec<(Vec<u8>, Option<(u16, u16)>)> {
+/// What a client sends, and the class and method of the answer that it waits for, if it does.
+pub type Step = (Vec<u8>, Option<(u16, u16)>);
+
+/// What a client sends to have channel 1 open.
+pub fn opening() -> Vec<Step> {
     let frame = |channel: u16, method: Method<'_>| {
         let mut bytes = Vec::new();
         encoder::method_frame(&mut bytes, channel, &method);

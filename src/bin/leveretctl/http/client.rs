@@ -174,11 +174,12 @@ impl Client {
         if waits.contains(&error.kind()) {
             return self.remaining().map(|_| ());
         }
-        match error.kind() {
-            // So TLS says that it failed.
-            io::ErrorKind::InvalidData => Err(Trouble::Untrusted(error.to_string())),
-            _ => Err(Trouble::Broken(error)),
-        }
+        // So TLS says that it failed.
+        Err(if error.kind() == io::ErrorKind::InvalidData {
+            Trouble::Untrusted(error.to_string())
+        } else {
+            Trouble::Broken(error)
+        })
     }
 
     /// The time that is left; `None` for all of it.
