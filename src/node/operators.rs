@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::amqp::Name;
 use crate::broker::ConnectionKey;
 use crate::management::{
-    CertificateSight, ConnectionChurn, Context, Conversation, Cors, Identity, Listening,
+    self, CertificateSight, ConnectionChurn, Context, Conversation, Cors, Identity, Listening,
 };
 use crate::management::{Logins, Order, Origin, Reception};
 
@@ -79,6 +80,18 @@ impl Node {
             message_bytes_max: limits.message_bytes_max,
             directory,
         };
+        self.follow_cluster_name();
+    }
+
+    /// Operators may have named the cluster: everybody is told that name from now on.
+    pub(super) fn follow_cluster_name(&mut self) {
+        let known = &mut self.operators.identity.cluster_name;
+        if let Some(name) = management::cluster_name(&self.broker)
+            && name != *known
+        {
+            self.limits.cluster_name = Name::from(name.as_str());
+            *known = name;
+        }
     }
 
     /// Whether an operator ordered the node to end.
@@ -161,6 +174,7 @@ impl Node {
                 break;
             };
             self.work_for(key);
+            self.follow_cluster_name();
         }
     }
 
