@@ -19,6 +19,7 @@ use super::options::Options;
 use super::tls::{Tls, TlsDraft};
 use super::units::{Limit, Ratio};
 use crate::management::{Cors, Order};
+use crate::net::proxy::{Network, Proxies};
 use crate::session::Mechanisms;
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
@@ -42,6 +43,8 @@ pub struct Config {
     pub mechanisms: Mechanisms,
     /// Which other sites' pages may read what the HTTP API answers in a browser.
     pub cors: Cors,
+    /// What stands between clients and the ports.
+    pub proxies: Proxies,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -135,6 +138,7 @@ impl Default for Config {
             tls: Tls::default(),
             mechanisms: Mechanisms::default(),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -215,6 +219,8 @@ pub(super) struct Draft {
     pub tcp: Option<BTreeMap<String, Endpoint>>,
     /// `management.cors.allow_origins.NAME`, by name.
     pub cors_origins: BTreeMap<String, String>,
+    /// `proxy_protocol.trusted.NAME`, by name.
+    pub trusted_proxies: BTreeMap<String, Network>,
     /// `management.tcp.ip`
     pub management_ip: Option<IpAddr>,
     /// `management.tcp.port`; 0 is off.
@@ -255,6 +261,7 @@ impl Draft {
             config,
             tcp: None,
             cors_origins: BTreeMap::new(),
+            trusted_proxies: BTreeMap::new(),
             management_ip: None,
             management_port: None,
             prometheus_ip: None,
@@ -277,6 +284,9 @@ impl Draft {
         }
         config.mechanisms = self.mechanisms.unwrap_or_default();
         config.cors.origins = self.cors_origins.into_values().collect();
+        if !self.trusted_proxies.is_empty() {
+            config.proxies.trusted = self.trusted_proxies.into_values().collect();
+        }
         config.listeners = listeners;
         config.management = management;
         config.prometheus = prometheus;

@@ -248,6 +248,7 @@ impl Node {
         event_loop.carry_out(config.published_log());
         event_loop.carry_out(Order::Cors(config.cors.clone()));
         event_loop.carry_out(Order::TlsHandshake(config.tls.handshake_ms));
+        event_loop.expect_proxies(config.proxies.clone());
         let places = match listen(&mut event_loop, config, sites) {
             Ok(places) => places,
             Err(error) => {

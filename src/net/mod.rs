@@ -7,6 +7,8 @@ mod connections;
 mod encrypted;
 mod event_loop;
 mod listener;
+mod newcomers;
+pub mod proxy;
 mod shaking;
 mod sites;
 mod socket;

@@ -61,12 +61,8 @@ impl Shaking {
 impl EventLoop {
     /// Has a connection carry TLS, if it came in at a listener that wants it; `None`: it cannot
     /// begin.
-    pub(super) fn encrypt_if_wanted(
-        &self,
-        accepted: Accepted,
-        listener: usize,
-    ) -> Option<Accepted> {
-        let Some(site) = self.listeners[listener].site else {
+    pub(super) fn encrypt_if_wanted(&self, accepted: Accepted) -> Option<Accepted> {
+        let Some(site) = accepted.site else {
             return Some(accepted);
         };
         let (Socket::Tcp(stream), Some(shown)) = (accepted.socket, self.sites.at(site)) else {

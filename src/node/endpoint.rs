@@ -7,6 +7,8 @@ use crate::broker::{Broker, ConnectionKey, VhostKey};
 use crate::management::{Conversation, Durable};
 use crate::outbox::Outbox;
 use crate::session::{Session, WaitUntil};
+use crate::tls;
+use crate::websocket::WebSocket;
 
 use super::deadlines::Deadlines;
 
@@ -14,6 +16,8 @@ use super::deadlines::Deadlines;
 pub struct Endpoint {
     /// What is spoken on it.
     pub(super) peer: Peer,
+    /// What its bytes come and go in, if they do not lie in the socket as they are.
+    pub(super) carrier: Option<Box<Carrier>>,
     /// It is on the list of those that may have output.
     touched: bool,
     /// It is on the list of those that wait for the disk.
@@ -36,10 +40,20 @@ pub struct Endpoint {
     pub(super) counted: bool,
     /// It is on the list of those whose traffic is sampled.
     pub(super) listed_traffic: bool,
+    /// What TLS agreed on, as long as HTTP is spoken.
+    pub(super) tls: Option<Box<tls::Peer>>,
     /// Where it is open, or was.
     pub(super) vhost: Option<VhostKey>,
     /// Bytes that came and that went each second.
     traffic: Rates<2>,
+}
+
+/// What carries the bytes of a session.
+pub(super) struct Carrier {
+    /// The frames.
+    pub(super) web: WebSocket,
+    /// Nothing was taken out of it yet.
+    pub(super) is_new: bool,
 }
 
 /// What is spoken on a connection.
@@ -55,6 +69,7 @@ impl Endpoint {
     pub(super) fn new(peer: Peer) -> Self {
         Self {
             peer,
+            carrier: None,
             touched: false,
             listed_waiting: false,
             listed_confirming: false,
@@ -66,6 +81,7 @@ impl Endpoint {
             gone: false,
             counted: false,
             listed_traffic: false,
+            tls: None,
             vhost: None,
             traffic: Rates::default(),
         }
@@ -138,21 +154,41 @@ impl Endpoint {
         }
     }
 
-    /// What waits to be sent.
+    /// What waits to be sent, in the form in which it leaves.
     #[inline]
     pub(super) fn outbox(&self) -> &Outbox {
+        if let Some(carrier) = &self.carrier {
+            return &carrier.web.outbox;
+        }
         match &self.peer {
             Peer::Amqp(session) => &session.outbox,
             Peer::Http(conversation) => &conversation.outbox,
         }
     }
 
-    /// The same, to give its memory back.
-    pub(super) fn outbox_mut(&mut self) -> &mut Outbox {
-        match &mut self.peer {
+    /// Whether something waits to be sent, in whichever form.
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        let has = |carrier: &Carrier| {
+            carrier.web.has_answer() || self.session().is_some_and(|it| !it.outbox.is_empty())
+        };
+        !self.outbox().is_empty() || self.carrier.as_deref().is_some_and(has)
+    }
+
+    /// Gives back the memory of what waits to be sent, where nothing does; whether there is some
+    /// still.
+    pub(super) fn release_memory(&mut self) -> bool {
+        let own = match &mut self.peer {
             Peer::Amqp(session) => &mut session.outbox,
             Peer::Http(conversation) => &mut conversation.outbox,
+        };
+        let carried = self.carrier.as_mut().map(|carrier| &mut carrier.web.outbox);
+        let mut holds = false;
+        for outbox in [Some(own), carried].into_iter().flatten() {
+            outbox.release_memory();
+            holds |= outbox.holds_memory();
         }
+        holds
     }
 
     /// What has to be on disk before it goes on.

@@ -74,8 +74,8 @@ impl Session {
     }
 
     /// The handshake of TLS is over, and this was agreed on.
-    pub fn note_tls(&mut self, peer: tls::Peer) {
-        self.tls = Some(Box::new(peer));
+    pub fn note_tls(&mut self, peer: Box<tls::Peer>) {
+        self.tls = Some(peer);
     }
 
     /// The log says already why it ends.
