@@ -45,9 +45,10 @@ def pinned(core, command):
 class Broker:
     """A leveret of our own, pinned to its core, on a temporary directory."""
 
-    def __init__(self, programs, directory=None):
+    def __init__(self, programs, directory=None, tls=False):
         self.program = os.path.join(programs, "leveret")
         self.directory = tempfile.mkdtemp(prefix="leveret-bench-", dir=directory)
+        self.certificate = os.path.join(self.directory, "server.pem") if tls else None
         atexit.register(self.remove)
         self.process = None
 
@@ -57,6 +58,8 @@ class Broker:
         log = open(os.path.join(self.directory, "log"), "ab")
         command = [self.program, "--data-dir", os.path.join(self.directory, "data")]
         command += ["--port", str(self.port), "--management-port", "0", "--log-level", "warning"]
+        if self.certificate:
+            command += ["--config", self.with_tls()]
         began = time.monotonic()
         self.process = subprocess.Popen(pinned(BROKER_CORE, command), stdout=log, stderr=log)
         log.close()
@@ -70,6 +73,28 @@ class Broker:
                 with open(os.path.join(self.directory, "log")) as log:
                     fail(f"the broker does not start:\n{log.read()}")
             time.sleep(0.0005)
+
+    def with_tls(self):
+        """A configuration with a listener for TLS, whose certificate is made now."""
+        self.tls_port, key = free_port(), self.certificate + ".key"
+        made = subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext",
+             "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+             "-keyout", key, "-out", self.certificate],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        if made.returncode != 0:
+            fail(f"openssl makes no certificate: {made.stdout}")
+        path = os.path.join(self.directory, "leveret.conf")
+        with open(path, "w") as file:
+            file.write(f"listeners.ssl.default = {self.tls_port}\n")
+            file.write(f"ssl_options.certfile = {self.certificate}\nssl_options.keyfile = {key}\n")
+        return path
+
+    @property
+    def tls_uri(self):
+        return f"amqps://guest:guest@localhost:{self.tls_port}/%2F"
 
     @property
     def pid(self):

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`sys`] | the few system calls that std lacks, each a safe function |
 //! | [`amqp`] | bytes to AMQP values and back, borrowing from the input |
+//! | [`tls`] | keys and certificates: read, checked, chosen; who a certificate says somebody is |
 //! | [`outbox`] | what waits to be sent, on connections of every kind |
 //! | [`websocket`] | a stream of bytes inside WebSocket frames |
 //! | [`storage`] | the log: append, settle, sync, recover, compact; the queues' index |
@@ -110,10 +111,16 @@
 //! serde_json reads and writes the API's JSON, base64 reads the credentials of requests, and
 //! flate2, with a backend in Rust, compresses answers.
 //!
+//! rustls speaks TLS, with ring for the arithmetic: no C library, buffers with limits, floods of
+//! renegotiations and of new keys refused. x509-parser finds the names in certificates, which
+//! rustls does not tell. rustls-native-certs finds the CAs that a system trusts, for the tools.
+//!
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde
 //! and serde_json. Only the tests use tempfile, and lapin with tokio and tokio-stream: a client
-//! that no one here wrote and what runs it. divan runs the benches.
+//! that no one here wrote and what runs it; rcgen makes certificates for them, and ring
+//! encrypts what no client would send. divan runs the
+//! benches.
 
 pub mod amqp;
 pub mod broker;
@@ -125,4 +132,5 @@ pub mod outbox;
 pub mod session;
 pub mod storage;
 pub mod sys;
+pub mod tls;
 pub mod websocket;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use leveret::daemon::{Config, ConfigError, Environment, Invocation, UsageError};
 use leveret::daemon::{logging, server};
+use leveret::net::Clock;
 use leveret::sys::CountedAllocator;
 
 #[global_allocator]
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, ConfigError::EXIT_CODE),
     };
     if is_check {
+        if let Err(error) = config.tls.check(Clock::start().unix_ms()) {
+            return fail(&error, ConfigError::EXIT_CODE);
+        }
         let warnings = config.warnings.iter().map(|warning| format!("{warning}\n"));
         return print(&(warnings.collect::<String>() + "the configuration is good"));
     }

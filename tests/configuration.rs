@@ -41,8 +41,8 @@ fn keys_of_a_later_version_end_the_start_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     for (line, why) in [
         ("definitions.https.url = https://a", "definitions come from files (load_definitions)"),
-        ("management.ssl.port = 15671", "of the HTTP API, address and port can be set"),
-        ("ssl_options.certfile = /c.pem", "there is no TLS"),
+        ("management.path_prefix = /mq", "of the HTTP API, address and port can be set"),
+        ("ssl_options.crl_check = true", "lists of revoked certificates are not read"),
     ] {
         let file = format!("# RabbitMQ's\nheartbeat = 10\n{line}\n");
         let (code, text) = refusal(&mut leveret(&directory, &file, ANY_PORT));

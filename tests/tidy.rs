@@ -24,14 +24,34 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("amqp", &[]),
     ("outbox", &[]),
+    ("tls", &[]),
     ("websocket", &["outbox"]),
     ("storage", &["sys"]),
     ("broker", &["amqp", "storage"]),
-    ("session", &["amqp", "outbox", "broker"]),
-    ("management", &["amqp", "outbox", "broker"]),
-    ("node", &["sys", "amqp", "outbox", "websocket", "storage", "broker", "session", "management"]),
-    ("net", &["sys", "amqp", "outbox", "storage", "broker", "session", "management", "node"]),
-    ("daemon", &["sys", "amqp", "storage", "broker", "session", "management", "node", "net"]),
+    ("session", &["amqp", "outbox", "tls", "broker"]),
+    ("management", &["amqp", "outbox", "tls", "broker"]),
+    (
+        "node",
+        &[
+            "sys",
+            "amqp",
+            "outbox",
+            "tls",
+            "websocket",
+            "storage",
+            "broker",
+            "session",
+            "management",
+        ],
+    ),
+    (
+        "net",
+        &["sys", "amqp", "outbox", "tls", "storage", "broker", "session", "management", "node"],
+    ),
+    (
+        "daemon",
+        &["sys", "amqp", "tls", "storage", "broker", "session", "management", "node", "net"],
+    ),
 ];
 
 /// What each room of a module may import from it besides itself; `*`: what stands in the module's

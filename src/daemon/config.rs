@@ -16,9 +16,11 @@ use super::conf_file;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::options::Options;
+use super::tls::{Tls, TlsDraft};
 use super::units::{Limit, Ratio};
 use crate::management::{Cors, LOGIN_SESSION_MINUTES, Order};
 use crate::net::proxy::{Network, Proxies};
+use crate::session::Mechanisms;
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
@@ -35,6 +37,10 @@ pub struct Config {
     pub management: Option<SocketAddr>,
     /// Where metrics are served, and nothing else; port 0 takes any free one. `None`: nowhere.
     pub prometheus: Option<SocketAddr>,
+    /// Where TLS is spoken, and with which certificates.
+    pub tls: Tls,
+    /// How users may show who they are.
+    pub mechanisms: Mechanisms,
     /// Which other sites' pages may read what the HTTP API answers in a browser.
     pub cors: Cors,
     /// How long a login at the management page lasts, in minutes.
@@ -131,6 +137,8 @@ impl Default for Config {
             listeners: vec![SocketAddr::new(BIND, AMQP_PORT)],
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
+            tls: Tls::default(),
+            mechanisms: Mechanisms::default(),
             cors: Cors::default(),
             login_session_minutes: LOGIN_SESSION_MINUTES,
             proxies: Proxies::default(),
@@ -224,6 +232,10 @@ pub(super) struct Draft {
     pub prometheus_ip: Option<IpAddr>,
     /// `prometheus.tcp.port`; 0 is off.
     pub prometheus_port: Option<u16>,
+    /// What is about TLS.
+    pub tls: TlsDraft,
+    /// `auth_mechanisms.NAME`, all of them; `None` until the file names one.
+    pub mechanisms: Option<Mechanisms>,
 }
 
 /// A port and, if it was given, the address to listen on.
@@ -257,6 +269,8 @@ impl Draft {
             management_port: None,
             prometheus_ip: None,
             prometheus_port: None,
+            tls: TlsDraft::default(),
+            mechanisms: None,
         }
     }
 
@@ -264,8 +278,14 @@ impl Draft {
     pub fn finish(self, options: &Options) -> Config {
         let listeners = self.amqp_addresses(options);
         let management = self.management_address(options);
-        let prometheus = self.prometheus_address(options, management.is_some());
+        let has_management = management.is_some() || self.tls.management.port.is_some();
+        let prometheus = self.prometheus_address(options, has_management);
         let mut config = self.config;
+        config.tls = self.tls.finish(options.bind);
+        if options.management_port == Some(0) {
+            (config.tls.management, config.tls.prometheus) = (None, None);
+        }
+        config.mechanisms = self.mechanisms.unwrap_or_default();
         config.cors.origins = self.cors_origins.into_values().collect();
         if !self.trusted_proxies.is_empty() {
             config.proxies.trusted = self.trusted_proxies.into_values().collect();
@@ -286,7 +306,11 @@ impl Draft {
     /// `--bind` moves this, too.
     fn management_address(&self, options: &Options) -> Option<SocketAddr> {
         let ip = options.bind.or(self.management_ip).unwrap_or(BIND);
-        let port = options.management_port.or(self.management_port).unwrap_or(MANAGEMENT_PORT);
+        let plain = options.management_port.or(self.management_port);
+        // As in RabbitMQ, who says only where it is served over TLS wants it there alone.
+        let is_elsewhere = self.tls.management.port.is_some_and(|port| port != 0);
+        let is_wanted = !is_elsewhere || self.management_ip.is_some();
+        let port = plain.unwrap_or(if is_wanted { MANAGEMENT_PORT } else { 0 });
         (port != 0).then(|| SocketAddr::new(ip, port))
     }
 
@@ -297,6 +321,7 @@ impl Draft {
         let port = match self.prometheus_port {
             _ if options.management_port == Some(0) => 0,
             Some(port) => port,
+            None if self.tls.prometheus.port.is_some_and(|port| port != 0) => 0,
             None if has_management => PROMETHEUS_PORT,
             None => 0,
         };

@@ -61,12 +61,15 @@ impl Environment {
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("RABBITMQ_DEFAULT_PASS_FILE", "put default_pass into the configuration file"),
     ("RABBITMQ_DEFAULT_USER_FILE", "put default_user into the configuration file"),
-    ("RABBITMQ_MANAGEMENT_SSL_CACERTFILE", NO_TLS),
-    ("RABBITMQ_MANAGEMENT_SSL_CERTFILE", NO_TLS),
-    ("RABBITMQ_MANAGEMENT_SSL_KEYFILE", NO_TLS),
-    ("RABBITMQ_SSL_CACERTFILE", NO_TLS),
-    ("RABBITMQ_SSL_CERTFILE", NO_TLS),
-    ("RABBITMQ_SSL_KEYFILE", NO_TLS),
+    (
+        "RABBITMQ_MANAGEMENT_SSL_CACERTFILE",
+        "put management.ssl.cacertfile into the configuration file",
+    ),
+    ("RABBITMQ_MANAGEMENT_SSL_CERTFILE", "put management.ssl.certfile into the configuration file"),
+    ("RABBITMQ_MANAGEMENT_SSL_KEYFILE", "put management.ssl.keyfile into the configuration file"),
+    ("RABBITMQ_SSL_CACERTFILE", "put ssl_options.cacertfile into the configuration file"),
+    ("RABBITMQ_SSL_CERTFILE", "put ssl_options.certfile into the configuration file"),
+    ("RABBITMQ_SSL_KEYFILE", "put ssl_options.keyfile into the configuration file"),
     (
         "RABBITMQ_VM_MEMORY_HIGH_WATERMARK",
         "put vm_memory_high_watermark.relative or .absolute into the configuration file",
@@ -103,7 +106,6 @@ const LOG_TO_STDERR: &str = "the log goes to standard error";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
 const NO_PLUGINS: &str = "there are no plugins";
-const NO_TLS: &str = "there is no TLS";
 
 #[cfg(test)]
 mod tests {

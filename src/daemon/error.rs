@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::net::Protocol;
 use crate::storage::Damage;
+use crate::tls::LoadError;
 
 /// The command line is wrong.
 #[derive(Debug, PartialEq, Eq)]
@@ -195,6 +196,8 @@ pub enum StartError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A certificate or a key is of no use.
+    Certificates(LoadError),
     /// What is stored cannot be used, or a sync failed; the text says which file and why.
     Storage(String),
 }
@@ -207,14 +210,20 @@ impl StartError {
 
     /// What the process ends with, from sysexits: 69 and 73 as [`LockError::exit_code`],
     /// `EX_OSERR` where the system refused, `EX_IOERR` where the storage failed, `EX_CONFIG` where
-    /// definitions are refused.
+    /// definitions or certificates are refused.
     pub fn exit_code(&self) -> u8 {
         match self {
             StartError::Directory(error) => error.exit_code(),
             StartError::Listen { .. } | StartError::Io { .. } => 71,
             StartError::NobodyCanLogIn { .. } | StartError::Storage(_) => 74,
-            StartError::Definitions { .. } => ConfigError::EXIT_CODE,
+            StartError::Definitions { .. } | StartError::Certificates(_) => ConfigError::EXIT_CODE,
         }
+    }
+}
+
+impl From<LoadError> for StartError {
+    fn from(error: LoadError) -> StartError {
+        StartError::Certificates(error)
     }
 }
 
@@ -265,6 +274,7 @@ impl fmt::Display for StartError {
                  load_definitions",
                 path.display()
             ),
+            StartError::Certificates(problem) => problem.fmt(f),
             StartError::Storage(text) => f.write_str(text),
         }
     }
@@ -275,6 +285,7 @@ impl Error for StartError {
         match self {
             StartError::Directory(error) => Some(error),
             StartError::Listen { source, .. } | StartError::Io { source, .. } => Some(source),
+            StartError::Certificates(problem) => Some(problem),
             StartError::NobodyCanLogIn { .. }
             | StartError::Definitions { .. }
             | StartError::Storage(_) => None,

@@ -10,15 +10,17 @@
 //! Where RabbitMQ listens everywhere when only a port is given, this broker listens on loopback:
 //! to be reached from elsewhere takes an address, as in `listeners.tcp.default = 0.0.0.0:5672`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-use std::net::IpAddr;
-use std::str::FromStr;
+use std::collections::BTreeMap;
 
-use super::config::{Draft, Endpoint, Secret};
+use super::config::{Draft, Secret};
 use super::nearest::nearest;
-use super::options::{LEVELS, parse_ip, parse_level};
-use super::units::{Limit, Ratio, parse_size};
+use super::options::{LEVELS, parse_level};
+use super::setting::{
+    Setting, boolean, in_range, ip, member, parse_endpoint, put, ratio, ratio_up_to_one, size,
+    size_in_range, some_text, starts_with, word_of,
+};
+use super::tls_keys;
+use super::units::Limit;
 
 /// Puts `key` = `value` into `draft`; a warning where it means nothing, without file and line.
 ///
@@ -33,45 +35,29 @@ pub(super) fn apply(draft: &mut Draft, key: &str, value: &str) -> Result<Option<
             });
         }
     }
-    if let Some((_, why)) = MEANINGLESS.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+    if let Some(outcome) = tls_keys::apply(draft, key, value) {
+        let wanted = |expected| format!("{key} wants {expected}, not '{value}'");
+        return outcome.map(|()| None).map_err(wanted);
+    }
+    let found = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(prefix, _)| starts_with(key, prefix)).map(|(_, why)| *why)
+    };
+    if let Some(why) = found(MEANINGLESS).or_else(|| tls_keys::meaningless(key)) {
         return Ok(Some(format!("{key} means nothing here: {why}")));
     }
-    if let Some((_, why)) = UNSUPPORTED.iter().find(|(prefix, _)| starts_with(key, prefix)) {
+    if let Some(why) = tls_keys::unsupported(key).or_else(|| found(UNSUPPORTED)) {
         return Err(format!("{key} is not supported by this version: {why}; remove this line"));
     }
+    let of_tls: Vec<String> = tls_keys::patterns().collect();
     let known = SUPPORTED.iter().map(|(pattern, _)| *pattern);
-    match nearest(key, known) {
+    match nearest(key, known.chain(of_tls.iter().map(String::as_str))) {
         Some(name) => Err(format!("unknown key {key}; did you mean {name}?")),
         None => Err(format!("unknown key {key}")),
     }
 }
 
-/// One setting as a setter gets it.
-struct Setting<'a> {
-    /// What stands in the place of the pattern's `*`; empty for a pattern without one.
-    word: &'a str,
-    /// The value as written.
-    value: &'a str,
-}
-
 /// Sets something, or says what was expected.
 type Setter = fn(&mut Draft, &Setting<'_>) -> Result<(), String>;
-
-/// What `key` has in the place of the `*` that `pattern` ends in, or nothing when they are
-/// equal; `None` when they do not match.
-fn word_of<'a>(pattern: &str, key: &'a str) -> Option<&'a str> {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => {
-            key.strip_prefix(prefix).filter(|word| !word.is_empty() && !word.contains('.'))
-        }
-        None => (pattern == key).then_some(""),
-    }
-}
-
-/// Whether `key` is `prefix` or lies below it.
-fn starts_with(key: &str, prefix: &str) -> bool {
-    key.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
 
 /// The value as an error may show it.
 fn shown<'a>(key: &str, value: &'a str) -> &'a str {
@@ -185,7 +171,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("auth_backends", "all users are in the broker's own data directory"),
     ("auth_http", "all users are in the broker's own data directory"),
     ("auth_ldap", "all users are in the broker's own data directory"),
-    ("auth_mechanisms", "PLAIN and AMQPLAIN are always on"),
     ("auth_oauth2", "all users are in the broker's own data directory"),
     ("channel_max_per_node", "channels are limited per connection (channel_max)"),
     ("consumer_max_per_channel", "consumers are not limited per channel"),
@@ -197,7 +182,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("definitions", NO_DEFINITIONS),
     ("handshake_timeout", "a handshake may always take 10 s"),
     ("initial_frame_max", "frames before connection.tune-ok have a fixed limit"),
-    ("listeners.ssl", NO_TLS),
     ("log.connection", "log categories have no levels of their own"),
     ("log.dir", LOG_TO_STDERR),
     ("log.file", LOG_TO_STDERR),
@@ -207,10 +191,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("message_interceptors", "there are no message interceptors"),
     ("mqtt", "there is no MQTT"),
     ("password_hashing_module", "passwords are always hashed with SHA-256"),
-    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
-    ("ssl_cert_login_from", NO_TLS),
-    ("ssl_handshake_timeout", NO_TLS),
-    ("ssl_options", NO_TLS),
+    ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port), and TLS"),
     ("stomp", "there is no STOMP"),
     ("stream", "there is no stream protocol; streams are read over AMQP"),
     ("vhost_max", "virtual hosts are not limited"),
@@ -258,13 +239,13 @@ const MEANINGLESS: &[(&str, &str)] = &[
 
 const LOG_TO_STDERR: &str = "the log goes to standard error";
 const NO_OTHER_API: &str = "of the HTTP API, address and port can be set \
-                            (management.tcp.ip, .port), CORS (management.cors), and how long a \
-                            login lasts (management.login_session_timeout)";
+                            (management.tcp.ip, .port), TLS (management.ssl), CORS \
+                            (management.cors), and how long a login lasts \
+                            (management.login_session_timeout)";
 const NO_STATISTICS: &str = "rates are always sampled, every 5 s";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
 const NO_ERLANG: &str = "the broker does not run on Erlang";
-const NO_TLS: &str = "there is no TLS";
 
 fn tcp_none(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
     if setting.value != "none" {
@@ -308,19 +289,6 @@ fn trusted_proxy(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String>
     let network = setting.value.parse().map_err(|()| expected)?;
     draft.trusted_proxies.insert(setting.word.to_owned(), network);
     Ok(())
-}
-
-fn ip(setting: &Setting<'_>) -> Result<IpAddr, String> {
-    parse_ip(setting.value).ok_or("an IP address or localhost".to_owned())
-}
-
-/// Reads `5672`, `127.0.0.1:5672`, `[::1]:5672` and RabbitMQ's way of writing the last one,
-/// `::1:5672`, in which what follows the last colon is the port.
-fn parse_endpoint(text: &str) -> Option<Endpoint> {
-    match text.rsplit_once(':') {
-        None => Some(Endpoint { ip: None, port: text.parse().ok()? }),
-        Some((ip, port)) => Some(Endpoint { ip: Some(parse_ip(ip)?), port: port.parse().ok()? }),
-    }
 }
 
 fn frame_max(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
@@ -410,71 +378,6 @@ fn segment_size(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> 
     Ok(())
 }
 
-/// Stores what was read, or hands on what was expected.
-fn put<T>(target: &mut T, value: Result<T, String>) -> Result<(), String> {
-    *target = value?;
-    Ok(())
-}
-
-/// Takes the pattern's word into `names` or out of them.
-fn member(names: &mut BTreeSet<String>, setting: &Setting<'_>) -> Result<(), String> {
-    if boolean(setting)? {
-        names.insert(setting.word.to_owned());
-    } else {
-        names.remove(setting.word);
-    }
-    Ok(())
-}
-
-fn boolean(setting: &Setting<'_>) -> Result<bool, String> {
-    match setting.value {
-        "true" | "on" => Ok(true),
-        "false" | "off" => Ok(false),
-        _ => Err("true or false".to_owned()),
-    }
-}
-
-fn some_text(setting: &Setting<'_>) -> Result<String, String> {
-    if setting.value.is_empty() {
-        return Err("some text".to_owned());
-    }
-    Ok(setting.value.to_owned())
-}
-
-fn in_range<T: FromStr + PartialOrd + Display + Copy>(
-    setting: &Setting<'_>,
-    min: T,
-    max: T,
-    unit: &str,
-) -> Result<T, String> {
-    match setting.value.parse::<T>() {
-        Ok(number) if (min..=max).contains(&number) => Ok(number),
-        Ok(_) | Err(_) => Err(format!("a whole number from {min} to {max} {unit}")),
-    }
-}
-
-fn size(setting: &Setting<'_>) -> Result<u64, String> {
-    parse_size(setting.value).ok_or("a size in bytes or with a unit as in 512MiB".to_owned())
-}
-
-fn size_in_range(setting: &Setting<'_>, min: u64, max: u64) -> Result<u64, String> {
-    match size(setting)? {
-        bytes if (min..=max).contains(&bytes) => Ok(bytes),
-        _ => Err(format!("a size from {min} to {max} bytes")),
-    }
-}
-
-fn ratio(setting: &Setting<'_>) -> Result<Ratio, String> {
-    Ratio::parse(setting.value).ok_or("a ratio as in 0.4".to_owned())
-}
-
-fn ratio_up_to_one(setting: &Setting<'_>) -> Result<Ratio, String> {
-    match ratio(setting) {
-        Ok(ratio) if ratio <= Ratio::ONE => Ok(ratio),
-        Ok(_) | Err(_) => Err("a ratio from 0 to 1 as in 0.4".to_owned()),
-    }
-}
-
 /// The longest login that may be set: a year.
 const MINUTES_MAX: u32 = 365 * 24 * 60;
 /// AMQP's frame-min-size (1.1 `frame-min-size`): what every client must be able to take.
@@ -496,6 +399,7 @@ mod tests {
     use super::super::environment::Environment;
     use super::super::options::Options;
     use super::*;
+    use crate::daemon::config::Endpoint;
 
     fn draft() -> Draft {
         Draft::new(&Environment::default())
@@ -716,7 +620,6 @@ mod tests {
     #[test]
     fn keys_that_do_nothing_are_refused_by_name() {
         for (key, why) in [
-            ("ssl_options.certfile", "there is no TLS"),
             ("definitions.https.url", "definitions come from files (load_definitions)"),
             ("management.tcp.backlog", "of the HTTP API, address and port can be set"),
         ] {
@@ -726,9 +629,9 @@ mod tests {
             assert!(text.ends_with("; remove this line"), "{text}");
         }
         for key in [
-            "listeners.ssl.default",
+            "ssl_options.password",
             "log.file.level",
-            "management.ssl.port",
+            "management.path_prefix",
             "prometheus.return_per_object_metrics",
             "management.load_definitions",
             "mqtt.listeners.tcp.default",
@@ -772,7 +675,9 @@ mod tests {
     fn the_documentation_has_every_key_and_no_other() {
         let mut keys: Vec<&str> =
             documented().iter().map(|row| quoted(row[0]).expect("a key")).collect();
+        let of_tls: Vec<String> = tls_keys::patterns().collect();
         let mut supported: Vec<&str> = SUPPORTED.iter().map(|(pattern, _)| *pattern).collect();
+        supported.extend(of_tls.iter().map(String::as_str));
         keys.sort_unstable();
         supported.sort_unstable();
         assert_eq!(keys, supported);

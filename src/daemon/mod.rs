@@ -12,6 +12,7 @@ pub mod notify;
 pub mod options;
 pub mod reload;
 pub mod server;
+mod setting;
 pub mod signals;
 
 mod conf_file;
@@ -19,6 +20,8 @@ mod definitions;
 mod environment;
 mod keys;
 mod nearest;
+pub mod tls;
+mod tls_keys;
 mod units;
 
 pub use config::{Config, Secret};
@@ -29,4 +32,5 @@ pub use notify::Notifier;
 pub use options::{Invocation, Options};
 pub use server::Server;
 pub use signals::{Signal, Signals};
+pub use tls::Tls;
 pub use units::{Limit, Ratio};

@@ -5,7 +5,9 @@ use log::{error, info, warn};
 
 use super::config::Config;
 use super::error::ConfigError;
+use super::tls::Tls;
 use crate::management::Order;
+use crate::session::Mechanisms;
 use crate::sys;
 
 /// Reads the configuration as the start did.
@@ -36,7 +38,11 @@ impl<'a> Reload<'a> {
 
     fn take(&mut self, new: Config) -> Vec<Order> {
         new.warnings.iter().for_each(|warning| warn!("{warning}"));
-        let orders = orders(&self.holds, &new);
+        let mut orders = orders(&self.holds, &new);
+        let sites = new.tls.sites();
+        if !sites.is_empty() {
+            orders.push(Order::ReadCertificates(sites));
+        }
         let later = needing_a_restart(&self.holds, &new);
         let changed: Vec<String> = orders.iter().map(Order::to_string).collect();
         let none = || "nothing".to_owned();
@@ -53,6 +59,12 @@ impl<'a> Reload<'a> {
             proxies: held.proxies.clone(),
             load_definitions: held.load_definitions.clone(),
             segment_bytes: held.segment_bytes,
+            tls: Tls {
+                listeners: held.tls.listeners.clone(),
+                management: held.tls.management,
+                prometheus: held.tls.prometheus,
+                ..new.tls
+            },
             ..new
         };
         orders
@@ -96,6 +108,11 @@ fn orders(before: &Config, new: &Config) -> Vec<Order> {
     order(a.consumer_timeout_ms != b.consumer_timeout_ms, &|| {
         Order::ConsumerTimeout(b.consumer_timeout_ms)
     });
+    order(a.tls.handshake_ms != b.tls.handshake_ms, &|| Order::TlsHandshake(b.tls.handshake_ms));
+    order(a.mechanisms != b.mechanisms, &|| {
+        let Mechanisms { plain, amqplain, external } = b.mechanisms;
+        Order::Mechanisms { plain, amqplain, external }
+    });
     order(a.loopback_users != b.loopback_users, &|| Order::LoopbackUsers(b.loopback_users.clone()));
     orders
 }
@@ -104,6 +121,9 @@ fn orders(before: &Config, new: &Config) -> Vec<Order> {
 fn needing_a_restart(before: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (before, new);
     let differs = [
+        ("listeners.ssl", a.tls.listeners != b.tls.listeners),
+        ("management.ssl", a.tls.management != b.tls.management),
+        ("prometheus.ssl", a.tls.prometheus != b.tls.prometheus),
         ("listeners.tcp", a.listeners != b.listeners),
         ("management.tcp", a.management != b.management),
         ("prometheus.tcp", a.prometheus != b.prometheus),

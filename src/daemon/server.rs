@@ -16,6 +16,7 @@ use super::logging;
 use super::notify::Notifier;
 use super::reload::{Load, Reload};
 use super::signals::{Signal, Signals};
+use super::tls;
 use crate::amqp::Name;
 use crate::broker::users::user::Permissions;
 use crate::broker::{Broker, Found, Users};
@@ -25,6 +26,7 @@ use crate::node::ResourceLimits;
 use crate::session::Limits;
 use crate::storage::{Gate, HelperMode, RecoveryProgress, StorageError, StoreOptions};
 use crate::sys;
+use crate::tls::Site;
 
 /// Runs the broker that `config` describes until TERM or INT; `load` reads that again at HUP.
 ///
@@ -101,6 +103,26 @@ impl Server {
         self.places.amqp[0]
     }
 
+    /// Where AMQP is spoken over TLS; the first listener.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.places.amqps[0]
+    }
+
+    /// Where the HTTP API is served over TLS, if it is.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.places.https
+    }
+
+    /// Where metrics are served over TLS and nothing else, if they are.
+    pub fn secret_metrics_address(&self) -> Option<SocketAddr> {
+        self.places.secret_metrics
+    }
+
+    /// Changes what HUP may change.
+    pub fn order(&self, order: Order) {
+        self.remote.send(order);
+    }
+
     /// Where the HTTP API is served, if it is.
     pub fn management_address(&self) -> Option<SocketAddr> {
         self.places.management
@@ -156,16 +178,25 @@ impl Drop for Server {
 struct Places {
     /// For AMQP.
     amqp: Vec<SocketAddr>,
+    /// For AMQP over TLS.
+    amqps: Vec<SocketAddr>,
     /// For the HTTP API.
     management: Option<SocketAddr>,
+    /// The same over TLS.
+    https: Option<SocketAddr>,
     /// For whoever reads metrics.
     metrics: Option<SocketAddr>,
+    /// The same over TLS.
+    secret_metrics: Option<SocketAddr>,
 }
 
 impl Places {
     fn list(&self) -> String {
         let mut all: Vec<_> = self.amqp.iter().map(ToString::to_string).collect();
+        all.extend(self.amqps.iter().map(|address| format!("amqps://{address}")));
         all.extend(self.management.map(|address| format!("http://{address}")));
+        all.extend(self.https.map(|address| format!("https://{address}")));
+        all.extend(self.secret_metrics.map(|address| format!("https://{address}/metrics")));
         all.extend(self.metrics.map(|address| format!("http://{address}/metrics")));
         if all.is_empty() { "nothing".into() } else { all.join(" and ") }
     }
@@ -183,6 +214,9 @@ impl Node {
     fn start(config: &Config, gate: Option<Gate>) -> Result<Self, StartError> {
         let mut clock = Clock::start();
         let began = clock.now();
+        let sites = config.tls.sites().into_iter();
+        let sites = sites.map(|(name, options)| Site::load(name, &options));
+        let sites = sites.collect::<Result<Vec<_>, _>>()?;
         let lock = DirectoryLock::acquire(&config.data_dir)?;
         sys::keep_allocations_short();
         if let Err(error) = sys::raise_open_files_limit() {
@@ -214,8 +248,9 @@ impl Node {
         event_loop.carry_out(config.published_log());
         event_loop.carry_out(Order::Cors(config.cors.clone()));
         event_loop.carry_out(Order::LoginSession(config.login_session_minutes));
+        event_loop.carry_out(Order::TlsHandshake(config.tls.handshake_ms));
         event_loop.expect_proxies(config.proxies.clone());
-        let places = match listen(&mut event_loop, config) {
+        let places = match listen(&mut event_loop, config, sites) {
             Ok(places) => places,
             Err(error) => {
                 // Nothing happened; the next start is to know that.
@@ -256,21 +291,36 @@ impl Node {
 }
 
 /// Listens on all configured addresses; where that is, if ports were left to the system.
-fn listen(event_loop: &mut EventLoop, config: &Config) -> Result<Places, StartError> {
-    let mut bind = |protocol: Protocol, address: SocketAddr| {
-        let listening = event_loop.listen(protocol, address);
+fn listen(
+    event_loop: &mut EventLoop,
+    config: &Config,
+    sites: Vec<Site>,
+) -> Result<Places, StartError> {
+    let numbered = sites.into_iter().map(|site| (site.name(), event_loop.add_site(site)));
+    let sites: Vec<_> = numbered.collect();
+    let site = |name| sites.iter().find(|(of, _)| *of == name).map(|(_, site)| *site);
+    let mut bind = |protocol: Protocol, address: SocketAddr, site: Option<usize>| {
+        let listening = event_loop.listen(protocol, address, site);
         listening.map_err(|source| StartError::Listen { protocol, address, source })
     };
-    let amqp = config.listeners.iter().map(|&address| bind(Protocol::Amqp, address));
+    let amqp = config.listeners.iter().map(|&address| bind(Protocol::Amqp, address, None));
     let amqp = amqp.collect::<Result<_, _>>()?;
-    let management = config.management.map(|address| bind(Protocol::Http, address)).transpose()?;
-    let metrics = config.prometheus.map(|address| bind(Protocol::Metrics, address)).transpose()?;
+    let mut http = |address: Option<SocketAddr>, protocol, site| {
+        address.map(|address| bind(protocol, address, site)).transpose()
+    };
+    let management = http(config.management, Protocol::Http, None)?;
+    let metrics = http(config.prometheus, Protocol::Metrics, None)?;
+    let https = http(config.tls.management, Protocol::Http, site(tls::MANAGEMENT))?;
+    let secret_metrics = http(config.tls.prometheus, Protocol::Metrics, site(tls::PROMETHEUS))?;
+    let amqps = &config.tls.listeners;
+    let amqps = amqps.iter().map(|&address| bind(Protocol::Amqp, address, site(tls::AMQP)));
+    let amqps = amqps.collect::<Result<_, _>>()?;
     let path = config.data_dir.join(SOCKET_NAME);
     if let Err(error) = event_loop.listen_at_path(&path) {
         // The broker does its work without it, and a path may be too long for a socket.
         warn!("cannot listen at {}: {error}; use the HTTP API's port instead", path.display());
     }
-    Ok(Places { amqp, management, metrics })
+    Ok(Places { amqp, amqps, management, https, metrics, secret_metrics })
 }
 
 /// The Unix socket in the data directory that lets the broker's owner ask over HTTP.
@@ -398,6 +448,7 @@ fn limits(config: &Config) -> Limits {
         cluster_name: Name::from(config.cluster_name.as_deref().unwrap_or(CLUSTER_NAME)),
         product_name: Name::from(config.product_name.as_str()),
         product_version: Name::from(config.product_version.as_str()),
+        mechanisms: config.mechanisms,
     }
 }
 

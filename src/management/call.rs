@@ -12,6 +12,7 @@ use super::response::{JSON, Response};
 use super::view::NodeView;
 use crate::amqp::Name;
 use crate::broker::{Broker, LogPos, Subject, VhostKey};
+use crate::tls::Options;
 
 /// What there is to look at and to change.
 pub struct Context<'a> {
@@ -22,6 +23,9 @@ pub struct Context<'a> {
     /// What the node is to do once this step is over.
     pub orders: &'a mut Vec<Order>,
 }
+
+/// The settings of one kind of listener with TLS, and the group of keys that they are from.
+pub type TlsOptions = (&'static str, Options);
 
 /// What operators change of the node, beyond its broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +62,20 @@ pub enum Order {
     ConsumerTimeout(Option<u64>),
     /// From elsewhere than this machine these users may not log in.
     LoopbackUsers(BTreeSet<String>),
+    /// The files of certificates are read again, with these settings where there are some: each
+    /// with the group of keys that it is for.
+    ReadCertificates(Vec<TlsOptions>),
+    /// Who connects from now on may show in these ways who it is.
+    Mechanisms {
+        /// With name and password.
+        plain: bool,
+        /// The same, in a table.
+        amqplain: bool,
+        /// With a certificate.
+        external: bool,
+    },
+    /// A handshake of TLS may take so many milliseconds.
+    TlsHandshake(u64),
     /// The node ends in an orderly way.
     Stop,
 }
@@ -91,6 +109,9 @@ impl fmt::Display for Order {
             Self::ConsumerTimeout(Some(ms)) => write!(out, "the consumer timeout to {ms} ms"),
             Self::ConsumerTimeout(None) => out.write_str("no consumer timeout"),
             Self::LoopbackUsers(_) => out.write_str("which users may log in from here alone"),
+            Self::Mechanisms { .. } => out.write_str("the ways to log in"),
+            Self::ReadCertificates(_) => out.write_str("the certificates"),
+            Self::TlsHandshake(ms) => write!(out, "the time of a TLS handshake to {ms} ms"),
             Self::Stop => out.write_str("the end of the broker"),
         }
     }

@@ -3,8 +3,8 @@
 //! Bytes in, bytes out, no socket and no clock. A [`Conversation`] is fed with what its client
 //! sent; once a request is whole and its sender known, the node's turn works on it
 //! ([`Conversation::take_job`], [`Job::go_on`]) within the budget of that step, and what is left
-//! goes on in the next turn. May import `amqp`, `outbox` and `broker`; what there is to see beyond
-//! the broker comes from the node through [`NodeView`].
+//! goes on in the next turn. May import `amqp`, `outbox`, `tls` and `broker`; what there is to see
+//! beyond the broker comes from the node through [`NodeView`].
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -64,7 +64,7 @@ mod upgrade;
 mod view;
 
 pub use authentication::{Logins, Origin};
-pub use call::{Context, Durable, Order};
+pub use call::{Context, Durable, Order, TlsOptions};
 pub use conversation::{Conversation, Reception, Standing};
 pub use cors::Cors;
 pub use definitions::import::load_definitions;

@@ -7,6 +7,7 @@ use crate::amqp::{Name, Table};
 use crate::broker::counters::Counters;
 use crate::broker::histogram::Histogram;
 use crate::broker::{ChannelKey, ConnectionKey, VhostKey};
+use crate::tls::{Certificate, Peer};
 
 /// What is known of the node for as long as it runs.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,11 @@ pub struct Identity {
     pub product_version: String,
     /// Where it listens.
     pub listening: Vec<Listening>,
+    /// The certificates that listeners with TLS show.
+    pub certificates: Vec<CertificateSight>,
+    /// Which ways to log in are open: PLAIN, AMQPLAIN and, where clients are asked for
+    /// certificates, EXTERNAL.
+    pub mechanisms: [bool; 3],
     /// The largest body that may be published.
     pub message_bytes_max: u64,
     /// Where its files are.
@@ -34,6 +40,39 @@ pub struct Listening {
     pub protocol: Protocol,
     /// Address and port.
     pub address: SocketAddr,
+    /// With TLS.
+    pub is_tls: bool,
+}
+
+impl Listening {
+    /// What is spoken there, as the API calls it.
+    pub fn name(self) -> &'static str {
+        match (self.protocol, self.is_tls) {
+            (Protocol::Amqp, false) => "amqp",
+            (Protocol::Amqp, true) => "amqp/ssl",
+            (Protocol::Http, false) => "http",
+            (Protocol::Http, true) => "https",
+            (Protocol::Metrics, false) => "http/prometheus",
+            (Protocol::Metrics, true) => "https/prometheus",
+        }
+    }
+}
+
+/// A certificate that listeners show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSight {
+    /// The group of keys in the configuration, as `ssl_options`.
+    pub site: &'static str,
+    /// Where it was read.
+    pub file: String,
+    /// What is written in it.
+    pub certificate: Certificate,
+    /// Where the CAs were read, if there are some.
+    pub authorities_file: String,
+    /// What is written in their certificates.
+    pub authorities: Vec<Certificate>,
+    /// Clients are asked for certificates there.
+    pub verifies_peers: bool,
 }
 
 /// What is spoken on a connection.
@@ -48,12 +87,12 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As the API calls it.
-    pub fn name(self) -> &'static str {
+    /// The group of keys in the configuration that its certificates are from.
+    pub const fn keys(self) -> &'static str {
         match self {
-            Self::Amqp => "amqp",
-            Self::Http => "http",
-            Self::Metrics => "http/prometheus",
+            Self::Amqp => "ssl_options",
+            Self::Http => "management.ssl",
+            Self::Metrics => "prometheus.ssl",
         }
     }
 }
@@ -161,6 +200,8 @@ pub struct Connection<'a> {
     pub vhost_name: &'a Name,
     /// How the user showed who it is.
     pub mechanism: &'a Name,
+    /// What TLS agreed on; `None`: without it.
+    pub tls: Option<&'a Peer>,
     /// What the client said of itself.
     pub client_properties: Table<'a>,
     /// The highest channel number.

@@ -75,7 +75,18 @@ impl Connection {
         self.queued = false;
     }
 
-    /// Reads once.
+    /// It is on another queue.
+    pub fn requeued(&mut self) {
+        self.queued = true;
+    }
+
+    /// Whether it is in the middle of a handshake of TLS.
+    #[inline]
+    pub fn is_shaking(&mut self) -> bool {
+        self.socket.encrypted().is_some_and(|encrypted| encrypted.is_shaking())
+    }
+
+    /// Reads once what comes without TLS, or what is thrown away.
     pub fn fill(&mut self, buffer: &mut [u8]) -> Fill {
         loop {
             return match self.socket.read(buffer) {
@@ -87,6 +98,22 @@ impl Connection {
                 Err(_) => Fill::Closed,
             };
         }
+    }
+
+    /// Sends what is encrypted and was not taken yet; whether nothing of that is left.
+    pub fn send_pending(&mut self) -> io::Result<bool> {
+        let Some(encrypted) = self.socket.encrypted() else {
+            return Ok(true);
+        };
+        if self.writable
+            && let Err(error) = encrypted.send()
+        {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
+            self.writable = false;
+        }
+        Ok(!encrypted.has_pending())
     }
 
     /// Writes the beginning of the outbox once; how many bytes went, or `None` when the kernel

@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::broker::key::ArenaKey;
 use crate::broker::{Broker, ConnectionKey};
-use crate::management::{Order, Protocol};
+use crate::management::{Listening, Order, Protocol};
 use crate::node::{LogTail, Node, ResourceLimits};
 use crate::session::Limits;
 use crate::storage::StorageError;
@@ -24,6 +24,8 @@ use super::clock::Clock;
 use super::connections::Connections;
 use super::listener::{Listener, Refusals};
 use super::newcomers::Newcomers;
+use super::shaking::Shaking;
+use super::sites::Sites;
 
 /// Everything that the one thread of the broker owns.
 pub struct EventLoop {
@@ -37,6 +39,10 @@ pub struct EventLoop {
     pub(super) refusals: Refusals,
     /// Who has yet to be named by the proxy that he comes through.
     pub(super) newcomers: Newcomers,
+    /// The certificates that listeners show.
+    pub(super) sites: Sites,
+    /// Connections in a handshake of TLS.
+    pub(super) shaking: Shaking,
     pub(super) orders: Receiver<Order>,
     /// Lent to the connection that is being read.
     pub(super) buffer: Box<[u8]>,
@@ -44,6 +50,10 @@ pub struct EventLoop {
     pub(super) run_queue: VecDeque<ConnectionKey>,
     /// Connections that can be written again.
     pub(super) writable: Vec<ConnectionKey>,
+    /// Connections with TLS that the last flush left out.
+    pub(super) unflushed: Vec<ConnectionKey>,
+    /// How much this turn encrypted.
+    pub(super) encrypted_bytes: usize,
     /// Connections that read on until their peers close, each with when that ends at the latest;
     /// the first comes first.
     pub(super) lingering: VecDeque<(Instant, ConnectionKey)>,
@@ -177,10 +187,14 @@ impl EventLoop {
             listeners: Vec::new(),
             refusals: Refusals::default(),
             newcomers: Newcomers::default(),
+            sites: Sites::default(),
+            shaking: Shaking::default(),
             orders: wakeup.orders,
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
             run_queue: VecDeque::new(),
             writable: Vec::new(),
+            unflushed: Vec::new(),
+            encrypted_bytes: 0,
             lingering: VecDeque::new(),
             gone: Vec::new(),
             keys: Vec::new(),
@@ -191,6 +205,11 @@ impl EventLoop {
 
     /// Changes what somebody may order.
     pub fn carry_out(&mut self, order: Order) {
+        if let Order::ReadCertificates(options) = &order {
+            self.read_certificates(options);
+        } else if let Order::TlsHandshake(ms) = order {
+            self.shaking.within = Duration::from_millis(ms);
+        }
         self.node.carry_out(order);
         let buffer_bytes = buffer_bytes(self.node.frame_bytes_max());
         if self.buffer.len() < buffer_bytes {
@@ -203,11 +222,18 @@ impl EventLoop {
         self.node.limit_resources(limits);
     }
 
-    /// Listens for this protocol on this address; where it really listens.
-    pub fn listen(&mut self, protocol: Protocol, address: SocketAddr) -> io::Result<SocketAddr> {
-        let (listener, local) = Listener::bind(address, protocol)?;
+    /// Listens for this protocol on this address, with TLS where there is a site of certificates to
+    /// show ([`EventLoop::add_site`]); where it really listens.
+    pub fn listen(
+        &mut self,
+        protocol: Protocol,
+        address: SocketAddr,
+        site: Option<usize>,
+    ) -> io::Result<SocketAddr> {
+        let (mut listener, local) = Listener::bind(address, protocol)?;
+        listener.site = site;
         self.add_listener(listener)?;
-        self.node.note_listener(protocol, local);
+        self.node.note_listener(Listening { protocol, address: local, is_tls: site.is_some() });
         Ok(local)
     }
 

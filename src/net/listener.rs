@@ -21,6 +21,8 @@ use super::socket::Socket;
 #[derive(Debug)]
 pub struct Listener {
     door: Door,
+    /// Which site's certificates are shown there; `None`: TLS is not spoken.
+    pub site: Option<usize>,
     /// The kernel may have connections.
     pub ready: bool,
     /// Out of file descriptors: not before this time.
@@ -44,6 +46,8 @@ pub struct Accepted {
     pub socket: Socket,
     /// Who it is.
     pub visitor: Visitor,
+    /// Which site's certificates it is shown; `None`: TLS is not spoken.
+    pub site: Option<usize>,
 }
 
 /// What somebody who connected wants to speak, and from where.
@@ -123,7 +127,7 @@ impl Listener {
     }
 
     fn new(door: Door) -> Self {
-        Self { door, ready: true, retry_at: None, warned_at: None }
+        Self { door, site: None, ready: true, retry_at: None, warned_at: None }
     }
 
     /// What has to be watched to know when somebody comes.
@@ -156,7 +160,7 @@ impl Listener {
         }
         loop {
             match self.door.accept() {
-                Ok(Some(accepted)) => return Some(accepted),
+                Ok(Some(accepted)) => return Some(Accepted { site: self.site, ..accepted }),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready = false;
@@ -206,7 +210,7 @@ impl Door {
                     Protocol::Http => Visitor::Operator(Origin::Address(peer), Some(came_in())),
                     Protocol::Metrics => Visitor::Operator(Origin::Scraper(peer), None),
                 };
-                Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor }))
+                Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor, site: None }))
             }
             Self::Unix(socket, path) => {
                 let (stream, _) = socket.accept()?;
@@ -216,7 +220,7 @@ impl Door {
                     return Ok(None);
                 }
                 let visitor = Visitor::Operator(Origin::Owner, None);
-                Ok(Some(Accepted { socket: Socket::Unix(stream), visitor }))
+                Ok(Some(Accepted { socket: Socket::Unix(stream), visitor, site: None }))
             }
         }
     }

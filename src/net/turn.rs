@@ -12,10 +12,16 @@ use crate::node::Unwatched;
 use super::connection::{Connection, Fill};
 use super::event_loop::{EventLoop, EventSource, LoopError, STOP_WITHIN};
 use super::listener::{Accepted, Visitor};
+use super::shaking::receive_encrypted;
+use super::socket::Socket;
 use crate::sys;
 
 /// Input that one connection may bring in one turn.
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
+
+/// So many bytes are encrypted in one turn, which takes about a millisecond; whoever is not sent to
+/// then is in the next one.
+const ENCRYPTED_BYTES_PER_TURN: usize = 1024 * 1024;
 
 /// How long a closed connection may take to read what it was sent last.
 const LINGER: Duration = Duration::from_secs(30);
@@ -44,11 +50,14 @@ impl EventLoop {
         self.hear_newcomers();
         self.run_connections();
         self.end_lingering();
+        self.end_late_handshakes();
         self.node.turn(&mut Unwatched)?;
         self.flush();
         self.accept();
         self.node.end()?;
         self.resume();
+        self.go_on_shaking();
+        self.look_at_certificates();
         self.remove_gone();
         sys::sort_freed_memory();
         Ok(())
@@ -56,13 +65,18 @@ impl EventLoop {
 
     /// Waits for something to do, then reads the clock.
     fn wait(&mut self) -> Result<(), LoopError> {
-        let is_idle = self.run_queue.is_empty() && !self.node.has_work();
+        let is_idle = self.run_queue.is_empty()
+            && self.unflushed.is_empty()
+            && !self.shaking.has_work()
+            && !self.node.has_work();
         let must_stop = self.node.is_stop_ordered() && self.stopping.is_none();
         let timeout = if is_idle && !must_stop {
             let next = [
                 self.node.next_deadline(),
                 self.listeners.iter().filter_map(|listener| listener.retry_at()).min(),
                 self.lingering.front().map(|(at, _)| *at),
+                self.shaking.deadline(),
+                self.sites.deadline(),
                 self.newcomers.deadline(),
                 self.stopping,
             ];
@@ -139,6 +153,9 @@ impl EventLoop {
             }
             if connection.lingers {
                 self.discard_input(key);
+            } else if connection.is_shaking() {
+                connection.requeued();
+                self.shaking.push(key);
             } else {
                 self.run_connection(key);
             }
@@ -146,7 +163,7 @@ impl EventLoop {
     }
 
     /// Reads what one connection sent and lets its session work on it.
-    fn run_connection(&mut self, key: ConnectionKey) {
+    pub(super) fn run_connection(&mut self, key: ConnectionKey) {
         if !self.node.may_read(key) {
             return;
         }
@@ -159,7 +176,14 @@ impl EventLoop {
         let mut bytes = kept;
         if connection.readable && kept < READ_BYTES_PER_TURN {
             let end = self.buffer.len().min(kept + READ_BYTES_PER_TURN);
-            match connection.fill(&mut self.buffer[kept..end]) {
+            let room = &mut self.buffer[kept..end];
+            let fill = match &connection.socket {
+                Socket::Tls(_) => {
+                    receive_encrypted(connection, room, &self.sites, &mut self.node, key)
+                }
+                Socket::Tcp(_) | Socket::Unix(_) => connection.fill(room),
+            };
+            match fill {
                 Fill::Bytes(read) => bytes += read,
                 Fill::Drained(read) => {
                     bytes += read;
@@ -219,6 +243,7 @@ impl EventLoop {
     /// Sends what there is to those for whom there is something, and to those who can be written
     /// again.
     fn flush(&mut self) {
+        self.begin_flush();
         let mut keys = std::mem::take(&mut self.keys);
         self.node.take_touched(&mut keys);
         for &key in &keys {
@@ -231,6 +256,14 @@ impl EventLoop {
         self.writable.clear();
     }
 
+    /// Who was left out of the last turn's flush because so much was encrypted comes first now.
+    fn begin_flush(&mut self) {
+        self.encrypted_bytes = 0;
+        for key in std::mem::take(&mut self.unflushed) {
+            self.flush_connection(key);
+        }
+    }
+
     /// One vectored write, more while the kernel takes all.
     fn flush_connection(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else {
@@ -239,11 +272,19 @@ impl EventLoop {
         if connection.gone || connection.lingers {
             return self.node.untouch(key);
         }
+        let is_encrypted = matches!(connection.socket, Socket::Tls(_));
         while connection.writable
             && let Some(outbox) = self.node.output(key)
         {
+            if is_encrypted && self.encrypted_bytes >= ENCRYPTED_BYTES_PER_TURN {
+                self.unflushed.push(key);
+                break;
+            }
             match connection.write(outbox) {
-                Ok(Some(bytes)) => self.node.flushed(key, bytes),
+                Ok(Some(bytes)) => {
+                    self.node.flushed(key, bytes);
+                    self.encrypted_bytes += if is_encrypted { bytes } else { 0 };
+                }
                 Ok(None) => connection.writable = false,
                 Err(error) => {
                     debug!("{}: writing failed: {error}", connection.peer());
@@ -253,6 +294,7 @@ impl EventLoop {
                 }
             }
         }
+        let is_sent = connection.send_pending();
         if !self.node.flush_is_over(key) || connection.gone {
             return;
         }
@@ -260,7 +302,8 @@ impl EventLoop {
             connection.closes = true;
             self.lingering.push_back((self.clock.now() + LINGER, key));
         }
-        if self.node.output(key).is_none() && !connection.linger() {
+        let waits = self.node.output(key).is_some() || matches!(is_sent, Ok(false));
+        if !waits && !connection.linger() {
             connection.gone = true;
             self.gone.push(key);
         }
@@ -286,7 +329,10 @@ impl EventLoop {
     }
 
     /// Takes somebody in who connected, unless too many of the kind are there.
-    pub(super) fn take_in(&mut self, Accepted { mut socket, visitor }: Accepted) {
+    pub(super) fn take_in(&mut self, accepted: Accepted) {
+        let Some(Accepted { mut socket, visitor, .. }) = self.encrypt_if_wanted(accepted) else {
+            return;
+        };
         let key = match visitor {
             Visitor::Client(peer, local) => {
                 if !self.node.has_place_for_client() {
@@ -314,6 +360,9 @@ impl EventLoop {
         if let Err(error) = registry.register(&mut socket, Self::token_of(key), interest) {
             warn!("{}: cannot watch the socket: {error}", socket.peer());
             self.gone.push(key);
+        }
+        if let Socket::Tls(_) = socket {
+            self.expect_handshake(key);
         }
         self.connections.insert(key, Connection::new(socket));
     }

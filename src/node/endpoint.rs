@@ -7,6 +7,7 @@ use crate::broker::{Broker, ConnectionKey, VhostKey};
 use crate::management::{Conversation, Durable};
 use crate::outbox::Outbox;
 use crate::session::{Session, WaitUntil};
+use crate::tls;
 use crate::websocket::WebSocket;
 
 use super::deadlines::Deadlines;
@@ -39,6 +40,8 @@ pub struct Endpoint {
     pub(super) counted: bool,
     /// It is on the list of those whose traffic is sampled.
     pub(super) listed_traffic: bool,
+    /// What TLS agreed on, as long as HTTP is spoken.
+    pub(super) tls: Option<Box<tls::Peer>>,
     /// Where it is open, or was.
     pub(super) vhost: Option<VhostKey>,
     /// Bytes that came and that went each second.
@@ -78,6 +81,7 @@ impl Endpoint {
             gone: false,
             counted: false,
             listed_traffic: false,
+            tls: None,
             vhost: None,
             traffic: Rates::default(),
         }

@@ -6,6 +6,7 @@ use crate::amqp::{AmqpError, ReplyCode};
 use crate::broker::ConnectionKey;
 use crate::broker::flow::hand_over::emptied;
 use crate::session::Session;
+use crate::tls;
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
@@ -29,6 +30,25 @@ impl Node {
             Some(Peer::Amqp(session)) => session.note_arrival(local, now_ms),
             Some(Peer::Http(conversation)) => conversation.note_arrival(local),
             None => {}
+        }
+    }
+
+    /// A client's handshake of TLS is over, and this was agreed on.
+    pub fn note_tls(&mut self, key: ConnectionKey, peer: tls::Peer) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        match endpoint.session_mut() {
+            Some(session) => session.note_tls(Box::new(peer)),
+            // It may become AMQP over WebSocket.
+            None => endpoint.tls = Some(Box::new(peer)),
+        }
+    }
+
+    /// The log says already why a connection ends.
+    pub fn note_failure(&mut self, key: ConnectionKey) {
+        if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
+            session.note_failure();
         }
     }
 

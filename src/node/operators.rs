@@ -1,13 +1,14 @@
 //! What is done for operators, who ask over HTTP, and what do they see of the node?
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::amqp::Name;
 use crate::broker::ConnectionKey;
-use crate::management::{self, ConnectionChurn, Context, Conversation, Cors, Identity, Listening};
-use crate::management::{Logins, Order, Origin, Protocol, Reception};
+use crate::management::{
+    self, CertificateSight, ConnectionChurn, Context, Conversation, Cors, Identity, Listening,
+};
+use crate::management::{Logins, Order, Origin, Reception};
 
 use super::Node;
 use super::endpoint::{Endpoint, Peer};
@@ -74,6 +75,8 @@ impl Node {
             product_name: limits.product_name.to_string(),
             product_version: limits.product_version.to_string(),
             listening: Vec::new(),
+            mechanisms: limits.mechanisms.open(),
+            certificates: std::mem::take(&mut self.operators.identity.certificates),
             message_bytes_max: limits.message_bytes_max,
             directory,
         };
@@ -97,8 +100,13 @@ impl Node {
     }
 
     /// Tells operators where the node listens.
-    pub fn note_listener(&mut self, protocol: Protocol, address: SocketAddr) {
-        self.operators.identity.listening.push(Listening { protocol, address });
+    pub fn note_listener(&mut self, listening: Listening) {
+        self.operators.identity.listening.push(listening);
+    }
+
+    /// Tells operators which certificates its listeners show.
+    pub fn note_certificates(&mut self, certificates: Vec<CertificateSight>) {
+        self.operators.identity.certificates = certificates;
     }
 
     /// An operator connected; `None` when too many are, none of whom can make room.

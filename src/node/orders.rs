@@ -2,6 +2,7 @@
 
 use crate::amqp::Name;
 use crate::management::{self, Order};
+use crate::session::Mechanisms;
 
 use super::Node;
 
@@ -51,6 +52,12 @@ impl Node {
                 let names = names.iter().map(|name| Name::from(name.as_str())).collect();
                 self.broker.users_mut().set_loopback_only(names);
             }
+            Order::Mechanisms { plain, amqplain, external } => {
+                self.limits.mechanisms = Mechanisms { plain, amqplain, external };
+                self.operators.identity.mechanisms = self.limits.mechanisms.open();
+            }
+            // The sockets' owner has them.
+            Order::ReadCertificates(_) | Order::TlsHandshake(_) => {}
             Order::Stop => self.operators.is_stop_ordered = true,
         }
     }

@@ -128,6 +128,7 @@ mod tests {
                 cluster_name: Name::default(),
                 product_name: Name::default(),
                 product_version: Name::default(),
+                mechanisms: crate::session::Mechanisms::default(),
             };
             let now = Instant::now();
             let calendar = Calendar::new(now, Duration::from_secs(1));

@@ -126,6 +126,7 @@ fn shown(key: ConnectionKey, endpoint: &Endpoint) -> Option<Connection<'_>> {
         vhost: subject.vhost,
         vhost_name: &subject.vhost_name,
         mechanism: session.mechanism(),
+        tls: session.tls(),
         client_properties: session.client_properties(),
         channel_max: session.limits().channel_max,
         frame_bytes_max: session.frame_bytes_max(),

@@ -45,6 +45,9 @@ impl Node {
         let outbox = std::mem::take(&mut conversation.outbox);
         let mut session = Session::new(key, peer, self.limits.clone(), self.now);
         session.note_arrival(local, self.broker.clock_ms());
+        if let Some(peer) = endpoint.tls.take() {
+            session.note_tls(peer);
+        }
         endpoint.peer = Peer::Amqp(session);
         endpoint.carrier = Some(Box::new(Carrier { web: WebSocket::new(outbox), is_new: true }));
         self.free_place(key);

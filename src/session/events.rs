@@ -36,7 +36,7 @@ impl Session {
             headers.put(b"name", Value::LongString(user));
             headers.put_str(b"connection_name", &self.ends.to_string());
             self.put_ends(headers);
-            headers.put_bool(b"ssl", false);
+            self.put_tls(headers);
             if let Some(refusal) = refusal {
                 headers.put_str(b"error", &format!("user '{}' - {refusal}", Name::from(user)));
             }
@@ -54,7 +54,7 @@ impl Session {
             headers.put_str(b"type", "network");
             headers.put_i64(b"port", i64::from(self.local().port()));
             self.put_ends(headers);
-            headers.put_bool(b"ssl", false);
+            self.put_tls(headers);
             headers.put(b"user", Value::LongString(&subject.user));
             headers.put(b"vhost", Value::LongString(&subject.vhost_name));
             headers.put_i64(b"timeout", i64::from(self.limits.heartbeat_s));
@@ -110,6 +110,23 @@ impl Session {
         put_terms(headers, b"client_properties", properties);
         if let Some(name) = properties.find(b"connection_name").and_then(|name| name.text()) {
             headers.put(b"user_provided_name", Value::LongString(name));
+        }
+    }
+
+    /// What TLS agreed on, and whose certificate the client showed.
+    fn put_tls(&self, headers: &mut TableBuf) {
+        headers.put_bool(b"ssl", self.tls.is_some());
+        let Some(tls) = &self.tls else {
+            return;
+        };
+        headers.put_str(b"ssl_protocol", tls.protocol);
+        headers.put_str(b"ssl_key_exchange", tls.key_exchange);
+        headers.put_str(b"ssl_cipher", tls.cipher);
+        headers.put_str(b"ssl_hash", tls.hash);
+        if let Some(certificate) = &tls.certificate {
+            headers.put_str(b"peer_cert_subject", &certificate.subject);
+            headers.put_str(b"peer_cert_issuer", &certificate.issuer);
+            headers.put_str(b"peer_cert_validity", &certificate.validity);
         }
     }
 

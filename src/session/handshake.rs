@@ -12,6 +12,7 @@ use crate::amqp::{AmqpError, Method, Name, PROTOCOL_HEADER, ReplyCode, Table, Ta
 use crate::broker::users::LoginBy;
 use crate::broker::{Broker, Subject};
 
+use super::mechanism::{Claim, Mechanisms};
 use super::{Phase, Session, Step, unexpected_method};
 
 /// How far a handshake has come.
@@ -45,6 +46,8 @@ pub struct Limits {
     pub product_name: Name,
     /// The version of that, which clients compare.
     pub product_version: Name,
+    /// How users may show who they are.
+    pub mechanisms: Mechanisms,
 }
 
 /// What a client said that it can handle (`client-properties`, capabilities).
@@ -94,13 +97,14 @@ impl Session {
             return Step::NeedsMore;
         }
         let properties = server_properties(&self.limits);
+        let mechanisms = self.offered();
         self.send(
             0,
             &Method::ConnectionStart(connection::Start {
                 version_major: 0,
                 version_minor: 9,
                 server_properties: properties.table(),
-                mechanisms: b"PLAIN AMQPLAIN",
+                mechanisms: mechanisms.as_bytes(),
                 locales: b"en_US",
             }),
         );
@@ -142,9 +146,20 @@ impl Session {
     ) -> Result<(), AmqpError> {
         self.capabilities = Capabilities::read(start_ok.client_properties);
         self.seen.note_client(start_ok.client_properties, start_ok.mechanism);
-        let (user, password) = credentials(start_ok)?;
         let loopback = self.is_local();
-        match broker.users_mut().log_in(LoginBy::Amqp, user, password, loopback) {
+        let (name, entry) = match self.claim(start_ok)? {
+            Claim::Password(user, password) => {
+                (user, broker.users_mut().log_in(LoginBy::Amqp, user, password, loopback))
+            }
+            Claim::Certificate(user) => {
+                (user, broker.users_mut().log_in_known(LoginBy::Amqp, user, loopback))
+            }
+            Claim::Nobody(why) => {
+                warn!("{}: login with a certificate refused: {why}", self.ends.peer);
+                return self.refuse_login(now, start_ok.mechanism);
+            }
+        };
+        match entry {
             Ok(user) => {
                 let user = user.name.clone();
                 let (channel_max, heartbeat) = (self.limits.channel_max, self.limits.heartbeat_s);
@@ -156,21 +171,26 @@ impl Session {
                 Ok(())
             }
             Err(reason) => {
-                self.note_login(broker, user, Some(&reason));
-                warn!("{}: login of user '{}' refused: {reason}", self.ends.peer, Name::from(user));
-                if self.capabilities.authentication_failure_close {
-                    let text = format!(
-                        "Login was refused using authentication mechanism {}. For details see \
-                         the broker logfile.",
-                        Name::from(start_ok.mechanism)
-                    );
-                    return Err(AmqpError::connection(ReplyCode::AccessRefused, text));
-                }
-                self.heartbeat.over_by(now + REFUSAL_DELAY);
-                self.phase = Phase::Closed(Some(now + REFUSAL_DELAY));
-                Ok(())
+                self.note_login(broker, name, Some(&reason));
+                warn!("{}: login of user '{}' refused: {reason}", self.ends.peer, Name::from(name));
+                self.refuse_login(now, start_ok.mechanism)
             }
         }
+    }
+
+    /// Says that a login was refused to clients that want to know, and hangs up on others.
+    fn refuse_login(&mut self, now: Instant, mechanism: &[u8]) -> Result<(), AmqpError> {
+        if self.capabilities.authentication_failure_close {
+            let text = format!(
+                "Login was refused using authentication mechanism {}. For details see the broker \
+                 logfile.",
+                Name::from(mechanism)
+            );
+            return Err(AmqpError::connection(ReplyCode::AccessRefused, text));
+        }
+        self.heartbeat.over_by(now + REFUSAL_DELAY);
+        self.phase = Phase::Closed(Some(now + REFUSAL_DELAY));
+        Ok(())
     }
 
     fn tune_ok(&mut self, user: Name, tune_ok: connection::TuneOk) -> Result<(), AmqpError> {
@@ -265,31 +285,6 @@ impl Capabilities {
             authentication_failure_close: has(b"authentication_failure_close"),
             consumer_cancel_notify: has(b"consumer_cancel_notify"),
             connection_blocked: has(b"connection.blocked"),
-        }
-    }
-}
-
-/// User and password of a PLAIN (RFC 4616) or AMQPLAIN response.
-fn credentials<'a>(start_ok: &connection::StartOk<'a>) -> Result<(&'a [u8], &'a [u8]), AmqpError> {
-    let malformed = || {
-        let text = format!("invalid {} response", Name::from(start_ok.mechanism));
-        AmqpError::connection(ReplyCode::SyntaxError, text).at(10, 11)
-    };
-    match start_ok.mechanism {
-        b"PLAIN" => {
-            // Nobody logs in to act as somebody else: there is no authorization identity.
-            let mut parts = start_ok.response.splitn(3, |&byte| byte == 0);
-            parts.next().filter(|identity| identity.is_empty()).ok_or_else(malformed)?;
-            parts.next().zip(parts.next()).ok_or_else(malformed)
-        }
-        b"AMQPLAIN" => {
-            let table = Table::new(start_ok.response).map_err(|_| malformed())?;
-            let text = |key: &[u8]| table.find(key).and_then(|value| value.text());
-            text(b"LOGIN").zip(text(b"PASSWORD")).ok_or_else(malformed)
-        }
-        mechanism => {
-            let text = format!("unknown authentication mechanism '{}'", Name::from(mechanism));
-            Err(AmqpError::connection(ReplyCode::CommandInvalid, text).at(10, 11))
         }
     }
 }

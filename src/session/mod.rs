@@ -1,7 +1,8 @@
 //! One AMQP connection as a state machine: bytes in, bytes out, no socket.
 //!
 //! A [`Session`] is fed with what the client sent and changes the broker; what the client
-//! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `outbox` and `broker`.
+//! gets is in its [`Outbox`]. Time comes as an argument. May import `amqp`, `outbox`, `tls`
+//! and `broker`.
 
 mod channel;
 mod channels;
@@ -9,6 +10,7 @@ mod closing;
 mod events;
 mod handshake;
 mod heartbeat;
+mod mechanism;
 mod numbers;
 mod output;
 mod sight;
@@ -23,6 +25,7 @@ use crate::amqp::{AmqpError, Frame, FrameKind, Method, Parsed, ReplyCode, tolera
 use crate::broker::ends::Ends;
 use crate::broker::{Broker, ConnectionKey, Handed, QueueKey, Subject};
 use crate::outbox::Outbox;
+use crate::tls;
 
 use channel::Notes;
 use handshake::{FRAME_BYTES_MIN, Handshake};
@@ -30,6 +33,7 @@ use heartbeat::Heartbeat;
 use numbers::Numbers;
 
 pub use handshake::Limits;
+pub use mechanism::Mechanisms;
 pub use sight::ChannelSight;
 pub use wait::{Wait, WaitUntil};
 
@@ -68,6 +72,8 @@ pub struct Session {
     said_why: bool,
     /// What operators see of it.
     seen: sight::Seen,
+    /// What TLS agreed on, where it is spoken.
+    tls: Option<Box<tls::Peer>>,
     /// What waits to be sent.
     pub outbox: Outbox,
 }
@@ -143,6 +149,7 @@ impl Session {
             first_told: 0,
             said_why: false,
             seen: sight::Seen::default(),
+            tls: None,
             outbox: Outbox::default(),
         }
     }

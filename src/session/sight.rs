@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::amqp::{Name, Table};
 use crate::broker::counters::Counters;
 use crate::broker::{Broker, ChannelKey, Subject};
+use crate::tls;
 
 use super::channel::{Channel, ChannelState, Mode};
 use super::{Limits, Phase, Session};
@@ -70,6 +71,21 @@ impl Session {
     pub fn note_arrival(&mut self, local: SocketAddr, now_ms: u64) {
         self.ends.local = Some(local);
         self.seen.connected_at_ms = now_ms;
+    }
+
+    /// The handshake of TLS is over, and this was agreed on.
+    pub fn note_tls(&mut self, peer: Box<tls::Peer>) {
+        self.tls = Some(peer);
+    }
+
+    /// The log says already why it ends.
+    pub fn note_failure(&mut self) {
+        self.said_why = true;
+    }
+
+    /// What TLS agreed on; `None`: without it.
+    pub fn tls(&self) -> Option<&tls::Peer> {
+        self.tls.as_deref()
     }
 
     /// On whose behalf it acts; `None` unless it is open.

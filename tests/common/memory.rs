@@ -64,6 +64,7 @@ impl Memory {
             cluster_name: Name::from("memory"),
             product_name: Name::from("RabbitMQ"),
             product_version: Name::from("3.13.7"),
+            mechanisms: leveret::session::Mechanisms::default(),
         };
         let now = Instant::now();
         let node = Node::new(broker, limits, Calendar::new(now, Duration::ZERO), now);

@@ -19,6 +19,7 @@ mod rules;
 mod server;
 mod shells;
 mod terminals;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;

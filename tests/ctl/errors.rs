@@ -78,7 +78,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         line: "list_users --uri amqp://h",
-        stderr: "Error (argument validation): Invalid --uri: the URI begins with http://\n\
+        stderr: "Error (argument validation): Invalid --uri: the URI begins with http:// or \
+                 https://\n\
                  Arguments given:\n\tlist_users --uri amqp://h",
         code: 64,
         ..Case::NONE

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use leveret::amqp::Table;
-use leveret::daemon::{Config, Limit};
+use leveret::daemon::{Config, Limit, Tls};
+use leveret::tls::Options;
 
 use super::common::{Blocked, Client, Server, fields, persistent, queue, word};
 use super::http::{GUEST, Http, start};
@@ -127,6 +128,22 @@ fn sample(line: &str) -> (&str, Labels, f64) {
 /// A broker of this test's own and a connection to its port for metrics.
 fn scraped() -> Option<(Server, Http)> {
     let server = Server::start();
+    let http = Http::connect(server.metrics_address()?);
+    Some((server, http))
+}
+
+/// The same with all that has metrics: a certificate, too.
+fn scraped_with_tls() -> Option<(Server, Http)> {
+    let directory = tempfile::tempdir().expect("there is room");
+    let named = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("it is made");
+    let (certfile, keyfile) = (directory.path().join("pem"), directory.path().join("key"));
+    std::fs::write(&certfile, named.cert.pem()).expect("it is kept");
+    std::fs::write(&keyfile, named.signing_key.serialize_pem()).expect("it is kept");
+    let options =
+        Options { certfile: Some(certfile), keyfile: Some(keyfile), ..Options::default() };
+    let listeners = vec![([127, 0, 0, 1], 0).into()];
+    let tls = Tls { listeners, options, ..Tls::default() };
+    let server = Server::start_with(Config { tls, ..Config::default() });
     let http = Http::connect(server.metrics_address()?);
     Some((server, http))
 }
@@ -500,7 +517,7 @@ fn metrics_named(text: &str) -> BTreeSet<&str> {
 /// A panel without data and an alert that never fires look like a broker that is well.
 #[test]
 fn what_dashboard_and_alerts_look_at_is_there() {
-    let Some((_server, mut http)) = scraped() else { return };
+    let Some((_server, mut http)) = scraped_with_tls() else { return };
     let metrics = Metrics::scrape(&mut http, "/metrics");
     let present: BTreeSet<&str> = metrics.names().collect();
     let dashboard = include_str!("../../packaging/prometheus/leveret-dashboard.json");
@@ -520,7 +537,7 @@ fn what_dashboard_and_alerts_look_at_is_there() {
 /// All that the documentation has a row for.
 #[test]
 fn what_the_documentation_names_is_there() {
-    let Some((server, mut http)) = scraped() else { return };
+    let Some((server, mut http)) = scraped_with_tls() else { return };
     let mut client = Client::connect(server.address());
     client.queue_named(1, "a", Table::EMPTY);
     let metrics = Metrics::scrape(&mut http, "/metrics/per-object");

@@ -30,6 +30,7 @@ fn log_in(memory: &mut Memory, from: &str, options: &Options, now: Instant) -> (
         cluster_name: Name::from("memory"),
         product_name: Name::from("RabbitMQ"),
         product_version: Name::from("3.13.7"),
+        mechanisms: leveret::session::Mechanisms::default(),
     };
     let ip: IpAddr = from.parse().expect("an address");
     let key = ConnectionKey::new(0, 1);

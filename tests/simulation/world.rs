@@ -181,6 +181,7 @@ impl World {
             cluster_name: Name::from("simulation"),
             product_name: Name::from("RabbitMQ"),
             product_version: Name::from("3.13.7"),
+            mechanisms: leveret::session::Mechanisms::default(),
         };
         let calendar = Calendar::new(self.base, Duration::from_millis(BEGIN_MS));
         self.node = Some(Node::new(broker, limits, calendar, self.now()));

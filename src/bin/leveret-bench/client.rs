@@ -5,15 +5,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leveret::amqp::method::{channel, connection};
 use leveret::amqp::{
     Frame, FrameKind, Method, PROTOCOL_HEADER, Parsed, Table, TableBuf, Value, encoder,
 };
+use rustls::ClientConfig;
 
 use crate::fault::Fault;
 use crate::uri::Uri;
+use crate::wire::Wire;
 
 /// The channel that everything happens on.
 pub const CHANNEL: u16 = 1;
@@ -21,10 +24,19 @@ pub const CHANNEL: u16 = 1;
 /// The largest frame this tool asks for, bytes, overhead included.
 pub const FRAME_BYTES_MAX: u32 = 131_072;
 
+/// Where the broker is, and how it is spoken to.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where, and as whom.
+    pub uri: Uri,
+    /// What connections over TLS are made with, if it is wanted.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
 /// A connection with one open channel.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Wire<TcpStream>,
     input: Vec<u8>,
     frame_bytes_max: u32,
     product: String,
@@ -35,8 +47,11 @@ impl Client {
     ///
     /// # Errors
     /// Whatever went wrong; a broker that does not answer for five seconds counts as lost.
-    pub fn open(uri: &Uri, name: &str) -> Result<Client, Fault> {
+    pub fn open(server: &Server, name: &str) -> Result<Client, Fault> {
+        let uri = &server.uri;
         let stream = connect(uri).map_err(Fault::Unreachable)?;
+        let config = server.tls.as_ref();
+        let stream = Wire::new(stream, uri, config).map_err(Fault::Unreachable)?;
         let mut client = Client {
             stream,
             input: Vec::new(),
@@ -72,8 +87,8 @@ impl Client {
     ///
     /// # Errors
     /// The socket could not be set non-blocking.
-    pub fn into_parts(self) -> io::Result<(TcpStream, Vec<u8>, u32)> {
-        self.stream.set_nonblocking(true)?;
+    pub fn into_parts(self) -> io::Result<(Wire<TcpStream>, Vec<u8>, u32)> {
+        self.stream.socket().set_nonblocking(true)?;
         Ok((self.stream, self.input, self.frame_bytes_max))
     }
 
@@ -166,17 +181,18 @@ impl Client {
 
 /// Sends what is left over and connection.close, then reads, briefly, up to the close-ok: so
 /// the broker sees every ack, and no broken connection.
-pub fn say_goodbye(mut stream: TcpStream, left_over: &[u8]) {
+pub fn say_goodbye(mut stream: Wire<TcpStream>, left_over: &[u8]) {
     let mut bytes = left_over.to_vec();
     let close =
         connection::Close { reply_code: 200, reply_text: b"done", class_id: 0, method_id: 0 };
     encoder::method_frame(&mut bytes, 0, &close);
     let mut close_ok = Vec::new();
     encoder::method_frame(&mut close_ok, 0, &connection::CloseOk {});
-    let farewell = |stream: &mut TcpStream| -> io::Result<()> {
-        stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(GOODBYE_TIME))?;
-        stream.set_read_timeout(Some(GOODBYE_TIME))?;
+    let farewell = |stream: &mut Wire<TcpStream>| -> io::Result<()> {
+        let socket = stream.socket();
+        socket.set_nonblocking(false)?;
+        socket.set_write_timeout(Some(GOODBYE_TIME))?;
+        socket.set_read_timeout(Some(GOODBYE_TIME))?;
         stream.write_all(&bytes)?;
         // Whatever else comes is of no interest any more, and close-ok is the last of it.
         let mut end = Vec::new();

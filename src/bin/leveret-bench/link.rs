@@ -8,11 +8,12 @@ use mio::net::TcpStream;
 use crate::client::Client;
 use crate::fault::Fault;
 use crate::pace::Clock;
+use crate::wire::Wire;
 
 /// A socket in the event loop, with what is known of its readiness.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    stream: Wire<TcpStream>,
     partial: Vec<u8>,
     frame_bytes_max: u32,
     readable: bool,
@@ -28,7 +29,7 @@ impl Link {
     pub fn new(client: Client) -> io::Result<Link> {
         let (stream, partial, frame_bytes_max) = client.into_parts()?;
         Ok(Link {
-            stream: TcpStream::from_std(stream),
+            stream: stream.into_loop(),
             partial,
             frame_bytes_max,
             readable: true,
@@ -39,7 +40,7 @@ impl Link {
 
     /// The socket, for registering.
     pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+        self.stream.socket_mut()
     }
 
     /// The largest frame on this connection, bytes.
@@ -52,6 +53,10 @@ impl Link {
         self.readable |= readable;
         self.writable |= writable;
         self.hung_up |= hung_up;
+        // What is encrypted and waits; whether that fails, the next read or write says.
+        if writable {
+            let _ = self.stream.flush();
+        }
     }
 
     /// Whether a read may bring something.
@@ -89,7 +94,7 @@ impl Link {
         };
         // A short read has emptied the socket; what comes later is told anew. Only the end of
         // the stream may have been told already.
-        if kept + count < scratch.len() && !self.hung_up {
+        if kept + count < scratch.len() && !self.hung_up && self.stream.is_exact() {
             self.readable = false;
         }
         let now_ns = clock.now_ns();
@@ -123,8 +128,8 @@ impl Link {
     }
 
     /// Back to a blocking socket, for the good-bye.
-    pub fn into_stream(self) -> std::net::TcpStream {
-        self.stream.into()
+    pub fn into_stream(self) -> Wire<std::net::TcpStream> {
+        self.stream.into_blocking()
     }
 }
 

@@ -43,6 +43,7 @@ mod tally;
 mod topology;
 mod uri;
 mod verify;
+mod wire;
 mod worker;
 
 use std::io::{self, Write};

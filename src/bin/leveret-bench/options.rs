@@ -1,7 +1,9 @@
 //! What does the user want measured? The command line, checked as a whole.
 
 use getopts::{Matches, Options as Getopts};
+use leveret::tls::Trust;
 
+use crate::client::Server;
 use crate::uri::Uri;
 
 /// What the command line asks for.
@@ -14,10 +16,10 @@ pub enum Command {
 }
 
 /// A load to run; every combination that [`parse`] lets through makes sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The broker.
-    pub uri: Uri,
+    pub server: Server,
     /// Connections that publish, 0 with `--drain-only`.
     pub publishers: u16,
     /// Connections that consume, 0 with `--publish-only`.
@@ -144,7 +146,7 @@ fn read(matches: &Matches) -> Result<Options, String> {
     };
     let uri = matches.opt_str("uri").unwrap_or_else(|| String::from("amqp://127.0.0.1"));
     Ok(Options {
-        uri: Uri::parse(&uri)?,
+        server: server(matches, &uri)?,
         publishers,
         consumers: given.number("consumers", 0)?.unwrap_or(default_consumers),
         size_bytes: given.number("size", 0)?.unwrap_or(128),
@@ -169,6 +171,19 @@ fn read(matches: &Matches) -> Result<Options, String> {
         broker_pid: given.number("broker-pid", 1)?,
         idle_s: given.number("idle-timeout", 1)?.unwrap_or(10),
     })
+}
+
+/// Where the broker is, and whom to take for it.
+fn server(matches: &Matches, uri: &str) -> Result<Server, String> {
+    let uri = Uri::parse(uri)?;
+    let trust = match matches.opt_str("cacert") {
+        Some(path) => Trust::Authorities(path.into()),
+        None if matches.opt_present("insecure") => Trust::Anybody,
+        None => Trust::System,
+    };
+    let config = || trust.config().map_err(|error| error.to_string());
+    let tls = if uri.is_tls { Some(config()?) } else { None };
+    Ok(Server { uri, tls })
 }
 
 /// Refuses combinations that would mean nothing, or something else than they say.
@@ -275,8 +290,10 @@ fn help(known: &Getopts) -> String {
 
 /// Every option: short and long name, what it takes (nothing for a flag), what it does.
 #[rustfmt::skip]
-const KNOWN: [(&str, &str, &str, &str); 32] = [
+const KNOWN: [(&str, &str, &str, &str); 34] = [
     ("u", "uri", "URI", "the broker (amqp://guest:guest@127.0.0.1:5672/%2F)"),
+    ("", "cacert", "FILE", "for amqps://, the CAs that are trusted, in PEM (the system's)"),
+    ("", "insecure", "", "for amqps://, trust anybody who answers; for tests alone"),
     ("p", "publishers", "N", "publishing connections (1)"),
     ("c", "consumers", "N", "consuming connections (1; with --fanout one per queue)"),
     ("s", "size", "BYTES", "bytes of a message (128); below 16 nothing is verified"),
@@ -349,7 +366,8 @@ connection or stopped answering.
 ";
 
 /// Pairs that contradict each other.
-const EXCLUSIVE: [(&str, &str); 8] = [
+const EXCLUSIVE: [(&str, &str); 9] = [
+    ("cacert", "insecure"),
     ("durable", "transient"),
     ("drain-only", "publish-only"),
     ("queues", "fanout"),
@@ -400,7 +418,7 @@ mod tests {
         assert_eq!(options.safety, Safety::None);
         assert_eq!(options.intake.ack_every, Some(1));
         assert!(!options.durable && !options.persistent && !options.keep);
-        assert_eq!(options.uri.port, 5672);
+        assert_eq!(options.server.uri.port, 5672);
     }
 
     #[test]
@@ -409,7 +427,7 @@ mod tests {
             run("--uri amqp://a:b@h:1/v --publishers 3 --consumers 2 --size 16 --confirm 500 \
              --prefetch 200 --ack-every 50 --rate 1_000 --queues 4 --messages 1_000_000 \
              --queue-prefix x --threads 2 --json --quiet --broker-pid 7");
-        assert_eq!(options.uri.host, "h");
+        assert_eq!(options.server.uri.host, "h");
         assert_eq!((options.publishers, options.consumers, options.queues), (3, 2, 4));
         assert_eq!(options.safety, Safety::Confirm(500));
         assert_eq!((options.intake.prefetch, options.intake.ack_every), (200, Some(50)));

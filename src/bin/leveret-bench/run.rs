@@ -85,8 +85,8 @@ impl Run {
     fn set_up(options: Options) -> Result<Run, String> {
         let topology = Topology::new(&options);
         let progress = Progress::new(options.quiet);
-        let says = |fault| format!("{}: {fault}", options.uri);
-        let mut client = Client::open(&options.uri, "leveret-bench set-up").map_err(says)?;
+        let says = |fault| format!("{}: {fault}", options.server.uri);
+        let mut client = Client::open(&options.server, "leveret-bench set-up").map_err(says)?;
         let broker = String::from(client.product());
         let drain_only = options.publishers == 0;
         let mut ready = topology.declare(&mut client, drain_only).map_err(says)?;
@@ -430,7 +430,7 @@ fn gather(shared: &Shared, threads: Vec<JoinHandle<Outcome>>) -> Outcome {
 /// Counts what is left in the queues and deletes them, unless they are to be kept.
 fn clean_up(shared: &Shared) -> Option<u64> {
     let Shared { options, topology, .. } = shared;
-    let mut client = Client::open(&options.uri, "leveret-bench clean-up").ok()?;
+    let mut client = Client::open(&options.server, "leveret-bench clean-up").ok()?;
     let left = topology.declare(&mut client, true).ok()?;
     if !options.keep {
         // The results do not depend on it.

@@ -15,7 +15,9 @@ pub struct Uri {
     pub password: String,
     /// Host name or address; an IPv6 address without its brackets.
     pub host: String,
-    /// TCP port, 5672 unless given.
+    /// Whether TLS is spoken: `amqps://`.
+    pub is_tls: bool,
+    /// TCP port, 5672 or, with TLS, 5671 unless given.
     pub port: u16,
     /// Virtual host, `/` unless given.
     pub vhost: String,
@@ -30,13 +32,11 @@ impl Uri {
     pub fn parse(text: &str) -> Result<Uri, String> {
         let fail = |why: &str| Err(format!("'{text}' is not an AMQP URI: {why}"));
         let Some((scheme, rest)) = text.split_once("://") else {
-            return fail("it must begin with amqp://");
+            return fail("it must begin with amqp:// or amqps://");
         };
-        if scheme.eq_ignore_ascii_case("amqps") {
-            return fail("this tool does not speak TLS, use the plain port");
-        }
-        if !scheme.eq_ignore_ascii_case("amqp") {
-            return fail("it must begin with amqp://");
+        let is_tls = scheme.eq_ignore_ascii_case("amqps");
+        if !is_tls && !scheme.eq_ignore_ascii_case("amqp") {
+            return fail("it must begin with amqp:// or amqps://");
         }
         let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -44,7 +44,8 @@ impl Uri {
             Some((login, address)) => (Some(login), address),
             None => (None, authority),
         };
-        let (host, port) = match split_address(address) {
+        let default_port = if is_tls { TLS_PORT } else { DEFAULT_PORT };
+        let (host, port) = match split_address(address, default_port) {
             Ok(parts) => parts,
             Err(why) => return fail(&why),
         };
@@ -60,6 +61,7 @@ impl Uri {
             user: decoded(user)?,
             password: decoded(password)?,
             host,
+            is_tls,
             port,
             vhost: if vhost.is_empty() { String::from("/") } else { vhost },
         })
@@ -70,13 +72,14 @@ impl Uri {
 impl fmt::Display for Uri {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        let Uri { user, host, port, vhost, .. } = self;
-        write!(out, "amqp://{user}@{open}{host}{close}:{port} vhost '{vhost}'")
+        let Uri { user, host, port, vhost, is_tls, .. } = self;
+        let scheme = if *is_tls { "amqps" } else { "amqp" };
+        write!(out, "{scheme}://{user}@{open}{host}{close}:{port} vhost '{vhost}'")
     }
 }
 
 /// Host and port of `host`, `host:port`, `[v6]` or `[v6]:port`; the host may be missing.
-fn split_address(address: &str) -> Result<(String, u16), String> {
+fn split_address(address: &str, default_port: u16) -> Result<(String, u16), String> {
     let (host, port) = if let Some(inner) = address.strip_prefix('[') {
         let Some((host, after)) = inner.split_once(']') else {
             return Err(String::from("the bracket before the address is not closed"));
@@ -92,7 +95,7 @@ fn split_address(address: &str) -> Result<(String, u16), String> {
         address.split_once(':').unwrap_or((address, ""))
     };
     let port = match port {
-        "" => DEFAULT_PORT,
+        "" => default_port,
         digits => match digits.parse::<u16>() {
             Ok(port) if port != 0 => port,
             Ok(_) | Err(_) => return Err(format!("'{digits}' is not a port")),
@@ -132,6 +135,7 @@ fn hex_digit(octet: u8) -> Option<u8> {
 }
 
 const DEFAULT_PORT: u16 = 5672;
+const TLS_PORT: u16 = 5671;
 
 #[cfg(test)]
 mod tests {
@@ -174,11 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn tls_has_a_port_of_its_own() {
+        let uri = Uri::parse("amqps://h/v").unwrap();
+        assert_eq!((uri.is_tls, uri.port, uri.vhost.as_str()), (true, 5671, "v"));
+        assert_eq!(Uri::parse("AMQPS://h:1").unwrap().port, 1);
+        assert!(!Uri::parse("amqp://h").unwrap().is_tls);
+        assert!(uri.to_string().starts_with("amqps://"));
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (text, why) in [
             ("localhost:5672", "must begin with amqp://"),
             ("http://localhost", "must begin with amqp://"),
-            ("amqps://localhost", "TLS"),
+            ("amqps:/localhost", "must begin with amqp:// or amqps://"),
             ("amqp://h:0", "not a port"),
             ("amqp://h:65536", "not a port"),
             ("amqp://h:x", "not a port"),

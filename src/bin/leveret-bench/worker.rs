@@ -238,7 +238,7 @@ impl Seat {
         token: Token,
         tally: &mut Tally,
     ) -> Result<(), Fault> {
-        let mut client = Client::open(&shared.options.uri, &self.name)?;
+        let mut client = Client::open(&shared.options.server, &self.name)?;
         let again = match self.line {
             Line::Down { since_ns, .. } => since_ns > 0,
             Line::Up(_) => true,

@@ -205,7 +205,9 @@ const fn special(
 pub const OPTIONS: &[Opt] = &[
     general("h", "help", Takes::Nothing, "displays command help"),
     general("", "data-dir", Takes::Text("<dir>"), "the broker's data directory (./leveret-data)"),
-    general("", "uri", Takes::Text("<uri>"), "http://user:password@host:port, not the socket"),
+    general("", "uri", Takes::Text("<uri>"), "http(s)://user:password@host:port, not the socket"),
+    general("", "cacert", Takes::Text("<file>"), "for https, the CAs to trust (the system's)"),
+    general("", "insecure", Takes::Nothing, "for https, trust whoever answers: no security at all"),
     general("n", "node", Takes::Text("<node>"), "do nothing unless the broker is this node"),
     general("l", "longnames", Takes::Nothing, "accepted; names are what they are"),
     general("t", "timeout", Takes::Number("<n>"), "operation timeout in seconds"),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use leveret::tls::Trust;
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Exit, Failure};
@@ -56,7 +57,12 @@ impl<'a> Session<'a> {
                 .map_err(|error| Failure::usage(format!("Invalid --uri: {error}")))?,
             None => Target::in_directory(given.text("data-dir").unwrap_or("./leveret-data")),
         };
-        let client = Client::new(target.clone(), Some(given.limit(verb.seconds)));
+        let trust = match given.text("cacert") {
+            Some(path) => Trust::Authorities(path.into()),
+            None if given.flag("insecure") => Trust::Anybody,
+            None => Trust::System,
+        };
+        let client = Client::new(target.clone(), Some(given.limit(verb.seconds))).trusting(trust);
         let formatter = given.formatter()?;
         Ok(Session { given, program, verb, formatter, target, client, node: None, out, terminal })
     }
@@ -314,7 +320,9 @@ impl<'a> Session<'a> {
             Ok(answer) => Ok(Some(answer.status)),
             Err(Trouble::Unreachable(_) | Trouble::Broken(_)) if !self.client.is_late() => Ok(None),
             Err(Trouble::Unreachable(_) | Trouble::Broken(_)) => Err(self.timed_out()),
-            Err(trouble @ (Trouble::TimedOut | Trouble::Nonsense(_))) => Err(self.failed(&trouble)),
+            Err(trouble @ (Trouble::TimedOut | Trouble::Nonsense(_) | Trouble::Untrusted(_))) => {
+                Err(self.failed(&trouble))
+            }
         }
     }
 
@@ -357,6 +365,10 @@ impl<'a> Session<'a> {
                  Choose a broker with --data-dir or --uri."
             ),
             Trouble::Broken(error) => format!("Error: the broker at {target} broke off: {error}"),
+            Trouble::Untrusted(text) => format!(
+                "Error: the broker at {target} cannot be trusted: {text}. Name the CA of its \
+                 certificate with --cacert, and in --uri a host that the certificate is for."
+            ),
             Trouble::Nonsense(text) => format!("Error: what is at {target} is no broker: {text}"),
         };
         Failure::plain(Exit::Unavailable, text)

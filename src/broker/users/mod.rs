@@ -118,7 +118,30 @@ impl Users {
         password: &[u8],
         from_loopback: bool,
     ) -> Result<&User, LoginRefusal> {
-        let checked = self.check_login(name, password, from_loopback);
+        let checked = self.check_login(name, Some(password), from_loopback);
+        self.note_login(by, name, checked)
+    }
+
+    /// Lets a user in who showed in another way who it is, and counts it.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn log_in_known(
+        &mut self,
+        by: LoginBy,
+        name: &[u8],
+        from_loopback: bool,
+    ) -> Result<&User, LoginRefusal> {
+        let checked = self.check_login(name, None, from_loopback);
+        self.note_login(by, name, checked)
+    }
+
+    fn note_login(
+        &mut self,
+        by: LoginBy,
+        name: &[u8],
+        checked: Result<(), LoginRefusal>,
+    ) -> Result<&User, LoginRefusal> {
         let attempts = &mut self.attempts[by as usize];
         match checked {
             Ok(()) => attempts.succeeded += 1,
@@ -141,11 +164,12 @@ impl Users {
     fn check_login(
         &self,
         name: &[u8],
-        password: &[u8],
+        password: Option<&[u8]>,
         from_loopback: bool,
     ) -> Result<(), LoginRefusal> {
         let user = self.users.get(name).ok_or(LoginRefusal::UnknownUser)?;
-        if !user.password.as_ref().is_some_and(|hash| hash.verify(password)) {
+        let is_right = |password| user.password.as_ref().is_some_and(|hash| hash.verify(password));
+        if password.is_some_and(|password| !is_right(password)) {
             return Err(LoginRefusal::WrongPassword);
         }
         if self.is_loopback_only(name) && !from_loopback {

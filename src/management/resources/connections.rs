@@ -301,6 +301,8 @@ fn item(context: &Context<'_>, key: ConnectionKey, looked: Option<&Looked>) -> O
     let properties = json::table(connection.client_properties);
     let provided = properties.get("connection_name").cloned();
     let traffic = connection.traffic;
+    let tls = connection.tls;
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
     let more = json!({
         "auth_mechanism": json::text(connection.mechanism),
         "channel_max": connection.channel_max,
@@ -309,9 +311,9 @@ fn item(context: &Context<'_>, key: ConnectionKey, looked: Option<&Looked>) -> O
         "frame_max": connection.frame_bytes_max,
         "garbage_collection": garbage_collection(),
         "host": host(connection.local),
-        "peer_cert_issuer": null,
-        "peer_cert_subject": null,
-        "peer_cert_validity": null,
+        "peer_cert_issuer": certificate.map(|shown| &shown.issuer),
+        "peer_cert_subject": certificate.map(|shown| &shown.subject),
+        "peer_cert_validity": certificate.map(|shown| &shown.validity),
         "peer_host": host(connection.peer),
         "peer_port": connection.peer.port(),
         "port": connection.local.port(),
@@ -321,11 +323,11 @@ fn item(context: &Context<'_>, key: ConnectionKey, looked: Option<&Looked>) -> O
         "send_cnt": traffic.sent_count,
         "send_oct": traffic.sent_bytes,
         "send_pend": connection.pending_bytes,
-        "ssl": false,
-        "ssl_cipher": null,
-        "ssl_hash": null,
-        "ssl_key_exchange": null,
-        "ssl_protocol": null,
+        "ssl": tls.is_some(),
+        "ssl_cipher": tls.map(|tls| tls.cipher),
+        "ssl_hash": tls.map(|tls| tls.hash),
+        "ssl_key_exchange": tls.map(|tls| tls.key_exchange),
+        "ssl_protocol": tls.map(|tls| tls.protocol),
         "state": state(context, &connection),
         "timeout": connection.heartbeat_s,
         "type": "network",

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::management::call::{Call, Outcome, Right, Route};
 use crate::management::request::Method;
 use crate::management::response::Response;
-use crate::management::view::{Listening, Protocol};
+use crate::management::view::{CertificateSight, Identity, Listening, Protocol};
+use crate::tls::Certificate;
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -86,17 +87,68 @@ fn fail(answer: Value) -> Outcome {
     Ok(Response::with(503, &answer).into())
 }
 
-/// No listener has a certificate: none expires.
+/// 503 while a certificate that is shown somewhere expires within so many days and so on, or is not
+/// valid yet.
 fn certificates(call: &mut Call<'_, '_>) -> Outcome {
     let within = std::str::from_utf8(call.part(0)).ok().and_then(|text| text.parse::<i64>().ok());
-    if within.is_none() {
-        return Err(Response::bad_request("Invalid expiration value."));
-    }
-    if ![&b"days"[..], b"weeks", b"months", b"years"].contains(&call.part(1)) {
+    let within = within.ok_or_else(|| Response::bad_request("Invalid expiration value."))?;
+    let unit = String::from_utf8_lossy(call.part(1)).to_lowercase();
+    let unit_ms = UNITS_MS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
+    let unit_ms = unit_ms.ok_or_else(|| {
         let text = "Time unit not recognised. Supported units: days, weeks, months, years.";
-        return Err(Response::bad_request(text));
+        Response::bad_request(text)
+    })?;
+    let now_ms = i64::try_from(call.context.broker.clock_ms()).unwrap_or(i64::MAX);
+    let until_ms = now_ms.saturating_add(within.saturating_mul(unit_ms));
+    let expired = expiring(call.context.node.identity(), now_ms, until_ms);
+    if expired.is_empty() {
+        return well(call);
     }
-    well(call)
+    fail(json!({ "status": "failed", "reason": "Certificates expiring", "expired": expired }))
+}
+
+/// A day, and what is made of days; a month is the twelfth part of 365 of them.
+const UNITS_MS: [(&str, i64); 4] = [
+    ("days", 86_400_000),
+    ("weeks", 7 * 86_400_000),
+    ("months", 365 * 86_400_000 / 12),
+    ("years", 365 * 86_400_000),
+];
+
+/// The listeners whose certificates are not valid now or will not be then.
+fn expiring(identity: &Identity, now_ms: i64, until_ms: i64) -> Vec<Value> {
+    let mut found = Vec::new();
+    for listening in identity.listening.iter().filter(|one| one.is_tls) {
+        let shown =
+            identity.certificates.iter().filter(|one| one.site == listening.protocol.keys());
+        for CertificateSight { file, certificate, authorities_file, authorities, .. } in shown {
+            let over = |certificate| when_over(certificate, now_ms, until_ms);
+            let own: Vec<&str> = over(certificate).into_iter().collect();
+            let of_authorities: Vec<&str> = authorities.iter().filter_map(over).collect();
+            if own.is_empty() && of_authorities.is_empty() {
+                continue;
+            }
+            found.push(json!({
+                "node": identity.node_name,
+                "protocol": listening.name(),
+                "interface": listening.address.ip().to_string(),
+                "port": listening.address.port(),
+                "certfile": file,
+                "cacertfile": authorities_file,
+                "certfile_expires_on": own,
+                "cacertfile_expires_on": of_authorities,
+            }));
+        }
+    }
+    found
+}
+
+/// When a certificate is over that is not good at both times.
+fn when_over(certificate: &Certificate, now_ms: i64, until_ms: i64) -> Option<&str> {
+    if certificate.not_before_ms > now_ms {
+        return Some("Certificate is not yet valid");
+    }
+    (certificate.not_after_ms < until_ms).then_some(certificate.valid_until.as_str())
 }
 
 fn port(call: &mut Call<'_, '_>) -> Outcome {
@@ -120,7 +172,7 @@ fn protocol(call: &mut Call<'_, '_>) -> Outcome {
         other => other.to_owned(),
     };
     let listening = call.context.node.identity().listening.iter();
-    let mut protocols: Vec<&str> = listening.map(|one| one.protocol.name()).collect();
+    let mut protocols: Vec<&str> = listening.map(|one| one.name()).collect();
     protocols.sort_unstable();
     protocols.dedup();
     if protocols.contains(&protocol.as_str()) {

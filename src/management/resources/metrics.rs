@@ -16,7 +16,7 @@ use crate::management::exposition::Kind::{Counter, Gauge};
 use crate::management::exposition::{self, CONTENT_TYPE, Figure, Kind};
 use crate::management::request::Method;
 use crate::management::response::Response;
-use crate::management::view::{Resources, Syncs, Vitals};
+use crate::management::view::{CertificateSight, Resources, Syncs, Vitals};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[Route { path: "", methods: &[(Method::Get, Right::Anyone, show)] }];
@@ -81,6 +81,27 @@ pub fn write(out: &mut Vec<u8>, context: &Context<'_>, resources: &Resources) {
     );
     write_global(out, context);
     write_labelled(out, context);
+    write_certificates(out, context);
+}
+
+/// Appends until when the certificates are good that listeners show.
+fn write_certificates(out: &mut Vec<u8>, context: &Context<'_>) {
+    let certificates = &context.node.identity().certificates;
+    if certificates.is_empty() {
+        return;
+    }
+    let name = "leveret_tls_certificate_expires_timestamp_seconds";
+    let help = "When a certificate expires, in seconds since 1970; subtract time().";
+    exposition::begin(out, name, Gauge, help);
+    for CertificateSight { site, file, certificate, .. } in certificates {
+        let labels = [
+            ("keys", site.as_bytes()),
+            ("file", file.as_bytes()),
+            ("subject", certificate.subject.as_bytes()),
+        ];
+        let seconds = u64::try_from(certificate.not_after_ms / 1000).unwrap_or(0);
+        exposition::sample(out, name, &labels, Count(seconds));
+    }
 }
 
 /// Appends what is in all queues together, under the names that stand for one queue elsewhere.

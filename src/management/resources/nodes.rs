@@ -9,7 +9,7 @@ use crate::management::list::Columns;
 use crate::management::request::Method;
 use crate::management::response::Response;
 use crate::management::samples::{Ranges, Samples};
-use crate::management::view::Resources;
+use crate::management::view::{CertificateSight, Identity, Protocol, Resources};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -96,7 +96,7 @@ fn item(context: &Context<'_>, samples: &Samples<FIGURES>) -> Value {
         "proc_used_details": samples.details(0.0, |_| 2),
         "net_ticktime": 60,
         "exchange_types": exchange_types(),
-        "auth_mechanisms": mechanisms(),
+        "auth_mechanisms": mechanisms(identity),
         "applications": [{
             "name": "leveret", "description": "Leveret", "version": env!("CARGO_PKG_VERSION"),
         }],
@@ -141,12 +141,28 @@ fn add_log(context: &Context<'_>, samples: &Samples<FIGURES>, shown: &mut Value)
     }
 }
 
-fn mechanisms() -> Value {
-    json!([
-        { "name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": true },
-        { "name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true },
-    ])
+/// How users may show who they are; with a certificate where clients are asked for one.
+fn mechanisms(identity: &Identity) -> Value {
+    let [plain, amqplain, external] = identity.mechanisms;
+    let asks =
+        |shown: &CertificateSight| shown.site == Protocol::Amqp.keys() && shown.verifies_peers;
+    let is_asked = identity.certificates.iter().any(asks);
+    let mut shown = vec![
+        mechanism("AMQPLAIN", "QPid AMQPLAIN mechanism", amqplain),
+        mechanism("PLAIN", "SASL PLAIN authentication mechanism", plain),
+    ];
+    if is_asked {
+        shown.push(mechanism("EXTERNAL", EXTERNAL, external));
+    }
+    Value::Array(shown)
 }
+
+fn mechanism(name: &str, description: &str, enabled: bool) -> Value {
+    json!({ "name": name, "description": description, "enabled": enabled })
+}
+
+const EXTERNAL: &str = "TLS peer verification-based authentication plugin. Used in combination \
+                        with the EXTERNAL SASL mechanism.";
 
 /// Where the memory is. Only the whole is known; tools read all of the fields.
 fn breakdown(resources: &Resources) -> Value {

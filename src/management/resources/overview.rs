@@ -235,7 +235,7 @@ fn listeners(context: &Context<'_>) -> Value {
     let of_one = |listening: &Listening| {
         json!({
             "node": identity.node_name,
-            "protocol": listening.protocol.name(),
+            "protocol": listening.name(),
             "ip_address": listening.address.ip().to_string(),
             "port": listening.address.port(),
             "socket_opts": {},

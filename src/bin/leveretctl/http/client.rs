@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use leveret::tls::{ClientStream, Trust};
+
 use super::answer::{Answer, Progress, Reader};
 use super::request::Request;
 use super::target::Target;
@@ -13,6 +15,7 @@ use super::target::Target;
 #[derive(Debug)]
 pub struct Client {
     target: Target,
+    trust: Trust,
     stream: Option<Stream>,
     /// When the whole operation must be over; `None` for never.
     deadline: Option<Instant>,
@@ -27,6 +30,8 @@ pub enum Trouble {
     TimedOut,
     /// The connection broke.
     Broken(io::Error),
+    /// It cannot be told whether who answers is the broker, or it is not: a sentence.
+    Untrusted(String),
     /// What came back is no answer: a sentence.
     Nonsense(&'static str),
 }
@@ -36,7 +41,12 @@ impl Client {
     /// is one.
     pub fn new(target: Target, limit: Option<Duration>) -> Client {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        Client { target, stream: None, deadline }
+        Client { target, trust: Trust::System, stream: None, deadline }
+    }
+
+    /// Over TLS, whoever is there has to be one of these.
+    pub fn trusting(self, trust: Trust) -> Client {
+        Client { trust, ..self }
     }
 
     /// Everything from now on must be over after `limit`.
@@ -104,7 +114,7 @@ impl Client {
             Target::Socket(path) => {
                 UnixStream::connect(path).map(Stream::Unix).map_err(unreachable)
             }
-            Target::Tcp { host, port, .. } => {
+            Target::Tcp { host, port, is_tls, .. } => {
                 let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
                 for address in (host.as_str(), *port).to_socket_addrs().map_err(unreachable)? {
                     let connected = match self.remaining()? {
@@ -115,7 +125,10 @@ impl Client {
                         Ok(stream) => {
                             // Head and body leave in one write; nothing is gained by waiting.
                             stream.set_nodelay(true).map_err(unreachable)?;
-                            return Ok(Stream::Tcp(stream));
+                            return match is_tls {
+                                false => Ok(Stream::Tcp(stream)),
+                                true => self.encrypted(stream, host),
+                            };
                         }
                         Err(error) => last = error,
                     }
@@ -123,6 +136,13 @@ impl Client {
                 Err(Trouble::Unreachable(last))
             }
         }
+    }
+
+    /// TLS with the host of this name; its handshake goes on with the first write.
+    fn encrypted(&self, stream: TcpStream, host: &str) -> Result<Stream, Trouble> {
+        let config = self.trust.config().map_err(|error| Trouble::Untrusted(error.to_string()))?;
+        let stream = ClientStream::new(stream, config, host).map_err(Trouble::Unreachable)?;
+        Ok(Stream::Tls(Box::new(stream)))
     }
 
     fn write(&self, stream: &mut Stream, mut bytes: &[u8]) -> Result<(), Trouble> {
@@ -154,7 +174,12 @@ impl Client {
         if waits.contains(&error.kind()) {
             return self.remaining().map(|_| ());
         }
-        Err(Trouble::Broken(error))
+        // So TLS says that it failed.
+        Err(if error.kind() == io::ErrorKind::InvalidData {
+            Trouble::Untrusted(error.to_string())
+        } else {
+            Trouble::Broken(error)
+        })
     }
 
     /// The time that is left; `None` for all of it.
@@ -179,6 +204,7 @@ struct Cut {
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<ClientStream<TcpStream>>),
 }
 
 impl Stream {
@@ -190,6 +216,10 @@ impl Stream {
             Stream::Tcp(stream) => {
                 stream.set_read_timeout(time).and_then(|()| stream.set_write_timeout(time))
             }
+            Stream::Tls(stream) => {
+                let stream = stream.stream();
+                stream.set_read_timeout(time).and_then(|()| stream.set_write_timeout(time))
+            }
         }
     }
 
@@ -197,6 +227,7 @@ impl Stream {
         match self {
             Stream::Unix(stream) => stream.read(buffer),
             Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 
@@ -204,6 +235,7 @@ impl Stream {
         match self {
             Stream::Unix(stream) => stream.write(bytes),
             Stream::Tcp(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 }
@@ -214,6 +246,7 @@ impl Drop for Stream {
         let _ = match self {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Tls(stream) => stream.stream().shutdown(Shutdown::Both),
         };
     }
 }

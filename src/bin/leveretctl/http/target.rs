@@ -12,6 +12,8 @@ pub enum Target {
     Tcp {
         /// Name or address, without brackets.
         host: String,
+        /// Whether TLS is spoken: `https://`.
+        is_tls: bool,
         /// The management port.
         port: u16,
         /// Whom to log in as.
@@ -34,12 +36,15 @@ impl Target {
         Target::Socket(Path::new(directory).join(SOCKET))
     }
 
-    /// Reads `http://user:password@host:port`; what is missing is RabbitMQ's default.
+    /// Reads `http://user:password@host:port` or `https://...`; what is missing is RabbitMQ's
+    /// default.
     ///
     /// # Errors
     /// A sentence for the user.
     pub fn parse(uri: &str) -> Result<Target, String> {
-        let rest = uri.strip_prefix("http://").ok_or("the URI begins with http://")?;
+        let secret = uri.strip_prefix("https://");
+        let rest = secret.or_else(|| uri.strip_prefix("http://"));
+        let rest = rest.ok_or("the URI begins with http:// or https://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#']) {
             return Err("the URI has no path; write http://user:password@host:port".to_owned());
@@ -49,6 +54,9 @@ impl Target {
             None => (None, rest),
         };
         let (host, port) = split_port(place)?;
+        let (is_tls, default_port) =
+            (secret.is_some(), if secret.is_some() { TLS_PORT } else { PORT });
+        let port = port.unwrap_or(default_port);
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("the URI names no host".to_owned());
         }
@@ -57,7 +65,7 @@ impl Target {
             None => ("guest", "guest"),
         };
         let credentials = Credentials { user: decoded(user)?, password: decoded(password)? };
-        Ok(Target::Tcp { host: host.to_owned(), port, credentials })
+        Ok(Target::Tcp { host: host.to_owned(), is_tls, port, credentials })
     }
 
     /// Whom to log in as, unless the socket's permissions say it all.
@@ -85,7 +93,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn split_port(place: &str) -> Result<(&str, u16), String> {
+fn split_port(place: &str) -> Result<(&str, Option<u16>), String> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or("the address lacks its ']'")?;
@@ -97,8 +105,8 @@ fn split_port(place: &str) -> Result<(&str, u16), String> {
         },
     };
     let port = match port {
-        Some(text) => text.parse().map_err(|_| format!("'{text}' is no port"))?,
-        None => PORT,
+        Some(text) => Some(text.parse().map_err(|_| format!("'{text}' is no port"))?),
+        None => None,
     };
     Ok((host, port))
 }
@@ -129,13 +137,16 @@ const SOCKET: &str = "leveret.sock";
 /// The management port.
 const PORT: u16 = 15672;
 
+/// The same with TLS.
+const TLS_PORT: u16 = 15671;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16, user: &str, password: &str) -> Target {
         let credentials = Credentials { user: user.to_owned(), password: password.to_owned() };
-        Target::Tcp { host: host.to_owned(), port, credentials }
+        Target::Tcp { host: host.to_owned(), is_tls: false, port, credentials }
     }
 
     #[test]
@@ -152,10 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn tls_has_a_port_of_its_own() {
+        for (uri, expected) in [("https://u@h", 15671), ("https://u@h:1", 1)] {
+            let target = Target::parse(uri).unwrap();
+            assert!(
+                matches!(target, Target::Tcp { is_tls: true, port, .. } if port == expected),
+                "{target:?}"
+            );
+        }
+    }
+
+    #[test]
     fn other_uris_are_refused_with_a_reason() {
         for (uri, why) in [
             ("h:15672", "begins with http://"),
-            ("https://h", "begins with http://"),
+            ("ftp://h", "begins with http://"),
             ("http://h/api", "no path"),
             ("http://", "no host"),
             ("http://a b", "no host"),

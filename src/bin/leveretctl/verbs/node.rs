@@ -346,6 +346,7 @@ pub fn listeners(overview: &Value) -> Vec<Value> {
             "clustering" => "inter-node and CLI tool communication",
             "http" => "HTTP API",
             "https" => "HTTP API over TLS (HTTPS)",
+            "https/prometheus" => "Prometheus exporter API over TLS (HTTPS)",
             "http/prometheus" => "Prometheus exporter API over HTTP",
             _ => "",
         };
