@@ -307,7 +307,8 @@ fn new_keys_between_messages_are_good_and_delay_nobody() {
     other.wait_for_messages(1, &queue, 1);
     let longest = broker.server.take_longest_turn();
     eprintln!("longest turn with new keys: {longest:?}");
-    assert!(longest.as_millis() < 100, "{longest:?}");
+    // Optimised it is 2 ms; what makes keys takes ten times that without.
+    assert!(longest.as_millis() < 250, "{longest:?}");
 }
 
 /// The client's end of the stream comes in the middle of a record.
