@@ -207,7 +207,8 @@ pub fn release_unused_memory() {
 
 /// Has the kernel unmap this program's code. What is still needed is mapped again as it is used,
 /// from the kernel's cache; what only the start needed is not resident any more: a fifth of what an
-/// idle broker had. Does nothing where /proc does not tell where the code is.
+/// idle broker had. With little memory no more of it is read than that. Does nothing where /proc
+/// does not tell where the code is.
 pub fn forget_unused_code() {
     #[cfg(target_os = "linux")]
     {
@@ -216,12 +217,17 @@ pub fn forget_unused_code() {
         let Some((start, end)) = code_around(&maps, here) else {
             return;
         };
-        #[allow(unsafe_code)]
-        // SAFETY: the range is one mapping of this program's file, which is only read and run, as
-        // `code_around` made sure: dropped pages come back from the file as they were.
-        let dropped =
-            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
-        debug_assert!(dropped == 0, "it is a mapping of ours");
+        let advise = |advice| {
+            #[allow(unsafe_code)]
+            // SAFETY: the range is one mapping of this program's file, which is only read and run,
+            // as `code_around` made sure: dropped pages come back from the file as they were.
+            let taken = unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
+            debug_assert!(taken == 0, "it is a mapping of ours");
+        };
+        advise(libc::MADV_DONTNEED);
+        if has_little_memory() {
+            advise(libc::MADV_RANDOM);
+        }
     }
 }
 
@@ -246,6 +252,14 @@ pub fn memory_limit_bytes() -> u64 {
     let machine = machine_memory_bytes();
     cgroup_limit_bytes(Path::new("/sys/fs/cgroup"), &groups).unwrap_or(machine).min(machine)
 }
+
+/// Whether this process may use so little memory that pages of files have to be read one by one:
+/// the system reads ahead at each, up to 8 MiB, and that pushes out what the next one needs.
+pub fn has_little_memory() -> bool {
+    memory_limit_bytes() < LITTLE_MEMORY_BYTES
+}
+
+const LITTLE_MEMORY_BYTES: u64 = 128 << 20;
 
 /// Memory of the machine in bytes.
 pub fn machine_memory_bytes() -> u64 {

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 /// A read-only view of a segment file.
 #[derive(Debug)]
@@ -17,9 +17,17 @@ pub(in crate::storage) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the first `bytes` of `file`, which is at least as long.
-    pub(in crate::storage) fn new(file: &File, bytes: u32) -> io::Result<Arc<Mapping>> {
+    /// Maps the first `bytes` of `file`, which is at least as long. `reads_ahead`: whoever reads a
+    /// page that is not in memory may get those around it as well, as many as the system likes.
+    pub(in crate::storage) fn new(
+        file: &File,
+        bytes: u32,
+        reads_ahead: bool,
+    ) -> io::Result<Arc<Mapping>> {
         let raw = MmapOptions::new().len(bytes as usize).map_raw_read_only(file)?;
+        if !reads_ahead {
+            raw.advise(Advice::Random)?;
+        }
         Ok(Arc::new(Mapping { raw }))
     }
 
