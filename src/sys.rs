@@ -58,6 +58,17 @@ pub fn allocate_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// Whether the file system gives files blocks ahead of time; then `file` has so many bytes' worth.
+///
+/// # Errors
+/// What the system says otherwise: no space, mostly.
+pub fn can_allocate_blocks(file: &File, bytes: u64) -> io::Result<bool> {
+    match retry(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        result => Ok(result.map(|()| true)?),
+    }
+}
+
 /// Gives the blocks of `offset..offset + bytes` back to the file system; the bytes read as zero
 /// from then on and the length of the file stays.
 ///
