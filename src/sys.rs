@@ -24,6 +24,20 @@ pub fn is_peer_trusted(socket: &impl AsFd) -> io::Result<bool> {
     Ok(peer.uid == rustix::process::geteuid() || peer.uid.is_root())
 }
 
+/// Whether `file` is the stream to the system's journal that `named`, the variable
+/// `JOURNAL_STREAM` of systemd.exec(5), speaks of: `device:inode`.
+pub fn is_journal(file: &impl AsFd, named: &str) -> bool {
+    let Some((device, inode)) = named.split_once(':') else {
+        return false;
+    };
+    let [device, inode] = [device, inode].map(|number| number.parse::<u64>().ok());
+    rustix::fs::fstat(file).is_ok_and(|stat| {
+        #[allow(clippy::useless_conversion, reason = "the fields are narrower on some machines")]
+        let found = (u64::try_from(stat.st_dev).ok(), u64::try_from(stat.st_ino).ok());
+        found == (device, inode) && device.is_some() && inode.is_some()
+    })
+}
+
 /// The name of this machine.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -374,6 +388,18 @@ mod tests {
         // Everything goes on.
         forget_unused_code();
         assert!(memory_limit_bytes() > 0);
+    }
+
+    #[test]
+    fn a_stream_to_the_journal_is_known_by_device_and_inode() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::tempfile().unwrap();
+        let found = file.metadata().unwrap();
+        let named = format!("{}:{}", found.dev(), found.ino());
+        assert!(is_journal(&file, &named));
+        for other in ["", ":", "1:2", &format!("{named}0"), "x:y", &found.ino().to_string()] {
+            assert!(!is_journal(&file, other), "{other}");
+        }
     }
 
     #[test]
