@@ -52,11 +52,14 @@ const UNUSED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 const UNUSED_BYTES_TOO_FEW: u64 = 512 * 1024;
 
 impl Unused {
-    /// With little memory, little is worth the trouble.
+    /// With little memory, little is worth the trouble; and nobody is blocked for memory that is
+    /// not used.
     fn look(&mut self, resident_bytes: u64, allocated_bytes: u64, memory_bytes_max: u64) {
         let worth = (memory_bytes_max / 16).clamp(UNUSED_BYTES_TOO_FEW, UNUSED_BYTES_MIN);
         let unused = resident_bytes.saturating_sub(allocated_bytes);
-        if unused >= self.left_bytes + worth && unused >= resident_bytes / 4 {
+        let is_near = resident_bytes >= memory_bytes_max / 4 * 3;
+        let is_much = unused >= resident_bytes / 4 || is_near;
+        if unused >= self.left_bytes + worth && is_much {
             // The next look shows what was given back.
             self.left_bytes = unused;
             self.is_due = true;
@@ -239,6 +242,12 @@ mod tests {
             let mut unused = Unused::default();
             unused.look((1000 + unused_kib) * KIB, 1000 * KIB, 8 << 20);
             assert_eq!(unused.is_due, is_due, "{unused_kib} KiB");
+        }
+        // A part of what is there so small that it is left alone, unless publishers may be blocked.
+        for (allocated_kib, is_due) in [(5000, false), (7000, true)] {
+            let mut unused = Unused::default();
+            unused.look((allocated_kib + 700) * KIB, allocated_kib * KIB, 8 << 20);
+            assert_eq!(unused.is_due, is_due, "{allocated_kib} KiB");
         }
     }
 
