@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use leveret::daemon::{Config, ConfigError, Environment, Invocation, UsageError};
 use leveret::daemon::{logging, self_test, server};
+use leveret::sys::CountedAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountedAllocator = CountedAllocator;
 
 fn main() -> ExitCode {
     let (options, is_check, tested) = match Invocation::parse(env::args_os().skip(1)) {

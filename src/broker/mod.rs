@@ -21,6 +21,7 @@
 
 pub mod arguments;
 mod block_reasons;
+pub mod by_name;
 pub mod chunks;
 pub mod counters;
 pub mod effect;

@@ -14,7 +14,7 @@ use crate::broker::flow::delayed::Delayed;
 use crate::broker::flow::expiry::priority_in;
 use crate::broker::flow::held_letters::HeldLetters;
 use crate::broker::flow::settle::Discarding;
-use crate::broker::key::{ExchangeKey, QueueKey};
+use crate::broker::key::ExchangeKey;
 use crate::broker::notices::Notices;
 use crate::broker::requests::take_back::TakeBacks;
 use crate::broker::topology::definitions::Kind;
@@ -98,8 +98,6 @@ impl Broker {
 
     /// Hands the messages of the log to their queues; how many there are.
     fn restore_messages(&mut self) -> u64 {
-        let by_id: HashMap<QueueId, QueueKey> =
-            self.queues.iter().map(|(key, queue)| (queue.id, key)).collect();
         let delaying: HashMap<QueueId, ExchangeKey> = self
             .topology
             .exchanges()
@@ -120,8 +118,8 @@ impl Broker {
                 messages += 1;
                 return true;
             }
-            let key = by_id.get(&found.queue);
-            let queue = key.and_then(|&key| Some((key, queues.get_with_scratch(key)?)));
+            let key = queues.with_id(found.queue);
+            let queue = key.and_then(|key| Some((key, queues.get_with_scratch(key)?)));
             let Some((key, (queue, scratch))) = queue else {
                 homeless += u64::from(keeps_homeless);
                 return keeps_homeless;
@@ -140,7 +138,9 @@ impl Broker {
             queue.ready_bytes += record.body_bytes();
             if queue.settings.message_deduplication {
                 let list = Properties::new(record.properties()).list().unwrap_or_default();
-                queue.dedup_keys.extend(dedup_key_in(&list).map(|name| (name, found.entry.id)));
+                if let Some(dedup_key) = dedup_key_in(&list) {
+                    queue.dedup_keys.insert(dedup_key, found.entry.id);
+                }
             }
             if queue.deadline_ms(record.published_ms(), record.expiry_ms()).is_some() {
                 with_deadline.push((key, found.entry, priority));

@@ -31,6 +31,10 @@ impl Broker {
                     warn_of_unusable(key);
                 }
             }
+            if kind == Kind::Policy {
+                // What comes follows them; the predeclared exchanges are there already.
+                self.topology.apply_to_exchanges();
+            }
         }
         let known = |key: &[u8]| Kind::ALL.iter().any(|&kind| key.first() == Some(&(kind as u8)));
         for (key, _) in definitions.iter().filter(|(key, _)| !known(key)) {
@@ -63,8 +67,6 @@ impl Broker {
                 let policy = Policy::decode(payload).ok()?;
                 let vhost = self.topology.vhost_named(&policy.vhost)?;
                 self.topology.put_policy(vhost, policy);
-                // The predeclared ones are there already.
-                self.topology.apply_to_exchanges(vhost);
             }
             Kind::Exchange => {
                 let vhost = self.topology.vhost_named(take_part(&mut rest)?)?;

@@ -184,7 +184,7 @@ impl Node {
         let mut clock = Clock::start();
         let began = clock.now();
         let lock = DirectoryLock::acquire(&config.data_dir)?;
-        sys::free_memory_piece_by_piece();
+        sys::keep_allocations_short();
         if let Err(error) = sys::raise_open_files_limit() {
             warn!(
                 "cannot raise the limit of open files: {error}; it bounds how many clients can \

@@ -6,13 +6,13 @@
 //! leaves as it is read. Sorted, it keeps the names of what is in it.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::call::{Answer, Call, Context, Outcome, PIECE_BYTES_MAX, Progress, Work};
 use super::request::Request;
 use super::response::Response;
+use super::sorted::Sorted;
 use crate::amqp::Name;
 use crate::broker::users::pattern::Pattern;
 
@@ -23,6 +23,11 @@ pub trait Source: 'static {
 
     /// What it costs to show one of them, in units of the broker's work.
     const WORK_PER_ITEM: usize;
+
+    /// What it costs to show this one.
+    fn work_of_item(&self, _context: &Context<'_>, _key: &Self::Key) -> usize {
+        Self::WORK_PER_ITEM
+    }
 
     /// What it costs to look at a place of the list.
     fn work_per_place(&self) -> usize {
@@ -134,9 +139,8 @@ type Place = (Field, (Name, Name), u64);
 pub struct List<S: Source> {
     source: S,
     page: Option<Page>,
-    /// What to sort by, and whether backwards.
+    /// What to sort by.
     sort: Option<String>,
-    reverse: bool,
     filter: Filter,
     columns: Columns,
     /// How many things there are, how many have the right name, and how many were shown.
@@ -151,9 +155,9 @@ enum Phase<K> {
     /// What is read is shown at once.
     Passing,
     /// What is read is sorted.
-    Sorting(BTreeMap<Place, K>),
+    Sorting(Sorted<Place, K>),
     /// What was sorted is shown, but for so many at first.
-    Showing(BTreeMap<Place, K>, u64),
+    Showing(Sorted<Place, K>, u64),
 }
 
 /// Which part of a list to show.
@@ -191,10 +195,12 @@ impl<S: Source> List<S> {
         let sort = request.parameter("sort").filter(|path| !path.is_empty()).map(str::to_owned);
         let reverse = request.parameter("sort_reverse") == Some("true");
         let is_sorted = page.is_some() || sort.is_some();
-        let phase = if is_sorted { Phase::Sorting(BTreeMap::new()) } else { Phase::Passing };
+        let most = page.map_or(u64::MAX, |page| page.number.saturating_mul(page.size));
+        let sorted = Sorted::new(usize::try_from(most).unwrap_or(usize::MAX), reverse);
+        let phase = if is_sorted { Phase::Sorting(sorted) } else { Phase::Passing };
         let columns = Columns::of(request);
         let (total, filtered, shown) = (0, 0, 0);
-        Ok(Self { source, page, sort, reverse, filter, columns, total, filtered, shown, phase })
+        Ok(Self { source, page, sort, filter, columns, total, filtered, shown, phase })
     }
 
     /// Reads one more place; whether there was one.
@@ -214,12 +220,13 @@ impl<S: Source> List<S> {
             return true;
         }
         self.filtered += 1;
-        match &self.phase {
-            Phase::Passing | Phase::Showing(..) => self.show(context, &key, piece),
-            Phase::Sorting(_) => {
-                let field = self.field(context, &key);
-                self.sort_in((field, (vhost, name), self.total), key);
-            }
+        if !matches!(self.phase, Phase::Sorting(_)) {
+            self.show(context, &key, piece);
+            return true;
+        }
+        let field = self.field(context, &key);
+        if let Phase::Sorting(sorted) = &mut self.phase {
+            sorted.offer((field, (vhost, name), self.total), key);
         }
         true
     }
@@ -232,33 +239,11 @@ impl<S: Source> List<S> {
         };
         context.broker.work.spend(self.source.work_per_field(path));
         self.source.field(context, key, path).unwrap_or_else(|| {
-            context.broker.work.spend(S::WORK_PER_ITEM);
+            let work = self.source.work_of_item(context, key);
+            context.broker.work.spend(work);
             let item = self.source.item(context, key);
             Field::of(item.as_ref().and_then(|item| at(item, path)))
         })
-    }
-
-    /// Keeps a thing, unless so many come before it that it is not on the page.
-    fn sort_in(&mut self, place: Place, key: S::Key) {
-        let Phase::Sorting(sorted) = &mut self.phase else {
-            return;
-        };
-        let most = self.page.map_or(u64::MAX, |page| page.number.saturating_mul(page.size));
-        let is_full = sorted.len() as u64 >= most;
-        let last = if self.reverse { sorted.first_key_value() } else { sorted.last_key_value() };
-        let is_behind =
-            |(last, _): (&Place, _)| if self.reverse { place < *last } else { place > *last };
-        if is_full && last.is_some_and(is_behind) {
-            return;
-        }
-        sorted.insert(place, key);
-        if is_full {
-            if self.reverse {
-                sorted.pop_first()
-            } else {
-                sorted.pop_last()
-            };
-        }
     }
 
     /// All is read: shows what was sorted.
@@ -266,9 +251,6 @@ impl<S: Source> List<S> {
     /// # Errors
     /// 400 when there are not so many pages.
     fn begin_to_show(&mut self) -> Result<(), Response> {
-        let Phase::Sorting(sorted) = &mut self.phase else {
-            return Ok(());
-        };
         let mut skipped = 0;
         if let Some(page) = self.page {
             skipped = (page.number - 1).saturating_mul(page.size);
@@ -280,7 +262,10 @@ impl<S: Source> List<S> {
                 return Err(Response::error(400, "page_out_of_range", &text));
             }
         }
-        self.phase = Phase::Showing(std::mem::take(sorted), skipped);
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Passing) {
+            Phase::Sorting(sorted) => Phase::Showing(sorted, skipped),
+            phase @ (Phase::Passing | Phase::Showing(..)) => phase,
+        };
         Ok(())
     }
 
@@ -290,8 +275,7 @@ impl<S: Source> List<S> {
             return false;
         };
         context.broker.work.spend(WORK_PER_SORTED);
-        let next = if self.reverse { sorted.pop_last() } else { sorted.pop_first() };
-        let Some((_, key)) = next else {
+        let Some(key) = sorted.next() else {
             return false;
         };
         if *skipped > 0 {
@@ -304,7 +288,8 @@ impl<S: Source> List<S> {
 
     /// Appends a thing, if it is still there.
     fn show(&mut self, context: &mut Context<'_>, key: &S::Key, piece: &mut Vec<u8>) {
-        context.broker.work.spend(S::WORK_PER_ITEM);
+        let work = self.source.work_of_item(context, key);
+        context.broker.work.spend(work);
         let Some(item) = self.source.item(context, key) else {
             return;
         };
@@ -397,17 +382,12 @@ enum Filter {
     None,
     /// Those with this in them, in upper or lower case.
     Part(Vec<u8>),
-    /// Those that match, and what one match may cost.
-    Pattern(Box<Pattern>, usize),
+    /// Those that match.
+    Pattern(Box<Pattern>),
 }
 
 /// What it costs to compare a name with a part.
 const WORK_PER_PART: usize = 1;
-
-/// What it costs to match a name: without look-around and the like a pattern reads it once; with
-/// it, it may be tried in very many ways.
-const WORK_PER_PATTERN: usize = 20;
-const WORK_PER_BACKTRACKING: usize = 2_000;
 
 impl Filter {
     fn of(request: &Request) -> Result<Self, Response> {
@@ -421,15 +401,14 @@ impl Filter {
         if pattern.defect().is_some() {
             return Err(unreadable());
         }
-        let work = if backtracks(name) { WORK_PER_BACKTRACKING } else { WORK_PER_PATTERN };
-        Ok(Self::Pattern(Box::new(pattern), work))
+        Ok(Self::Pattern(Box::new(pattern)))
     }
 
     fn work(&self) -> usize {
         match self {
             Self::None => 0,
             Self::Part(_) => WORK_PER_PART,
-            Self::Pattern(_, work) => *work,
+            Self::Pattern(pattern) => pattern.work(),
         }
     }
 
@@ -439,20 +418,9 @@ impl Filter {
             Self::Part(part) => {
                 name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
             }
-            Self::Pattern(pattern, _) => pattern.matches(name),
+            Self::Pattern(pattern) => pattern.matches(name),
         }
     }
-}
-
-/// Whether a pattern may have something in it that is tried in several ways: groups that are more
-/// than groups, references back, possessive repetitions.
-fn backtracks(pattern: &str) -> bool {
-    let pairs = pattern.as_bytes().windows(2);
-    pairs.into_iter().any(|pair| match pair {
-        b"(?" | b"++" | b"*+" | b"?+" | b"}+" => true,
-        [b'\\', after] => after.is_ascii_digit() || b"gGkKzZ".contains(after),
-        _ => false,
-    })
 }
 
 /// Which fields are shown.

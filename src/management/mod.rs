@@ -57,6 +57,7 @@ mod router;
 mod samples;
 mod sessions;
 mod sign_in;
+mod sorted;
 mod stats;
 mod view;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::figures::NodeHistory;
 use crate::amqp::{Name, Table};
 use crate::broker::counters::Counters;
+use crate::broker::histogram::Histogram;
 use crate::broker::{ChannelKey, ConnectionKey, VhostKey};
 
 /// What is known of the node for as long as it runs.
@@ -66,6 +67,28 @@ pub struct Vitals {
     pub is_short_of_files: bool,
     /// What its turns took.
     pub turns: Turns,
+    /// What its syncs took.
+    pub syncs: Syncs,
+}
+
+/// How long syncs of the log took, and for how many messages each was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Syncs {
+    /// In microseconds.
+    pub times: Histogram<11>,
+    /// Messages that were appended since the sync before began.
+    pub batches: Histogram<9>,
+}
+
+impl Default for Syncs {
+    fn default() -> Self {
+        Self {
+            times: Histogram::new(&[
+                50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 100_000, 1_000_000,
+            ]),
+            batches: Histogram::new(&[0, 1, 5, 10, 50, 100, 500, 1_000, 10_000]),
+        }
+    }
 }
 
 /// How long the turns of the loop took.

@@ -12,6 +12,7 @@ use crate::node::Unwatched;
 use super::connection::{Connection, Fill};
 use super::event_loop::{EventLoop, EventSource, LoopError, STOP_WITHIN};
 use super::listener::{Accepted, Visitor};
+use crate::sys;
 
 /// Input that one connection may bring in one turn.
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
@@ -48,6 +49,7 @@ impl EventLoop {
         self.node.end()?;
         self.resume();
         self.remove_gone();
+        sys::sort_freed_memory();
         Ok(())
     }
 

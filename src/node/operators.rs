@@ -172,7 +172,7 @@ impl Node {
             amqp_count: self.amqp_count,
             endpoints: &self.endpoints,
             alarms: self.blocking.alarms.as_ref(),
-            vitals: self.health.vitals(&self.blocking),
+            vitals: self.health.vitals(&self.blocking, self.sync.syncs),
             churn: self.operators.churn,
             started: self.operators.started,
             history: &self.sampling.history,

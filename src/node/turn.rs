@@ -89,6 +89,7 @@ impl Node {
         watch.after(self, Step::Unfinished)?;
         // Before anything is released, and before a sync begins: one at a time runs.
         let answers = self.broker.store.take_answers()?;
+        self.note_sync();
         if answers.space_changed {
             self.room_changed();
         }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::management::{Turns, Vitals};
+use crate::management::{Syncs, Turns, Vitals};
 
 use super::Node;
 use super::blocking::Blocking;
@@ -51,11 +51,12 @@ impl Health {
     }
 
     /// How it is doing. The same few figures, however much there is in it.
-    pub(super) fn vitals(&self, blocking: &Blocking) -> Vitals {
+    pub(super) fn vitals(&self, blocking: &Blocking, syncs: Syncs) -> Vitals {
         Vitals {
             connections_blocked: blocking.blocked_count(),
             is_short_of_files: self.is_short_of_files,
             turns: self.turns(),
+            syncs,
         }
     }
 

@@ -220,6 +220,8 @@ impl Session {
             return refuse(format!("vhost {name} not found"));
         };
         broker.users().check_connection_limits(&user).map_err(|error| error.at(10, 40))?;
+        let cost = broker.users().find(&user).map_or(0, |user| user.prepare(&name));
+        broker.work.spend(cost);
         if !broker.users().may_enter(&user, &name) {
             return refuse(format!("access to vhost '{name}' refused for user '{user}'"));
         }

@@ -39,6 +39,7 @@ pub struct Store {
     /// Copies of bodies pass through here.
     pub(in crate::storage) scratch: Vec<u8>,
     pub(in crate::storage) messages: u64,
+    pub(in crate::storage) messages_durable: u64,
     pub(in crate::storage) compacting: Compacting,
     /// The transaction that is being appended.
     pub(in crate::storage) row: Option<Row>,
@@ -94,6 +95,7 @@ impl Store {
             definitions: DefinitionIndex::default(),
             scratch: Vec::new(),
             messages: 0,
+            messages_durable: 0,
             compacting: Compacting::default(),
             row: None,
             relocated: 0,
@@ -662,6 +664,7 @@ impl Store {
             sync_nanos_last: self.sync_nanos_last,
             sync_nanos_total: self.sync_nanos_total,
             messages: self.messages,
+            messages_durable: self.messages_durable,
             relocated: self.relocated,
             segments_used: ring.segments.iter().flatten().count(),
             segments_spare: ring.spares.len(),

@@ -234,6 +234,8 @@ pub struct StoreCounters {
     pub sync_nanos_total: u64,
     /// Messages appended.
     pub messages: u64,
+    /// Those of them that syncs are for.
+    pub messages_durable: u64,
     /// (Record, queue) pairs that compaction copied.
     pub relocated: u64,
     /// Segments of the durable ring that hold records; goes up and down.

@@ -89,8 +89,8 @@ CASES = {
         ["rabbitmq_global_messages_unroutable_dropped_total 7x60"],
     ),
     "LeveretSyncsAreSlow": (
-        ["leveret_sync_seconds_total 0+12x60", "leveret_syncs_total 0+100x60"],
-        ["leveret_sync_seconds_total 0+8x60", "leveret_syncs_total 0+100x60"],
+        ["leveret_sync_seconds_sum 0+12x60", "leveret_sync_seconds_count 0+100x60"],
+        ["leveret_sync_seconds_sum 0+8x60", "leveret_sync_seconds_count 0+100x60"],
     ),
     "LeveretTurnsAreLong": (
         ["leveret_longest_turn_seconds 0.3x60"],

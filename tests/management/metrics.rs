@@ -202,8 +202,8 @@ fn metrics_are_what_happened() {
         "rabbitmq_resident_memory_limit_bytes",
         "rabbitmq_disk_space_available_bytes",
         "rabbitmq_disk_space_available_limit_bytes",
-        "leveret_syncs_total",
-        "leveret_sync_seconds_total",
+        "leveret_sync_seconds_count",
+        "leveret_sync_seconds_sum",
         "leveret_log_messages_total",
         "leveret_log_written_bytes_total",
         "leveret_longest_turn_seconds",
@@ -429,6 +429,32 @@ fn the_sizes_of_messages_are_counted_up_to_each_bound() {
     }
     assert_eq!(labelled("count", &[("protocol", "amqp091")]), Some(6.0));
     assert_eq!(labelled("sum", &[("protocol", "amqp091")]), Some(102_203.0));
+}
+
+#[test]
+fn syncs_are_counted_by_how_long_they_took_and_by_how_many_messages_they_were_for() {
+    let Some((server, mut http)) = scraped() else { return };
+    let mut client = Client::connect(server.address());
+    let queue = client.durable_queue(1);
+    client.confirm_select(1);
+    let before = Metrics::scrape(&mut http, "/metrics");
+    let (mut more, mut syncs) = (Vec::new(), Vec::new());
+    // Each waits for a sync of its own; what is not persistent waits for none.
+    (0..3).for_each(|_| client.confirmed(1, "", &queue, &persistent(), "x"));
+    (0..5).for_each(|_| {
+        client.confirmed(1, "", &queue, &leveret::amqp::PropertyList::default(), "x")
+    });
+    let after = Metrics::scrape(&mut http, "/metrics");
+    for name in ["leveret_sync_seconds", "leveret_sync_batch_messages"] {
+        let of = |metrics: &Metrics, part: &str| metrics.value(&format!("{name}_{part}"));
+        more.push(of(&after, "sum") - of(&before, "sum"));
+        syncs.push(of(&after, "count") - of(&before, "count"));
+        let all = after.labelled(&format!("{name}_bucket"), &[("le", "+Inf")]);
+        assert_eq!(all, Some(of(&after, "count")), "{name}");
+    }
+    assert!(syncs.iter().all(|&syncs| syncs >= 3.0), "{syncs:?}");
+    assert!(more[0] > 0.0);
+    assert_eq!(more[1], 3.0, "messages");
 }
 
 #[test]

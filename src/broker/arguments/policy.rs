@@ -175,6 +175,8 @@ impl Policy {
 pub struct Policies {
     users: Vec<Policy>,
     operators: Vec<Policy>,
+    /// What it may cost to compare a name with all of them.
+    work: usize,
 }
 
 /// What holds for one queue or exchange.
@@ -209,6 +211,7 @@ impl Policies {
     /// none.
     pub fn put(&mut self, policy: Policy) -> bool {
         let is_new = self.remove(policy.operator, &policy.name).is_none();
+        self.work += policy.pattern.work();
         let list = if policy.operator { &mut self.operators } else { &mut self.users };
         let at = list.partition_point(|other| other.precedes(&policy));
         list.insert(at, policy);
@@ -218,8 +221,11 @@ impl Policies {
     /// Removes a policy (or operator policy).
     pub fn remove(&mut self, operator: bool, name: &[u8]) -> Option<Policy> {
         let list = if operator { &mut self.operators } else { &mut self.users };
-        let at = list.iter().position(|policy| *policy.name == *name)?;
-        Some(list.remove(at))
+        // The last one goes first when a vhost is deleted.
+        let at = list.iter().rposition(|policy| *policy.name == *name)?;
+        let removed = list.remove(at);
+        self.work -= removed.pattern.work();
+        Some(removed)
     }
 
     /// The policy (or operator policy) of that name.
@@ -230,6 +236,11 @@ impl Policies {
     /// All policies (or operator policies) in order of precedence.
     pub fn list(&self, operator: bool) -> &[Policy] {
         if operator { &self.operators } else { &self.users }
+    }
+
+    /// What [`Policies::matching`] may cost, in units of the broker's work.
+    pub fn work(&self) -> usize {
+        self.work
     }
 
     /// What holds for the queue or exchange of that name.

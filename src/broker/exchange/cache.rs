@@ -1,8 +1,9 @@
 //! Which messages has a deduplicating exchange seen?
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::amqp::{AmqpError, ReplyCode, Table, Value};
+use crate::broker::by_name::ByName;
 
 /// The keys that an exchange remembers.
 ///
@@ -12,7 +13,7 @@ pub struct Cache {
     size: usize,
     ttl_ms: Option<u64>,
     /// Until when a key is remembered, in ms since 1970; `u64::MAX` = for good.
-    until: HashMap<Box<[u8]>, Seen>,
+    until: ByName<Box<[u8]>, Seen>,
     /// Keys in the order in which they were seen, with the numbers of these sightings; one that
     /// was seen again stands here twice, and the last one counts.
     order: VecDeque<(u64, Box<[u8]>)>,
@@ -56,7 +57,7 @@ impl Cache {
         Ok(Self {
             size: usize::try_from(size).unwrap_or(usize::MAX),
             ttl_ms: positive("x-cache-ttl")?,
-            until: HashMap::new(),
+            until: ByName::default(),
             order: VecDeque::new(),
             last_number: 0,
         })

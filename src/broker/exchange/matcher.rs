@@ -5,9 +5,8 @@
 //! Results may name a destination twice; who asks removes the duplicates of all exchanges on the
 //! way at once. Imports `amqp`.
 
-use std::collections::HashMap;
-
 use crate::amqp::{AmqpError, Name, PropertyList, ReplyCode, Table};
+use crate::broker::by_name::ByName;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::exchange::consistent_hash::{ConsistentHashMatcher, HashOn};
 use crate::broker::exchange::destination_set::DestinationSet;
@@ -95,7 +94,7 @@ pub struct Bound<'a> {
 #[derive(Debug)]
 pub enum Matcher {
     /// Of a direct exchange: destinations by binding key, none without a destination.
-    Direct(HashMap<Name, DestinationSet>),
+    Direct(ByName<Name, DestinationSet>),
     /// Of a fanout exchange.
     Fanout(DestinationSet),
     /// Of a topic exchange.
@@ -115,7 +114,7 @@ impl Matcher {
     /// 406 when the exchange's arguments make no sense to its kind.
     pub fn new(kind: ExchangeKind, arguments: Table<'_>, seed: u64) -> Result<Self, AmqpError> {
         Ok(match kind {
-            ExchangeKind::Direct => Self::Direct(HashMap::new()),
+            ExchangeKind::Direct => Self::Direct(ByName::default()),
             ExchangeKind::Fanout | ExchangeKind::Deduplication => {
                 Self::Fanout(DestinationSet::default())
             }
@@ -146,7 +145,12 @@ impl Matcher {
     pub fn add(&mut self, bound: Bound<'_>) {
         match self {
             Self::Direct(keys) => {
-                keys.entry(bound.key.clone()).or_default().add(bound.destination);
+                if let Some(destinations) = keys.get_mut(bound.key) {
+                    return destinations.add(bound.destination);
+                }
+                let mut destinations = DestinationSet::default();
+                destinations.add(bound.destination);
+                keys.insert(bound.key.clone(), destinations);
             }
             Self::Fanout(destinations) => destinations.add(bound.destination),
             Self::Topic(topic) => topic.add(bound.key, bound.destination),

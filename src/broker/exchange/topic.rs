@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use foldhash::quality::RandomState;
 use slab::Slab;
 
+use crate::broker::by_name::ByName;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::exchange::destination_set::DestinationSet;
 use crate::broker::hashing::IdBuild;
@@ -27,7 +28,7 @@ pub struct TopicMatcher {
     /// The root is node 0.
     nodes: Slab<Node>,
     edges: HashMap<(u32, WordId), NodeId, IdBuild>,
-    words: HashMap<Box<[u8]>, Word, RandomState>,
+    words: ByName<Box<[u8]>, Word, RandomState>,
     free_words: Vec<WordId>,
     /// The number of the walk, which tells this walk's marks in the nodes from older ones.
     walk: Cell<u64>,
@@ -42,7 +43,7 @@ impl TopicMatcher {
         Self {
             nodes,
             edges: HashMap::default(),
-            words: HashMap::default(),
+            words: ByName::default(),
             free_words: Vec::new(),
             walk: Cell::new(0),
         }

@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 
 use crate::broker::Broker;
-use crate::broker::key::QueueKey;
 use crate::broker::serving::Unsettled;
 use crate::storage::{Compaction, Entry, MessageId, QueueId, RecordRef, Relocated, SlotRef};
 
@@ -31,9 +30,6 @@ pub(in crate::broker) struct Compactor {
     look_at_ms: u64,
     /// There may be messages of queues that nothing defines: nobody could be told of their moving.
     pub(in crate::broker) has_homeless: bool,
-    /// All queues, while something is moved, and the version of the topology that it is true of.
-    queues: HashMap<QueueId, QueueKey>,
-    queues_version: Option<u64>,
 }
 
 /// Where messages lie that were moved after they had left their queue's line.
@@ -102,17 +98,12 @@ impl Broker {
         }
         let every_ms = if self.store.is_disk_full() { LOOK_EVERY_FULL_MS } else { LOOK_EVERY_MS };
         self.compactor.look_at_ms = self.clock_ms + every_ms;
-        if self.compactor.queues_version != Some(self.topology.version()) {
-            // Also those that are not durable: a message is one record, whoever else gets it.
-            let queues = self.queues.iter().map(|(key, queue)| (queue.id, key));
-            self.compactor.queues = queues.collect();
-            self.compactor.queues_version = Some(self.topology.version());
-        }
         let was_idle = self.compactor.state == Compaction::Idle;
         let Self { store, queues, compactor, relocations, .. } = self;
         compactor.state = store.compact(COMPACTED_PER_TURN_MAX, &mut |relocated| {
-            let key = compactor.queues.get(&relocated.queue);
-            let queue = key.and_then(|&key| queues.get_with_scratch(key));
+            // Also one that is not durable: a message is one record, whoever else gets it.
+            let key = queues.with_id(relocated.queue);
+            let queue = key.and_then(|key| queues.get_with_scratch(key));
             if !queue.is_some_and(|(queue, scratch)| queue.relocate(relocated.entry, scratch)) {
                 relocations.note(&relocated);
             }
@@ -124,10 +115,6 @@ impl Broker {
         if !was_idle && is_idle {
             let count = store.counters().relocated;
             log::debug!("the message log is compact again; {count} relocations since the start");
-        }
-        if is_idle {
-            compactor.queues = HashMap::new();
-            compactor.queues_version = None;
         }
     }
 
@@ -163,7 +150,7 @@ mod tests {
     use crate::broker::flow::message::{Content, Message, PERSISTENT};
     use crate::broker::flow::settle::Settlement;
     use crate::broker::flow::transaction::Transaction;
-    use crate::broker::key::ChannelKey;
+    use crate::broker::key::{ChannelKey, QueueKey};
     use crate::broker::requests::bindings::{BindRequest, DestinationName};
     use crate::broker::testing::{NOW_MS, declare, open, open_channel, subject};
     use crate::storage::Body;

@@ -20,6 +20,7 @@ impl Broker {
     pub fn begin_sampling(&mut self, interval: Duration) {
         self.counters.sample(interval);
         self.queues.begin_sampling(interval);
+        self.queues.look_for_oldest();
     }
 
     /// The same of exchanges and vhosts: what channels and connections counted was given to them.

@@ -22,6 +22,7 @@ const BINDINGS_AT_ONCE: usize = 100;
 impl Broker {
     /// Takes a queue in, under the policies that match it.
     pub(in crate::broker) fn create_queue(&mut self, mut queue: Queue) -> QueueKey {
+        self.spend_matching(queue.vhost);
         queue.settings = self.topology.settings_of(&queue);
         let (vhost, name, is_reply_queue) = (queue.vhost, queue.name.clone(), queue.is_reply_queue);
         let key = self.queues.insert(queue, self.clock_ms);

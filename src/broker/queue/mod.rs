@@ -10,11 +10,12 @@ pub mod roll;
 pub mod stream;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use crate::amqp::{Name, Table};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::effective::{EffectiveArguments, Overflow};
+use crate::broker::by_name::ByName;
 use crate::broker::counters::QueueCounters;
 use crate::broker::key::{ConnectionKey, VhostKey};
 use crate::broker::queue::line::Line;
@@ -27,7 +28,7 @@ use crate::storage::{Entry, MessageId, QueueId, ScratchPool};
 pub(in crate::broker) const STALE_DEADLINES_MAX: usize = 256;
 
 /// The deduplication keys of the messages in one queue, and who has them.
-pub type DedupKeys = HashMap<Box<[u8]>, MessageId>;
+pub type DedupKeys = ByName<Box<[u8]>, MessageId>;
 
 /// One queue of a vhost.
 #[derive(Debug)]
@@ -125,7 +126,7 @@ impl Queue {
             is_reply_queue: false,
             used_at_ms: 0,
             timed: BinaryHeap::new(),
-            dedup_keys: DedupKeys::new(),
+            dedup_keys: DedupKeys::default(),
             wake_at_ms: None,
             leaving: false,
             dirty: false,

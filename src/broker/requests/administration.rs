@@ -36,6 +36,8 @@ impl Broker {
         };
         definitions::persist_policy(&mut self.store, &policy);
         self.note_policy_set(&policy);
+        // It is put in its place among the others.
+        self.spend_matching(vhost);
         self.topology.put_policy(vhost, policy);
         self.apply_policies(vhost);
         Ok(())
@@ -94,7 +96,7 @@ impl Broker {
                 *queue_place += 1;
                 let key = found.filter(|(_, queue)| queue.vhost == vhost).map(|(key, _)| key);
                 if let Some(key) = key {
-                    self.work.spend(WORK_PER_MATCH);
+                    self.spend_matching(vhost);
                     self.apply_to_queue(key);
                 }
             } else if *exchange_place < self.topology.exchange_places() {
@@ -102,7 +104,7 @@ impl Broker {
                 *exchange_place += 1;
                 let key = found.filter(|(_, it)| it.vhost == vhost).map(|(key, _)| key);
                 if let Some(key) = key {
-                    self.work.spend(WORK_PER_MATCH);
+                    self.spend_matching(vhost);
                     self.topology.apply_to_exchange(key);
                 }
             } else {
@@ -110,6 +112,11 @@ impl Broker {
                 self.topology.changed();
             }
         }
+    }
+
+    /// The policies of a vhost are compared with a name.
+    pub(in crate::broker) fn spend_matching(&mut self, vhost: VhostKey) {
+        self.work.spend(WORK_PER_MATCH + self.topology.work_of_policies(vhost));
     }
 
     fn apply_to_queue(&mut self, key: QueueKey) {

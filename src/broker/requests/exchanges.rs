@@ -112,6 +112,7 @@ impl Broker {
         let (matcher, cache) = self.parts_of_exchange(&vhost_name, name, kind, traits)?;
         let name = Name::from(name);
         let delay_id = (kind == ExchangeKind::Delayed).then(|| self.store.new_queue_id());
+        self.spend_matching(vhost);
         let alternate = self.topology.alternate_for(vhost, &name, traits.arguments);
         let key = self.topology.add_exchange(Exchange {
             name: name.clone(),

@@ -211,6 +211,13 @@ impl Broker {
         entry.map(|entry| self.store.record(entry.at))
     }
 
+    /// For how long the oldest message of all queues has been there, in ms, as far as is known
+    /// ([`crate::broker::serving::Queues::oldest`]); 0: there is none.
+    pub fn oldest_message_age_ms(&self) -> u64 {
+        let front = self.queues.oldest().and_then(|key| self.front(key));
+        front.map_or(0, |front| self.clock_ms.saturating_sub(front.published_ms()))
+    }
+
     /// The first bytes of the body of a stored message.
     pub fn beginning_of_body(&self, at: RecordRef, bytes_max: usize) -> Vec<u8> {
         let mut body = Vec::new();

@@ -3,6 +3,7 @@
 use crate::amqp::{AmqpError, Name, ReplyCode, Table, TableBuf};
 use crate::broker::Broker;
 use crate::broker::arguments::{self, QueueKind, QueueTraits};
+use crate::broker::by_name::ByName;
 use crate::broker::key::{ConnectionKey, QueueKey, VhostKey};
 use crate::broker::queue::ready::Ready;
 use crate::broker::queue::{Declaration, Queue};
@@ -225,7 +226,7 @@ impl Broker {
             let ready = std::mem::replace(&mut queue.ready, empty);
             queue.ready_bytes = 0;
             queue.timed.clear();
-            queue.dedup_keys.clear();
+            queue.dedup_keys = ByName::default();
             let (id, durable) = (queue.id, queue.is_durable());
             self.queues.note_gone(key, ready.len());
             let line = self.discard(id, ready, durable);

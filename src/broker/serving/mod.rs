@@ -8,13 +8,14 @@ mod counting;
 mod credit;
 mod deadlines;
 mod lengths;
+mod oldest;
 mod streams;
 mod totals;
 mod turns;
 mod unsettled;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 
 use crate::broker::counters::Happening;
 use crate::broker::key::{Arena, ChannelKey, ConnectionKey, ConsumerKey, QueueKey};
@@ -23,6 +24,7 @@ use crate::broker::queue::consumer::{ChannelCredit, Consumer};
 use crate::storage::{Entry, QueueId, ScratchPool};
 
 use counting::Counted;
+use oldest::Oldest;
 
 pub use totals::Totals;
 pub use turns::Turn;
@@ -31,6 +33,9 @@ pub use unsettled::{Deliveries, Unsettled};
 /// All queues, consumers and channels.
 pub struct Queues {
     queues: Arena<QueueKey, Queue>,
+    /// The queues by what the log calls them. Ids only grow, so that a tree takes them in without
+    /// ever moving all.
+    by_id: BTreeMap<QueueId, QueueKey>,
     consumers: Arena<ConsumerKey, Consumer>,
     channels: Arena<ChannelKey, ChannelCredit>,
     /// The exclusive queues of each connection.
@@ -39,6 +44,8 @@ pub struct Queues {
     scratch: ScratchPool,
     /// Those in which something happened that is to be sampled.
     counted: Counted,
+    /// Where the oldest message is.
+    oldest: Oldest,
     /// Those that may have something to deliver.
     dirty: Vec<QueueKey>,
     /// Those to look at after the deliveries because they may be too long.
@@ -75,11 +82,13 @@ impl Queues {
     pub fn new(scratch: ScratchPool) -> Self {
         Self {
             queues: Arena::new(),
+            by_id: BTreeMap::new(),
             consumers: Arena::new(),
             channels: Arena::new(),
             owned: HashMap::new(),
             scratch,
             counted: Counted::default(),
+            oldest: Oldest::default(),
             dirty: Vec::new(),
             overfull: VecDeque::new(),
             wakeups: BinaryHeap::new(),
@@ -116,6 +125,11 @@ impl Queues {
     /// The same, for a line that no queue has any more.
     pub fn scratch_mut(&mut self) -> &mut ScratchPool {
         &mut self.scratch
+    }
+
+    /// The queue that the log calls so.
+    pub fn with_id(&self, id: QueueId) -> Option<QueueKey> {
+        self.by_id.get(&id).copied()
     }
 
     /// All queues, in no order that means anything.
@@ -189,7 +203,9 @@ impl Queues {
         let owner = queue.declaration.owner;
         self.storing += usize::from(queue.stores_everything());
         self.totals.add(&queue);
+        let id = queue.id;
         let key = self.queues.insert(queue);
+        self.by_id.insert(id, key);
         if let Some(owner) = owner {
             self.owned.entry(owner).or_default().insert(key);
         }
@@ -200,6 +216,7 @@ impl Queues {
     /// Takes a queue out whose consumers have ended.
     pub fn remove(&mut self, key: QueueKey) -> Option<Queue> {
         let queue = self.queues.remove(key)?;
+        self.by_id.remove(&queue.id);
         self.churn.queues_deleted += u64::from(!queue.is_reply_queue);
         self.storing -= usize::from(queue.stores_everything());
         self.totals.remove(&queue);

@@ -13,9 +13,8 @@ pub mod routing;
 pub mod sender_keys;
 pub mod vhost;
 
-use std::collections::HashMap;
-
 use crate::amqp::Name;
+use crate::broker::by_name::ByName;
 use crate::broker::exchange::Exchange;
 use crate::broker::exchange::binding::Destination;
 use crate::broker::key::{Arena, ExchangeKey, QueueKey, VhostKey};
@@ -26,7 +25,7 @@ use crate::broker::topology::vhost::Vhost;
 #[derive(Debug, Default)]
 pub struct Topology {
     vhosts: Arena<VhostKey, Vhost>,
-    vhost_names: HashMap<Name, VhostKey>,
+    vhost_names: ByName<Name, VhostKey>,
     global_parameters: Parameters,
     exchanges: Arena<ExchangeKey, Exchange>,
     /// How many vhosts are traced.

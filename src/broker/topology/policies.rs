@@ -27,6 +27,12 @@ impl Topology {
         vhost.is_some_and(|vhost| vhost.policies.remove(operator, name).is_some())
     }
 
+    /// What it may cost to find which policies of a vhost hold for something in it, in units of
+    /// the broker's work.
+    pub fn work_of_policies(&self, vhost: VhostKey) -> usize {
+        self.vhosts.get(vhost).map_or(0, |vhost| vhost.policies.work())
+    }
+
     /// The policies that hold for a queue; for one of direct replies, none.
     pub fn policies_of(&self, queue: &Queue) -> Matched<'_> {
         match self.vhosts.get(queue.vhost).filter(|_| !queue.is_reply_queue) {
@@ -66,9 +72,10 @@ impl Topology {
         alternate_exchange(arguments, definition.table())
     }
 
-    /// The policies of a vhost changed: so may the alternates of its exchanges.
-    pub(in crate::broker) fn apply_to_exchanges(&mut self, vhost: VhostKey) {
-        for key in self.exchanges_of(vhost) {
+    /// The policies changed: so may the alternates of all exchanges.
+    pub(in crate::broker) fn apply_to_exchanges(&mut self) {
+        let all: Vec<_> = self.exchanges.iter().map(|(key, _)| key).collect();
+        for key in all {
             self.apply_to_exchange(key);
         }
     }

@@ -1,11 +1,12 @@
 //! What is a vhost? Names of exchanges and queues, and the bindings between them; what operators
 //! say of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::amqp::{ArrayBuf, Name, Table, TableBuf, Value};
 use crate::broker::arguments::QueueKind;
 use crate::broker::arguments::policy::Policies;
+use crate::broker::by_name::ByName;
 use crate::broker::counters::VhostCounters;
 use crate::broker::exchange::binding::BindingTable;
 use crate::broker::key::{ExchangeKey, QueueKey};
@@ -21,11 +22,11 @@ pub struct Vhost {
     /// It was deleted, and what is in it goes by and by: nobody finds it any more.
     pub leaving: bool,
     /// Its exchanges by name; the default exchange has the empty name.
-    pub exchanges: HashMap<Name, ExchangeKey>,
+    pub exchanges: ByName<Name, ExchangeKey>,
     /// Its queues by name.
-    pub queues: HashMap<Name, QueueKey>,
+    pub queues: ByName<Name, QueueKey>,
     /// Those of direct replies by the names that answers are sent to: no queues to anyone else.
-    pub reply_queues: HashMap<Name, QueueKey>,
+    pub reply_queues: ByName<Name, QueueKey>,
     /// Every binding but the implicit ones of the default exchange.
     pub bindings: BindingTable,
     /// Its policies and operator policies.
@@ -114,9 +115,9 @@ impl Vhost {
             name,
             settings,
             leaving: false,
-            exchanges: HashMap::new(),
-            queues: HashMap::new(),
-            reply_queues: HashMap::new(),
+            exchanges: ByName::default(),
+            queues: ByName::default(),
+            reply_queues: ByName::default(),
             bindings: BindingTable::default(),
             policies: Policies::new(),
             parameters: BTreeMap::new(),

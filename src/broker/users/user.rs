@@ -178,6 +178,17 @@ impl User {
         self.permissions.contains_key(vhost)
     }
 
+    /// The user comes: the patterns for the vhost are compiled; what that cost, in units of the
+    /// broker's work.
+    pub fn prepare(&self, vhost: &Name) -> usize {
+        let plain = self.permissions.get(vhost).into_iter();
+        let plain = plain.flat_map(|it| [&it.configure, &it.write, &it.read]);
+        let of_topics =
+            self.topic_permissions.iter().filter(|((of_vhost, _), _)| of_vhost == vhost);
+        let of_topics = of_topics.flat_map(|(_, it)| [&it.write, &it.read]);
+        plain.chain(of_topics).map(Pattern::prepare).sum()
+    }
+
     /// Whether the user may do this to the queue or exchange of that name. For exchanges, pass
     /// the name through [`exchange_permission_name`].
     pub fn may(&self, vhost: &[u8], access: Access, name: &[u8]) -> bool {
@@ -383,6 +394,19 @@ mod tests {
 
     fn user(name: &str) -> User {
         User::new(Name::from(name), None, Vec::new())
+    }
+
+    #[test]
+    fn who_comes_to_a_vhost_has_its_patterns_compiled_once() {
+        let mut user = User::new(Name::from("u"), None, Vec::new());
+        let vhost = Name::from("v");
+        user.set_permissions(vhost.clone(), Permissions::new("^a", ".*", "^b"));
+        user.set_permissions(Name::from("w"), Permissions::new("^c", "^d", "^e"));
+        user.set_topic_permissions(vhost.clone(), Name::from("x"), "^f", "");
+        let cost = user.prepare(&vhost);
+        assert_eq!(cost, 3 * Pattern::work_to_compile("^a"));
+        assert_eq!(user.prepare(&vhost), 0);
+        assert_eq!(user.prepare(&Name::from("w")), cost);
     }
 
     #[test]

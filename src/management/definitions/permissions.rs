@@ -19,6 +19,10 @@ pub const NOT_FOUND: &str = "vhost_or_user_not_found";
 /// What is wrong with the fields; there is no such vhost or user.
 pub fn set(broker: &mut Broker, vhost: &[u8], user: &[u8], body: &Fields) -> Result<bool, Wrong> {
     let permissions = read(body)?;
+    let Permissions { configure, write, read } = &permissions;
+    for pattern in [configure, write, read] {
+        broker.work.spend(Pattern::work_to_compile(pattern.text()));
+    }
     let mut user = find(broker, vhost, user)?;
     let is_new = user.set_permissions(Name::from(vhost), permissions);
     users::store(broker, user)?;
@@ -46,6 +50,9 @@ pub fn set_topic(
     body: &Fields,
 ) -> Result<bool, Wrong> {
     let (exchange, write, read) = read_topic(body)?;
+    for pattern in [write, read] {
+        broker.work.spend(Pattern::work_to_compile(pattern));
+    }
     let mut user = find(broker, vhost, user)?;
     let is_new = user.set_topic_permissions(Name::from(vhost), exchange, write, read);
     users::store(broker, user)?;

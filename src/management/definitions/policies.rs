@@ -26,6 +26,7 @@ pub fn set(
     body: &Fields,
 ) -> Result<bool, Wrong> {
     let policy = read(broker, operator, vhost, name, body)?;
+    broker.work.spend(Pattern::work_to_compile(policy.pattern.text()));
     let vhost = broker.topology().vhost_named(vhost);
     let before = vhost.and_then(|key| broker.topology().vhost(key));
     let is_new = before.is_none_or(|vhost| vhost.policies.find(operator, &policy.name).is_none());

@@ -129,6 +129,13 @@ impl Source for Exchanges {
 
     const WORK_PER_ITEM: usize = 50;
 
+    /// Its policies are looked for, too.
+    fn work_of_item(&self, context: &Context<'_>, key: &ExchangeKey) -> usize {
+        let topology = context.broker.topology();
+        let vhost = topology.exchange(*key).map(|exchange| exchange.vhost);
+        Self::WORK_PER_ITEM + vhost.map_or(0, |key| topology.work_of_policies(key))
+    }
+
     fn next(&mut self, context: &Context<'_>) -> Next<ExchangeKey> {
         let topology = context.broker.topology();
         if self.at >= topology.exchange_places() {

@@ -16,7 +16,7 @@ use crate::management::exposition::Kind::{Counter, Gauge};
 use crate::management::exposition::{self, CONTENT_TYPE, Figure, Kind};
 use crate::management::request::Method;
 use crate::management::response::Response;
-use crate::management::view::{Resources, Vitals};
+use crate::management::view::{Resources, Syncs, Vitals};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[Route { path: "", methods: &[(Method::Get, Right::Anyone, show)] }];
@@ -59,8 +59,25 @@ pub fn write(out: &mut Vec<u8>, context: &Context<'_>, resources: &Resources) {
         "leveret_message_time_in_queue_seconds",
         "How long messages had been in a queue when somebody first got them.",
         &[],
-        times.up_to().map(|(ms, count)| (ms.map(seconds), count)),
+        times.up_to().map(|(ms, count)| (ms.map(|ms| seconds(1_000 * ms)), count)),
         Figure::Nanos(times.sum().saturating_mul(1_000_000)),
+    );
+    let Syncs { times, batches } = &vitals.syncs;
+    exposition::histogram(
+        out,
+        "leveret_sync_seconds",
+        "How long syncs of the log took.",
+        &[],
+        times.up_to().map(|(us, count)| (us.map(seconds), count)),
+        Nanos(times.sum().saturating_mul(1_000)),
+    );
+    exposition::histogram(
+        out,
+        "leveret_sync_batch_messages",
+        "How many persistent messages had come since the sync before.",
+        &[],
+        batches.up_to().map(|(size, count)| (size.map(|size| size.to_string()), count)),
+        Count(batches.sum()),
     );
     write_global(out, context);
     write_labelled(out, context);
@@ -233,29 +250,25 @@ fn log(context: &Context<'_>, vitals: &Vitals) -> Vec<Row> {
     let log = context.broker.log_counters();
     let row = |name, help, figure| (name, Counter, help, figure);
     vec![
-        row("leveret_syncs_total", "Syncs of the log.", Count(log.syncs)),
-        row(
-            "leveret_sync_seconds_total",
-            "How long all syncs took; with leveret_syncs_total, how long one takes.",
-            Nanos(log.sync_nanos_total),
-        ),
         (
             "leveret_sync_last_seconds",
             Gauge,
             "How long the last sync took.",
             Nanos(log.sync_nanos_last),
         ),
-        row(
-            "leveret_log_messages_total",
-            "Messages appended to the log; with leveret_syncs_total, the size of a batch.",
-            Count(log.messages),
-        ),
+        row("leveret_log_messages_total", "Messages appended to the log.", Count(log.messages)),
         row("leveret_log_writes_total", "Write calls to the log.", Count(log.writes)),
         row("leveret_log_written_bytes_total", "Bytes written to it.", Count(log.bytes_written)),
         row(
             "leveret_log_relocated_total",
             "Messages that compaction copied to the end of the log.",
             Count(log.relocated),
+        ),
+        (
+            "leveret_oldest_message_seconds",
+            Gauge,
+            "How long the oldest message of all queues has waited; late where queues are many.",
+            Nanos(context.broker.oldest_message_age_ms().saturating_mul(1_000_000)),
         ),
         (
             "leveret_blocked_connections",
@@ -311,11 +324,11 @@ fn write_global(out: &mut Vec<u8>, context: &Context<'_>) {
 }
 
 /// A bound in milliseconds, in seconds.
-fn seconds(ms: u64) -> String {
-    if ms.is_multiple_of(1000) {
-        return (ms / 1000).to_string();
+fn seconds(us: u64) -> String {
+    if us.is_multiple_of(1_000_000) {
+        return (us / 1_000_000).to_string();
     }
-    format!("{}.{:03}", ms / 1000, ms % 1000).trim_end_matches('0').to_owned()
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000).trim_end_matches('0').to_owned()
 }
 
 /// How often somebody tried to log in.

@@ -18,11 +18,8 @@ use crate::management::response::Response;
 const NAMED_MAX: usize = 100;
 const NAMED: i64 = 20;
 
-/// What it costs to pass over something of another vhost, to match a name, and to find which other
-/// policy is in its way.
+/// What it costs to pass over something of another vhost.
 const WORK_PER_PLACE: usize = 1;
-const WORK_PER_MATCH: usize = 10;
-const WORK_PER_RIVAL: usize = 10;
 
 /// Answers what a policy would match: `pattern`, `apply-to`; where `name`, `priority` and
 /// `operator` are given, also where another one of higher precedence stays in force.
@@ -122,9 +119,10 @@ impl Preview {
         } else {
             return false;
         };
-        broker.work.spend(WORK_PER_MATCH);
+        broker.work.spend(self.policy.pattern.work());
         if self.policy.matches(target, &name) {
-            broker.work.spend(WORK_PER_RIVAL);
+            let among = broker.topology().work_of_policies(self.vhost);
+            broker.work.spend(among);
             let rival = self.rival(broker, target, &name);
             let matched = if is_queue { &mut self.queues } else { &mut self.exchanges };
             matched.note(&name, rival, self.named_max);

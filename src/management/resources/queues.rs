@@ -197,6 +197,13 @@ impl Source for Queues {
     /// A message is read for it, too.
     const WORK_PER_ITEM: usize = 200;
 
+    /// Its policies are looked for, too.
+    fn work_of_item(&self, context: &Context<'_>, key: &QueueKey) -> usize {
+        let vhost = context.broker.queues().get(*key).map(|queue| queue.vhost);
+        let policies = vhost.map_or(0, |key| context.broker.topology().work_of_policies(key));
+        Self::WORK_PER_ITEM + policies
+    }
+
     fn work_per_place(&self) -> usize {
         self.states.work()
     }

@@ -20,13 +20,12 @@ mod scope;
 mod settle;
 mod unacked;
 
-use std::collections::HashMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::amqp::method::basic;
 use crate::amqp::{Method, Name};
+use crate::broker::by_name::ByName;
 use crate::broker::{ChannelKey, ConsumerKey, LogPos, Transaction, VhostKey};
 
 use arriving::Arriving;
@@ -56,7 +55,7 @@ pub struct Channel {
     /// The prefetch count for consumers that start from now on; 0 = unlimited.
     pub prefetch: u32,
     /// Its consumers by tag.
-    pub consumers: HashMap<Name, ConsumerKey>,
+    pub consumers: ByName<Name, ConsumerKey>,
     /// Deliveries that wait to be settled.
     pub unacked: Unacked,
     /// Some deliveries with tags up to this one were taken back from the client: it may settle them
@@ -108,7 +107,7 @@ impl Channel {
             content: Arriving::Nothing,
             last_queue: None,
             prefetch: 0,
-            consumers: HashMap::new(),
+            consumers: ByName::default(),
             unacked: Unacked::default(),
             taken_back_to: 0,
             goes_on_to: None,

@@ -80,6 +80,7 @@ impl Store {
         let segment = ring.key(index);
         self.ids.next_message += 1;
         self.messages += 1;
+        self.messages_durable += u64::from(durable);
         let at = RecordRef { segment, offset };
         if let Some((key, _)) = publication.defines {
             self.define_with(key, at);
@@ -266,6 +267,7 @@ impl Store {
             }
         }
         self.messages += appended.len() as u64;
+        self.messages_durable += appended.len() as u64;
     }
 
     /// So many bytes of room the body of a publication takes: none where it lies in the ring
