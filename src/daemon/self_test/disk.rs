@@ -153,8 +153,12 @@ fn look_at_syncs(
         })
     });
     report.note("sync", found, advice);
-    if let Some(Disk { name, is_rotational, has_write_cache }) = disk {
-        let kind = if *is_rotational { "rotating" } else { "no moving parts" };
+    if let Some(Disk { name, is_virtual, is_rotational, has_write_cache }) = disk {
+        let kind = match (is_virtual, is_rotational) {
+            (true, _) => "virtual, so that what a sync means is up to the hypervisor",
+            (false, true) => "rotating",
+            (false, false) => "no moving parts",
+        };
         let cache = match has_write_cache {
             true => "has a write cache, which syncs flush",
             false => "writes through, or says that its cache survives a power cut",

@@ -19,6 +19,8 @@ pub(super) struct Mount {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Disk {
     pub(super) name: String,
+    /// A hypervisor made it up, and says of it what it likes.
+    pub(super) is_virtual: bool,
     pub(super) is_rotational: bool,
     /// The drive says that it keeps writes in a cache until it is told to flush it.
     pub(super) has_write_cache: bool,
@@ -41,9 +43,12 @@ impl Mount {
         let is_part = device.join("partition").exists();
         let disk = if is_part { device.parent()?.to_path_buf() } else { device };
         let queue = |file: &str| fs::read_to_string(disk.join("queue").join(file)).ok();
+        let name = disk.file_name()?.to_string_lossy().into_owned();
+        let is_virtual = is_virtual(&name);
         Some(Disk {
-            name: disk.file_name()?.to_string_lossy().into_owned(),
-            is_rotational: queue("rotational")?.trim() == "1",
+            name,
+            is_virtual,
+            is_rotational: queue("rotational")?.trim() == "1" && !is_virtual,
             has_write_cache: queue("write_cache")?.trim() == "write back",
         })
     }
@@ -51,6 +56,11 @@ impl Mount {
     pub(super) fn has_option(&self, name: &str) -> bool {
         self.options.iter().any(|option| option == name)
     }
+}
+
+/// Disks of virtio and Xen; nearly all of them pass for rotating ones.
+fn is_virtual(name: &str) -> bool {
+    ["vd", "xvd"].iter().any(|begin| name.starts_with(begin))
 }
 
 /// The mount in `info` with the longest path above `path`, of two at one place the last one.
@@ -67,8 +77,12 @@ fn parse(line: &str) -> Option<(PathBuf, Mount)> {
     let mut rest = of_file_system.split(' ');
     let (kind, source) = (rest.next()?, rest.next()?);
     let options = own.get(5)?.split(',').chain(rest.next().unwrap_or_default().split(','));
-    let mut options: Vec<String> = options.map(str::to_owned).collect();
-    options.dedup();
+    let options = options.fold(Vec::<String>::new(), |mut known, option| {
+        if !known.iter().any(|other| other == option) {
+            known.push(option.to_owned());
+        }
+        known
+    });
     let mount = Mount {
         kind: kind.to_owned(),
         source: unescaped(source),
@@ -108,10 +122,20 @@ nonsense\n";
     fn options_of_mount_and_file_system_are_known() {
         let mount = find(INFO, Path::new("/var/my data")).unwrap();
         assert!(mount.has_option("noatime") && mount.has_option("nobarrier"));
+        assert_eq!(mount.options, ["rw", "noatime", "nobarrier"], "each once");
         assert!(!mount.has_option("barrier"));
         assert_eq!((mount.source.as_str(), mount.device.as_str()), ("/dev/sdc1", "8:33"));
         let memory = find(INFO, Path::new("/tmp")).unwrap();
         assert_eq!(memory.disk(), None, "no disk is behind memory");
+    }
+
+    #[test]
+    fn disks_of_hypervisors_are_known_by_their_names() {
+        for (name, expected) in
+            [("vda", true), ("xvdf", true), ("sda", false), ("nvme0n1", false), ("mmcblk0", false)]
+        {
+            assert_eq!(is_virtual(name), expected, "{name}");
+        }
     }
 
     #[test]
