@@ -51,6 +51,9 @@ const UNUSED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// So much never is.
 const UNUSED_BYTES_TOO_FEW: u64 = 512 * 1024;
 
+/// A limit so low that the allocator can be told whenever publishers are blocked.
+const SMALL_BYTES: u64 = 64 * 1024 * 1024;
+
 impl Unused {
     /// With little memory, little is worth the trouble; and nobody is blocked for memory that is
     /// not used.
@@ -59,7 +62,10 @@ impl Unused {
         let unused = resident_bytes.saturating_sub(allocated_bytes);
         let is_near = resident_bytes >= memory_bytes_max / 4 * 3;
         let is_much = unused >= resident_bytes / 4 || is_near;
-        if unused >= self.left_bytes + worth && is_much {
+        // It takes well below a millisecond there, and publishers are blocked.
+        let is_urgent = memory_bytes_max <= SMALL_BYTES
+            && resident_bytes >= memory_bytes_max - memory_bytes_max / 20;
+        if (unused >= self.left_bytes + worth && is_much) || (is_urgent && unused >= worth) {
             // The next look shows what was given back.
             self.left_bytes = unused;
             self.is_due = true;
@@ -242,6 +248,12 @@ mod tests {
             let mut unused = Unused::default();
             unused.look((1000 + unused_kib) * KIB, 1000 * KIB, 8 << 20);
             assert_eq!(unused.is_due, is_due, "{unused_kib} KiB");
+        }
+        // Where publishers are blocked it is told again and again.
+        let mut unused = Unused::default();
+        for _ in 0..3 {
+            unused.look(8000 * KIB, 7000 * KIB, 8 << 20);
+            assert!(std::mem::take(&mut unused.is_due));
         }
         // A part of what is there so small that it is left alone, unless publishers may be blocked.
         for (allocated_kib, is_due) in [(5000, false), (7000, true)] {

@@ -260,7 +260,7 @@ mod tests {
             kind: kind.to_owned(),
             source: "/dev/x".to_owned(),
             options: options.iter().map(ToString::to_string).collect(),
-            ..Mount::of(Path::new("/")).unwrap()
+            device: "8:1".to_owned(),
         };
         for (mount, is_warned) in [
             (mount("ext4", &["rw", "relatime"]), false),

@@ -12,7 +12,7 @@ pub(super) struct Mount {
     /// Those of the mount and those of the file system.
     pub(super) options: Vec<String>,
     /// Major and minor number of its device, as in `8:1`; major 0 is no disk.
-    device: String,
+    pub(super) device: String,
 }
 
 /// A disk as the kernel knows it.
