@@ -190,8 +190,8 @@ The first listens on {BIND}:{AMQP_PORT}, and for the HTTP API on port {MANAGEMEN
 guest with the password guest.
 
 Signals: TERM and INT stop the broker cleanly. HUP has the configuration read again.
-Exit codes: 0 stopped, 1 --self-test has a warning, 64 usage, 69 data directory in use, 71 system, 73 data directory
-cannot be made, 74 storage, 78 configuration.
+Exit codes: 0 stopped, 1 --self-test has a warning, 64 usage, 69 data directory in use,
+71 system, 73 data directory cannot be made, 74 storage, 78 configuration.
 "
     )
 }

@@ -203,8 +203,8 @@ const HUNDRED: Pace = Pace { messages: 100.0, beside: Duration::from_micros(680)
 impl Pace {
     /// Two digits of it: more would be a promise.
     fn per_second(&self, sync: Duration) -> u64 {
-        let exact = self.messages / (sync + self.beside).as_secs_f64();
-        let unit = 10f64.powf(exact.max(1.0).log10().floor() - 1.0).max(1.0);
+        let exact = (self.messages / (sync + self.beside).as_secs_f64()).max(1.0);
+        let unit = 10f64.powf(exact.log10().floor() - 1.0).max(1.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let rounded = ((exact / unit).round() * unit) as u64;
         rounded
