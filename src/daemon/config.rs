@@ -81,8 +81,8 @@ pub struct Config {
     pub log_exchange: bool,
     /// The least severe level that is published; what is not logged is not.
     pub log_exchange_level: LevelFilter,
-    /// Name shown to clients.
-    pub cluster_name: String,
+    /// Name shown to clients; `None`: the one that operators gave it, or its own.
+    pub cluster_name: Option<String>,
     /// What clients are told that the product is, which names the dialect.
     pub product_name: String,
     /// The version of that.
@@ -149,7 +149,7 @@ impl Default for Config {
             log_exchange: false,
             log_exchange_level: LevelFilter::Info,
             make_default_user: false,
-            cluster_name: "leveret@localhost".to_owned(),
+            cluster_name: None,
             product_name: "RabbitMQ".to_owned(),
             product_version: "3.13.7".to_owned(),
             segment_bytes: 16 << 20,

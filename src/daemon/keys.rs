@@ -155,7 +155,9 @@ const SUPPORTED: &[(&str, Setter)] = &[
         put(&mut draft.config.event_exchange_vhost, some_text(setting))
     }),
     ("event_exchange.protocol", event_protocol),
-    ("cluster_name", |draft, setting| put(&mut draft.config.cluster_name, some_text(setting))),
+    ("cluster_name", |draft, setting| {
+        put(&mut draft.config.cluster_name, some_text(setting).map(Some))
+    }),
     ("product.name", |draft, setting| put(&mut draft.config.product_name, some_text(setting))),
     ("product.version", |draft, setting| {
         put(&mut draft.config.product_version, some_text(setting))
@@ -575,7 +577,7 @@ mod tests {
             ("log.file", "false"),
             ("log.console.level", "warning"),
         ]);
-        assert_eq!(config.cluster_name, "hutch");
+        assert_eq!(config.cluster_name.as_deref(), Some("hutch"));
         assert_eq!(config.log_level, log::LevelFilter::Warn);
     }
 

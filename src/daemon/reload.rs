@@ -75,7 +75,9 @@ fn orders(before: &Config, new: &Config) -> Vec<Order> {
     order(a.disk_free_limit != b.disk_free_limit, &|| {
         Order::LimitDisk(b.disk_free_limit.bytes(sys::machine_memory_bytes()))
     });
-    order(a.cluster_name != b.cluster_name, &|| Order::ClusterName(b.cluster_name.clone()));
+    // Where nothing is said any more, it keeps its name.
+    let name = b.cluster_name.as_ref().filter(|_| a.cluster_name != b.cluster_name);
+    order(name.is_some(), &|| Order::ClusterName(name.cloned().unwrap_or_default()));
     order(a.events() != b.events(), &|| b.events());
     order(a.published_log() != b.published_log(), &|| b.published_log());
     order(a.cors != b.cors, &|| Order::Cors(b.cors.clone()));
@@ -136,7 +138,7 @@ mod tests {
         assert_eq!(reload.again(), [], "nothing changed since");
         let waits = ["storage.segment_size"];
         assert_eq!(needing_a_restart(&reload.holds, &next.borrow()), waits);
-        next.borrow_mut().cluster_name = "other".to_owned();
+        next.borrow_mut().cluster_name = Some("other".to_owned());
         assert_eq!(reload.again(), [Order::ClusterName("other".to_owned())]);
         assert_eq!(needing_a_restart(&reload.holds, &next.borrow()), waits, "it still waits");
     }

@@ -207,6 +207,9 @@ impl Node {
             format!("leveret@{}", sys::host_name()),
             config.data_dir.display().to_string(),
         );
+        if let Some(name) = &config.cluster_name {
+            event_loop.carry_out(Order::ClusterName(name.clone()));
+        }
         event_loop.carry_out(config.events());
         event_loop.carry_out(config.published_log());
         event_loop.carry_out(Order::Cors(config.cors.clone()));
@@ -381,13 +384,16 @@ fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError>
     broker.store.sync_now().map_err(|e| StartError::Storage(e.to_string()))
 }
 
+/// What the cluster is called unless somebody says.
+const CLUSTER_NAME: &str = "leveret@localhost";
+
 fn limits(config: &Config) -> Limits {
     Limits {
         frame_bytes_max: config.frame_max,
         channel_max: config.channel_max,
         heartbeat_s: config.heartbeat_s,
         message_bytes_max: config.max_message_size,
-        cluster_name: Name::from(config.cluster_name.as_str()),
+        cluster_name: Name::from(config.cluster_name.as_deref().unwrap_or(CLUSTER_NAME)),
         product_name: Name::from(config.product_name.as_str()),
         product_version: Name::from(config.product_version.as_str()),
     }

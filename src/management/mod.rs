@@ -66,5 +66,6 @@ pub use call::{Context, Durable, Order};
 pub use conversation::{Conversation, Reception, Standing};
 pub use cors::Cors;
 pub use definitions::import::load_definitions;
+pub use definitions::parameters::{cluster_name, name_cluster};
 pub use job::Job;
 pub use view::*;

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::amqp::Name;
 use crate::broker::ConnectionKey;
-use crate::management::{ConnectionChurn, Context, Conversation, Cors, Identity, Listening};
+use crate::management::{self, ConnectionChurn, Context, Conversation, Cors, Identity, Listening};
 use crate::management::{Logins, Order, Origin, Protocol, Reception};
 
 use super::Node;
@@ -76,6 +77,18 @@ impl Node {
             message_bytes_max: limits.message_bytes_max,
             directory,
         };
+        self.follow_cluster_name();
+    }
+
+    /// Operators may have named the cluster: everybody is told that name from now on.
+    pub(super) fn follow_cluster_name(&mut self) {
+        let known = &mut self.operators.identity.cluster_name;
+        if let Some(name) = management::cluster_name(&self.broker)
+            && name != *known
+        {
+            self.limits.cluster_name = Name::from(name.as_str());
+            *known = name;
+        }
     }
 
     /// Whether an operator ordered the node to end.
@@ -153,6 +166,7 @@ impl Node {
                 break;
             };
             self.work_for(key);
+            self.follow_cluster_name();
         }
     }
 

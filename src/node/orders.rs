@@ -1,7 +1,7 @@
 //! What may change of the node while it runs, and how does it?
 
 use crate::amqp::Name;
-use crate::management::Order;
+use crate::management::{self, Order};
 
 use super::Node;
 
@@ -17,8 +17,8 @@ impl Node {
             }
             Order::LogLevel(level) => log::set_max_level(level),
             Order::ClusterName(name) => {
-                self.limits.cluster_name = name.as_str().into();
-                self.operators.identity.cluster_name = name;
+                management::name_cluster(&mut self.broker, &name);
+                self.follow_cluster_name();
             }
             Order::PublishEvents(vhost) => {
                 self.broker.publish_events_in(vhost.as_deref().map(Name::from));

@@ -1,6 +1,6 @@
 """RabbitMQ's newer rabbitmqadmin, the one in Rust, command by command.
 
-`RABBITMQADMIN2` names it. To build it takes minutes: scripts/test does so with --long.
+`RABBITMQADMIN2` names it. scripts/test builds it.
 """
 
 import os
@@ -15,7 +15,7 @@ LONG_TIMEOUT_S = 600
 
 pytestmark = pytest.mark.skipif(
     not os.access(RABBITMQADMIN2, os.X_OK),
-    reason="rabbitmqadmin 2 is missing; scripts/test --long builds it",
+    reason="rabbitmqadmin 2 is missing; scripts/test builds it",
 )
 
 # Commands in their order, and what their output has to have in it. NODE, PORT and FILE are filled

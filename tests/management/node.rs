@@ -3,7 +3,7 @@
 use leveret::daemon::Config;
 use serde_json::json;
 
-use super::common::{Client, Process, Server};
+use super::common::{Client, End, Node, Process, Server};
 use super::http::{Http, start};
 
 #[test]
@@ -73,7 +73,26 @@ fn the_cluster_gets_another_name() {
     assert_eq!(http.ask("PUT", "/api/cluster-name", r#"{"name": 5}"#).status, 400);
     assert_eq!(http.show("/api/cluster-name"), json!({"name": "hares"}));
     assert_eq!(http.show("/api/overview")["cluster_name"], json!("hares"));
+    // It is a parameter, as in RabbitMQ, and comes with definitions from there.
+    let named = json!({"global_parameters": [{"name": "cluster_name", "value": "rabbits"}]});
+    assert_eq!(http.ask("POST", "/api/definitions", &named.to_string()).status, 204);
+    assert_eq!(http.show("/api/cluster-name"), json!({"name": "rabbits"}));
     drop(server);
+}
+
+#[test]
+fn a_cluster_keeps_its_name_over_a_kill() {
+    let Some(mut node) = Node::start() else { return };
+    let client = node.connect();
+    let mut owner = Http::connect_owner(node.process().directory());
+    let put = owner.ask_as("", "PUT", "/api/cluster-name", r#"{"name": "hares"}"#);
+    assert_eq!(put.status, 204);
+    node.restart(End::Kill, client);
+    let mut owner = Http::connect_owner(node.process().directory());
+    for path in ["/api/cluster-name", "/api/global-parameters/cluster_name"] {
+        let shown = owner.ask_as("", "GET", path, "").json();
+        assert!(shown.to_string().contains("hares"), "{path}: {shown}");
+    }
 }
 
 #[test]

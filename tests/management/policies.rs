@@ -198,6 +198,9 @@ fn parameters_of_the_node_are_any_json() {
     let all = json!([cluster, {"name": "g", "value": value}]);
     assert_eq!(http.show("/api/global-parameters"), all);
     assert_eq!(http.show("/api/global-parameters/cluster_name"), cluster);
+    for wrong in [json!({"value": 5}), json!({"value": ""}), json!({"value": "x".repeat(256)})] {
+        assert_eq!(put(&mut http, "/api/global-parameters/cluster_name", &wrong), 400);
+    }
     let long = json!({"value": "x".repeat(100_000)});
     assert_eq!(put(&mut http, path, &long), 400);
     assert_eq!(delete(&mut http, path), 204);

@@ -59,7 +59,6 @@ fn front(queue: &Queue) -> Option<MessageId> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::amqp::{Table, TableBuf, Value};
     use crate::broker::Broker;
     use crate::broker::testing::{declare, open, publish, subject};

@@ -69,7 +69,7 @@ impl Pattern {
 
     /// What it costs to compile a pattern.
     pub fn work_to_compile(text: &str) -> usize {
-        if is_trivial(text) { 0 } else { WORK_TO_COMPILE }
+        if is_trivial(text) { 0 } else { WORK_TO_COMPILE + text.len() }
     }
 
     /// Compiles it, if that was not done; what it cost.
@@ -78,7 +78,7 @@ impl Pattern {
             return 0;
         }
         let _ = self.program();
-        WORK_TO_COMPILE
+        Self::work_to_compile(&self.text)
     }
 
     /// Why the pattern does not compile, when it does not.
@@ -132,7 +132,7 @@ fn backtracks(text: &str) -> bool {
 fn compile(text: &str) -> Result<Regex, Box<fancy_regex::Error>> {
     RegexBuilder::new(&perl_to_rust(text))
         .backtrack_limit(BACKTRACK_STEPS_MAX)
-        .delegate_size_limit(COMPILED_BYTES_MAX)
+        .delegate_size_limit(COMPILED_BYTES + COMPILED_BYTES_PER_BYTE * text.len())
         .build()
         .map_err(Box::new)
 }
@@ -226,8 +226,9 @@ fn begins_repetition(rest: impl Iterator<Item = char>) -> bool {
 /// Patterns with look-around or back references get so many steps for one name; about 2 ms.
 const BACKTRACK_STEPS_MAX: usize = 20_000;
 
-/// A pattern may not compile to more, for which it takes half a millisecond.
-const COMPILED_BYTES_MAX: usize = 1 << 17;
+/// A pattern may not compile to more: of a short one, it takes half a millisecond.
+const COMPILED_BYTES: usize = 1 << 17;
+const COMPILED_BYTES_PER_BYTE: usize = 64;
 
 /// What it costs to compile a pattern, and to match a name: without look-around and the like it is
 /// read once; with it, it may be tried in very many ways.
@@ -324,7 +325,7 @@ mod tests {
     fn a_pattern_is_compiled_once_and_not_before_somebody_asks() {
         let pattern = Pattern::of_policy("^a");
         assert!(pattern.program.get().is_none());
-        assert_eq!([pattern.prepare(), pattern.prepare()], [WORK_TO_COMPILE, 0]);
+        assert_eq!([pattern.prepare(), pattern.prepare()], [WORK_TO_COMPILE + 2, 0]);
         assert!(pattern.matches(b"ab"));
         assert_eq!(pattern.clone().prepare(), 0);
         assert_eq!(Pattern::of_policy(".*").prepare(), 0);

@@ -26,6 +26,11 @@ pub const OPERATOR_POLICY: &str = "operator_policy";
 /// Under which component policies are.
 pub const POLICY: &str = "policy";
 
+/// Which parameter of the node is the cluster's name, as in RabbitMQ.
+pub const CLUSTER_NAME: &[u8] = b"cluster_name";
+/// The most bytes of that name.
+const CLUSTER_NAME_BYTES_MAX: usize = 255;
+
 /// A parameter has at most so many bytes: it is one record of the log.
 const BYTES_MAX: usize = 64 * 1024;
 
@@ -139,17 +144,43 @@ pub fn checked(broker: &Broker, component: &Name, value: &Value) -> Result<Strin
 /// Sets a parameter of the node; `true` when there was none of its name.
 ///
 /// # Errors
-/// It is too long.
+/// It is too long, or no name for a cluster.
 pub fn set_global(broker: &mut Broker, name: Name, value: &Value) -> Result<bool, Wrong> {
-    let text = bounded(broker, value)?;
+    let text = read_global(broker, &name, value)?;
     Ok(broker.set_parameter(Scope::Global, name, &text))
+}
+
+/// A parameter of the node as it is kept.
+///
+/// # Errors
+/// As for [`set_global`].
+pub fn read_global(broker: &Broker, name: &Name, value: &Value) -> Result<String, Wrong> {
+    let is_name = |text: &str| (1..=CLUSTER_NAME_BYTES_MAX).contains(&text.len());
+    if **name == *CLUSTER_NAME && !value.as_str().is_some_and(is_name) {
+        return Err(format!("name has 1 to {CLUSTER_NAME_BYTES_MAX} bytes"));
+    }
+    bounded(broker, value)
+}
+
+/// Gives the cluster a name, if it has another one.
+pub fn name_cluster(broker: &mut Broker, name: &str) {
+    if cluster_name(broker).as_deref() != Some(name) {
+        let value = Value::from(name).to_string();
+        broker.set_parameter(Scope::Global, Name::from(CLUSTER_NAME), &value);
+    }
+}
+
+/// The name that the cluster was given; `None`: it has the one that it has of itself.
+pub fn cluster_name(broker: &Broker) -> Option<String> {
+    let value = broker.topology().parameter(Scope::Global, CLUSTER_NAME)?;
+    serde_json::from_str(value).ok()
 }
 
 /// A value as it is kept.
 ///
 /// # Errors
 /// It is too long.
-pub fn bounded(broker: &Broker, value: &Value) -> Result<String, Wrong> {
+fn bounded(broker: &Broker, value: &Value) -> Result<String, Wrong> {
     let text = value.to_string();
     let most = BYTES_MAX.min(broker.definition_bytes_max());
     if text.len() > most {

@@ -92,7 +92,7 @@ impl Plan {
                 self.parameter(broker, vhost, component, name, value)
             }
             Item::GlobalParameter(name, value) => {
-                let text = parameters::bounded(broker, value)?;
+                let text = parameters::read_global(broker, &name, value)?;
                 let before = broker.topology().parameter(Scope::Global, &name);
                 let key = (Name::from(""), Name::from(""), name);
                 Ok(keep(&mut self.parameters, key, before.map(str::to_owned), text))

@@ -1,12 +1,13 @@
 //! What is the cluster's name?
 
 use log::info;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::management::call::{Call, Order, Outcome, Right, Route};
+use crate::amqp::Name;
+use crate::management::call::{Call, Outcome, Right, Route};
+use crate::management::definitions::parameters::{self, CLUSTER_NAME};
 use crate::management::request::Method;
-use crate::management::response::Response;
-use crate::management::{body, json};
+use crate::management::{body, change, json};
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[Route {
@@ -14,22 +15,19 @@ pub const ROUTES: &[Route] = &[Route {
     methods: &[(Method::Get, Right::Management, show), (Method::Put, Right::Administrator, put)],
 }];
 
-/// The most bytes of a name.
-const NAME_BYTES_MAX: usize = 255;
-
 fn show(call: &mut Call<'_, '_>) -> Outcome {
     call.show(json!({ "name": call.context.node.identity().cluster_name }))
 }
 
-/// Gives the cluster another name, until the node starts again.
+/// Gives the cluster another name: that is a parameter, as in RabbitMQ.
 fn put(call: &mut Call<'_, '_>) -> Outcome {
     let body = json::object(&call.request.body)?;
     body::require(&body, &["name"])?;
-    let name = body::text(&body, "name")?.filter(|name| !name.is_empty());
-    let name = name.filter(|name| name.len() <= NAME_BYTES_MAX);
-    let name = name.ok_or_else(|| Response::bad_request("name has 1 to 255 bytes"))?;
-    let order = Order::ClusterName(name.to_owned());
-    info!("user '{}' set {order}", call.caller.name);
-    call.context.orders.push(order);
-    Ok(Response::empty(204).into())
+    let name = body::text(&body, "name")?.unwrap_or_default();
+    let (broker, value) = (&mut *call.context.broker, Value::from(name));
+    let named = parameters::set_global(broker, Name::from(CLUSTER_NAME), &value);
+    if named.is_ok() {
+        info!("user '{}' set the cluster's name to '{name}'", call.caller.name);
+    }
+    change::made(named.map(|_| false))
 }

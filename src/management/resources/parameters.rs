@@ -118,7 +118,7 @@ fn list_global(call: &mut Call<'_, '_>) -> Outcome {
     let topology = call.context.broker.topology();
     let said = topology.global_parameters().iter();
     let said = said.map(|(name, value)| parameters::show_global(name, value));
-    let is_named = topology.parameter(Scope::Global, CLUSTER_NAME).is_some();
+    let is_named = topology.parameter(Scope::Global, parameters::CLUSTER_NAME).is_some();
     let named = (!is_named).then(|| cluster_name(call));
     let all = named.into_iter().chain(said).collect();
     list::answer(call, Walk::of(all))
@@ -128,7 +128,7 @@ fn show_global(call: &mut Call<'_, '_>) -> Outcome {
     let (topology, name) = (call.context.broker.topology(), call.part(0));
     match topology.parameter(Scope::Global, name) {
         Some(value) => call.show(parameters::show_global(name, value)),
-        None if name == CLUSTER_NAME => call.show(cluster_name(call)),
+        None if name == parameters::CLUSTER_NAME => call.show(cluster_name(call)),
         None => Err(Response::not_found()),
     }
 }
@@ -137,8 +137,6 @@ fn show_global(call: &mut Call<'_, '_>) -> Outcome {
 fn cluster_name(call: &Call<'_, '_>) -> Value {
     json!({ "name": "cluster_name", "value": call.context.node.identity().cluster_name })
 }
-
-const CLUSTER_NAME: &[u8] = b"cluster_name";
 
 fn put_global(call: &mut Call<'_, '_>) -> Outcome {
     let name = call.new_name(0)?;
