@@ -94,10 +94,6 @@ class V1(Group):
         """The most bytes so far."""
         return self.number("memory.max_usage_in_bytes")
 
-    def refusals(self):
-        """How often the limit was hit, so that pages had to go first."""
-        return self.number("memory.failcnt")
-
     def oom_kills(self):
         return self.table("memory.oom_control").get("oom_kill", 0)
 
@@ -119,10 +115,6 @@ class V2(Group):
     def peak(self):
         """The most bytes so far."""
         return self.number("memory.peak")
-
-    def refusals(self):
-        """How often the limit was hit, so that pages had to go first."""
-        return self.table("memory.events")["max"]
 
     def oom_kills(self):
         return self.table("memory.events")["oom_kill"]
