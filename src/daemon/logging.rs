@@ -2,9 +2,9 @@
 //!
 //! One entry is one line on standard error: UTC time with milliseconds, level, text; below
 //! info also the module. Control characters are escaped, so that nothing a peer chose can
-//! pass for a line of ours. Standard error is what systemd, Docker and shells collect. Where it goes
-//! to the journal, which notes time and severity itself, a line is the severity as in sd-daemon(3)
-//! and the text.
+//! pass for a line of ours. Standard error is what systemd, Docker and shells collect. Where it
+//! goes to the journal, which notes time and severity itself, a line is the severity as in
+//! sd-daemon(3) and the text.
 
 use std::env;
 use std::fmt::{self, Write as _};
@@ -41,8 +41,8 @@ pub fn start(level: LevelFilter) {
 /// How a line is written.
 type Shape = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
 
-/// A logger with lines of this shape, which logs what `filters` let pass or, without any, what is at least
-/// as severe as `level`.
+/// A logger with lines of this shape, which logs what `filters` let pass or, without any, what is
+/// at least as severe as `level`.
 fn builder(filters: Option<&str>, level: LevelFilter, shape: Shape) -> Builder {
     let mut builder = Builder::new();
     match filters {

@@ -64,8 +64,8 @@ fn look_at_clock(report: &mut Report) {
 fn look_at_files(files: u64, report: &mut Report) {
     let advice = (files < OPEN_FILES_MIN).then(|| {
         format!(
-            "each connection needs one: at most about {} clients; raise the hard limit (ulimit -Hn, \
-             LimitNOFILE= in the unit)",
+            "each connection needs one: at most about {} clients; raise the hard limit \
+             (ulimit -Hn, LimitNOFILE= in the unit)",
             files.saturating_sub(64)
         )
     });

@@ -1,6 +1,7 @@
 //! What can be expected of this machine, before a broker relies on it? `leveret --self-test DIR`
-//! measures the disk below a directory (`disk`), asks the kernel for clocks and limits (`host`), and
-//! says in words what to expect and what to change. Takes a few seconds, and leaves nothing behind.
+//! measures the disk below a directory (`disk`), asks the kernel for clocks and limits (`host`),
+//! and says in words what to expect and what to change. Takes a few seconds, and leaves nothing
+//! behind.
 
 mod disk;
 mod host;
