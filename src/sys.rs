@@ -74,6 +74,14 @@ pub fn allocate_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// Has the kernel read of `file` what is asked for and no more.
+///
+/// # Errors
+/// What the system says; it is advice, and nothing depends on it.
+pub fn read_no_further(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random)?)
+}
+
 /// Whether the file system gives files blocks ahead of time; then `file` has so many bytes' worth.
 ///
 /// # Errors

@@ -239,6 +239,9 @@ impl<'a> Reader<'a> {
     ) -> Result<Reader<'a>, StorageError> {
         let path = &candidate.path;
         let file = File::open(path).map_err(StorageError::io("opening", path))?;
+        if sys::has_little_memory() {
+            sys::read_no_further(&file).map_err(StorageError::io("reading", path))?;
+        }
         let size = candidate.readable_bytes as usize;
         Ok(Reader { candidate, file, buffer, begin: 0, filled: 0, size, written_end: None })
     }
