@@ -8,6 +8,7 @@
 //! | [`sys`] | the few system calls that std lacks, each a safe function |
 //! | [`amqp`] | bytes to AMQP values and back, borrowing from the input |
 //! | [`outbox`] | what waits to be sent, on connections of every kind |
+//! | [`websocket`] | a stream of bytes inside WebSocket frames |
 //! | [`storage`] | the log: append, settle, sync, recover, compact; the queues' index |
 //! | [`broker`] | who gets which message; no sockets, no clock |
 //! | [`session`] | one AMQP connection: bytes in, bytes out, no socket |
@@ -99,14 +100,15 @@
 //!
 //! # Packages
 //!
-//! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. sha2,
-//! base64 and getrandom hash passwords, md-5 those that RabbitMQ hashed long ago, and getrandom
-//! salts segments; fancy-regex matches permission patterns, which use look-aheads; foldhash hashes
-//! the names of bindings and definitions, of which there may be a million at start, and the
-//! numbers of segments; rustix makes system calls without `unsafe`, and libc has the few questions
-//! to the allocator that rustix has not; signal-hook catches signals. httparse finds the parts of
-//! a request's head in the HTTP API, serde_json reads and writes the API's JSON, base64 reads the
-//! credentials of requests, and flate2, with a backend in Rust, compresses answers.
+//! mio, slab, bytes, memmap2, crc32fast, log, env_logger and getopts carry the broker. sha2, base64
+//! and getrandom hash passwords, md-5 those that RabbitMQ hashed long ago, sha1 the keys of
+//! WebSocket clients, as its handshake asks for, and getrandom salts segments; fancy-regex matches
+//! permission patterns, which use look-aheads; foldhash hashes the names of bindings and
+//! definitions, of which there may be a million at start, and the numbers of segments; rustix makes
+//! system calls without `unsafe`, and libc has the few questions to the allocator that rustix has
+//! not; signal-hook catches signals. httparse finds the parts of a request's head in the HTTP API,
+//! serde_json reads and writes the API's JSON, base64 reads the credentials of requests, and
+//! flate2, with a backend in Rust, compresses answers.
 //!
 //! The load generator, `src/bin/leveret-bench`, is a package of its own in this workspace, so
 //! that the daemon is built without what only its figures need: hdrhistogram, indicatif, serde
@@ -123,3 +125,4 @@ pub mod outbox;
 pub mod session;
 pub mod storage;
 pub mod sys;
+pub mod websocket;

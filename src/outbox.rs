@@ -46,6 +46,29 @@ impl Outbox {
         self.bodies.push_back(Placed { after: self.inline.len(), body });
     }
 
+    /// Moves the first `bytes` of what waits behind all that waits in another outbox; of bodies of
+    /// the log nothing is copied.
+    ///
+    /// # Panics
+    /// When fewer wait.
+    pub fn move_to(&mut self, other: &mut Outbox, bytes: usize) {
+        let (mut at, mut left) = (self.inline_sent, bytes);
+        for placed in &self.bodies {
+            let inline = (placed.after - at).min(left);
+            other.inline.extend_from_slice(&self.inline[at..at + inline]);
+            at += inline;
+            left -= inline;
+            if left == 0 {
+                break;
+            }
+            let body = placed.body.len().min(left);
+            other.push_shared(placed.body.slice(..body));
+            left -= body;
+        }
+        other.inline.extend_from_slice(&self.inline[at..at + left]);
+        self.advance(bytes);
+    }
+
     /// Bytes that wait.
     #[inline]
     pub fn len(&self) -> usize {
@@ -183,6 +206,42 @@ mod tests {
             assert_eq!(outbox.len(), expected.len());
             assert_eq!(drain(&mut outbox, step), expected, "writes of {step} bytes");
         }
+    }
+
+    #[test]
+    fn what_is_moved_leaves_in_its_order_and_the_rest_stays() {
+        for step in [1, 2, 3, 7, 64, 999] {
+            let (mut outbox, mut other) = (Outbox::default(), Outbox::default());
+            let mut expected = Vec::new();
+            for i in 0..60u8 {
+                outbox.buffer().extend_from_slice(&vec![i; usize::from(i % 4)]);
+                outbox.push_shared(Bytes::from(vec![255 - i; usize::from(i % 7)]));
+                expected.extend(std::iter::repeat_n(i, usize::from(i % 4)));
+                expected.extend(std::iter::repeat_n(255 - i, usize::from(i % 7)));
+            }
+            outbox.buffer().extend_from_slice(b"end");
+            expected.extend_from_slice(b"end");
+            let mut found = Vec::new();
+            while !outbox.is_empty() {
+                let bytes = outbox.len().min(step);
+                let before = outbox.len();
+                outbox.move_to(&mut other, bytes);
+                assert_eq!((outbox.len(), other.len()), (before - bytes, bytes), "{step}");
+                found.extend(drain(&mut other, 5));
+            }
+            assert_eq!(found, expected, "{step} at a time");
+        }
+    }
+
+    #[test]
+    fn a_body_of_the_log_is_moved_without_being_copied() {
+        let (mut outbox, mut other) = (Outbox::default(), Outbox::default());
+        let body = Bytes::from(vec![7; 1000]);
+        outbox.push_shared(body.clone());
+        outbox.move_to(&mut other, 600);
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        assert_eq!(other.slices(&mut slices), 1);
+        assert_eq!((slices[0].as_ptr(), slices[0].len()), (body.as_ptr(), 600));
     }
 
     #[test]

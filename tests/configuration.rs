@@ -172,6 +172,46 @@ fn a_failed_login_is_logged_with_its_peer_and_no_password_ever_is() {
     }
 }
 
+/// Somebody has to find out at night why his clients cannot connect.
+#[test]
+fn the_log_says_why_somebody_was_refused_who_should_have_come_through_a_proxy() {
+    let of = |more: &str| format!("proxy_protocol = true\n{more}");
+    for (configuration, sent, why) in [
+        (
+            of(""),
+            &b"AMQP\0\0\x09\x01"[..],
+            "it sent no PROXY protocol header, which this port asks \
+          for, but 'AMQP\\x00\\x00\\t\\x01'",
+        ),
+        (
+            of(""),
+            b"PROXY TCP4 1.2.3.4\r\n",
+            "its PROXY protocol header is wrong: it has not two \
+          addresses and two ports",
+        ),
+        (
+            of("proxy_protocol.trusted.1 = 192.0.2.1\n"),
+            b"",
+            "it is not among the proxies that are \
+          trusted (proxy_protocol.trusted)",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = leveret(&directory, &configuration, ANY_PORT);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = log.lines().map_while(Result::ok);
+        let line = lines.find(|line| line.contains("listening on")).unwrap();
+        let mut stream = TcpStream::connect(address_in(&line)).unwrap();
+        let peer = stream.local_addr().unwrap();
+        stream.write_all(sent).unwrap();
+        let line = lines.next().unwrap();
+        assert!(line.ends_with(&format!("{peer}: refused, {why}")), "{line}");
+        send(&child, Signal::TERM);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn a_variable_that_somebody_relies_on_ends_the_start() {
     let directory = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ use super::error::ConfigError;
 use super::options::Options;
 use super::units::Limit;
 use crate::management::{Cors, Order};
+use crate::net::proxy::{Network, Proxies};
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
 ///
@@ -36,6 +37,8 @@ pub struct Config {
     pub prometheus: Option<SocketAddr>,
     /// Which other sites' pages may read what the HTTP API answers in a browser.
     pub cors: Cors,
+    /// What stands between clients and the ports.
+    pub proxies: Proxies,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
     /// Largest frame proposed in `connection.tune`, in bytes, its 8 bytes overhead included.
@@ -127,6 +130,7 @@ impl Default for Config {
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             heartbeat_s: 60,
             frame_max: 131_072,
             channel_max: 2_047,
@@ -207,6 +211,8 @@ pub(super) struct Draft {
     pub tcp: Option<BTreeMap<String, Endpoint>>,
     /// `management.cors.allow_origins.NAME`, by name.
     pub cors_origins: BTreeMap<String, String>,
+    /// `proxy_protocol.trusted.NAME`, by name.
+    pub trusted_proxies: BTreeMap<String, Network>,
     /// `management.tcp.ip`
     pub management_ip: Option<IpAddr>,
     /// `management.tcp.port`; 0 is off.
@@ -243,6 +249,7 @@ impl Draft {
             config,
             tcp: None,
             cors_origins: BTreeMap::new(),
+            trusted_proxies: BTreeMap::new(),
             management_ip: None,
             management_port: None,
             prometheus_ip: None,
@@ -257,6 +264,9 @@ impl Draft {
         let prometheus = self.prometheus_address(options, management.is_some());
         let mut config = self.config;
         config.cors.origins = self.cors_origins.into_values().collect();
+        if !self.trusted_proxies.is_empty() {
+            config.proxies.trusted = self.trusted_proxies.into_values().collect();
+        }
         config.listeners = listeners;
         config.management = management;
         config.prometheus = prometheus;

@@ -1,6 +1,7 @@
 //! Which keys may a configuration file have, what is each one's value, and what does it set.
 //!
-//! The names are rabbitmq.conf's, but for `storage.segment_size`, which is ours. A name that
+//! The names are rabbitmq.conf's, but for `storage.segment_size`, `proxy_protocol.trusted` and
+//! `management.tcp.proxy_protocol`, which are ours. A name that
 //! ends in `*` stands for any one word there. Keys of RabbitMQ's that do nothing here are
 //! refused by name, so that nobody believes in a setting that is not there, or named in a warning
 //! where there is nothing to believe in. For users they are
@@ -90,6 +91,13 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("management.cors.max_age", |draft, setting| {
         put(&mut draft.config.cors.max_age_s, in_range(setting, 0, u32::MAX, "seconds"))
     }),
+    ("management.tcp.proxy_protocol", |draft, setting| {
+        put(&mut draft.config.proxies.before_http, boolean(setting))
+    }),
+    ("proxy_protocol", |draft, setting| {
+        put(&mut draft.config.proxies.before_amqp, boolean(setting))
+    }),
+    ("proxy_protocol.trusted.*", trusted_proxy),
     ("prometheus.tcp.ip", |draft, setting| put(&mut draft.prometheus_ip, ip(setting).map(Some))),
     ("prometheus.tcp.port", |draft, setting| {
         put(&mut draft.prometheus_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
@@ -196,7 +204,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("mqtt", "there is no MQTT"),
     ("password_hashing_module", "passwords are always hashed with SHA-256"),
     ("prometheus", "of metrics, address and port can be set (prometheus.tcp.ip, .port)"),
-    ("proxy_protocol", "there is no PROXY protocol"),
     ("ssl_cert_login_from", NO_TLS),
     ("ssl_handshake_timeout", NO_TLS),
     ("ssl_options", NO_TLS),
@@ -288,6 +295,13 @@ fn cors_origin(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
         return Err("* or a site as in https://example.org:8443, without a path".to_owned());
     }
     draft.cors_origins.insert(setting.word.to_owned(), setting.value.to_owned());
+    Ok(())
+}
+
+fn trusted_proxy(draft: &mut Draft, setting: &Setting<'_>) -> Result<(), String> {
+    let expected = "an IP address, or a network as in 10.0.0.0/8";
+    let network = setting.value.parse().map_err(|()| expected)?;
+    draft.trusted_proxies.insert(setting.word.to_owned(), network);
     Ok(())
 }
 
@@ -549,6 +563,24 @@ mod tests {
         assert_eq!(config.default_permissions.read, ".*");
         assert_eq!(Vec::from_iter(config.loopback_users), ["admin"]);
         assert!(set(&[("loopback_users", "none")]).loopback_users.is_empty());
+    }
+
+    #[test]
+    fn proxies_are_believed_where_they_are_said_to_be_and_there_alone() {
+        let config = set(&[
+            ("proxy_protocol", "true"),
+            ("proxy_protocol.trusted.1", "10.0.0.0/8"),
+            ("proxy_protocol.trusted.2", "192.0.2.1"),
+            ("proxy_protocol.trusted.1", "2001:db8::/32"),
+        ]);
+        assert!(config.proxies.before_amqp && !config.proxies.before_http);
+        let trusts = |address: &str| config.proxies.trust(address.parse().unwrap());
+        assert!(trusts("192.0.2.1:1") && trusts("[2001:db8::7]:1"));
+        assert!(!trusts("10.0.0.1:1") && !trusts("127.0.0.1:1"), "nobody named it");
+        for wrong in ["", "10.0.0.0/33", "localhost", "10.0.0.0/8, 192.0.2.1"] {
+            let text = complaint("proxy_protocol.trusted.1", wrong);
+            assert!(text.contains("wants an IP address, or a network as in 10.0.0.0/8"), "{text}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl<'a> Reload<'a> {
             listeners: held.listeners.clone(),
             management: held.management,
             prometheus: held.prometheus,
+            proxies: held.proxies.clone(),
             load_definitions: held.load_definitions.clone(),
             segment_bytes: held.segment_bytes,
             ..new
@@ -104,6 +105,7 @@ fn needing_a_restart(before: &Config, new: &Config) -> Vec<&'static str> {
         ("listeners.tcp", a.listeners != b.listeners),
         ("management.tcp", a.management != b.management),
         ("prometheus.tcp", a.prometheus != b.prometheus),
+        ("proxy_protocol", a.proxies != b.proxies),
         ("load_definitions", a.load_definitions != b.load_definitions),
         ("storage.segment_size", a.segment_bytes != b.segment_bytes),
     ];
@@ -172,6 +174,9 @@ mod tests {
             ("listeners.tcp", "none", 0, 1),
             ("management.tcp.port", "5", 0, 1),
             ("prometheus.tcp.port", "5", 0, 1),
+            ("proxy_protocol", "true", 0, 1),
+            ("management.tcp.proxy_protocol", "true", 0, 1),
+            ("proxy_protocol.trusted.1", "10.0.0.0/8", 0, 1),
             ("load_definitions", "/x", 0, 1),
             ("storage.segment_size", "1MiB", 0, 1),
             ("default_user", "x", 0, 0),

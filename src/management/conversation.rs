@@ -6,6 +6,7 @@
 //! much all of them together hold is for the node to say ([`Reception::body_room`]), and whose
 //! place somebody else gets, too ([`Conversation::standing`]).
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -19,6 +20,7 @@ use super::request::{self, Framing, Head, Refusal, Request};
 use super::response::{self, Response, Style};
 use super::router::{self, Found};
 use super::sign_in::{self, FORM_BYTES_MAX};
+use super::upgrade;
 use crate::broker::work::Work;
 use crate::broker::{Broker, Users};
 use crate::outbox::Outbox;
@@ -26,6 +28,8 @@ use crate::outbox::Outbox;
 /// One connection of the HTTP API.
 pub struct Conversation {
     origin: Origin,
+    /// Where it came in.
+    local: Option<SocketAddr>,
     phase: Phase,
     /// How much of the head that arrives was looked at.
     seen: usize,
@@ -57,6 +61,8 @@ pub struct Reception<'a> {
     pub cors: &'a Cors,
     /// How many bytes of a body may be held, besides those that are.
     pub body_room: u64,
+    /// Whether one more may speak AMQP.
+    pub has_place: bool,
 }
 
 /// How much a connection has to show for its place; whose place somebody else may have comes
@@ -99,6 +105,8 @@ enum Phase {
     Blocked(Job),
     /// Something has to be durable before this is sent.
     Waiting(Durable, Response, Style),
+    /// What follows is AMQP over WebSocket.
+    Upgraded,
     /// Nothing more is read; the socket closes when the outbox is empty.
     Closed,
 }
@@ -136,6 +144,7 @@ impl Conversation {
         let outbox = Outbox::default();
         Self {
             origin,
+            local: None,
             phase: Phase::Idle,
             seen: 0,
             due,
@@ -172,7 +181,8 @@ impl Conversation {
                 | Phase::Working(_)
                 | Phase::AtWork
                 | Phase::Blocked(_)
-                | Phase::Waiting(..) => break,
+                | Phase::Waiting(..)
+                | Phase::Upgraded => break,
             };
             if taken == 0 {
                 break;
@@ -222,6 +232,9 @@ impl Conversation {
         if self.origin.is_scraper() && !router::is_of_metrics(&request) {
             return self.answer_unread(&request, framing, &Response::not_found());
         }
+        if upgrade::is_asked(&request) {
+            return self.upgrade(reception, &request, framing);
+        }
         let found = router::find(&request);
         let methods = found.as_ref().err().and_then(|response| response.value_of("allow"));
         self.further = reception.cors.headers(&request, methods);
@@ -239,6 +252,22 @@ impl Conversation {
             Ok(found) => self.log_in(reception, (request, framing, found), false, now),
             Err(response) => self.answer_unread(&request, framing, &response),
         }
+    }
+
+    /// Somebody asks for AMQP over WebSocket, which is to be had at the port.
+    fn upgrade(&mut self, reception: &Reception<'_>, request: &Request, framing: Framing) {
+        if self.origin == Origin::Owner {
+            return self.answer_unread(request, framing, &Response::not_found());
+        }
+        let response = upgrade::answer(request, framing, reception.cors, reception.has_place);
+        if response.status == 101 {
+            self.write(&response, Style { keep_alive: true, ..style_of(request) });
+            self.phase = Phase::Upgraded;
+            self.due = None;
+            return;
+        }
+        debug!("{}: WebSocket refused with {}", self.origin, response.status);
+        self.answer_unread(request, framing, &response);
     }
 
     fn log_in(
@@ -442,7 +471,7 @@ impl Conversation {
                 self.phase = Phase::Working(job);
                 true
             }
-            phase @ (Phase::Working(_) | Phase::AtWork | Phase::Waiting(..)) => {
+            phase @ (Phase::Working(_) | Phase::AtWork | Phase::Waiting(..) | Phase::Upgraded) => {
                 self.phase = phase;
                 true
             }
@@ -465,7 +494,11 @@ impl Conversation {
             // It has its own.
             Phase::Held(..) => {}
             // That is ours to do.
-            Phase::Working(_) | Phase::AtWork | Phase::Waiting(..) | Phase::Closed => {
+            Phase::Working(_)
+            | Phase::AtWork
+            | Phase::Waiting(..)
+            | Phase::Upgraded
+            | Phase::Closed => {
                 self.due = None;
             }
         }
@@ -596,6 +629,7 @@ impl Conversation {
             | Phase::Body(..)
             | Phase::Skipping(_)
             | Phase::AtWork
+            | Phase::Upgraded
             | Phase::Closed => false,
         };
         if is_unanswered {
@@ -614,6 +648,7 @@ impl Conversation {
             | Phase::Skipping(_)
             | Phase::AtWork
             | Phase::Waiting(..)
+            | Phase::Upgraded
             | Phase::Closed => 0,
         };
         *total = *total + bytes - std::mem::replace(&mut self.noted_bytes, bytes);
@@ -630,6 +665,7 @@ impl Conversation {
         let standing = match &self.phase {
             Phase::Body(..) | Phase::Form(..) => served.min(Standing::Sending),
             Phase::Working(_) | Phase::AtWork | Phase::Blocked(_) | Phase::Waiting(..) => served,
+            Phase::Upgraded => served,
             // The client is still to get what it was answered.
             Phase::Idle | Phase::Head if self.has_asked && !self.outbox.is_empty() => served,
             Phase::Idle | Phase::Head if !self.has_asked => Standing::Silent,
@@ -663,6 +699,7 @@ impl Conversation {
             | Phase::Working(_)
             | Phase::AtWork
             | Phase::Blocked(_)
+            | Phase::Upgraded
             | Phase::Closed => None,
         }
     }
@@ -688,8 +725,24 @@ impl Conversation {
             | Phase::Working(_)
             | Phase::AtWork
             | Phase::Blocked(_)
-            | Phase::Waiting(..) => false,
+            | Phase::Waiting(..)
+            | Phase::Upgraded => false,
         }
+    }
+
+    /// Whether what follows is AMQP over WebSocket: HTTP has said in the outbox all that it has to.
+    pub fn is_upgraded(&self) -> bool {
+        matches!(self.phase, Phase::Upgraded)
+    }
+
+    /// It came in there.
+    pub fn note_arrival(&mut self, local: SocketAddr) {
+        self.local = Some(local);
+    }
+
+    /// Where it came in, if somebody said so.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
     }
 
     /// Whether nothing more is read and the socket has to be closed once the outbox is empty.

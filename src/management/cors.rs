@@ -49,6 +49,22 @@ impl Cors {
         headers
     }
 
+    /// Whether whoever asks may connect for good: no page of another site may that is not named.
+    /// Who says nothing of pages is no browser.
+    pub fn lets_in(&self, request: &Request) -> bool {
+        let Some(origin) = request.header("origin") else {
+            return true;
+        };
+        let host = request.header("host").unwrap_or_default();
+        let is_own = request.only_header("origin").is_some()
+            && ["http://", "https://"].iter().any(|scheme| {
+                origin
+                    .strip_prefix(scheme.as_bytes())
+                    .is_some_and(|site| site.eq_ignore_ascii_case(host))
+            });
+        is_own || self.allowed(request).is_some()
+    }
+
     /// Where the page comes from that asks, if it may.
     fn allowed<'a>(&self, request: &'a Request) -> Option<&'a str> {
         if self.origins.is_empty() {

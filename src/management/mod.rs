@@ -32,6 +32,7 @@
 //! | `page` | the page for people, made of files |
 //! | `router` | which path and method lead to which resource |
 //! | `job` | one request and how far the work on it is |
+//! | `upgrade` | who asks for AMQP over WebSocket, and may have it |
 //! | `conversation` | one connection: what it waits for, deadlines, backpressure |
 
 mod arguments;
@@ -59,6 +60,7 @@ mod sessions;
 mod sign_in;
 mod sorted;
 mod stats;
+mod upgrade;
 mod view;
 
 pub use authentication::{Logins, Origin};

@@ -117,6 +117,18 @@ impl Request {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_slice())
     }
 
+    /// The value of a header that is there once.
+    pub fn only_header(&self, name: &str) -> Option<&[u8]> {
+        let mut found = self.headers.iter().filter(|(key, _)| key == name);
+        let (_, value) = found.next()?;
+        found.next().is_none().then_some(value)
+    }
+
+    /// The words of headers that are lists, in lower case.
+    pub fn words<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
+        words(&self.headers, name)
+    }
+
     /// Whether the client waits until it is told to send the body.
     pub fn expects_continue(&self) -> bool {
         let expects = self.header("expect").unwrap_or_default();
@@ -286,12 +298,17 @@ pub fn parse(input: &[u8], seen: usize) -> Result<Head, Refusal> {
 
 /// Whether the connection stays: in HTTP/1.1 unless the client says otherwise, in 1.0 if it does.
 fn keeps_alive(headers: &[(String, Vec<u8>)], is_1_1: bool) -> bool {
-    let has = |word: &[u8]| {
-        let of_name = headers.iter().filter(|(name, _)| name == "connection");
-        let mut words = of_name.flat_map(|(_, value)| value.split(|&byte| byte == b','));
-        words.any(|found| found.trim_ascii().eq_ignore_ascii_case(word))
-    };
+    let has = |word: &[u8]| words(headers, "connection").any(|found| found == word);
     if is_1_1 { !has(b"close") } else { has(b"keep-alive") }
+}
+
+fn words<'a>(
+    headers: &'a [(String, Vec<u8>)],
+    name: &'a str,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let of_name = headers.iter().filter(move |(key, _)| key == name);
+    let words = of_name.flat_map(|(_, value)| value.split(|&byte| byte == b','));
+    words.map(|word| word.trim_ascii().to_ascii_lowercase())
 }
 
 fn check_host(request: &Request) -> Result<(), Refusal> {

@@ -101,7 +101,7 @@ pub fn write(
     let headers = response.headers.iter().chain(further);
     headers.for_each(|(name, value)| header(out, name, value));
     // These have no body, and say nothing of its length (RFC 9110 section 8.6).
-    if !matches!(response.status, 204 | 304) {
+    if !matches!(response.status, 101 | 204 | 304) {
         header(out, "content-length", &response.body.len().to_string());
     }
     out.extend_from_slice(b"\r\n");
@@ -176,6 +176,7 @@ fn phrase(status: u16) -> &'static str {
 }
 
 const PHRASES: &[(u16, &str)] = &[
+    (101, "Switching Protocols"),
     (200, "OK"),
     (201, "Created"),
     (204, "No Content"),
@@ -189,6 +190,7 @@ const PHRASES: &[(u16, &str)] = &[
     (412, "Precondition Failed"),
     (413, "Content Too Large"),
     (417, "Expectation Failed"),
+    (426, "Upgrade Required"),
     (431, "Request Header Fields Too Large"),
     (500, "Internal Server Error"),
     (501, "Not Implemented"),

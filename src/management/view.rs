@@ -151,6 +151,8 @@ pub struct Connection<'a> {
     pub peer: SocketAddr,
     /// Where it came in.
     pub local: SocketAddr,
+    /// Its bytes come and go in WebSocket frames.
+    pub is_web: bool,
     /// Whose it is.
     pub user: &'a Name,
     /// Where.

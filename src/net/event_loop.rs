@@ -23,6 +23,7 @@ use crate::storage::StorageError;
 use super::clock::Clock;
 use super::connections::Connections;
 use super::listener::{Listener, Refusals};
+use super::newcomers::Newcomers;
 
 /// Everything that the one thread of the broker owns.
 pub struct EventLoop {
@@ -34,6 +35,8 @@ pub struct EventLoop {
     pub(super) connections: Connections,
     pub(super) listeners: Vec<Listener>,
     pub(super) refusals: Refusals,
+    /// Who has yet to be named by the proxy that he comes through.
+    pub(super) newcomers: Newcomers,
     pub(super) orders: Receiver<Order>,
     /// Lent to the connection that is being read.
     pub(super) buffer: Box<[u8]>,
@@ -96,9 +99,8 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 /// Listeners have the tokens from here upwards.
 const LISTENERS: usize = usize::MAX - 1024;
 
-/// So many sockets more than connections are accepted: handshakes, and clients that have to be
-/// told that there are too many.
-const SOCKETS_BEYOND_MAX: usize = 64;
+/// Those who have yet to be named have the tokens from here upwards.
+pub(super) const NEWCOMERS: usize = LISTENERS - (1 << 16);
 
 /// How many events one poll brings.
 const EVENTS_PER_TURN_MAX: usize = 1024;
@@ -174,6 +176,7 @@ impl EventLoop {
             connections: Connections::default(),
             listeners: Vec::new(),
             refusals: Refusals::default(),
+            newcomers: Newcomers::default(),
             orders: wakeup.orders,
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
             run_queue: VecDeque::new(),
@@ -193,14 +196,6 @@ impl EventLoop {
         if self.buffer.len() < buffer_bytes {
             self.buffer = vec![0; buffer_bytes].into_boxed_slice();
         }
-    }
-
-    /// How many AMQP sockets there may be: a few more than connections, so that their clients can
-    /// be told.
-    pub(super) fn sockets_max(&self) -> Option<usize> {
-        let (_, connections_max) = self.node.broker.users().connections();
-        let connections_max = usize::try_from(connections_max?).unwrap_or(usize::MAX);
-        Some(connections_max.saturating_add(SOCKETS_BEYOND_MAX))
     }
 
     /// Blocks publishers while there is less memory or disk left than this.
@@ -261,6 +256,7 @@ impl EventLoop {
             WAKER => EventSource::Waker,
             SIGNALS => EventSource::Signals,
             Token(number) if number >= LISTENERS => EventSource::Listener(number - LISTENERS),
+            Token(number) if number >= NEWCOMERS => EventSource::Newcomer(number - NEWCOMERS),
             Token(number) => {
                 let bits = number as u64;
                 let generation = u32::try_from(bits >> 32).expect("32 bits are left");
@@ -291,6 +287,7 @@ pub(super) enum EventSource {
     Waker,
     Signals,
     Listener(usize),
+    Newcomer(usize),
     Connection(ConnectionKey),
 }
 

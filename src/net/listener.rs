@@ -51,8 +51,8 @@ pub struct Accepted {
 pub enum Visitor {
     /// AMQP; the client's address, and where it came in.
     Client(SocketAddr, SocketAddr),
-    /// HTTP.
-    Operator(Origin),
+    /// HTTP; from where, and where it came in, if at an address.
+    Operator(Origin, Option<SocketAddr>),
 }
 
 /// Connections that are closed at once because there are too many; the log names one now and then.
@@ -198,14 +198,13 @@ impl Door {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!("{peer}: TCP_NODELAY cannot be set: {error}");
                 }
+                // Only who listens everywhere has to ask where somebody came in.
+                let asked = || local.ip().is_unspecified().then(|| stream.local_addr().ok());
+                let came_in = || asked().flatten().unwrap_or(*local);
                 let visitor = match protocol {
-                    Protocol::Amqp => {
-                        // Only who listens everywhere has to ask where somebody came in.
-                        let asked = local.ip().is_unspecified().then(|| stream.local_addr().ok());
-                        Visitor::Client(peer, asked.flatten().unwrap_or(*local))
-                    }
-                    Protocol::Http => Visitor::Operator(Origin::Address(peer)),
-                    Protocol::Metrics => Visitor::Operator(Origin::Scraper(peer)),
+                    Protocol::Amqp => Visitor::Client(peer, came_in()),
+                    Protocol::Http => Visitor::Operator(Origin::Address(peer), Some(came_in())),
+                    Protocol::Metrics => Visitor::Operator(Origin::Scraper(peer), None),
                 };
                 Ok(Some(Accepted { socket: Socket::Tcp(stream), visitor }))
             }
@@ -216,7 +215,7 @@ impl Door {
                     warn!("{}: refused, another user connected", path.display());
                     return Ok(None);
                 }
-                let visitor = Visitor::Operator(Origin::Owner);
+                let visitor = Visitor::Operator(Origin::Owner, None);
                 Ok(Some(Accepted { socket: Socket::Unix(stream), visitor }))
             }
         }

@@ -6,6 +6,8 @@ mod connection;
 mod connections;
 mod event_loop;
 mod listener;
+mod newcomers;
+pub mod proxy;
 mod socket;
 mod turn;
 

@@ -26,6 +26,14 @@ impl Socket {
         }
     }
 
+    /// What came first and was not read, as it lies in the socket; it stays there.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(buffer),
+            Self::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Writes once.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

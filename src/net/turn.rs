@@ -41,6 +41,7 @@ impl EventLoop {
         self.wait()?;
         self.node.begin(self.clock.now());
         self.mark_readiness(signalled);
+        self.hear_newcomers();
         self.run_connections();
         self.end_lingering();
         self.node.turn(&mut Unwatched)?;
@@ -62,6 +63,7 @@ impl EventLoop {
                 self.node.next_deadline(),
                 self.listeners.iter().filter_map(|listener| listener.retry_at()).min(),
                 self.lingering.front().map(|(at, _)| *at),
+                self.newcomers.deadline(),
                 self.stopping,
             ];
             next.into_iter().flatten().min().map(|at| {
@@ -88,6 +90,9 @@ impl EventLoop {
                 EventSource::Waker => orders.extend(self.orders.try_iter()),
                 EventSource::Signals => orders.extend(signalled()),
                 EventSource::Listener(index) => self.listeners[index].ready = true,
+                EventSource::Newcomer(place) => {
+                    self.newcomers.note(place, event.is_read_closed() || event.is_error());
+                }
                 EventSource::Connection(key) => {
                     let Some(connection) = self.connections.get_mut(key) else {
                         continue;
@@ -110,6 +115,7 @@ impl EventLoop {
         if self.node.is_stop_ordered() && self.stopping.is_none() {
             info!("stopping: {} connections are closed", self.node.connection_count());
             self.stopping = Some(self.clock.now() + STOP_WITHIN);
+            self.newcomers.clear();
             self.node.stop();
         }
     }
@@ -166,6 +172,7 @@ impl EventLoop {
                 }
             }
         }
+        let bytes = self.node.unwrap_input(key, &mut self.buffer[..bytes], kept);
         let taken = self.node.receive(key, &self.buffer[..bytes], &mut Unwatched);
         let rest = &self.buffer[taken..bytes];
         if rest.is_empty() {
@@ -267,11 +274,11 @@ impl EventLoop {
         let now = self.clock.now();
         for index in 0..self.listeners.len() {
             loop {
-                let sockets = self.node.endpoint_count();
+                let sockets = self.node.endpoint_count() + self.newcomers.len();
                 let Some(accepted) = self.listeners[index].accept(now, sockets) else {
                     break;
                 };
-                self.take_in(accepted);
+                self.receive(accepted);
             }
         }
         let is_short = self.listeners.iter().any(|listener| listener.retry_at().is_some());
@@ -279,11 +286,11 @@ impl EventLoop {
     }
 
     /// Takes somebody in who connected, unless too many of the kind are there.
-    fn take_in(&mut self, Accepted { mut socket, visitor }: Accepted) {
+    pub(super) fn take_in(&mut self, Accepted { mut socket, visitor }: Accepted) {
         let key = match visitor {
             Visitor::Client(peer, local) => {
-                let count = self.node.connection_count();
-                if self.sockets_max().is_some_and(|max| count >= max) {
+                if !self.node.has_place_for_client() {
+                    let count = self.node.connection_count();
                     let why = format!("{count} connections are open");
                     return self.refusals.note(self.clock.now(), &peer, &why);
                 }
@@ -291,8 +298,11 @@ impl EventLoop {
                 self.node.note_arrival(key, local);
                 key
             }
-            Visitor::Operator(origin) => match self.node.connect_operator(origin) {
-                Some(key) => key,
+            Visitor::Operator(origin, local) => match self.node.connect_operator(origin) {
+                Some(key) => {
+                    local.into_iter().for_each(|local| self.node.note_arrival(key, local));
+                    key
+                }
                 None => {
                     let why = "too many HTTP connections are open";
                     return self.refusals.note(self.clock.now(), &origin, why);

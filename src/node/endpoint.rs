@@ -7,6 +7,7 @@ use crate::broker::{Broker, ConnectionKey, VhostKey};
 use crate::management::{Conversation, Durable};
 use crate::outbox::Outbox;
 use crate::session::{Session, WaitUntil};
+use crate::websocket::WebSocket;
 
 use super::deadlines::Deadlines;
 
@@ -14,6 +15,8 @@ use super::deadlines::Deadlines;
 pub struct Endpoint {
     /// What is spoken on it.
     pub(super) peer: Peer,
+    /// What its bytes come and go in, if they do not lie in the socket as they are.
+    pub(super) carrier: Option<Box<Carrier>>,
     /// It is on the list of those that may have output.
     touched: bool,
     /// It is on the list of those that wait for the disk.
@@ -42,6 +45,14 @@ pub struct Endpoint {
     traffic: Rates<2>,
 }
 
+/// What carries the bytes of a session.
+pub(super) struct Carrier {
+    /// The frames.
+    pub(super) web: WebSocket,
+    /// Nothing was taken out of it yet.
+    pub(super) is_new: bool,
+}
+
 /// What is spoken on a connection.
 #[allow(clippy::large_enum_variant, reason = "a session is found without another pointer")]
 pub(super) enum Peer {
@@ -55,6 +66,7 @@ impl Endpoint {
     pub(super) fn new(peer: Peer) -> Self {
         Self {
             peer,
+            carrier: None,
             touched: false,
             listed_waiting: false,
             listed_confirming: false,
@@ -138,21 +150,41 @@ impl Endpoint {
         }
     }
 
-    /// What waits to be sent.
+    /// What waits to be sent, in the form in which it leaves.
     #[inline]
     pub(super) fn outbox(&self) -> &Outbox {
+        if let Some(carrier) = &self.carrier {
+            return &carrier.web.outbox;
+        }
         match &self.peer {
             Peer::Amqp(session) => &session.outbox,
             Peer::Http(conversation) => &conversation.outbox,
         }
     }
 
-    /// The same, to give its memory back.
-    pub(super) fn outbox_mut(&mut self) -> &mut Outbox {
-        match &mut self.peer {
+    /// Whether something waits to be sent, in whichever form.
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        let has = |carrier: &Carrier| {
+            carrier.web.has_answer() || self.session().is_some_and(|it| !it.outbox.is_empty())
+        };
+        !self.outbox().is_empty() || self.carrier.as_deref().is_some_and(has)
+    }
+
+    /// Gives back the memory of what waits to be sent, where nothing does; whether there is some
+    /// still.
+    pub(super) fn release_memory(&mut self) -> bool {
+        let own = match &mut self.peer {
             Peer::Amqp(session) => &mut session.outbox,
             Peer::Http(conversation) => &mut conversation.outbox,
+        };
+        let carried = self.carrier.as_mut().map(|carrier| &mut carrier.web.outbox);
+        let mut holds = false;
+        for outbox in [Some(own), carried].into_iter().flatten() {
+            outbox.release_memory();
+            holds |= outbox.holds_memory();
         }
+        holds
     }
 
     /// What has to be on disk before it goes on.

@@ -22,11 +22,13 @@ impl Node {
         key
     }
 
-    /// A client's connection came in at this address.
+    /// A connection came in at this address.
     pub fn note_arrival(&mut self, key: ConnectionKey, local: SocketAddr) {
         let now_ms = self.broker.clock_ms();
-        if let Some(session) = self.endpoints.get_mut(key).and_then(Endpoint::session_mut) {
-            session.note_arrival(local, now_ms);
+        match self.endpoints.get_mut(key).map(|endpoint| &mut endpoint.peer) {
+            Some(Peer::Amqp(session)) => session.note_arrival(local, now_ms),
+            Some(Peer::Http(conversation)) => conversation.note_arrival(local),
+            None => {}
         }
     }
 
@@ -89,8 +91,13 @@ impl Node {
         };
         let comes_again = self.session(key).is_some_and(Session::comes_again);
         let waits_for_its_turn = looks_at.is_some() || comes_again || self.broker.work.is_done();
-        if taken < input.len() && waits_for_its_turn {
+        let goes_on = taken < input.len() && waits_for_its_turn;
+        if goes_on {
             self.resumed.push(key);
+        } else if self.endpoints.get(key).is_some_and(|endpoint| {
+            endpoint.carrier.is_some() && (taken == input.len() || endpoint.waits_for().is_none())
+        }) {
+            self.end_with_carrier(key);
         }
         self.after_change(key);
         taken
@@ -111,7 +118,7 @@ impl Node {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
-        if !endpoint.outbox().is_empty() || endpoint.is_closed() {
+        if endpoint.has_output() || endpoint.is_closed() {
             endpoint.touch(&mut self.touched, key);
         }
         if let Peer::Http(conversation) = &mut endpoint.peer {

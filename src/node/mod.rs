@@ -27,6 +27,7 @@ pub mod turn;
 mod view;
 mod vitals;
 mod watch;
+mod web;
 
 use std::time::Instant;
 

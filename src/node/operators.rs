@@ -120,6 +120,9 @@ impl Node {
             return input.len();
         };
         let taken = conversation.receive(&mut reception, input, now);
+        if conversation.is_upgraded() {
+            self.upgrade(key);
+        }
         self.broker.work.spend_bytes(taken as u64);
         self.after_change(key);
         taken
@@ -136,10 +139,11 @@ impl Node {
     fn receive_at(&mut self, key: ConnectionKey) -> Option<(&mut Conversation, Reception<'_>)> {
         let origin = self.endpoints.get(key)?.conversation()?.origin();
         let body_room = self.body_room(origin);
+        let has_place = self.has_place_for_client();
         let conversation = self.endpoints.get_mut(key)?.conversation_mut()?;
         let users = self.broker.users_mut();
         let Operators { logins, cors, .. } = &mut self.operators;
-        Some((conversation, Reception { users, logins, cors, body_room }))
+        Some((conversation, Reception { users, logins, cors, body_room, has_place }))
     }
 
     /// Puts a conversation on the list of those that are worked for, once, if there is something

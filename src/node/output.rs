@@ -19,7 +19,10 @@ const WARM_MAX: usize = 256;
 impl Node {
     /// What a connection's client is to get, if there is something.
     #[inline]
-    pub fn output(&self, key: ConnectionKey) -> Option<&Outbox> {
+    pub fn output(&mut self, key: ConnectionKey) -> Option<&Outbox> {
+        if self.endpoints.get(key)?.carrier.is_some() {
+            self.wrap_output(key);
+        }
         let outbox = self.endpoints.get(key)?.outbox();
         (!outbox.is_empty()).then_some(outbox)
     }
@@ -29,9 +32,25 @@ impl Node {
         let Some(endpoint) = self.endpoints.get_mut(key) else {
             return;
         };
+        match (&mut endpoint.carrier, &mut endpoint.peer) {
+            (Some(carrier), _) => carrier.web.outbox.advance(bytes),
+            (None, Peer::Amqp(session)) => {
+                session.outbox.advance(bytes);
+                self.note_sent(key, bytes);
+            }
+            (None, Peer::Http(_)) => self.flushed_conversation(key, bytes),
+        }
+    }
+
+    /// So many bytes left a session's outbox.
+    #[inline]
+    pub(super) fn note_sent(&mut self, key: ConnectionKey, bytes: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
         endpoint.note_traffic(&mut self.sampling.connections, key);
         let Peer::Amqp(session) = &mut endpoint.peer else {
-            return self.flushed_conversation(key, bytes);
+            return;
         };
         let was_overfull = session.is_overfull();
         session.flushed(&mut self.broker, bytes, self.now);
@@ -78,8 +97,7 @@ impl Node {
             if std::mem::take(&mut endpoint.active) {
                 return true;
             }
-            endpoint.outbox_mut().release_memory();
-            endpoint.listed_warm = endpoint.outbox().holds_memory();
+            endpoint.listed_warm = endpoint.release_memory();
             endpoint.listed_warm
         });
         let next = (!warm.is_empty()).then(|| self.now + SWEEP_EVERY);

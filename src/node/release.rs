@@ -62,7 +62,7 @@ impl Node {
             endpoint.listed_confirming =
                 session.is_some_and(|session| session.release_confirms(broker, durable));
             some_are_done |= !endpoint.listed_confirming;
-            if !endpoint.outbox().is_empty() {
+            if endpoint.has_output() {
                 endpoint.touch(&mut self.touched, key);
             }
             watch.told(self, key, Told::Confirms);

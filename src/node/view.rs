@@ -121,6 +121,7 @@ fn shown(key: ConnectionKey, endpoint: &Endpoint) -> Option<Connection<'_>> {
         key,
         peer: session.peer(),
         local: session.local(),
+        is_web: endpoint.is_web(),
         user: &subject.user,
         vhost: subject.vhost,
         vhost_name: &subject.vhost_name,
@@ -134,6 +135,6 @@ fn shown(key: ConnectionKey, endpoint: &Endpoint) -> Option<Connection<'_>> {
         channels: session.channel_count(),
         traffic: Traffic { received_bytes, received_count, sent_bytes, sent_count },
         traffic_rates: endpoint.traffic_rates(),
-        pending_bytes: session.outbox.len(),
+        pending_bytes: session.outbox.len() + endpoint.carried_bytes(),
     })
 }

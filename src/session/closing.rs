@@ -55,6 +55,16 @@ impl Session {
         self.note_connection_closed(broker);
     }
 
+    /// What carries the connection is gone, and nothing more comes; what waits to be sent may still
+    /// leave.
+    pub fn abandon(&mut self, broker: &mut Broker) {
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.end(broker);
+        }
+        self.said_why = true;
+        self.phase = Phase::Closed(None);
+    }
+
     /// A mistake on a channel: `channel.close` with the error, and nothing after it, also no answer
     /// that waits for the disk; the rest of the connection goes on.
     // Seldom: kept apart, so that the way of a publish becomes one function.

@@ -142,9 +142,8 @@ impl Session {
         }
     }
 
-    /// Bytes of the outbox went to the kernel.
+    /// Bytes left the outbox, which is so much shorter.
     pub fn flushed(&mut self, broker: &mut Broker, bytes: usize, now: Instant) {
-        self.outbox.advance(bytes);
         self.heartbeat.sent(now);
         self.seen.note_sent(bytes);
         self.note_outbox(broker);

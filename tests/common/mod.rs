@@ -24,6 +24,7 @@ mod server;
 mod taken;
 mod users;
 mod verbs;
+mod web;
 
 pub use burst::Burst;
 pub use client::{Client, Event, Options, PATIENCE, deadline, encode_publish, now};
@@ -45,6 +46,7 @@ pub use verbs::{
     expiring, fields, name_header, named, passive, persistent, prioritized, unique, with_headers,
     word, words,
 };
+pub use web::{BINARY, CLOSE, PING, PONG, Web, WebFrame, bridge, frame as web_frame};
 
 pub use leveret::amqp::method::{access, basic, channel, confirm, connection, exchange, queue, tx};
 pub use leveret::amqp::{ArrayBuf, Method, PropertyList, Table, TableBuf, Value};

@@ -35,6 +35,8 @@ pub struct Client {
     pub key: ConnectionKey,
     /// What was sent and not taken yet.
     sent: Vec<u8>,
+    /// So much of it the node has seen before.
+    kept: usize,
     /// What came and was not looked at yet.
     pub got: Vec<u8>,
     /// Whether it reads.
@@ -108,6 +110,7 @@ impl Driver {
     /// An operator who has said nothing yet.
     pub fn connect_operator(&mut self, origin: Origin) {
         let key = self.node.connect_operator(origin).expect("there are few");
+        self.node.note_arrival(key, SocketAddr::from((Ipv4Addr::LOCALHOST, 2)));
         self.clients.push(Client::new(key));
     }
 
@@ -115,6 +118,7 @@ impl Driver {
     pub fn reconnect_operator(&mut self, client: usize, origin: Origin) {
         self.node.remove(self.clients[client].key);
         let key = self.node.connect_operator(origin).expect("there are few");
+        self.node.note_arrival(key, SocketAddr::from((Ipv4Addr::LOCALHOST, 2)));
         self.clients[client] = Client::new(key);
     }
 
@@ -123,8 +127,13 @@ impl Driver {
         self.clients[client].sent.len()
     }
 
-    /// All that a client sends until its channel 1 is open.
+    /// A client sends all that it has to until its channel 1 is open.
     pub fn log_in(&mut self, client: usize) {
+        self.send(client, &Driver::handshake(), true);
+    }
+
+    /// All that a client sends until its channel 1 is open.
+    pub fn handshake() -> Vec<u8> {
         let mut frames = PROTOCOL_HEADER.to_vec();
         let properties = wishes::capabilities();
         let start_ok = connection::StartOk {
@@ -139,7 +148,7 @@ impl Driver {
         encoder::method_frame(&mut frames, 0, &tune_ok);
         encoder::method_frame(&mut frames, 0, &connection::Open { virtual_host: b"/" });
         encoder::method_frame(&mut frames, 1, &channel::Open {});
-        self.send(client, &frames, true);
+        frames
     }
 
     /// A client's connection breaks, and it comes back with another.
@@ -163,10 +172,13 @@ impl Driver {
         if gone || self.clients[client].sent.is_empty() || !self.node.may_read(key) {
             return;
         }
-        let sent = std::mem::take(&mut self.clients[client].sent);
-        let taken = self.node.receive(key, &sent, &mut Helper);
-        assert!(taken <= sent.len());
-        self.clients[client].sent = sent[taken..].to_vec();
+        let mut sent = std::mem::take(&mut self.clients[client].sent);
+        let bytes = self.node.unwrap_input(key, &mut sent, self.clients[client].kept);
+        let taken = self.node.receive(key, &sent[..bytes], &mut Helper);
+        assert!(taken <= bytes);
+        let rest = sent[taken..bytes].to_vec();
+        self.clients[client].kept = rest.len();
+        self.clients[client].sent = rest;
     }
 
     /// Time passes; a whole turn, and what it has for those who read.
@@ -236,7 +248,7 @@ impl Driver {
 
 impl Client {
     fn new(key: ConnectionKey) -> Client {
-        Client { key, sent: Vec::new(), got: Vec::new(), reads: true, gone: false }
+        Client { key, sent: Vec::new(), kept: 0, got: Vec::new(), reads: true, gone: false }
     }
 
     /// Takes the frames that came.

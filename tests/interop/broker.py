@@ -21,8 +21,9 @@ LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 class Broker:
     """One broker process with its own data directory; `uri` is valid while it runs."""
 
-    def __init__(self, binary, data_dir, management_port=0):
+    def __init__(self, binary, data_dir, management_port=0, settings=""):
         self.binary = binary
+        self.settings = settings
         self.data_dir = data_dir
         self.management_port = management_port
         self.port = None
@@ -65,7 +66,7 @@ class Broker:
         """Starts the process and returns when it said that it is listening; 0 is any free port."""
         # Metrics have a fixed port of their own otherwise, which another broker may have.
         settings = pathlib.Path(self.data_dir + ".conf")
-        settings.write_text("prometheus.tcp.port = 0\n", encoding="utf-8")
+        settings.write_text("prometheus.tcp.port = 0\n" + self.settings, encoding="utf-8")
         self.process = subprocess.Popen(
             [
                 *(self.binary, "--port", str(port), "--data-dir", self.data_dir),

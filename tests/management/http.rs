@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Node, PATIENCE, Server};
+use crate::common::{Node, PATIENCE, Server, deadline, now};
 
 /// `guest:guest`
 pub const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
@@ -128,6 +128,14 @@ impl<S: Read + Write> Http<S> {
         let answer = self.get(path);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         answer.json()
+    }
+
+    /// Asks as guest until this is what is shown.
+    pub fn wait_until_shown(&mut self, path: &str, expected: &Value) {
+        let deadline = deadline();
+        while self.show(path) != *expected {
+            assert!(now() < deadline, "{path} is not {expected}");
+        }
     }
 
     /// The next answer, whole.

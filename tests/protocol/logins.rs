@@ -184,7 +184,9 @@ fn heartbeat_is_the_clients_also_above_ours() {
         encoder::method_frame(&mut input, 0, &tune_ok);
         encoder::method_frame(&mut input, 0, &connection::Open { virtual_host: b"/" });
         session.receive(&mut memory.node.broker, began, &input, &mut Vec::new());
-        session.flushed(&mut memory.node.broker, session.outbox.len(), began);
+        let bytes = session.outbox.len();
+        session.outbox.advance(bytes);
+        session.flushed(&mut memory.node.broker, bytes, began);
         let interval = Duration::from_secs(seconds.into());
         assert_eq!(session.deadline(), Some(began + interval / 2), "the next is the broker's");
         assert!(session.tick(&mut memory.node.broker, began + interval / 2));

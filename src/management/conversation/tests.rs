@@ -120,7 +120,7 @@ impl Bench {
         if self.conversation.may_read() {
             let users = self.broker.users_mut();
             let (logins, cors, body_room) = (&mut self.logins, &self.cors, self.body_room);
-            let mut reception = Reception { users, logins, cors, body_room };
+            let mut reception = Reception { users, logins, cors, body_room, has_place: true };
             let taken = self.conversation.receive(&mut reception, &self.unread, self.now);
             self.unread.drain(..taken);
         }
@@ -154,7 +154,7 @@ impl Bench {
         self.now += Duration::from_secs(seconds);
         let (users, logins) = (self.broker.users_mut(), &mut self.logins);
         let (cors, body_room) = (&self.cors, self.body_room);
-        let mut reception = Reception { users, logins, cors, body_room };
+        let mut reception = Reception { users, logins, cors, body_room, has_place: true };
         let stays = self.conversation.tick(&mut reception, self.now);
         self.conversation.note_deadlines(self.now);
         stays

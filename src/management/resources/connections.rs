@@ -274,7 +274,7 @@ fn item(context: &Context<'_>, key: ConnectionKey, looked: Option<&Looked>) -> O
         "peer_host": host(connection.peer),
         "peer_port": connection.peer.port(),
         "port": connection.local.port(),
-        "protocol": "AMQP 0-9-1",
+        "protocol": if connection.is_web { "Web AMQP 0-9-1" } else { "AMQP 0-9-1" },
         "recv_cnt": traffic.received_count,
         "recv_oct": traffic.received_bytes,
         "send_cnt": traffic.sent_count,
