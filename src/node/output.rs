@@ -73,9 +73,9 @@ impl Node {
         };
         endpoint.untouch();
         endpoint.active = true;
-        if !endpoint.listed_warm && self.warm.len() >= WARM_MAX {
-            endpoint.outbox_mut().release_memory();
-        } else if !endpoint.listed_warm {
+        // What the kernel did not take stays, however many there are.
+        let keeps = self.warm.len() < WARM_MAX || endpoint.release_memory();
+        if keeps && !endpoint.listed_warm {
             endpoint.listed_warm = true;
             if self.warm.is_empty() {
                 self.deadlines.set(Due::Sweep, Some(self.now + SWEEP_EVERY));
