@@ -48,6 +48,11 @@ impl Mapping {
         }
     }
 
+    /// Says anew what [`Mapping::new`] was told: a walk through all of it wants `reads_ahead`.
+    pub(in crate::storage) fn read_ahead(&self, reads_ahead: bool) -> io::Result<()> {
+        self.raw.advise(if reads_ahead { Advice::Normal } else { Advice::Random })
+    }
+
     /// The pages need not stay in this process's memory: they are read again when they are wanted.
     pub(in crate::storage) fn release_pages(&self) -> io::Result<()> {
         // SAFETY: of a shared mapping of a file, `DontNeed` only drops pages from the process's
