@@ -17,7 +17,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::options::Options;
 use super::units::Limit;
-use crate::management::{Cors, Order};
+use crate::management::{Cors, LOGIN_SESSION_MINUTES, Order};
 use crate::net::proxy::{Network, Proxies};
 
 /// All settings of one broker, checked: whoever holds a `Config` need not check it again.
@@ -37,6 +37,8 @@ pub struct Config {
     pub prometheus: Option<SocketAddr>,
     /// Which other sites' pages may read what the HTTP API answers in a browser.
     pub cors: Cors,
+    /// How long a login at the management page lasts, in minutes.
+    pub login_session_minutes: u32,
     /// What stands between clients and the ports.
     pub proxies: Proxies,
     /// Heartbeat proposed in `connection.tune`, in seconds; 0 proposes none.
@@ -130,6 +132,7 @@ impl Default for Config {
             management: Some(SocketAddr::new(BIND, MANAGEMENT_PORT)),
             prometheus: Some(SocketAddr::new(BIND, PROMETHEUS_PORT)),
             cors: Cors::default(),
+            login_session_minutes: LOGIN_SESSION_MINUTES,
             proxies: Proxies::default(),
             heartbeat_s: 60,
             frame_max: 131_072,

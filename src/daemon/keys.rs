@@ -91,6 +91,10 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("management.cors.max_age", |draft, setting| {
         put(&mut draft.config.cors.max_age_s, in_range(setting, 0, u32::MAX, "seconds"))
     }),
+    ("management.login_session_timeout", |draft, setting| {
+        let minutes = in_range(setting, 1, MINUTES_MAX, "minutes");
+        put(&mut draft.config.login_session_minutes, minutes)
+    }),
     ("management.tcp.proxy_protocol", |draft, setting| {
         put(&mut draft.config.proxies.before_http, boolean(setting))
     }),
@@ -254,7 +258,8 @@ const MEANINGLESS: &[(&str, &str)] = &[
 
 const LOG_TO_STDERR: &str = "the log goes to standard error";
 const NO_OTHER_API: &str = "of the HTTP API, address and port can be set \
-                            (management.tcp.ip, .port), and CORS (management.cors)";
+                            (management.tcp.ip, .port), CORS (management.cors), and how long a \
+                            login lasts (management.login_session_timeout)";
 const NO_STATISTICS: &str = "rates are always sampled, every 5 s";
 const NO_CLUSTER: &str = "there are no clusters";
 const NO_DEFINITIONS: &str = "definitions come from files (load_definitions)";
@@ -470,6 +475,8 @@ fn ratio_up_to_one(setting: &Setting<'_>) -> Result<Ratio, String> {
     }
 }
 
+/// The longest login that may be set: a year.
+const MINUTES_MAX: u32 = 365 * 24 * 60;
 /// AMQP's frame-min-size (1.1 `frame-min-size`): what every client must be able to take.
 const FRAME_BYTES_MIN: u32 = 4_096;
 /// Beyond this a frame is no longer something to buffer whole.
@@ -515,6 +522,7 @@ mod tests {
             ("connection_max", "5000"),
             ("max_message_size", "16MB"),
             ("consumer_timeout", "60000"),
+            ("management.login_session_timeout", "15"),
             ("disk_free_limit.relative", "1.5"),
             ("vm_memory_high_watermark.absolute", "1GiB"),
             ("storage.segment_size", "4MiB"),
@@ -523,6 +531,7 @@ mod tests {
         assert_eq!((config.channel_max, config.connection_max), (100, Some(5000)));
         assert_eq!(config.max_message_size, 16_000_000);
         assert_eq!(config.consumer_timeout_ms, Some(60_000));
+        assert_eq!(config.login_session_minutes, 15);
         assert_eq!(config.disk_free_limit.bytes(1000), 1500);
         assert_eq!(config.vm_memory_high_watermark, Limit::Absolute(1 << 30));
         assert_eq!(config.segment_bytes, 4 << 20);
@@ -656,6 +665,8 @@ mod tests {
         management.cors.allow_origins.1|https://a/|without a path, not 'https://a/'
         management.cors.allow_origins.1||* or a site
         management.cors.max_age|never|a whole number from 0 to 4294967295 seconds
+        management.login_session_timeout|0|a whole number from 1 to 525600 minutes, not '0'
+        management.login_session_timeout|8h|a whole number from 1 to 525600 minutes
         listeners.tcp|5672|none (or a listener as in listeners.tcp.default = 5672)
         listeners.tcp.default|eth0:5672|an address and a port as in 127.0.0.1:5672
         log.console.level|loud|trace, debug, info, warning, error or none

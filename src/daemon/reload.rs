@@ -82,6 +82,8 @@ fn orders(before: &Config, new: &Config) -> Vec<Order> {
     order(a.events() != b.events(), &|| b.events());
     order(a.published_log() != b.published_log(), &|| b.published_log());
     order(a.cors != b.cors, &|| Order::Cors(b.cors.clone()));
+    let minutes = b.login_session_minutes;
+    order(a.login_session_minutes != minutes, &|| Order::LoginSession(minutes));
     order(a.heartbeat_s != b.heartbeat_s, &|| Order::Heartbeat(b.heartbeat_s));
     order(a.frame_max != b.frame_max, &|| Order::FrameMax(b.frame_max));
     order(a.channel_max != b.channel_max, &|| Order::ChannelMax(b.channel_max));
@@ -171,6 +173,7 @@ mod tests {
             ("disk_free_limit.absolute", "1GiB", 1, 0),
             ("management.cors.allow_origins.1", "https://a", 1, 0),
             ("management.cors.max_age", "5", 1, 0),
+            ("management.login_session_timeout", "5", 1, 0),
             ("listeners.tcp", "none", 0, 1),
             ("management.tcp.port", "5", 0, 1),
             ("prometheus.tcp.port", "5", 0, 1),

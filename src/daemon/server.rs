@@ -213,6 +213,7 @@ impl Node {
         event_loop.carry_out(config.events());
         event_loop.carry_out(config.published_log());
         event_loop.carry_out(Order::Cors(config.cors.clone()));
+        event_loop.carry_out(Order::LoginSession(config.login_session_minutes));
         event_loop.expect_proxies(config.proxies.clone());
         let places = match listen(&mut event_loop, config) {
             Ok(places) => places,

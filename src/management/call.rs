@@ -40,6 +40,8 @@ pub enum Order {
     PublishLog(Option<(String, log::LevelFilter)>),
     /// Pages of these sites may read answers.
     Cors(Cors),
+    /// A login by the page's form lasts so many minutes.
+    LoginSession(u32),
     /// Who connects from now on is offered this heartbeat, in seconds; 0 = none.
     Heartbeat(u16),
     /// Who connects from now on is offered frames of at most so many bytes.
@@ -76,6 +78,9 @@ impl fmt::Display for Order {
                 write!(out, "log.exchange to true in vhost '{vhost}' from level {level}")
             }
             Self::Cors(_) => out.write_str("which sites' pages may read the HTTP API"),
+            Self::LoginSession(minutes) => {
+                write!(out, "management.login_session_timeout to {minutes} minutes")
+            }
             Self::Heartbeat(seconds) => write!(out, "the heartbeat to {seconds} s"),
             Self::FrameMax(bytes) => write!(out, "the largest frame to {bytes} bytes"),
             Self::ChannelMax(number) => write!(out, "the highest channel to {number}"),

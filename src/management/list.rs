@@ -415,12 +415,15 @@ impl Filter {
     fn takes(&self, name: &[u8]) -> bool {
         match self {
             Self::None => true,
-            Self::Part(part) => {
-                name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
-            }
+            Self::Part(part) => has_part(name, part),
             Self::Pattern(pattern) => pattern.matches(name),
         }
     }
+}
+
+/// Whether a text has this in it, in upper or lower case; the part is not empty.
+pub fn has_part(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// Which fields are shown.

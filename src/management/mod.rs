@@ -70,4 +70,5 @@ pub use cors::Cors;
 pub use definitions::import::load_definitions;
 pub use definitions::parameters::{cluster_name, name_cluster};
 pub use job::Job;
+pub use sessions::AGE_MAX_MINUTES as LOGIN_SESSION_MINUTES;
 pub use view::*;

@@ -18,10 +18,12 @@ use crate::broker::users::password::PasswordHash;
 use crate::broker::{User, Users};
 
 /// All that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions {
     /// The one that was used last comes last.
     open: VecDeque<Session>,
+    /// A session ends so long after the login, whatever happens.
+    age_max: Duration,
 }
 
 struct Session {
@@ -36,7 +38,11 @@ struct Session {
 
 /// The secret of a session, as its client keeps it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    /// How long it is good at most.
+    age_max: Duration,
+}
 
 /// So many sessions are open at a time; the one that was used longest ago makes room.
 pub const SESSIONS_MAX: usize = 256;
@@ -47,8 +53,8 @@ pub const SESSIONS_PER_USER_MAX: usize = 16;
 /// A session ends when nobody used it for so long; an open page does all the time.
 pub const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// A session ends so long after the login, whatever happens.
-pub const AGE_MAX: Duration = Duration::from_secs(8 * 60 * 60);
+/// How long a session lasts at most, unless the configuration says something else.
+pub const AGE_MAX_MINUTES: u32 = 8 * 60;
 
 /// The cookie's name.
 const COOKIE: &str = "leveret_session";
@@ -59,7 +65,22 @@ const SECRET_BYTES: usize = 32;
 /// Which the page sends with whatever it asks, and no other site's page can.
 const OWN_HEADER: &str = "x-requested-with";
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { open: VecDeque::new(), age_max: minutes(AGE_MAX_MINUTES) }
+    }
+}
+
+fn minutes(minutes: u32) -> Duration {
+    Duration::from_secs(60 * u64::from(minutes))
+}
+
 impl Sessions {
+    /// A session ends so many minutes after the login, also one that is open.
+    pub fn limit_age(&mut self, age_max_minutes: u32) {
+        self.age_max = minutes(age_max_minutes);
+    }
+
     /// Opens one for a user who just logged in.
     ///
     /// # Errors
@@ -67,8 +88,9 @@ impl Sessions {
     pub fn open(&mut self, user: &User, now: Instant) -> Result<Secret, getrandom::Error> {
         let mut random = [0; SECRET_BYTES];
         getrandom::fill(&mut random)?;
-        let secret = Secret(URL_SAFE_NO_PAD.encode(random));
-        self.open.retain(|session| !session.is_over(now));
+        let age_max = self.age_max;
+        let secret = Secret { text: URL_SAFE_NO_PAD.encode(random), age_max };
+        self.open.retain(|session| !session.is_over(age_max, now));
         let own = |session: &&Session| session.user == user.name;
         if self.open.iter().filter(own).count() >= SESSIONS_PER_USER_MAX
             && let Some(oldest) = self.open.iter().position(|session| own(&session))
@@ -79,7 +101,7 @@ impl Sessions {
             self.open.pop_front();
         }
         let (name, password) = (user.name.clone(), user.password.clone());
-        let digest = digest(secret.0.as_bytes());
+        let digest = digest(secret.text.as_bytes());
         self.open.push_back(Session { digest, user: name, password, opened: now, used: now });
         Ok(secret)
     }
@@ -93,7 +115,7 @@ impl Sessions {
     ) -> Option<&'a User> {
         let mut session = self.take(request)?;
         let user = users.find(&session.user)?;
-        if session.is_over(now) || user.password != session.password {
+        if session.is_over(self.age_max, now) || user.password != session.password {
             return None;
         }
         session.used = now;
@@ -115,16 +137,16 @@ impl Sessions {
 }
 
 impl Session {
-    fn is_over(&self, now: Instant) -> bool {
+    fn is_over(&self, age_max: Duration, now: Instant) -> bool {
         let since = |then| now.saturating_duration_since(then);
-        since(self.used) >= IDLE_MAX || since(self.opened) >= AGE_MAX
+        since(self.used) >= IDLE_MAX || since(self.opened) >= age_max
     }
 }
 
 impl Secret {
     /// The header that has a browser keep it until it is closed, or the session is too old.
     pub fn set_cookie(&self) -> String {
-        let (secret, seconds) = (&self.0, AGE_MAX.as_secs());
+        let (secret, seconds) = (&self.text, self.age_max.as_secs());
         format!("{COOKIE}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
     }
 }
@@ -253,11 +275,27 @@ mod tests {
         let used = open(&mut sessions, &users, "ann", start);
         let step = IDLE_MAX - Duration::from_secs(1);
         let mut now = start;
-        while now + step < start + AGE_MAX {
+        let end = start + minutes(AGE_MAX_MINUTES);
+        while now + step < end {
             now += step;
             assert!(sessions.user(&users, &used, now).is_some());
         }
-        assert!(sessions.user(&users, &used, start + AGE_MAX).is_none());
+        assert!(sessions.user(&users, &used, end).is_none());
+    }
+
+    #[test]
+    fn a_session_lasts_as_long_as_it_may_also_when_that_changes() {
+        let (users, mut sessions, start) = (users(), Sessions::default(), Instant::now());
+        let before = open(&mut sessions, &users, "ann", start);
+        sessions.limit_age(2);
+        let secret = sessions.open(users.find(b"ben").unwrap(), start).unwrap();
+        assert!(secret.set_cookie().contains("; Max-Age=120;"), "{}", secret.set_cookie());
+        let nearly = start + Duration::from_secs(119);
+        assert!(sessions.user(&users, &before, nearly).is_some());
+        assert!(sessions.user(&users, &with_cookie(&secret), nearly).is_some());
+        let over = start + Duration::from_secs(120);
+        assert!(sessions.user(&users, &with_cookie(&secret), over).is_none());
+        assert!(sessions.user(&users, &before, over).is_none());
     }
 
     #[test]
@@ -335,7 +373,7 @@ mod tests {
     fn a_secret_is_not_printed() {
         let (users, mut sessions, now) = (users(), Sessions::default(), Instant::now());
         let secret = sessions.open(users.find(b"ann").unwrap(), now).unwrap();
-        assert!(secret.set_cookie().contains(&secret.0) && secret.0.len() >= 22);
-        assert!(!format!("{secret:?} {sessions:?}").contains(&secret.0));
+        assert!(secret.set_cookie().contains(&secret.text) && secret.text.len() >= 22);
+        assert!(!format!("{secret:?} {sessions:?}").contains(&secret.text));
     }
 }

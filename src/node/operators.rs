@@ -17,8 +17,8 @@ use super::view::View;
 pub(super) struct Operators {
     /// What they may know of the node.
     pub(super) identity: Identity,
-    /// Who failed to log in.
-    logins: Logins,
+    /// Who failed to log in, and who did so by form.
+    pub(super) logins: Logins,
     /// Which other sites' pages may read what they are answered.
     pub(super) cors: Cors,
     /// The connections that have a place.

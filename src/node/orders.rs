@@ -31,6 +31,7 @@ impl Node {
                 self.broker.publish_log_in(of.map(|(vhost, _)| Name::from(vhost)));
             }
             Order::Cors(cors) => self.operators.cors = cors,
+            Order::LoginSession(minutes) => self.operators.logins.sessions.limit_age(minutes),
             Order::Heartbeat(seconds) => self.limits.heartbeat_s = seconds,
             Order::FrameMax(bytes) => self.limits.frame_bytes_max = bytes,
             Order::ChannelMax(number) => self.limits.channel_max = number,

@@ -85,6 +85,42 @@ fn a_connection_is_shown_with_what_its_client_announced() {
 }
 
 #[test]
+fn connections_are_found_by_whatever_one_knows_of_them() {
+    let Some((server, mut http)) = start() else { return };
+    for (path, body) in [
+        ("/api/vhosts/Garden", "{}"),
+        ("/api/users/ann", r#"{"password": "p", "tags": "management"}"#),
+        ("/api/permissions/Garden/ann", r#"{"configure": "", "write": "", "read": ""}"#),
+    ] {
+        assert_eq!(http.ask("PUT", path, body).status, 201, "{path}");
+    }
+    let mut options = Options { user: "ann".into(), password: "p".into(), ..Options::default() };
+    options.vhost = "Garden".into();
+    options.properties.put(b"connection_name", word("Shop 1"));
+    let mut anns = Client::connect_with(server.address(), &options);
+    anns.open(1);
+    let mut guests = client(&server, "hare");
+    anns.round_trip(1);
+    guests.round_trip(1);
+    let mut found = |search: &str| -> Vec<String> {
+        let path = format!("/api/connections?page=1&sort=user&search={search}");
+        let page = http.show(&path);
+        let items = page["items"].as_array().expect("a list");
+        assert_eq!(page["filtered_count"].as_u64(), Some(items.len() as u64), "{page}");
+        items.iter().map(|one| one["user"].as_str().expect("a name").to_owned()).collect()
+    };
+    for search in ["ANN", "garden", "shop%201", "p+1"] {
+        assert_eq!(found(search), ["ann"], "{search}");
+    }
+    for search in ["", "127.0.0.1:", "Protocol"] {
+        assert_eq!(found(search), ["ann", "guest"], "{search}");
+    }
+    assert_eq!((found("HARE"), found("nobody")), (vec!["guest".to_owned()], vec![]));
+    let own = http.ask_as(&basic_login("ann:p"), "GET", "/api/connections?search=hare", "");
+    assert_eq!(own.json(), json!([]), "another user's stays unseen");
+}
+
+#[test]
 fn bytes_that_come_and_go_are_counted() {
     let Some((server, mut http)) = start() else { return };
     let mut client = Client::connect(server.address());

@@ -27,6 +27,8 @@ fn a_node_tells_its_limits_and_what_it_uses() {
     assert_eq!(node["os_pid"], json!(std::process::id().to_string()));
     let flags = ["running", "mem_alarm", "disk_free_alarm", "being_drained"];
     assert_eq!(flags.map(|flag| node[flag].as_bool()), [true, false, false, false].map(Some));
+    assert!(node["longest_turn_ms"].as_f64() > Some(0.0), "{node}");
+    assert_eq!(node["connections_blocked"], json!(0));
     assert_eq!(node["partitions"], json!([]));
     assert_eq!(http.show(&format!("/api/nodes/{name}?columns=type")), json!({"type": "disc"}));
     let memory = &http.show(&format!("/api/nodes/{name}/memory"))["memory"];

@@ -281,25 +281,39 @@ fn queues_are_listed_by_what_is_wrong_with_them() {
     for name in ["full", "empty", "dead"] {
         assert_eq!(http.ask("PUT", &format!("/api/queues/%2F/{name}"), "{}").status, 201);
     }
+    // Two messages of five bytes are in each.
+    for (name, rule, most, overflow) in [
+        ("short", "x-max-length", 2, "reject-publish"),
+        ("ring", "x-max-length", 2, "drop-head"),
+        ("tight", "x-max-length-bytes", 14, "reject-publish"),
+        ("loose", "x-max-length-bytes", 15, "reject-publish"),
+    ] {
+        let body = json!({ "arguments": { rule: most, "x-overflow": overflow } }).to_string();
+        assert_eq!(http.ask("PUT", &format!("/api/queues/%2F/{name}"), &body).status, 201);
+    }
     let mut publish = |queue: &str, headers: serde_json::Value| {
         let message = json!({ "routing_key": queue, "properties": { "headers": headers },
-            "payload": "x", "payload_encoding": "string" });
+            "payload": "hares", "payload_encoding": "string" });
         let path = "/api/exchanges/%2F/amq.default/publish";
         assert_eq!(http.ask("POST", path, &message.to_string()).json()["routed"], true);
     };
     publish("full", json!({}));
+    for queue in ["short", "ring", "tight", "loose"] {
+        (0..2).for_each(|_| publish(queue, json!({})));
+    }
     publish("dead", json!({ "x-death": [{ "queue": "q" }] }));
     let mut listed = |state: &str| -> Vec<String> {
         let path = format!("/api/queues?page=1&state={state}");
         let items = http.show(&path)["items"].as_array().expect("a list").clone();
         items.iter().map(|queue| queue["name"].as_str().expect("it has one").to_owned()).collect()
     };
-    assert_eq!(listed("ready"), ["dead", "full"]);
-    assert_eq!(listed("no_consumers"), ["dead", "full"]);
+    assert_eq!(listed("ready"), ["dead", "full", "loose", "ring", "short", "tight"]);
+    assert_eq!(listed("no_consumers"), ["dead", "full", "loose", "ring", "short", "tight"]);
     assert_eq!(listed("dead_letters"), ["dead"]);
     assert_eq!(listed("dead_letters,no_consumers,ready"), ["dead"]);
     assert_eq!(listed("stalled"), [""; 0]);
-    assert_eq!(listed(""), ["dead", "empty", "full"]);
+    assert_eq!(listed("full"), ["short", "tight"], "the others have room, or make some");
+    assert_eq!(listed(""), ["dead", "empty", "full", "loose", "ring", "short", "tight"]);
     let refused = http.ask_as(GUEST, "GET", "/api/queues?state=sad", "");
     assert!(refused.error(400).1.contains("growing"), "it says which there are");
 }

@@ -187,6 +187,50 @@ fn a_queue_is_shown_with_its_policy_its_messages_and_its_consumers() {
     assert_eq!(all, json!([{"consumer_tag": tags[0]}, {"consumer_tag": tags[1]}]));
 }
 
+/// Somebody sees whether a consumer works slowly or not at all.
+#[test]
+fn a_consumer_tells_for_how_long_it_has_held_messages_and_acknowledged_none() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    let queue = client.durable_queue(1);
+    client.open(2);
+    client.prefetch(2, 2);
+    let tag = client.consume(2, &queue);
+    let mut shown = || {
+        let consumer =
+            http.show(&format!("/api/queues/%2F/{queue}"))["consumer_details"][0].clone();
+        let ages = ["awaiting_ack_ms", "last_ack_age_ms"].map(|field| consumer[field].as_u64());
+        let long = http.show("/api/consumers?awaiting_ack_ms_min=20&sort=awaiting_ack_ms");
+        let short = http.show("/api/consumers?awaiting_ack_ms_min=3600000");
+        assert_eq!(short, json!([]), "nobody has waited for an hour");
+        (ages, long.as_array().expect("a list").len())
+    };
+    assert_eq!(shown(), ([Some(0), None], 0), "it has nothing, and never had");
+    for n in 0..3 {
+        client.publish(1, "", &queue, &n.to_string());
+    }
+    let tags: Vec<u64> = (0..2).map(|_| client.expect_delivery(2).tag).collect();
+    loop {
+        let ([_, acked], listed) = shown();
+        assert_eq!(acked, None, "it never acknowledged anything");
+        if listed == 1 {
+            break;
+        }
+    }
+    client.ack(2, tags[0]);
+    client.expect_delivery(2);
+    let ([waited_since, acked], _) = shown();
+    assert!(waited_since == acked && acked.is_some(), "{waited_since:?} {acked:?}");
+    client.reject(2, tags[1], false);
+    client.cancel(2, &tag);
+    client.round_trip(2);
+    assert_eq!(http.show("/api/consumers"), json!([]));
+    for text in ["-1", "1.5", "soon"] {
+        let path = format!("/api/consumers?awaiting_ack_ms_min={text}");
+        assert!(http.get(&path).error(400).1.contains("milliseconds"), "{text}");
+    }
+}
+
 #[test]
 fn a_policy_is_shown_where_it_holds() {
     let policy = |name: &str, operator: bool, max: i64| Policy {

@@ -1,30 +1,16 @@
 // Is everything done that somebody says, and nothing that nobody said?
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { publish, queuePath, startBroker } from "./broker.js";
-import { goTo, logIn, openPage, startBrowser, tabTo, until } from "./browser.js";
-
-let broker;
-let browser;
-
-before(async () => {
-  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await broker?.stop();
-});
-
-async function lengthOf(name) {
-  return (await broker.api("GET", queuePath(name))).messages;
-}
+import { publish, queuePath } from "./broker.js";
+import { goTo, logIn, tabTo, until } from "./browser.js";
+import { broker, lengthOf, openPage } from "./stage.js";
 
 test("the keyboard alone logs in, finds a queue and purges it", async () => {
   await broker.api("PUT", queuePath("keys"), { durable: true });
   await publish(broker, "keys", { number: 3 });
-  const page = await openPage(browser, broker);
+  const page = await openPage();
   await page.getByLabel("User").waitFor();
   await page.keyboard.type("guest");
   await page.keyboard.press("Tab");
@@ -58,8 +44,8 @@ test("what destroys names what goes, and the line of leveretctl", async () => {
   const name = "it's 100% <b>";
   await broker.api("PUT", queuePath(name), { durable: true });
   await publish(broker, name, { number: 2 });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, `#/queues/%2F/${encodeURIComponent(name)}`);
+  const page = await openPage();
+  await logIn(page, `#/queues/%2F/${encodeURIComponent(name)}`);
   await page.getByText("2 messages wait", { exact: false }).waitFor();
   await page.getByRole("button", { name: "Delete…" }).click();
   const dialog = page.getByRole("dialog", { name: `Delete ${name}?` });
@@ -75,8 +61,8 @@ test("what destroys names what goes, and the line of leveretctl", async () => {
 test("a large queue is deleted only by who types its name", async () => {
   await broker.api("PUT", queuePath("large"), { durable: true });
   await publish(broker, "large", { number: 1000 });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues/%2F/large");
+  const page = await openPage();
+  await logIn(page, "#/queues/%2F/large");
   await page.getByText("1,000 messages wait", { exact: false }).waitFor();
   await page.getByRole("button", { name: "Delete…" }).click();
   const button = page.getByRole("dialog").getByRole("button", { name: "Delete queue" });
@@ -95,8 +81,8 @@ test("many queues are marked, purged and deleted at once, and no others", async 
     await broker.api("PUT", queuePath(name), { durable: true });
     await publish(broker, name);
   }
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues");
+  const page = await openPage();
+  await logIn(page, "#/queues");
   await page.getByPlaceholder("Filter by name").fill("many");
   await until(page, "three rows", () => document.querySelectorAll("td.mark").length === 3);
   await page.getByLabel("Mark all on this page").check();
@@ -117,8 +103,8 @@ test("many queues are marked, purged and deleted at once, and no others", async 
 });
 
 test("a queue is declared, published to, browsed and read by hand", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues");
+  const page = await openPage();
+  await logIn(page, "#/queues");
   await page.getByRole("button", { name: "New queue…" }).click();
   const dialog = page.getByRole("dialog", { name: "New queue" });
   await dialog.getByLabel("Name", { exact: true }).fill("by hand");
@@ -157,13 +143,13 @@ test("a queue is declared, published to, browsed and read by hand", async () => 
 
 test("what is gone is said to be gone", async () => {
   await broker.api("PUT", queuePath("brief"), { durable: true });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues/%2F/brief");
+  const page = await openPage();
+  await logIn(page, "#/queues/%2F/brief");
   await page.getByRole("button", { name: "Purge…" }).click();
   await broker.api("DELETE", queuePath("brief"));
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("button", { name: "Purge 0 messages" }).click();
   await dialog.getByRole("alert").filter({ hasText: "it is gone, or was renamed" }).waitFor();
-  await goTo(page, broker, "#/queues");
+  await goTo(page, "#/queues");
   await page.getByRole("dialog").waitFor({ state: "detached" });
 });

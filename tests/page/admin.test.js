@@ -1,38 +1,21 @@
 // Is everything there for who looks after users, virtual hosts, policies and the node?
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { publish, queuePath, startBroker } from "./broker.js";
-import {
-  expectNoScrolling,
-  goTo,
-  logIn,
-  openPage,
-  seriousFindings,
-  startBrowser,
-  tabTo,
-  until,
-} from "./browser.js";
+import { publish, queuePath } from "./broker.js";
+import { expectNoScrolling, goTo, logIn, seriousFindings, tabTo, until } from "./browser.js";
+import { broker, openPage } from "./stage.js";
 
-let broker;
-let browser;
-
-const HOSTILE = "it's \"one\" / 100% 🐇 <b>";
-const PART = encodeURIComponent(HOSTILE);
+const ODD = 'it\'s "one" / 100% 🐇 <b>';
+const PART = encodeURIComponent(ODD);
+// As a shell wants it between quotes.
+const SHELL = ODD.replaceAll("'", String.raw`'\''`);
 const ALL = { configure: ".*", write: ".*", read: ".*" };
 
-before(async () => {
-  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await broker?.stop();
-});
-
 async function open(hash, options) {
-  const page = await openPage(browser, broker, options);
-  await logIn(page, broker, hash, options?.user);
+  const page = await openPage(options);
+  await logIn(page, hash, options?.user);
   return page;
 }
 
@@ -50,7 +33,10 @@ const controlOf = (place, label) =>
 // was just deleted.
 function expectNoMistakes(page, ...expected) {
   const isExpected = (text) => expected.some((status) => text.includes(`status of ${status} `));
-  assert.deepEqual(page.mistakes.filter((text) => !isExpected(text)), []);
+  assert.deepEqual(
+    page.mistakes.filter((text) => !isExpected(text)),
+    [],
+  );
 }
 
 // What is asked for is gone.
@@ -60,13 +46,13 @@ test("a user is made, tagged, given rights, limited and deleted, whatever the na
   const page = await open("#/users");
   await press(page, "New user…");
   const dialog = dialogOf(page);
-  await dialog.getByLabel("Name", { exact: true }).fill(HOSTILE);
+  await dialog.getByLabel("Name", { exact: true }).fill(ODD);
   await dialog.getByLabel("monitoring").check();
   await press(dialog, "Create user");
   await dialog.getByText("Give a password").waitFor();
   await dialog.getByLabel("Password", { exact: true }).fill("secret");
   await press(dialog, "Create user");
-  await page.getByRole("heading", { level: 1, name: HOSTILE, exact: true }).waitFor();
+  await page.getByRole("heading", { level: 1, name: ODD, exact: true }).waitFor();
   await page.getByText("nobody can connect as it").waitFor();
   const of = `users/${PART}`;
   const made = await broker.api("GET", of);
@@ -136,14 +122,14 @@ test("a virtual host is made, described, limited, traced and protected", async (
   const page = await open("#/vhosts");
   await press(page, "New virtual host…");
   const dialog = dialogOf(page);
-  await dialog.getByLabel("Name", { exact: true }).fill(HOSTILE);
+  await dialog.getByLabel("Name", { exact: true }).fill(ODD);
   await dialog.getByLabel("Description").fill("for tests");
   await dialog.getByLabel("Tags").fill("one, two");
   await dialog.getByLabel("Default queue type").selectOption("quorum");
   await dialog.getByLabel("Protected from deletion").check();
   await press(dialog, "Create virtual host");
-  await page.getByRole("link", { name: HOSTILE, exact: true }).click();
-  await page.getByRole("heading", { level: 1, name: HOSTILE, exact: true }).waitFor();
+  await page.getByRole("link", { name: ODD, exact: true }).click();
+  await page.getByRole("heading", { level: 1, name: ODD, exact: true }).waitFor();
   const now = () => broker.api("GET", `vhosts/${PART}`);
   const { description, tags, default_queue_type: type, ...rest } = await now();
   assert.deepEqual([description, tags, type], ["for tests", ["one", "two"], "quorum"]);
@@ -163,6 +149,10 @@ test("a virtual host is made, described, limited, traced and protected", async (
   await dialog.getByLabel("Queues").fill("");
   await press(dialog, "Set limits");
   await page.getByText("5 queues").waitFor({ state: "detached" });
+  await press(page, "Unprotect…");
+  const line = ["leveretctl", "disable_vhost_protection_from_deletion", `'${SHELL}'`].join(" ");
+  assert.equal(await lineIn(dialog), line);
+  await press(dialog, "Cancel");
   await press(page, "Describe…");
   await dialog.getByLabel("Description").fill("other words");
   await press(dialog, "Save");
@@ -260,7 +250,7 @@ test("a policy shows what it matches before it is set, is changed and deleted", 
   await press(page, "New policy…");
   const dialog = dialogOf(page);
   const preview = dialog.getByRole("status", { name: "What it matches" });
-  await dialog.getByLabel("Name", { exact: true }).fill(HOSTILE);
+  await dialog.getByLabel("Name", { exact: true }).fill(ODD);
   await dialog.getByLabel("Pattern").fill("^p\\.(");
   await preview.getByText("pattern should be regular expression").waitFor();
   await dialog.getByLabel("Pattern").fill("^p\\.");
@@ -282,13 +272,13 @@ test("a policy shows what it matches before it is set, is changed and deleted", 
   assert.ok((await lineIn(dialog)).includes(line), await lineIn(dialog));
   await press(dialog, "Set policy");
   await page.getByText("max-length: 4").waitFor();
-  assert.equal((await broker.api("GET", queuePath("p.1"))).policy, HOSTILE);
+  assert.equal((await broker.api("GET", queuePath("p.1"))).policy, ODD);
 
-  await press(page, HOSTILE);
+  await press(page, ODD);
   await dialog.getByLabel("Definition: value").fill("8");
   await press(dialog, "Change policy");
   await page.getByText("max-length: 8").waitFor();
-  await page.getByLabel(`Mark ${HOSTILE}`).check();
+  await page.getByLabel(`Mark ${ODD}`).check();
   await press(page, "Delete…");
   await press(dialog, "Delete policy");
   await page.getByText("Deleted 1 policy.").waitFor();
@@ -324,7 +314,7 @@ test("parameters of the node and of a virtual host are set, changed and deleted"
   const page = await open("#/parameters");
   const dialog = dialogOf(page);
   await press(page, "New parameter…");
-  await dialog.getByLabel("Name").fill(HOSTILE);
+  await dialog.getByLabel("Name").fill(ODD);
   await dialog.getByLabel("Value, as JSON").fill('{"a": ');
   await press(dialog, "Set parameter");
   await dialog.getByText("The value is no JSON").waitFor();
@@ -360,10 +350,13 @@ test("a file of definitions is looked at before it is taken in", async () => {
   await broker.api("PUT", "users/old", { password: "x", tags: "management" });
   const queue = (name, of) => ({ vhost: "fresh", name, durable: true, arguments: of });
   const text = JSON.stringify({
-    users: [{ name: "old", tags: "monitoring", password_hash: "" }, { name: HOSTILE, tags: 5 }],
+    users: [
+      { name: "old", tags: "monitoring", password_hash: "" },
+      { name: ODD, tags: 5 },
+    ],
     vhosts: [{ name: "fresh" }],
     permissions: [{ user: "guest", vhost: "fresh", ...ALL }],
-    queues: [queue(HOSTILE, {}), queue("wrong", { "x-max-length": "many" })],
+    queues: [queue(ODD, {}), queue("wrong", { "x-max-length": "many" })],
   });
   const page = await open("#/definitions");
   const chosen = page.locator("input[type=file]");
@@ -377,7 +370,7 @@ test("a file of definitions is looked at before it is taken in", async () => {
   await press(page, "Look what it would change");
   const refused = page.getByRole("region", { name: "Refused" });
   await refused.getByText("users[1]").waitFor();
-  await refused.getByText(HOSTILE).waitFor();
+  await refused.getByText(ODD).waitFor();
   await refused.getByText("tags has to be").waitFor();
   await refused.getByText("queues[1]").waitFor();
   const changes = page.getByRole("region", { name: "Added and changed" });
@@ -386,7 +379,7 @@ test("a file of definitions is looked at before it is taken in", async () => {
     "changeduserold–",
     "addedvirtual hostfresh–",
     "addedpermissionsguestfresh",
-    `addedqueue${HOSTILE}fresh`,
+    `addedqueue${ODD}fresh`,
   ]);
   assert.deepEqual(await broker.api("GET", "definitions"), before, "nothing has changed yet");
   await press(page, "Take in some.json…");
@@ -425,10 +418,10 @@ test("the node shows how it is, and takes other settings", async () => {
   await sync.locator(".plot-line").waitFor({ state: "attached" });
   const dialog = dialogOf(page);
   await press(page, "Cluster name…");
-  await dialog.getByLabel("Name").fill(HOSTILE);
+  await dialog.getByLabel("Name").fill(ODD);
   await press(dialog, "Set name");
-  await until(page, "its name", (name) => document.body.textContent.includes(name), HOSTILE);
-  assert.equal((await broker.api("GET", "cluster-name")).name, HOSTILE);
+  await until(page, "its name", (name) => document.body.textContent.includes(name), ODD);
+  assert.equal((await broker.api("GET", "cluster-name")).name, ODD);
   const usual = await broker.api("GET", "leveret/settings");
   await press(page, "Settings…");
   await dialog.getByLabel("Memory limit in MiB").fill("0");
@@ -466,7 +459,7 @@ for (const [tag, tabs, hidden] of [
     await page.getByText(/^\d+ virtual hosts?$/).waitFor();
     assert.deepEqual(await tabsOf(page), tabs);
     assert.equal(await page.getByRole("button", { name: "New virtual host…" }).count(), 0);
-    await goTo(page, broker, "#/policies");
+    await goTo(page, "#/policies");
     await page.getByText(/^\d+ polic(y|ies)$/).waitFor();
     const mayMake = await page.getByRole("button", { name: "New policy…" }).count();
     assert.equal(mayMake, tag === "policymaker" ? 1 : 0);
@@ -477,12 +470,12 @@ for (const [tag, tabs, hidden] of [
       await page.keyboard.press("Escape");
     }
     if (tag === "monitoring") {
-      await goTo(page, broker, "#/nodes");
+      await goTo(page, "#/nodes");
       await page.getByText("No alarm.").waitFor();
       assert.equal(await page.getByRole("button", { name: "Settings…" }).count(), 0);
     }
     for (const address of hidden) {
-      await goTo(page, broker, `#/${address}`);
+      await goTo(page, `#/${address}`);
       await page.getByRole("heading", { level: 1, name: "Not for you" }).waitFor();
     }
     await broker.api("DELETE", `users/${tag}`);
@@ -556,9 +549,9 @@ const OPENERS = {
 };
 
 async function everywhere(page, check) {
-  await logIn(page, broker);
+  await logIn(page);
   for (const address of ADDRESSES) {
-    await goTo(page, broker, address);
+    await goTo(page, address);
     await page.waitForLoadState("networkidle");
     if (address.startsWith("#/permissions")) {
       await press(page, "Ask the broker");
@@ -577,14 +570,14 @@ async function everywhere(page, check) {
 
 test("nothing of it scrolls sideways on a small screen", async () => {
   await fillBroker();
-  const page = await openPage(browser, broker, { width: 360, height: 740 });
+  const page = await openPage({ width: 360, height: 740 });
   await everywhere(page, () => expectNoScrolling(page));
 });
 
 for (const theme of ["light", "dark"]) {
   test(`axe finds nothing serious in it in ${theme} colours`, async () => {
     await fillBroker();
-    const page = await openPage(browser, broker, { theme });
+    const page = await openPage({ theme });
     await everywhere(page, async (where) =>
       assert.deepEqual(await seriousFindings(page), [], where),
     );

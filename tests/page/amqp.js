@@ -23,10 +23,11 @@ function table(texts) {
   return [...long(fields.length), ...fields];
 }
 
-// Connects as guest; `closed` resolves to what the broker said when it closed the connection.
-export async function connect(port, name) {
+// Connects as guest, as a client that calls itself and its program so; `closed` resolves to what
+// the broker said when it closed the connection.
+export async function connect(port, name, product = "test of the page") {
   const socket = createConnection(port, "127.0.0.1");
-  const client = { socket, unread: Buffer.alloc(0), waiting: [] };
+  const client = { socket, unread: Buffer.alloc(0), waiting: [], delivered: () => {} };
   client.closed = new Promise((resolve) => {
     client.told = resolve;
   });
@@ -34,7 +35,7 @@ export async function connect(port, name) {
   socket.on("data", (bytes) => take(client, bytes));
   socket.write(Buffer.from([..."AMQP"].map((of) => of.charCodeAt(0)).concat(0, 0, 9, 1)));
   await answer(client, 10, 10);
-  const properties = table({ connection_name: name, product: "test of the page" });
+  const properties = table({ connection_name: name, product });
   const login = [shortText("PLAIN"), longText("\0guest\0guest"), shortText("en_US")];
   send(client, 0, method(10, 11, properties, ...login));
   await answer(client, 10, 30);
@@ -44,21 +45,31 @@ export async function connect(port, name) {
   return {
     closed: client.closed,
     end: () => socket.destroy(),
-    publish: (exchange, key) => publish(client, exchange, key),
+    publish: (exchange, key, body = "x") => publish(client, exchange, key, body),
     // Takes at most so many messages of a queue and acknowledges none.
-    hold: async (queue, tag, prefetch) => {
-      await call(client, 1, method(60, 10, long(0), short(prefetch), [0]), [60, 11]);
-      const names = [shortText(queue), shortText(tag)];
-      await call(client, 1, method(60, 20, short(0), ...names, [0], table({})), [60, 21]);
+    hold: (queue, tag, prefetch) => consume(client, queue, tag, prefetch),
+    // The same, and acknowledges all of them.
+    work: (queue, tag, prefetch) => {
+      client.delivered = (deliveryTag) =>
+        send(client, 1, method(60, 80, long(0), long(deliveryTag), [0]));
+      return consume(client, queue, tag, prefetch);
     },
   };
 }
 
-function publish(client, exchange, key) {
+async function consume(client, queue, tag, prefetch) {
+  await call(client, 1, method(60, 10, long(0), short(prefetch), [0]), [60, 11]);
+  const names = [shortText(queue), shortText(tag)];
+  await call(client, 1, method(60, 20, short(0), ...names, [0], table({})), [60, 21]);
+}
+
+function publish(client, exchange, key, body) {
   const names = [shortText(exchange), shortText(key)];
   send(client, 1, method(60, 40, short(0), ...names, [0]));
-  send(client, 1, [...short(60), ...short(0), ...long(0), ...long(1), ...short(0)], HEADER);
-  send(client, 1, [120], BODY);
+  const bytes = [...Buffer.from(body)];
+  const size = [...long(0), ...long(bytes.length)];
+  send(client, 1, [...short(60), ...short(0), ...size, ...short(0)], HEADER);
+  send(client, 1, bytes, BODY);
 }
 
 function send({ socket }, channel, payload, kind = METHOD) {
@@ -76,7 +87,7 @@ const answer = (client, of, number) =>
     client.waiting.push({ of, number, resolve, reject });
   });
 
-// Reads whole frames; what nobody waits for, such as deliveries, is left out.
+// Reads whole frames; what nobody waits for is left out.
 function take(client, bytes) {
   client.unread = Buffer.concat([client.unread, bytes]);
   while (client.unread.length >= 7) {
@@ -99,6 +110,10 @@ function takeMethod(client, payload) {
     client.told(reason);
     client.waiting.splice(0).forEach(({ reject }) => reject(new Error(reason)));
     send(client, 0, method(10, 51));
+  }
+  if (of === 60 && number === 60) {
+    // Tags are counted from one, so that the lower half holds them.
+    client.delivered(payload.readUInt32BE(5 + payload[4] + 4));
   }
   const at = client.waiting.findIndex((one) => one.of === of && one.number === number);
   client.waiting.splice(at, at < 0 ? 0 : 1).forEach(({ resolve }) => resolve());

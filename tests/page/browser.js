@@ -23,6 +23,14 @@ const OPTIONS = [
 export const startBrowser = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: OPTIONS });
 
+const opened = new Set();
+
+// Closes all pages that were opened.
+export async function closePages() {
+  await Promise.all([...opened].map((context) => context.close()));
+  opened.clear();
+}
+
 // A page of a browser that knows nobody, which looks every second. What goes wrong in it is in
 // `page.mistakes`, and every request to another host, too.
 export async function openPage(
@@ -35,6 +43,7 @@ export async function openPage(
     colorScheme: theme,
     reducedMotion: "reduce",
   });
+  opened.add(context);
   await context.addInitScript(() => localStorage.setItem("leveret.refresh", "1"));
   const page = await context.newPage();
   page.mistakes = [];
@@ -59,16 +68,16 @@ export async function openPage(
 }
 
 // Logs in, and goes to an address of the page.
-export async function logIn(page, broker, hash = "#/", user = "guest") {
+export async function logIn(page, hash = "#/", user = "guest") {
   await page.getByLabel("User").fill(user);
   await page.getByLabel("Password").fill(user);
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("navigation").waitFor();
-  await goTo(page, broker, hash);
+  await goTo(page, hash);
 }
 
-export async function goTo(page, broker, hash) {
-  await page.goto(`${broker.url}${hash}`);
+export async function goTo(page, hash) {
+  await page.goto(new URL(hash, page.url()).href);
   await page.getByRole("heading", { level: 1 }).waitFor();
 }
 

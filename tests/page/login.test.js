@@ -1,25 +1,14 @@
 // Who is let in by the form, and out again?
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { startBroker } from "./broker.js";
-import { goTo, logIn, openPage, startBrowser } from "./browser.js";
-
-let broker;
-let browser;
-
-before(async () => {
-  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await broker?.stop();
-});
+import { goTo, logIn } from "./browser.js";
+import { broker, openPage } from "./stage.js";
 
 test("who knows the password is let in, stays so, and is let out", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker);
+  const page = await openPage();
+  await logIn(page);
   await page.getByRole("heading", { name: "Overview" }).waitFor();
   await page.reload();
   await page.getByRole("heading", { name: "Overview" }).waitFor();
@@ -38,7 +27,7 @@ test("who knows the password is let in, stays so, and is let out", async () => {
 });
 
 test("a wrong password is refused in place, and says nothing of the user", async () => {
-  const page = await openPage(browser, broker);
+  const page = await openPage();
   for (const user of ["guest", "nobody"]) {
     await page.getByLabel("User").fill(user);
     await page.getByLabel("Password").fill("wrong");
@@ -52,7 +41,7 @@ test("a wrong password is refused in place, and says nothing of the user", async
 
 test("a user that is deleted is out at once", async () => {
   await broker.api("PUT", "users/ann", { password: "ann", tags: "monitoring" });
-  const page = await openPage(browser, broker);
+  const page = await openPage();
   await page.getByLabel("User").fill("ann");
   await page.getByLabel("Password").fill("ann");
   await page.getByRole("button", { name: "Log in" }).click();
@@ -64,10 +53,10 @@ test("a user that is deleted is out at once", async () => {
 
 test("an address that RabbitMQ's page had leads to the same thing", async () => {
   await broker.api("PUT", "queues/%2F/old", {});
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues");
+  const page = await openPage();
+  await logIn(page, "#/queues");
   await page.getByRole("heading", { name: "Queues" }).waitFor();
-  await goTo(page, broker, "#/queues/%2F/old");
+  await goTo(page, "#/queues/%2F/old");
   await page.getByRole("heading", { name: "old" }).waitFor();
   assert.deepEqual(page.mistakes, []);
 });

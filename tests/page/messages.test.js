@@ -1,21 +1,11 @@
 // Does what somebody does with chosen messages happen to those, and to no others?
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { publish, queuePath, startBroker } from "./broker.js";
-import { logIn, openPage, startBrowser, until } from "./browser.js";
-
-let broker;
-let browser;
-
-before(async () => {
-  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await broker?.stop();
-});
+import { publish, queuePath } from "./broker.js";
+import { logIn, until } from "./browser.js";
+import { broker, openPage } from "./stage.js";
 
 async function bodies(name) {
   const shown = await broker.api("GET", `${queuePath(name)}/browse`);
@@ -28,8 +18,8 @@ async function browse(name, payloads) {
   for (const payload of payloads) {
     await publish(broker, name, { payload, headers: { first: payload[0] } });
   }
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, `#/queues/%2F/${encodeURIComponent(name)}`);
+  const page = await openPage();
+  await logIn(page, `#/queues/%2F/${encodeURIComponent(name)}`);
   await page.getByRole("button", { name: "Browse" }).click();
   await shows(page, payloads.length);
   return page;
@@ -115,8 +105,8 @@ test("a dead letter goes back to where it died", async () => {
     ackmode: "reject_requeue_false",
     encoding: "auto",
   });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues/%2F/dead");
+  const page = await openPage();
+  await logIn(page, "#/queues/%2F/dead");
   await page.getByRole("button", { name: "Browse" }).click();
   await page.getByText("dead: rejected").waitFor();
   await page.locator(".message-row input").check();

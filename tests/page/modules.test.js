@@ -46,6 +46,11 @@ test("numbers, sizes and times are short and say their unit", () => {
     "2 h 5 min",
     "1 d 1 h",
   ]);
+  assert.deepEqual([59_000, 61_000, 90_061_000].map(format.shortDuration), [
+    "59 s",
+    "1 min",
+    "1 d",
+  ]);
   for (const nothing of [null, undefined, NaN, Infinity, "5"]) {
     for (const write of [
       format.count,
@@ -169,13 +174,58 @@ test("a queue says what is wrong with it and why", () => {
   assert.deepEqual(found({ ...queue, message_stats: rates(3, 0, 0) }), [
     "bad: Nobody consumes, and it grows by 3/s.",
   ]);
-  assert.deepEqual(
-    found({ ...queue, consumers: 2, messages_unacknowledged: 9, message_stats: rates(3, 0, 0) }),
-    ["bad: 2 consumers hold 9 messages and ack none."],
-  );
+  const holds = (unacked, ms) => ({
+    messages_unacknowledged: unacked,
+    awaiting_ack_ms: ms,
+    prefetch_count: 5,
+    ack_required: true,
+  });
+  const held = (...all) =>
+    found({
+      ...queue,
+      consumers: all.length,
+      message_stats: rates(3, 0, 0),
+      consumer_details: all,
+    });
+  assert.deepEqual(held(holds(5, 20_000)), [
+    "warn: 1 consumer holds 5 messages and has acked none for 20 s.",
+  ]);
+  assert.deepEqual(held(holds(5, 20_000), holds(4, 90_000)), [
+    "bad: 2 consumers hold 9 messages and have acked none for 1 min 30 s.",
+  ]);
+  assert.deepEqual(held(holds(5, 90_000), holds(1, 100)), [
+    "bad: One of 2 consumers holds 5 messages and has acked none for 1 min 30 s.",
+  ]);
+  assert.deepEqual(held(holds(5, 9_999)), ["warn: It grows: 3/s come and 0/s go."]);
   assert.deepEqual(found({ ...queue, consumers: 2, message_stats: rates(30, 10, 10) }), [
     "warn: It grows: 30/s come and 10/s go.",
   ]);
   assert.deepEqual(found({ ...queue, consumers: 2, message_stats: rates(10, 10, 10) }), []);
   assert.deepEqual(found({ ...queue, messages_ready: 0 }), []);
+});
+
+test("a full queue says which rule allows no more, and what becomes of what comes", () => {
+  const queue = { messages_ready: 5, messages_unacknowledged: 0, consumers: 1, message_stats: {} };
+  const full = (more) => diagnosis.diagnoses({ ...queue, ...more }).map(({ text }) => text);
+  const policy = { policy: "short", effective_policy_definition: { "max-length": 5 } };
+  assert.deepEqual(full({ arguments: { "x-max-length": 6 } }), []);
+  assert.deepEqual(full(policy), [
+    "It is full: policy short allows 5 messages, and the oldest make room for new ones.",
+  ]);
+  assert.deepEqual(full({ ...policy, arguments: { "x-overflow": "reject-publish" } }), [
+    "It is full: policy short allows 5 messages, and what is published is refused.",
+  ]);
+  const long = (size) =>
+    full({
+      message_bytes_ready: size,
+      arguments: { "x-max-length-bytes": 1024, "x-overflow": "reject-publish" },
+    });
+  assert.deepEqual(long(850), []);
+  assert.deepEqual(long(1000), [
+    "It is full: its argument x-max-length-bytes allows 1 KiB, and what is published is refused.",
+  ]);
+  assert.deepEqual(full({ ...policy, arguments: { "x-max-length": 3 } }), [
+    "It is full: its argument x-max-length allows 3 messages, and the oldest make room for new " +
+      "ones.",
+  ]);
 });

@@ -4,38 +4,19 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { connect } from "./amqp.js";
-import { publish, queuePath, startBroker } from "./broker.js";
-import {
-  expectNoScrolling,
-  goTo,
-  logIn,
-  openPage,
-  seriousFindings,
-  startBrowser,
-} from "./browser.js";
+import { publish, queuePath } from "./broker.js";
+import { expectNoScrolling, goTo, logIn, seriousFindings, until } from "./browser.js";
+import { HOSTILE, broker, lengthOf, openPage, shown } from "./stage.js";
 
-let broker;
-let browser;
 let client;
 
-const HOSTILE = [
-  'it\'s "quoted"',
-  "a/b c",
-  "100%",
-  "🐇",
-  "<script>alert(1)</script>",
-  " blank ",
-  "?a=b&c#d",
-];
 const CALLED = '<b>who\'s "there"</b> / 100% 🐇';
 
 const exchangePath = (name) => `exchanges/%2F/${encodeURIComponent(name)}`;
 const bindingPath = (exchange, queue) =>
   `bindings/%2F/e/${encodeURIComponent(exchange)}/q/${encodeURIComponent(queue)}`;
-const shown = (name) => (name.trim() === name ? name : JSON.stringify(name));
 
 before(async () => {
-  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
   for (const name of HOSTILE) {
     await broker.api("PUT", queuePath(name), { durable: true });
     await broker.api("PUT", exchangePath(name), { type: "topic", durable: true });
@@ -43,11 +24,7 @@ before(async () => {
   }
   client = await connect(broker.amqpPort, CALLED);
 });
-after(async () => {
-  client?.end();
-  await browser?.close();
-  await broker?.stop();
-});
+after(() => client?.end());
 
 // The connection of a client by what that calls itself.
 async function connectionOf(called) {
@@ -55,13 +32,11 @@ async function connectionOf(called) {
   return all.find(({ user_provided_name: name }) => name === called);
 }
 
-const lengthOf = async (name) => (await broker.api("GET", queuePath(name))).messages;
-
 test("any name of an exchange is shown as it is, and leads to what is bound to it", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/exchanges");
+  const page = await openPage();
+  await logIn(page, "#/exchanges");
   for (const name of HOSTILE) {
-    await goTo(page, broker, "#/exchanges");
+    await goTo(page, "#/exchanges");
     const link = { name: shown(name), exact: true };
     await page.getByRole("region", { name: "Exchanges" }).getByRole("link", link).click();
     await page.getByRole("heading", { level: 1, ...link }).waitFor();
@@ -77,8 +52,8 @@ test("any name of an exchange is shown as it is, and leads to what is bound to i
 
 test("an exchange is made, bound, tried, published to, unbound and deleted by hand", async () => {
   const [name, queue] = ['x / 100% "🐇"', HOSTILE[0]];
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/exchanges");
+  const page = await openPage();
+  await logIn(page, "#/exchanges");
   await page.getByRole("button", { name: "New exchange…" }).click();
   const dialog = page.getByRole("dialog", { name: "New exchange" });
   await dialog.getByLabel("Name", { exact: true }).fill(name);
@@ -136,8 +111,8 @@ test("headers and chance are part of where a message would go", async () => {
   await broker.api("POST", bindingPath("amq.headers", "100%"), { arguments: { kind: "bill" } });
   await broker.api("PUT", exchangePath("lottery"), { type: "x-random" });
   await broker.api("POST", bindingPath("lottery", "🐇"), { routing_key: "" });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/exchanges/%2F/amq.headers");
+  const page = await openPage();
+  await logIn(page, "#/exchanges/%2F/amq.headers");
   const would = page.getByRole("status", { name: "Where it would go" });
   await would.getByText("reaches no queue").waitFor();
   await page.getByText("Properties and headers").click();
@@ -145,10 +120,10 @@ test("headers and chance are part of where a message would go", async () => {
   await page.getByLabel("Headers: name").fill("kind");
   await page.getByLabel("Headers: value").fill("bill");
   await would.getByRole("link", { name: "100%" }).waitFor();
-  await goTo(page, broker, "#/exchanges/%2F/lottery");
+  await goTo(page, "#/exchanges/%2F/lottery");
   await would.getByText("Chance decides each time").waitFor();
   await would.getByRole("link", { name: "🐇" }).waitFor();
-  await goTo(page, broker, "#/exchanges/%2F/amq.default");
+  await goTo(page, "#/exchanges/%2F/amq.default");
   await page.getByLabel("Routing key").fill("a/b c");
   await would.getByRole("link", { name: "a/b c" }).waitFor();
   assert.equal(await page.getByRole("button", { name: "Delete…" }).count(), 0);
@@ -161,8 +136,8 @@ test("those that every virtual host has are left when marked exchanges are delet
     await broker.api("PUT", exchangePath(name), { type: "fanout" });
   }
   await broker.api("POST", bindingPath("gone.1", "🐇"), { routing_key: "" });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/exchanges");
+  const page = await openPage();
+  await logIn(page, "#/exchanges");
   for (const name of ["gone.1", "gone.2", "amq.fanout", "the default exchange"]) {
     await page.getByLabel(`Mark ${name}`, { exact: true }).check();
   }
@@ -179,8 +154,8 @@ test("those that every virtual host has are left when marked exchanges are delet
 
 test("a connection says who it is, and why it is blocked", async () => {
   const { name } = await connectionOf(CALLED);
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/connections");
+  const page = await openPage();
+  await logIn(page, "#/connections");
   await page.getByRole("link", { name: CALLED, exact: true }).click();
   await page.getByRole("heading", { level: 1, name: CALLED, exact: true }).waitFor();
   await page.getByText(name, { exact: true }).waitFor();
@@ -198,14 +173,47 @@ test("a connection says who it is, and why it is blocked", async () => {
   assert.deepEqual(page.mistakes, []);
 });
 
+test("connections are found by whatever is known of them, as one types", async () => {
+  const others = await Promise.all([
+    connect(broker.amqpPort, "Weasel", "Burrow"),
+    connect(broker.amqpPort, "Stoat", "Burrow"),
+  ]);
+  const page = await openPage();
+  await logIn(page, "#/connections");
+  const { name } = await connectionOf("Stoat");
+  const rows = page.getByRole("region", { name: "Connections" }).locator("tbody tr:not(.none)");
+  const found = async (text, expected) => {
+    await page.getByPlaceholder("Filter by user, client").fill(text);
+    await page.waitForURL((url) =>
+      decodeURIComponent(url.hash.replaceAll("+", " ")).endsWith(text),
+    );
+    for (const one of expected) {
+      await rows.getByRole("link", { name: one, exact: true }).waitFor();
+    }
+    await until(
+      page,
+      `${expected} for ${text}`,
+      (many) => document.querySelectorAll("tbody tr:not(.none)").length === many,
+      expected.length,
+    );
+  };
+  await found("weasel", ["Weasel"]);
+  await found("BURROW", ["Weasel", "Stoat"]);
+  await found(name, ["Stoat"]);
+  await found("guest", [CALLED, "Weasel", "Stoat"]);
+  await found("nobody's", []);
+  others.forEach((one) => one.end());
+  assert.deepEqual(page.mistakes, []);
+});
+
 test("a connection is closed with the reason that was given, and no other", async () => {
   const [one, other] = await Promise.all([
     connect(broker.amqpPort, "one"),
     connect(broker.amqpPort, "other"),
   ]);
   const { name } = await connectionOf("one");
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, `#/connections/${encodeURIComponent(name)}`);
+  const page = await openPage();
+  await logIn(page, `#/connections/${encodeURIComponent(name)}`);
   await page.getByRole("heading", { level: 1, name: "one" }).waitFor();
   await page.getByRole("button", { name: "Close…" }).click();
   const dialog = page.getByRole("dialog", { name: "Close one?" });
@@ -227,10 +235,10 @@ test("a channel that holds messages and acks none is told, and leads to its queu
   await publish(broker, "held", { number: 3 });
   const holder = await connect(broker.amqpPort, "holder");
   await holder.hold("held", "hold er", 2);
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues/%2F/held");
+  const page = await openPage();
+  await logIn(page, "#/queues/%2F/held");
   const { name } = await connectionOf("holder");
-  await page.getByRole("link", { name: `${name} (1)`, exact: true }).click();
+  await page.getByRole("link", { name: "holder (1)", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: `${name} (1)` }).waitFor();
   const health = page.getByRole("status", { name: "Is anything wrong?" });
   await health.getByText("It holds 2 messages and acks none.").waitFor();
@@ -246,10 +254,10 @@ test("a channel that holds messages and acks none is told, and leads to its queu
 });
 
 test("the overview leads to connections, channels and exchanges", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker);
+  const page = await openPage();
+  await logIn(page);
   for (const view of ["Connections", "Channels", "Exchanges"]) {
-    await goTo(page, broker, "#/");
+    await goTo(page, "#/");
     await page.locator("a.tile", { hasText: view }).click();
     await page.getByRole("heading", { level: 1, name: view }).waitFor();
   }
@@ -270,10 +278,10 @@ async function addresses() {
 }
 
 test("no view of traffic scrolls sideways on a small screen", async () => {
-  const page = await openPage(browser, broker, { width: 360, height: 740 });
-  await logIn(page, broker);
+  const page = await openPage({ width: 360, height: 740 });
+  await logIn(page);
   for (const address of await addresses()) {
-    await goTo(page, broker, address);
+    await goTo(page, address);
     await page.waitForLoadState("networkidle");
     await expectNoScrolling(page);
   }
@@ -282,22 +290,22 @@ test("no view of traffic scrolls sideways on a small screen", async () => {
 
 for (const theme of ["light", "dark"]) {
   test(`axe finds nothing serious about traffic in ${theme} colours`, async () => {
-    const page = await openPage(browser, broker, { theme });
-    await logIn(page, broker);
+    const page = await openPage({ theme });
+    await logIn(page);
     for (const address of await addresses()) {
-      await goTo(page, broker, address);
+      await goTo(page, address);
       await page.waitForLoadState("networkidle");
       assert.deepEqual(await seriousFindings(page), [], address);
     }
-    await goTo(page, broker, "#/exchanges");
+    await goTo(page, "#/exchanges");
     await page.getByRole("button", { name: "New exchange…" }).click();
     assert.deepEqual(await seriousFindings(page), [], "a dialog");
   });
 }
 
 test("the keyboard alone goes along the graph from an exchange to its queue", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, exchangePath("🐇").replace("exchanges", "#/exchanges"));
+  const page = await openPage();
+  await logIn(page, exchangePath("🐇").replace("exchanges", "#/exchanges"));
   await page.locator("a.graph-node").waitFor();
   const isThere = () => document.activeElement.matches("a.graph-node");
   for (let pressed = 0; !(await page.evaluate(isThere)); pressed += 1) {

@@ -1,35 +1,15 @@
 // Do the views show what is so, on every screen, to everybody?
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 
-import { publish, queuePath, startBroker } from "./broker.js";
-import {
-  expectNoScrolling,
-  goTo,
-  logIn,
-  openPage,
-  seriousFindings,
-  startBrowser,
-  until,
-} from "./browser.js";
+import { publish, queuePath } from "./broker.js";
+import { expectNoScrolling, goTo, logIn, seriousFindings, until } from "./browser.js";
+import { HOSTILE, broker, openPage, shown } from "./stage.js";
 
-let broker;
-let browser;
-
-const HOSTILE = [
-  'it\'s "quoted"',
-  "a/b c",
-  "100%",
-  "🐇",
-  "<script>alert(1)</script>",
-  " blank ",
-  "?a=b&c#d",
-];
 const BODY = "<script>alert('body')</script><img src=x onerror=alert(2)>";
 
 before(async () => {
-  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
   for (const name of HOSTILE) {
     await broker.api("PUT", queuePath(name), {
       durable: true,
@@ -38,16 +18,12 @@ before(async () => {
   }
   await publish(broker, HOSTILE[4], { payload: BODY, headers: { "<b>": "<i>" } });
 });
-after(async () => {
-  await browser?.close();
-  await broker?.stop();
-});
 
 const ADDRESSES = ["#/", "#/queues", `#/queues/%2F/${encodeURIComponent(HOSTILE[4])}`, "#/nowhere"];
 
 test("an alarm is the first thing that the overview says, and goes when it is over", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker);
+  const page = await openPage();
+  await logIn(page);
   const health = page.getByRole("status", { name: "Is anything wrong?" });
   await health.waitFor();
   const { vm_memory_high_watermark: usual } = await broker.api("GET", "leveret/settings");
@@ -61,8 +37,8 @@ test("an alarm is the first thing that the overview says, and goes when it is ov
 
 test("a queue that grows without consumers is named, with a way to it", async () => {
   await broker.api("PUT", queuePath("stuck"), { durable: true });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker);
+  const page = await openPage();
+  await logIn(page);
   const health = page.getByRole("status", { name: "Is anything wrong?" });
   const named = health.getByText("1 queue grows and nobody consumes").waitFor();
   let isNamed = false;
@@ -84,8 +60,8 @@ test("a queue that grows without consumers is named, with a way to it", async ()
 
 test("a queue fills and drains on its chart", async () => {
   await broker.api("PUT", queuePath("tide"), { durable: true });
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues/%2F/tide");
+  const page = await openPage();
+  await logIn(page, "#/queues/%2F/tide");
   const ready = (value) =>
     until(
       page,
@@ -111,13 +87,12 @@ test("a queue fills and drains on its chart", async () => {
 });
 
 test("any name is shown as it is, and leads to its queue", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, "#/queues");
+  const page = await openPage();
+  await logIn(page, "#/queues");
   for (const name of HOSTILE) {
-    await goTo(page, broker, "#/queues");
-    const shown = name.trim() === name ? name : JSON.stringify(name);
-    await page.getByRole("link", { name: shown, exact: true }).click();
-    await page.getByRole("heading", { level: 1, name: shown, exact: true }).waitFor();
+    await goTo(page, "#/queues");
+    await page.getByRole("link", { name: shown(name), exact: true }).click();
+    await page.getByRole("heading", { level: 1, name: shown(name), exact: true }).waitFor();
     await page
       .getByRole("region", { name: "Settings and where they come from" })
       .getByText("max-length")
@@ -127,8 +102,8 @@ test("any name is shown as it is, and leads to its queue", async () => {
 });
 
 test("a body with a script is a text", async () => {
-  const page = await openPage(browser, broker);
-  await logIn(page, broker, ADDRESSES[2]);
+  const page = await openPage();
+  await logIn(page, ADDRESSES[2]);
   await page.getByRole("button", { name: "Browse" }).click();
   await page.locator(".message-line summary").click();
   const body = page.getByRole("region", { name: "Body" });
@@ -140,11 +115,11 @@ test("a body with a script is a text", async () => {
 });
 
 test("nothing scrolls sideways on a small screen", async () => {
-  const page = await openPage(browser, broker, { width: 360, height: 740 });
+  const page = await openPage({ width: 360, height: 740 });
   await expectNoScrolling(page);
-  await logIn(page, broker);
+  await logIn(page);
   for (const address of ADDRESSES) {
-    await goTo(page, broker, address);
+    await goTo(page, address);
     await page.waitForLoadState("networkidle");
     await expectNoScrolling(page);
   }
@@ -153,15 +128,15 @@ test("nothing scrolls sideways on a small screen", async () => {
 
 for (const theme of ["light", "dark"]) {
   test(`axe finds nothing serious in ${theme} colours`, async () => {
-    const page = await openPage(browser, broker, { theme });
+    const page = await openPage({ theme });
     assert.deepEqual(await seriousFindings(page), [], "the login");
-    await logIn(page, broker);
+    await logIn(page);
     for (const address of ADDRESSES) {
-      await goTo(page, broker, address);
+      await goTo(page, address);
       await page.waitForLoadState("networkidle");
       assert.deepEqual(await seriousFindings(page), [], address);
     }
-    await goTo(page, broker, ADDRESSES[2]);
+    await goTo(page, ADDRESSES[2]);
     await page.getByRole("button", { name: "Browse" }).click();
     await page.locator(".message-line summary").click();
     assert.deepEqual(await seriousFindings(page), [], "a message");

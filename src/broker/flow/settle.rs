@@ -158,7 +158,7 @@ impl Broker {
     /// A delivery was settled: whoever had it may take as much more.
     #[inline]
     fn give_credit_back(&mut self, unsettled: &Unsettled) {
-        let looked_at = self.queues.give_credit_back(unsettled);
+        let looked_at = self.queues.give_credit_back(unsettled, self.clock_ms);
         self.work.spend(looked_at / CONSUMERS_PER_WORK);
     }
 
@@ -239,8 +239,41 @@ fn settle_for(store: &mut Store, relocations: &mut Relocations, queue: QueueId, 
 
 #[cfg(test)]
 mod tests {
-    use crate::amqp::Table;
-    use crate::broker::testing::{declare, open, publish, subject};
+    use super::Settlement;
+    use crate::amqp::{Name, Table};
+    use crate::broker::requests::consume::Consume;
+    use crate::broker::testing::{NOW_MS, declare, open, open_channel, publish, subject};
+
+    #[test]
+    fn a_consumer_is_awaited_from_its_first_delivery_or_its_last_settlement() {
+        for settlement in [Settlement::Ack, Settlement::Requeue, Settlement::Reject] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut broker = open(directory.path());
+            let (guest, channel) = (subject(&broker), open_channel(&mut broker));
+            let queue = declare(&mut broker, "q", Table::EMPTY);
+            let (tag, arguments) = (Name::from("tag"), Table::EMPTY);
+            let (no_ack, exclusive, prefetch) = (false, false, 2);
+            let request = Consume { queue: b"q", tag, no_ack, exclusive, prefetch, arguments };
+            let key = broker.consume(&guest, channel, request).unwrap();
+            publish(&mut broker, queue, 2);
+            broker.set_clock(NOW_MS + 1_000);
+            let first = broker.next_delivery(queue).unwrap().unsettled;
+            broker.set_clock(NOW_MS + 2_000);
+            let second = broker.next_delivery(queue).unwrap().unsettled;
+            let told = |broker: &super::Broker| {
+                let consumer = broker.queues().consumer(key).unwrap();
+                (consumer.awaited_ms(broker.clock_ms()), consumer.settled_at_ms)
+            };
+            assert_eq!(told(&broker), (1_000, 0), "since the first");
+            broker.set_clock(NOW_MS + 5_000);
+            broker.settle(&first, settlement);
+            broker.set_clock(NOW_MS + 7_000);
+            assert_eq!(told(&broker), (2_000, NOW_MS + 5_000));
+            broker.settle(&second, settlement);
+            broker.set_clock(NOW_MS + 9_000);
+            assert_eq!(told(&broker), (0, NOW_MS + 7_000), "it has none");
+        }
+    }
 
     /// The answer to a declare waits for every change there was so far.
     #[test]

@@ -23,6 +23,11 @@ pub struct Consumer {
     pub prefetch: u32,
     /// Deliveries of this consumer that are not settled yet.
     pub unacked: u32,
+    /// When it last settled one: acknowledged, refused or put it back; in ms since 1970, 0 = never.
+    pub settled_at_ms: u64,
+    /// Since when it has deliveries and has settled none, in ms since 1970; means nothing while it
+    /// has none.
+    pub waits_since_ms: u64,
     /// The consume's arguments, as they came.
     pub arguments: Box<[u8]>,
     /// The offset in a stream of what it gets next; 0 on other queues.
@@ -65,6 +70,11 @@ impl ChannelCredit {
 }
 
 impl Consumer {
+    /// For how long it has had deliveries and settled none, in ms; 0 = it has none.
+    pub fn awaited_ms(&self, now_ms: u64) -> u64 {
+        if self.unacked == 0 { 0 } else { now_ms.saturating_sub(self.waits_since_ms) }
+    }
+
     /// Whether a delivery may be sent to this consumer now.
     #[inline]
     pub(in crate::broker) fn may_take(&self, channel: &ChannelCredit) -> bool {

@@ -68,6 +68,8 @@ impl Broker {
             priority,
             prefetch: request.prefetch,
             unacked: 0,
+            settled_at_ms: 0,
+            waits_since_ms: 0,
             arguments: request.arguments.as_bytes().into(),
             cursor: start.unwrap_or(0),
             parked: false,

@@ -43,6 +43,8 @@ impl Broker {
             priority: 0,
             prefetch: 0,
             unacked: 0,
+            settled_at_ms: 0,
+            waits_since_ms: 0,
             arguments: Box::default(),
             cursor: 0,
             parked: false,

@@ -137,7 +137,7 @@ impl Queues {
     /// A delivery was settled: its consumer and its channel may take as much more. Says how many
     /// consumers were looked at.
     #[inline]
-    pub fn give_credit_back(&mut self, unsettled: &Unsettled) -> usize {
+    pub fn give_credit_back(&mut self, unsettled: &Unsettled, now_ms: u64) -> usize {
         if let Some(queue) = self.queues.get_mut(unsettled.queue) {
             queue.unacked -= 1;
             queue.unacked_bytes -= u64::from(unsettled.body_bytes);
@@ -154,6 +154,8 @@ impl Queues {
         let is_shared = channel.prefetch > 0;
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.unacked -= 1;
+            consumer.settled_at_ms = now_ms;
+            consumer.waits_since_ms = now_ms;
             if consumer.parked && !is_shared {
                 self.unpark(key);
             }

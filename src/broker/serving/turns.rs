@@ -89,6 +89,9 @@ impl Queues {
         let queue = self.queues.get_mut(consumer.queue)?;
         let mut looked_at = 0;
         if !consumer.no_ack {
+            if consumer.unacked == 0 {
+                consumer.waits_since_ms = now_ms;
+            }
             consumer.unacked += 1;
             channel.unacked += 1;
             queue.unacked += 1;

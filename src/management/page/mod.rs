@@ -58,6 +58,7 @@ const ALL: &[File] = &[
     file!("exchange-declare.js", JAVASCRIPT),
     file!("exchange-delete.js", JAVASCRIPT),
     file!("exchange-preview.js", JAVASCRIPT),
+    file!("figure-charts.js", JAVASCRIPT),
     file!("findings.js", JAVASCRIPT),
     file!("form.js", JAVASCRIPT),
     file!("format.js", JAVASCRIPT),

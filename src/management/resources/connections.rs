@@ -57,18 +57,21 @@ const REASON: &str = "Closed via management plugin";
 /// The longest reason in bytes: it has to fit into a short string with what comes before it.
 const REASON_BYTES_MAX: usize = 200;
 
+/// What it costs to look for a text in what one says of itself.
+const WORK_PER_SEARCH: usize = 10;
+
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
-    list::answer(call, Connections::of(call))
+    list::answer(call, Connections::searched(call))
 }
 
 fn list_of_user(call: &mut Call<'_, '_>) -> Outcome {
     let user = Some(Name::from(call.part(0)));
-    list::answer(call, Connections { user, ..Connections::of(call) })
+    list::answer(call, Connections { user, ..Connections::searched(call) })
 }
 
 fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
     let vhost = Some(call.vhost(0)?);
-    list::answer(call, Connections { vhost, ..Connections::of(call) })
+    list::answer(call, Connections { vhost, ..Connections::searched(call) })
 }
 
 fn show(call: &mut Call<'_, '_>) -> Outcome {
@@ -145,6 +148,8 @@ pub struct Connections {
     at: u32,
     vhost: Option<VhostKey>,
     user: Option<Name>,
+    /// Only those that have this in what one knows them by.
+    search: Option<Vec<u8>>,
     caller: Caller,
     is_short: bool,
 }
@@ -152,20 +157,46 @@ pub struct Connections {
 impl Connections {
     fn of(call: &Call<'_, '_>) -> Self {
         let (caller, is_short) = (call.caller.clone(), call.has_flag("disable_stats"));
-        Self { at: 0, vhost: None, user: None, caller, is_short }
+        Self { at: 0, vhost: None, user: None, search: None, caller, is_short }
+    }
+
+    /// Those of them that a request looks for.
+    fn searched(call: &Call<'_, '_>) -> Self {
+        let text = call.request.parameter("search").filter(|text| !text.is_empty());
+        Self { search: text.map(|text| text.as_bytes().to_vec()), ..Self::of(call) }
     }
 
     fn takes(&self, connection: &Connection<'_>) -> bool {
         self.vhost.is_none_or(|vhost| vhost == connection.vhost)
             && self.user.as_ref().is_none_or(|user| user == connection.user)
             && (self.caller.is_monitor() || self.caller.name == *connection.user)
+            && self.search.as_ref().is_none_or(|part| is_known_by(connection, part))
     }
+}
+
+/// Whether the user, the vhost, the addresses, or the name or the product that the client says have
+/// this in them.
+fn is_known_by(connection: &Connection<'_>, part: &[u8]) -> bool {
+    let has = |text: &[u8]| list::has_part(text, part);
+    let of_client = |key: &[u8]| {
+        let value = connection.client_properties.find(key);
+        value.and_then(|value| value.text()).is_some_and(has)
+    };
+    has(connection.user)
+        || has(connection.vhost_name)
+        || has(name(connection).as_bytes())
+        || of_client(b"connection_name")
+        || of_client(b"product")
 }
 
 impl Source for Connections {
     type Key = ConnectionKey;
 
     const WORK_PER_ITEM: usize = 100;
+
+    fn work_per_place(&self) -> usize {
+        1 + if self.search.is_some() { WORK_PER_SEARCH } else { 0 }
+    }
 
     fn next(&mut self, context: &Context<'_>) -> Next<ConnectionKey> {
         if self.at >= context.node.connection_places() {
@@ -230,13 +261,23 @@ pub fn name(connection: &Connection<'_>) -> String {
     Ends { peer: connection.peer, local: Some(connection.local) }.to_string()
 }
 
+/// What the client calls itself, where it does.
+pub fn provided_name(connection: &Connection<'_>) -> Option<Value> {
+    let name = connection.client_properties.find(b"connection_name")?;
+    Some(json::text(name.text()?))
+}
+
 /// Which connection something belongs to.
 pub fn details(connection: &Connection<'_>) -> Value {
-    json!({
+    let mut shown = json!({
         "name": name(connection),
         "peer_host": host(connection.peer),
         "peer_port": connection.peer.port(),
-    })
+    });
+    if let Some(name) = provided_name(connection) {
+        shown["user_provided_name"] = name;
+    }
+    shown
 }
 
 /// A host's address; an IPv4 one also where it came to a socket for both versions of IP.

@@ -10,6 +10,7 @@ use crate::management::call::{Call, Context, Outcome, Right, Route};
 use crate::management::json;
 use crate::management::list::{self, Field, Next, Source};
 use crate::management::request::Method;
+use crate::management::response::Response;
 
 /// Its rows of the table.
 pub const ROUTES: &[Route] = &[
@@ -25,19 +26,38 @@ pub const WORK_PER_CONSUMER: usize = 60;
 pub const SHOWN_MAX: usize = 1_000;
 
 fn list_all(call: &mut Call<'_, '_>) -> Outcome {
-    list::answer(call, Consumers { at: 0, vhost: None, caller: call.caller.clone() })
+    answer(call, None)
 }
 
 fn list_of_vhost(call: &mut Call<'_, '_>) -> Outcome {
     let vhost = Some(call.vhost(0)?);
-    list::answer(call, Consumers { at: 0, vhost, caller: call.caller.clone() })
+    answer(call, vhost)
 }
+
+fn answer(call: &Call<'_, '_>, vhost: Option<VhostKey>) -> Outcome {
+    let awaited_ms_min = match call.request.parameter(AWAITED_MIN).filter(|text| !text.is_empty()) {
+        Some(text) => text.parse().map_err(|_| {
+            Response::bad_request(&format!("{AWAITED_MIN} has to be a number of milliseconds"))
+        })?,
+        None => 0,
+    };
+    let caller = call.caller.clone();
+    list::answer(call, Consumers { at: 0, vhost, awaited_ms_min, caller })
+}
+
+/// Of how long their deliveries have waited.
+const AWAITED: &str = "awaiting_ack_ms";
+
+/// Lists only those whose deliveries have waited at least so long.
+const AWAITED_MIN: &str = "awaiting_ack_ms_min";
 
 /// Those at queues that the caller sees, of all vhosts or of one.
 struct Consumers {
     /// The next place.
     at: u32,
     vhost: Option<VhostKey>,
+    /// Only those that have had deliveries and settled none for so long; 0 = all.
+    awaited_ms_min: u64,
     caller: Caller,
 }
 
@@ -45,6 +65,9 @@ impl Consumers {
     /// Whether it belongs into the list. Those of direct replies are consumers to nobody.
     fn takes(&self, context: &Context<'_>, consumer: &Consumer) -> bool {
         let broker = &context.broker;
+        if consumer.awaited_ms(broker.clock_ms()) < self.awaited_ms_min {
+            return false;
+        }
         let queue = broker.queues().get(consumer.queue).filter(|queue| !queue.is_reply_queue);
         queue.is_some_and(|queue| self.caller.lists(broker, self.vhost, queue.vhost))
     }
@@ -76,7 +99,12 @@ impl Source for Consumers {
 
     fn field(&self, context: &Context<'_>, key: &ConsumerKey, path: &str) -> Option<Field> {
         let consumer = context.broker.queues().consumer(*key)?;
-        (path == "consumer_tag").then(|| Field::Text(consumer.tag.clone()))
+        Some(match path {
+            "consumer_tag" => Field::Text(consumer.tag.clone()),
+            "messages_unacknowledged" => Field::large(consumer.unacked.into()),
+            AWAITED => Field::large(consumer.awaited_ms(context.broker.clock_ms())),
+            _ => return None,
+        })
     }
 
     fn item(&self, context: &Context<'_>, key: &ConsumerKey) -> Option<Value> {
@@ -96,15 +124,19 @@ pub fn item(context: &Context<'_>, key: ConsumerKey) -> Option<Value> {
         false => (true, "up"),
     };
     let vhost = context.broker.topology().vhost_name(queue.vhost);
+    let now_ms = context.broker.clock_ms();
+    let acked_at_ms = Some(consumer.settled_at_ms).filter(|&at_ms| at_ms != 0);
     Some(json!({
         "arguments": json::table(Table::new(&consumer.arguments).unwrap_or(Table::EMPTY)),
         "ack_required": !consumer.no_ack,
         "active": is_active,
         "activity_status": status,
+        AWAITED: consumer.awaited_ms(now_ms),
         "channel_details": channel_details(context, consumer),
         "consumer_tag": json::text(&consumer.tag),
         "consumer_timeout": queues.consumer_timeout_of(consumer.queue),
         "exclusive": consumer.exclusive,
+        "last_ack_age_ms": acked_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
         "messages_unacknowledged": consumer.unacked,
         "prefetch_count": consumer.prefetch,
         "queue": { "name": json::text(&queue.name), "vhost": json::text(&vhost) },
@@ -119,7 +151,7 @@ fn channel_details(context: &Context<'_>, consumer: &Consumer) -> Value {
         return json!({});
     };
     let name = connections::name(&connection);
-    json!({
+    let mut shown = json!({
         "connection_name": name,
         "name": format!("{name} ({number})"),
         "node": context.node.identity().node_name,
@@ -127,5 +159,9 @@ fn channel_details(context: &Context<'_>, consumer: &Consumer) -> Value {
         "peer_host": connections::host(connection.peer),
         "peer_port": connection.peer.port(),
         "user": json::text(connection.user),
-    })
+    });
+    if let Some(name) = connections::provided_name(&connection) {
+        shown["user_provided_name"] = name;
+    }
+    shown
 }

@@ -50,10 +50,14 @@ pub(super) fn check_name(call: &Call<'_, '_>) -> Result<(), Response> {
     Err(Response::not_found())
 }
 
+const NANOS_PER_MS: f64 = 1e6;
+
+#[allow(clippy::cast_precision_loss, reason = "a time is rounded anyway")]
 fn item(context: &Context<'_>, samples: &Samples<FIGURES>) -> Value {
     let identity = context.node.identity();
     let resources = context.node.resources();
     let reasons = context.broker.block_reasons();
+    let vitals = context.node.vitals();
     // What has no limit has one that fits into 32 bits: tools divide by it.
     let limit = |limit: u64| limit.min(u64::from(u32::MAX));
     let mut shown = json!({
@@ -81,6 +85,8 @@ fn item(context: &Context<'_>, samples: &Samples<FIGURES>) -> Value {
         "disk_free_limit": resources.disk_free_bytes_min,
         "disk_free": resources.disk_free_bytes,
         "disk_free_alarm": reasons.disk || reasons.full,
+        "connections_blocked": vitals.connections_blocked,
+        "longest_turn_ms": vitals.turns.longest_nanos as f64 / NANOS_PER_MS,
     });
     let rest = json!({
         // The threads that there are: the loop, and the one that waits for the disk. Tools compare
@@ -111,7 +117,6 @@ fn item(context: &Context<'_>, samples: &Samples<FIGURES>) -> Value {
 /// What the log did, under the names that RabbitMQ has for its files, and how everything changes.
 #[allow(clippy::cast_precision_loss, reason = "averages are rounded anyway")]
 fn add_log(context: &Context<'_>, samples: &Samples<FIGURES>, shown: &mut Value) {
-    const NANOS_PER_MS: f64 = 1e6;
     let (log, history) = (context.broker.log_counters(), context.node.history());
     shown["io_sync_count"] = log.syncs.into();
     shown["io_write_count"] = log.writes.into();

@@ -25,16 +25,19 @@ enum State {
     NoConsumers,
     /// Its consumers have messages, and acknowledge none.
     Stalled,
+    /// One more message like those that it has would be refused.
+    Full,
     /// The message at its front died elsewhere.
     DeadLetters,
 }
 
-const NAMES: [(&str, State); 6] = [
+const NAMES: [(&str, State); 7] = [
     ("ready", State::Ready),
     ("growing", State::Growing),
     ("idle", State::Idle),
     ("no_consumers", State::NoConsumers),
     ("stalled", State::Stalled),
+    ("full", State::Full),
     ("dead_letters", State::DeadLetters),
 ];
 
@@ -87,9 +90,15 @@ impl State {
             Self::Stalled => {
                 queue.unacked > 0 && !queue.line.is_empty() && goes() == 0.0 && !is_taken()
             }
+            Self::Full => !queue.drops_heads() && queue.would_be_too_long(1, usual_bytes(queue)),
             Self::DeadLetters => has_dead_letter(broker, key),
         }
     }
+}
+
+/// How long a body in it is on average, at least a byte.
+fn usual_bytes(queue: &Queue) -> u64 {
+    queue.ready_bytes.checked_div(queue.ready.len() as u64).unwrap_or(0).max(1)
 }
 
 /// What it costs to read the message at the front of a queue from the log.

@@ -1,11 +1,8 @@
 // What is shown of a channel in a list?
 
 import { h } from "./element.js";
-import { name, rateNumber } from "./format.js";
-import { badge, channelLink, number, vhostOf } from "./parts.js";
-
-const rateOf = (id, { message_stats: stats }) =>
-  number(stats?.[`${id}_details`]?.rate ?? 0, rateNumber);
+import { name } from "./format.js";
+import { badge, channelLink, namedChannel, number, rateOf, vhostOf } from "./parts.js";
 
 // How publishes on a channel are answered.
 export function modeBadges({ confirm, transactional }) {
@@ -31,7 +28,8 @@ export function channelColumns({ isOfConnection = false } = {}) {
         label: "Channel",
         sort: "name",
         isFixed: true,
-        cell: (one) => channelLink(one.name),
+        cell: (one) =>
+          namedChannel(one.name, one.number, one.connection_details?.user_provided_name),
       };
   const user = {
     id: "user",
@@ -109,5 +107,5 @@ export function prefetchOf({ prefetch_count: each, global_prefetch_count: all })
 
 // The fields that these columns need.
 export const channelFields =
-  "name,number,user,vhost,confirm,transactional,consumer_count,messages_unacknowledged," +
-  "messages_unconfirmed,prefetch_count,global_prefetch_count,message_stats";
+  "name,number,user,vhost,connection_details,confirm,transactional,consumer_count," +
+  "messages_unacknowledged,messages_unconfirmed,prefetch_count,global_prefetch_count,message_stats";

@@ -217,11 +217,7 @@ function draw(state) {
     timeAxis(from, to, x, width),
     lines.map(({ id, color }) => lineOf(visible(state.data[id], from), color, x, y)),
     isEmpty &&
-      svg(
-        "text",
-        { class: "plot-none", x: MARGIN.left + width / 2, y: 76 },
-        "Nothing to draw yet: points come with time",
-      ),
+      svg("text", { class: "plot-none", x: MARGIN.left + width / 2, y: 76 }, "Nothing to draw yet"),
     state.at !== null && state.at >= from && cursor(state, x, y),
   );
   for (const { id } of state.lines) {

@@ -2,7 +2,9 @@
 
 import { get, query } from "./api.js";
 import { duration, name, plural, rate } from "./format.js";
+import { syncTime } from "./history.js";
 import { listOf } from "./parts.js";
+import { STUCK_MS, stuckLevel } from "./queue-diagnosis.js";
 import { link } from "./router.js";
 import { may } from "./session.js";
 
@@ -17,10 +19,12 @@ const STATES = [
       `${plural(messages, "message")}, ${rate(stats?.publish_details?.rate)} in`,
   },
   {
-    state: "stalled",
+    state: "full",
     level: "bad",
-    text: (number) => `Consumers of ${plural(number, "queue")} hold messages and acknowledge none`,
-    of: ({ messages_unacknowledged: unacked }) => `${plural(unacked, "message")} unacked`,
+    text: (number) =>
+      `${plural(number, "queue")} ${number === 1 ? "is" : "are"} full and ` +
+      `${number === 1 ? "refuses" : "refuse"} what is published`,
+    of: ({ messages_ready: ready }) => plural(ready, "message"),
   },
   {
     state: "no_consumers,idle",
@@ -33,8 +37,12 @@ const STATES = [
 // All findings: [{ level, text, href, named: [{ text, hint, href }] }].
 export async function findings(node, signal) {
   const asked = STATES.map((one) => queuesIn(one, signal));
-  const [alarms, ...states] = await Promise.all([alarmsOf(node, signal), ...asked]);
-  const found = [...alarms, ...slowness(node), ...states.filter((one) => one !== null)];
+  const [alarms, stuck, ...states] = await Promise.all([
+    alarmsOf(node, signal),
+    stuckConsumers(signal),
+    ...asked,
+  ]);
+  const found = [...alarms, ...slowness(node), stuck, ...states].filter((one) => one !== null);
   return found.sort((one, other) => (one.level === other.level ? 0 : one.level === "bad" ? -1 : 1));
 }
 
@@ -62,6 +70,42 @@ async function queuesIn({ state, level, text, of }, signal) {
   return { level, text: text(answer.filtered_count), href: link(["queues"], { state }), named };
 }
 
+// Consumers that hold messages and acknowledge none, by their queues.
+const CONSUMERS_MAX = 50;
+
+async function stuckConsumers(signal) {
+  const { items, filtered_count: number } = await get(
+    query(listOf("consumers"), {
+      awaiting_ack_ms_min: STUCK_MS,
+      page: 1,
+      page_size: CONSUMERS_MAX,
+      sort: "awaiting_ack_ms",
+      sort_reverse: true,
+      columns: "queue,messages_unacknowledged,awaiting_ack_ms",
+    }),
+    { signal },
+  );
+  if (number === 0) {
+    return null;
+  }
+  const queues = new Map();
+  for (const { queue, messages_unacknowledged: unacked, awaiting_ack_ms: ms } of items) {
+    const key = JSON.stringify([queue.vhost, queue.name]);
+    // The one that was awaited longest comes first.
+    const known = queues.get(key) ?? { queue, unacked: 0, ms };
+    queues.set(key, { ...known, unacked: known.unacked + unacked });
+  }
+  const named = [...queues.values()].slice(0, NAMED_MAX).map(({ queue, unacked, ms }) => ({
+    text: name(queue.name),
+    hint: `${plural(unacked, "message")} unacked, no ack for ${duration(ms)}`,
+    href: link(["queues", queue.vhost, queue.name]),
+  }));
+  const text =
+    `${plural(number, "consumer")} ${number === 1 ? "holds" : "hold"} messages and ` +
+    `${number === 1 ? "acknowledges" : "acknowledge"} none`;
+  return { level: stuckLevel(items[0]?.awaiting_ack_ms), text, href: null, named };
+}
+
 const age = ({ oldest_message_age_ms: ms }) => typeof ms === "number" && `oldest ${duration(ms)}`;
 
 // The list of queues of the vhost that is looked at.
@@ -69,7 +113,13 @@ export const queuesPath = () => listOf("queues");
 
 // Who may not monitor is told only that there is one.
 async function alarmsOf(node, signal) {
-  const alarm = (text) => ({ level: "bad", text, href: null, named: [] });
+  const blocked = node?.connections_blocked ?? 0;
+  const named = blocked > 0 && {
+    text: plural(blocked, "connection"),
+    hint: blocked === 1 ? "is blocked" : "are blocked",
+    href: link(["connections"]),
+  };
+  const alarm = (text) => ({ level: "bad", text, href: null, named: named ? [named] : [] });
   if (node) {
     return [
       node.mem_alarm && alarm("Memory is full: publishers are blocked until consumers catch up"),
@@ -99,8 +149,7 @@ function slowness(node) {
     return [];
   }
   const found = [];
-  // The newest sample, or what it was since the start.
-  const sync = node.io_sync_avg_time_details?.samples?.[0]?.sample ?? node.io_sync_avg_time;
+  const sync = syncTime(node);
   if (typeof sync === "number" && sync > SYNC_MS_MAX) {
     const text = `The disk takes ${duration(sync)} for a sync: confirms are as slow as that`;
     found.push({ level: "warn", text, href: null, named: [] });

@@ -63,7 +63,12 @@ const STEPS = [
 ];
 
 // 2 h 5 min; below ten seconds 3.2 s, below one 120 ms.
-export function duration(ms) {
+export const duration = (ms) => inParts(ms, 2);
+
+// The same where there is little room: 2 h.
+export const shortDuration = (ms) => inParts(ms, 1);
+
+function inParts(ms, most) {
   if (!isNumber(ms)) {
     return NONE;
   }
@@ -82,7 +87,7 @@ export function duration(ms) {
       parts.push(`${times} ${unit}`);
     }
   }
-  return parts.slice(0, 2).join(" ");
+  return parts.slice(0, most).join(" ");
 }
 
 const pad = (number) => String(number).padStart(2, "0");

@@ -100,7 +100,7 @@ function labelOf({ from, to, label }, places) {
   }
   const isAtEnd = start.siblings < end.siblings;
   const [here, there] = isAtEnd ? [end, start] : [start, end];
-  const y = here.y + (there.y < here.y ? 14 : -5);
+  const y = here.y + (there.y < here.y ? 15 : -7);
   const place = isAtEnd
     ? { class: "graph-label at-end", x: x2 - 12 }
     : { class: "graph-label", x: x1 + 8 };

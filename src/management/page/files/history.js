@@ -52,6 +52,13 @@ export function rates(key, details) {
   return remembered.get(key) ?? [];
 }
 
+// How long a sync of the disk took, on average, at the times when there were any.
+export const syncTimes = ({ io_sync_avg_time: now, io_sync_avg_time_details: details }) =>
+  levels("node io_sync_avg_time", now, details).filter(([, ms]) => ms > 0);
+
+// How long it took the last time, or else since the start.
+export const syncTime = (node) => syncTimes(node).at(-1)?.[1] ?? node.io_sync_avg_time;
+
 // What this page saw of a figure.
 export const seen = (key) => remembered.get(key) ?? [];
 

@@ -1,7 +1,7 @@
 // Which small parts do views have in common?
 
 import { fill, h, setText } from "./element.js";
-import { count, exchangeName, name } from "./format.js";
+import { count, exchangeName, name, rateNumber } from "./format.js";
 import { link } from "./router.js";
 import { session } from "./session.js";
 
@@ -59,6 +59,10 @@ export function menu(summary, body, kind = "") {
 export const number = (value, format = count) =>
   value ? format(value) : h("span.faint", value === 0 ? "0" : "–");
 
+// How often something happens to the messages of one row, in a second.
+export const rateOf = (id, { message_stats: stats }) =>
+  number(stats?.[`${id}_details`]?.rate ?? 0, rateNumber);
+
 // Names with what they are: [[name, text or element], ...].
 export function facts(pairs) {
   const rows = pairs.map(([key, value]) => h("div", h("dt", key), h("dd", value)));
@@ -90,6 +94,13 @@ export function connectionLink(connection, text = connection) {
 
 export function channelLink(channel, text = channel) {
   return h("a.name", { href: link(["channels", channel]) }, text);
+}
+
+// A channel by what its client calls itself, with the addresses beneath. It has them in its name.
+export function namedChannel(channel, number, called) {
+  return called
+    ? [channelLink(channel, `${called} (${number})`), h("span.beneath", channel)]
+    : channelLink(channel);
 }
 
 // Where a list is asked for: of the vhost that is looked at, or of all. Some lists have the vhost

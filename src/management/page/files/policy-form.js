@@ -199,8 +199,7 @@ function matched({ queues, exchanges }) {
       h("strong", plural(queues.count, "queue")),
       " and ",
       h("strong", plural(exchanges.count, "exchange")),
-      overruled > 0 &&
-        `; ${count(overruled)} of them follow another policy of higher precedence`,
+      overruled > 0 && `; ${count(overruled)} of them follow another policy of higher precedence`,
       ".",
     ),
     names("Queues", queues),

@@ -4,18 +4,18 @@ import { path, post } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./element.js";
 import { command, count, duration, plural } from "./format.js";
-import { badge, plainTable } from "./parts.js";
-import { link } from "./router.js";
+import { badge, namedChannel, plainTable } from "./parts.js";
+import { STUCK_MS } from "./queue-diagnosis.js";
 
 const HEADS = [
-  "Tag",
+  ["Tag", "wide-only"],
   "Channel",
-  "User",
-  "Acks",
-  ["Prefetch", "number"],
+  ["User", "wide-only"],
+  ["Acks", "wide-only"],
+  ["Prefetch", "number wide-only"],
   ["Unacked", "number"],
   ["Last ack", "number"],
-  "State",
+  ["State", "wide-only"],
   "",
 ];
 
@@ -26,24 +26,36 @@ export function consumersOf(queue, changed) {
 }
 
 function rowOf(queue, one, changed) {
-  const { connection_name: connection, name: channel, user } = one.channel_details;
+  const { name: channel, number, user, user_provided_name: called } = one.channel_details;
   const has = (value, format) => (value === undefined ? h("span.faint", "–") : format(value));
   const unacked = one.messages_unacknowledged;
   return [
     h("code", one.consumer_tag),
-    channel ? h("a", { href: link(["channels", channel]), title: connection }, channel) : "–",
+    channel ? namedChannel(channel, number, called) : "–",
     user ?? "",
     one.ack_required ? "by hand" : "automatic",
     one.prefetch_count === 0
       ? h("span.warn-text", { title: "It gets all at once" }, "no limit")
       : count(one.prefetch_count),
     has(unacked, count),
-    has(one.last_ack_age_ms, duration),
+    lastAck(one),
     badge(one.activity_status, one.active ? "good" : "plain"),
     unacked > 0 &&
       !queue.auto_delete &&
       h("button", { type: "button", onclick: () => takeBack(queue, one, changed) }, "Take back…"),
   ];
+}
+
+// When it last acknowledged something, and for how long it has held messages since then.
+export function lastAck({ ack_required: acks, last_ack_age_ms: age, awaiting_ack_ms: held }) {
+  if (!acks || (age === null && held === 0)) {
+    return h("span.faint", "–");
+  }
+  const text = age === null ? "never" : `${duration(age)} ago`;
+  if (held < STUCK_MS) {
+    return text;
+  }
+  return [h("span.warn-text", text), h("span.beneath", `none in ${duration(held)}`)];
 }
 
 async function takeBack({ vhost, name }, one, changed) {

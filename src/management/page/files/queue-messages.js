@@ -158,7 +158,7 @@ function messageLine(message, markable, browser) {
       death &&
         h("span.badge.warn", { title: `It died in ${death.queue}` }, `dead: ${death.reason}`),
       h(
-        "span.preview",
+        "span.glimpse",
         { class: message.payload_encoding !== "string" && "faint" },
         preview.slice(0, PREVIEW_CHARS),
       ),

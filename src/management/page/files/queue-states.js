@@ -6,6 +6,7 @@ const STATES = [
   ["ready", "Ready", "Messages wait"],
   ["growing", "Growing", "More comes than goes"],
   ["no_consumers", "No consumers", "Messages wait, and nobody consumes"],
+  ["full", "Full", "It has as many messages as it may, and refuses more"],
   ["stalled", "Stalled", "Consumers have messages and acknowledge none"],
   ["dead_letters", "Dead letters", "The first message died elsewhere"],
   ["idle", "Idle", "Nothing comes and nothing goes"],

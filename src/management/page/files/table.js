@@ -383,9 +383,16 @@ function drawPager(state) {
   }
   pager.dataset.shown = text;
   pager.hidden = filtered <= SIZES[0];
-  const go = (to) => () => {
-    state.page = to;
-    load(state).then(() => state.parts.frame.scrollIntoView({ block: "nearest" }));
+  const go = (label, to) => {
+    const open = async () => {
+      state.page = to;
+      await load(state);
+      state.parts.frame.scrollIntoView({ block: "nearest" });
+      const buttons = [...pager.querySelectorAll("button:enabled")];
+      (buttons.find((one) => one.textContent === label) ?? buttons[0])?.focus();
+    };
+    const isThere = to >= 1 && to <= pages && to !== state.page;
+    return h("button", { type: "button", disabled: !isThere, onclick: open }, label);
   };
   const first = (state.page - 1) * state.size + 1;
   const size = h(
@@ -401,17 +408,15 @@ function drawPager(state) {
     },
     SIZES.map((of) => h("option", { value: of, selected: of === state.size }, `${of} rows`)),
   );
-  const previous = h(
-    "button",
-    { type: "button", disabled: state.page <= 1, onclick: go(state.page - 1) },
-    "Previous",
-  );
-  const next = h(
-    "button",
-    { type: "button", disabled: state.page >= pages, onclick: go(state.page + 1) },
-    "Next",
-  );
   const last = Math.min(first + state.size - 1, filtered);
   const range = `${count(first)}–${count(last)} of ${count(filtered)}`;
-  fill(pager, previous, h("span", range), next, size);
+  fill(
+    pager,
+    pages > 2 && go("First", 1),
+    go("Previous", state.page - 1),
+    h("span", range),
+    go("Next", state.page + 1),
+    pages > 2 && go("Last", pages),
+    size,
+  );
 }

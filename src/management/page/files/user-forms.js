@@ -65,9 +65,11 @@ export function tagFields(tags) {
 
 // What is known of a user and has to be said again when something of it changes.
 async function kept(user) {
-  const { password_hash: hash, hashing_algorithm: algorithm, tags } = await get(
-    path`users/${user}`,
-  );
+  const {
+    password_hash: hash,
+    hashing_algorithm: algorithm,
+    tags,
+  } = await get(path`users/${user}`);
   return { password_hash: hash, hashing_algorithm: algorithm, tags };
 }
 

@@ -136,6 +136,7 @@ export async function protect({ name: vhost, protected_from_deletion: isProtecte
       : h("p", "Then nobody deletes it before that is taken back."),
     action: isProtected ? "Take protection back" : "Protect from deletion",
     isDangerous: false,
+    command: command(`${isProtected ? "disable" : "enable"}_vhost_protection_from_deletion`, vhost),
     run: () => (isProtected ? remove(of) : post(of)),
     done: `${name(vhost)} is ${isProtected ? "not protected any more" : "protected"}.`,
   });

@@ -2,10 +2,11 @@
 
 import { get, path, query } from "./api.js";
 import { modeBadges, prefetchOf } from "./channel-columns.js";
-import { chart, rangeChooser } from "./chart.js";
+import { rangeChooser } from "./chart.js";
 import { h } from "./element.js";
-import { compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
-import { rates, wanted } from "./history.js";
+import { rateChart } from "./figure-charts.js";
+import { compact, count, duration, name, plural, rate } from "./format.js";
+import { wanted } from "./history.js";
 import {
   badge,
   connectionLink,
@@ -18,20 +19,11 @@ import {
   section,
   tile,
 } from "./parts.js";
+import { lastAck } from "./queue-consumers.js";
 import { link } from "./router.js";
 
-const PUBLISHED = [
-  { id: "publish", label: "Publish", color: 1 },
-  { id: "confirm", label: "Confirm", color: 3 },
-  { id: "return_unroutable", label: "Returned", color: 5 },
-  { id: "drop_unroutable", label: "Dropped", color: 2 },
-];
-
-const CONSUMED = [
-  { id: "deliver_get", label: "Deliver", color: 3 },
-  { id: "ack", label: "Ack", color: 4 },
-  { id: "redeliver", label: "Redeliver", color: 5 },
-];
+const PUBLISHED = ["publish", "confirm", "return_unroutable", "drop_unroutable"];
+const CONSUMED = ["deliver_get", "ack", "redeliver"];
 
 export const channel = {
   path: "channels/:name",
@@ -40,16 +32,14 @@ export const channel = {
   title: (names) => names.name,
   open(page) {
     const of = page.names.name;
-    const line = (title, id, lines) =>
-      chart({ title, name: `channel.${id}`, format: rateNumber, lines });
     const state = {
       page,
       name: of,
       badges: h("span.badges"),
       health: h("div.health", { role: "status", "aria-label": "Is anything wrong?" }),
       tiles: tilesOf(),
-      published: line("Published a second", "published", PUBLISHED),
-      consumed: line("Consumed a second", "consumed", CONSUMED),
+      published: rateChart("Published a second", "channel.published", PUBLISHED),
+      consumed: rateChart("Consumed a second", "channel.consumed", CONSUMED),
       consumers: h("div"),
       facts: h("div"),
     };
@@ -70,15 +60,16 @@ export const channel = {
 async function update(state) {
   const of = query(path`channels/${state.name}`, wanted("msg_rates"));
   const now = await get(of, { signal: state.page.signal });
-  replace(state.badges, [modeBadges(now), badge(`vhost ${name(now.vhost)}`)]);
+  const called = now.connection_details?.user_provided_name;
+  replace(state.badges, [
+    called && badge(called),
+    modeBadges(now),
+    badge(`vhost ${name(now.vhost)}`),
+  ]);
   replace(state.health, healthOf(now));
   state.tiles.update(now);
-  const rateOf = ({ id }) => [
-    id,
-    rates(`channel ${state.name} ${id}`, now.message_stats?.[`${id}_details`]),
-  ];
-  state.published.update(Object.fromEntries(PUBLISHED.map(rateOf)));
-  state.consumed.update(Object.fromEntries(CONSUMED.map(rateOf)));
+  state.published.update(`channel ${state.name}`, now.message_stats);
+  state.consumed.update(`channel ${state.name}`, now.message_stats);
   replace(state.consumers, consumersOf(now));
   replace(state.facts, factsOf(now));
 }
@@ -153,12 +144,13 @@ function tilesOf() {
 
 const HEADS = [
   "Queue",
-  "Tag",
-  "Acks",
-  ["Prefetch", "number"],
+  ["Tag", "wide-only"],
+  ["Acks", "wide-only"],
+  ["Prefetch", "number wide-only"],
   ["Unacked", "number"],
-  ["Ack within", "number"],
-  "State",
+  ["Last ack", "number"],
+  ["Ack within", "number wide-only"],
+  ["State", "wide-only"],
 ];
 
 function consumersOf({ consumer_details: consumers, consumer_count: all }) {
@@ -168,6 +160,7 @@ function consumersOf({ consumer_details: consumers, consumer_count: all }) {
     one.ack_required ? "by hand" : "automatic",
     one.prefetch_count === 0 ? h("span.faint", "no limit") : count(one.prefetch_count),
     number(one.messages_unacknowledged),
+    lastAck(one),
     one.consumer_timeout ? duration(one.consumer_timeout) : h("span.faint", "–"),
     badge(one.activity_status, one.active ? "good" : "plain"),
   ]);

@@ -1,22 +1,18 @@
 // Who is at the other end of a connection, what comes and goes, and what holds it up?
 
 import { get, getPage, path, query } from "./api.js";
-import { chart, rangeChooser } from "./chart.js";
+import { rangeChooser } from "./chart.js";
 import { channelColumns, channelFields } from "./channel-columns.js";
 import { calledOf, closeConnections } from "./connection-close.js";
 import { h } from "./element.js";
+import { bytesChart } from "./figure-charts.js";
 import { bytes, bytesRate, count, duration, moment, name, value } from "./format.js";
-import { rates, wanted } from "./history.js";
+import { wanted } from "./history.js";
 import { badge, facts, heading, replace, section, tile } from "./parts.js";
 import { link } from "./router.js";
 import { may } from "./session.js";
 import { table } from "./table.js";
 import { clientOf, stateBadge } from "./view-connections.js";
-
-const LINES = [
-  { id: "recv_oct", label: "From client", color: 1 },
-  { id: "send_oct", label: "To client", color: 3 },
-];
 
 export const connection = {
   path: "connections/:name",
@@ -29,13 +25,7 @@ export const connection = {
     state.badges = h("span.badges");
     state.health = h("div.health", { role: "status", "aria-label": "Is anything wrong?" });
     state.tiles = tilesOf();
-    state.traffic = chart({
-      title: "Bytes a second",
-      name: "connection.bytes",
-      format: bytes,
-      isBytes: true,
-      lines: LINES,
-    });
+    state.traffic = bytesChart("Bytes a second", "connection.bytes", ["recv_oct", "send_oct"]);
     state.channels = channelsOf(state);
     state.places = { who: h("div"), properties: h("div"), terms: h("div") };
     page.root.append(
@@ -49,8 +39,11 @@ export const connection = {
       h(
         "div.columns",
         section("Who is it?", h("div.card", state.places.who)),
-        section("What its client says of itself", h("div.card", state.places.properties)),
-        section("What was agreed", h("div.card", state.places.terms)),
+        h(
+          "div.view",
+          section("What its client says of itself", h("div.card", state.places.properties)),
+          section("What was agreed", h("div.card", state.places.terms)),
+        ),
       ),
     );
     return { update: () => update(state) };
@@ -71,8 +64,7 @@ async function update(state) {
   replace(state.badges, badgesOf(now));
   replace(state.health, healthOf(now, node[0] ?? {}));
   state.tiles.update(now);
-  const lineOf = ({ id }) => [id, rates(`connection ${state.name} ${id}`, now[`${id}_details`])];
-  state.traffic.update(Object.fromEntries(LINES.map(lineOf)));
+  state.traffic.update(`connection ${state.name}`, now);
   replace(state.places.who, whoOf(now));
   replace(state.places.properties, propertiesOf(now));
   replace(state.places.terms, termsOf(now));

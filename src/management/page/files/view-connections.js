@@ -115,14 +115,14 @@ export const connections = {
       name: "connections",
       label: "Connections",
       noun: "connection",
-      searchHint: "Filter by address",
+      searchHint: "Filter by user, client, vhost, address",
       columns: COLUMNS,
       sort: "name",
       search: page.parameters.name ?? "",
       searched: (text) => replaceParameters({ name: text }),
       keyOf: (one) => one.name,
-      load: (wanted) =>
-        getPage(listBehindVhost("connections"), wanted, page.signal, { columns: FIELDS }),
+      load: ({ search, ...wanted }) =>
+        getPage(listBehindVhost("connections"), wanted, page.signal, { columns: FIELDS, search }),
       empty: "Nobody is connected. Programs connect to the AMQP port, 5672 by default.",
       actions: [
         {

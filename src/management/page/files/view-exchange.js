@@ -1,23 +1,19 @@
 // What does an exchange do with a message: what comes, where does it go, where would it go?
 
 import { get, path, query } from "./api.js";
-import { chart, rangeChooser } from "./chart.js";
+import { rangeChooser } from "./chart.js";
 import { h } from "./element.js";
 import { bindingsOf } from "./exchange-bindings.js";
 import { TYPES } from "./exchange-declare.js";
 import { deleteExchanges, isBuiltIn } from "./exchange-delete.js";
 import { previewOf } from "./exchange-preview.js";
-import { compact, count, exchangeName, name, rate, rateNumber, value } from "./format.js";
-import { rates, wanted } from "./history.js";
+import { rateChart } from "./figure-charts.js";
+import { compact, count, exchangeName, name, rate, value } from "./format.js";
+import { wanted } from "./history.js";
 import { badge, exchangeLink, facts, heading, replace, section, tile } from "./parts.js";
 import { publishForm } from "./publish.js";
 import { link } from "./router.js";
 import { featureBadges } from "./view-exchanges.js";
-
-const LINES = [
-  { id: "publish_in", label: "Published to it", color: 1 },
-  { id: "publish_out", label: "Into queues", color: 3 },
-];
 
 const DEFAULT = "amq.default";
 
@@ -35,12 +31,7 @@ export const exchange = {
       ...of,
       badges: h("span.badges"),
       tiles: tilesOf(),
-      traffic: chart({
-        title: "Messages a second",
-        name: "exchange.rates",
-        format: rateNumber,
-        lines: LINES,
-      }),
+      traffic: rateChart("Messages a second", "exchange.rates", ["publish_in", "publish_out"]),
       facts: h("div"),
       bindings: of.name === "" ? null : bindingsOf(page, of),
       preview: previewOf({
@@ -87,9 +78,7 @@ async function update(state) {
   replace(state.badges, [badge(now.type), badge(`vhost ${name(vhost)}`), featureBadges(now)]);
   state.publishing.hidden = now.internal;
   state.tiles.update(now, bindings);
-  const key = `exchange ${JSON.stringify([vhost, of])}`;
-  const rateOf = ({ id }) => [id, rates(`${key} ${id}`, now.message_stats?.[`${id}_details`])];
-  state.traffic.update(Object.fromEntries(LINES.map(rateOf)));
+  state.traffic.update(`exchange ${JSON.stringify([vhost, of])}`, now.message_stats);
   replace(state.facts, factsOf(now));
   if (!now.internal) {
     await state.preview.update();

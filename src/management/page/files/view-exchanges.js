@@ -4,13 +4,10 @@ import { getPage } from "./api.js";
 import { h } from "./element.js";
 import { declareExchange } from "./exchange-declare.js";
 import { deleteExchanges } from "./exchange-delete.js";
-import { name, rateNumber } from "./format.js";
-import { badge, exchangeLink, heading, listOf, number, vhostOf } from "./parts.js";
+import { name } from "./format.js";
+import { badge, exchangeLink, heading, listOf, rateOf, vhostOf } from "./parts.js";
 import { replaceParameters } from "./router.js";
 import { table } from "./table.js";
-
-const rateOf = (id, { message_stats: stats }) =>
-  number(stats?.[`${id}_details`]?.rate ?? 0, rateNumber);
 
 const COLUMNS = [
   {

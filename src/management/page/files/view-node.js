@@ -6,7 +6,7 @@ import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
 import { field } from "./form.js";
 import { bytes, command, compact, count, duration, name, plural } from "./format.js";
-import { levels, rates, wanted } from "./history.js";
+import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, section, show, tile } from "./parts.js";
 import { may } from "./session.js";
 
@@ -78,21 +78,23 @@ function healthOf(now) {
 }
 
 function tilesOf() {
-  const [memory, disk, files, sync, uptime] = [
+  const [memory, disk, files, sync, turn, uptime] = [
     "Memory",
     "Free on the disk",
     "File descriptors",
     "A sync takes",
+    "Longest turn",
     "Up for",
   ].map((label) => tile(label));
   const update = (now) => {
     memory.set(bytes(now.mem_used), `of ${bytes(now.mem_limit)}`);
     disk.set(bytes(now.disk_free), `at least ${bytes(now.disk_free_limit)}`);
     files.set(count(now.fd_used), `of ${compact(now.fd_total)}`);
-    sync.set(duration(now.io_sync_avg_time), `${compact(now.io_sync_count)} so far`);
+    sync.set(duration(syncTime(now)), `${compact(now.io_sync_count)} so far`);
+    turn.set(duration(now.longest_turn_ms), "in the last minute");
     uptime.set(duration(now.uptime));
   };
-  const elements = [memory, disk, files, sync, uptime].map(({ element }) => element);
+  const elements = [memory, disk, files, sync, turn, uptime].map(({ element }) => element);
   return { elements, update };
 }
 
@@ -100,8 +102,9 @@ const LEVEL_CHARTS = [
   ["Memory", "mem_used", bytes, true, "Used"],
   ["Free on the disk", "disk_free", bytes, true, "Free"],
   ["File descriptors", "fd_used", compact, false, "Open"],
-  ["A sync of the disk takes", "io_sync_avg_time", duration, false, "On average"],
 ];
+
+const SYNC_CHARTS = [["A sync of the disk takes", "io_sync_avg_time", duration, false, "Average"]];
 
 const RATE_CHARTS = [
   ["Syncs a second", "io_sync_count", compact, false, "Syncs"],
@@ -109,7 +112,8 @@ const RATE_CHARTS = [
 ];
 
 function chartsOf() {
-  const make = (pointsOf) =>
+  const make =
+    (pointsOf) =>
     ([title, id, format, isBytes, label]) => {
       const lines = [{ id, label, color: 1 }];
       const drawn = chart({ title, name: `node-view.${id}`, format, isBytes, lines });
@@ -117,7 +121,11 @@ function chartsOf() {
     };
   const level = (id, now) => levels(`node ${id}`, now[id], now[`${id}_details`]);
   const perSecond = (id, now) => rates(`node ${id} rate`, now[`${id}_details`]);
-  const all = [...LEVEL_CHARTS.map(make(level)), ...RATE_CHARTS.map(make(perSecond))];
+  const all = [
+    ...LEVEL_CHARTS.map(make(level)),
+    ...SYNC_CHARTS.map(make((_, now) => syncTimes(now))),
+    ...RATE_CHARTS.map(make(perSecond)),
+  ];
   const update = (now) => all.forEach((one) => one.update(now));
   return { elements: all.map(({ element }) => element), update };
 }
@@ -126,6 +134,8 @@ function factsOf(now, about) {
   return facts([
     ["Version", `Leveret ${now.leveret_version}, for clients ${about.rabbitmq_version}`],
     ["Data", h("code", now.db_dir ?? "")],
+    ["A sync takes on average", duration(now.io_sync_avg_time)],
+    ["Connections blocked", count(now.connections_blocked)],
     ["Process", `${now.os_pid}, ${plural(now.processors, "processor")}`],
     ["Sockets", `${count(now.sockets_used)} of ${count(now.sockets_total)}`],
     ["Exchange types", now.exchange_types.map(({ name: of }) => of).join(", ")],

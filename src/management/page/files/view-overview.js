@@ -4,27 +4,17 @@
 import { get, path, query } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
+import { lengthsChart, rateChart } from "./figure-charts.js";
 import { findings, queuesPath } from "./findings.js";
-import { bytes, compact, count, duration, name, plural, rate, rateNumber } from "./format.js";
-import { levels, rates, wanted } from "./history.js";
+import { bytes, compact, count, duration, name, plural, rate, shortDuration } from "./format.js";
+import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
 import { may, session } from "./session.js";
 
 const HISTORIES = ["lengths", "msg_rates", "data_rates", "node_stats"];
 
-const RATES = [
-  { id: "publish", label: "Publish", color: 1 },
-  { id: "confirm", label: "Confirm", color: 2 },
-  { id: "deliver_get", label: "Deliver", color: 3 },
-  { id: "ack", label: "Ack", color: 4 },
-  { id: "redeliver", label: "Redeliver", color: 5 },
-];
-
-const LENGTHS = [
-  { id: "messages_ready", label: "Ready", color: 1 },
-  { id: "messages_unacknowledged", label: "Unacked", color: 2 },
-];
+const RATES = ["publish", "confirm", "deliver_get", "ack", "redeliver"];
 
 export const overview = {
   path: "",
@@ -41,7 +31,8 @@ export const overview = {
       heading("Overview", version, rangeChooser(page.refresh)),
       health,
       h("div.tiles", tiles.elements),
-      h("div.charts", charts.elements),
+      h("div.charts", charts.ofMessages),
+      h("div.charts.small", charts.ofNode),
       node,
     );
     return { update: () => update(page, { health, version, tiles, charts, node }) };
@@ -83,7 +74,7 @@ function findingOf({ level, text, href, named }) {
 function tilesOf() {
   const ready = tile("Ready", link(["queues"], { state: "ready" }));
   const unacked = tile("Unacked");
-  const oldest = tile("Oldest message", link(["queues"], { state: "ready" }));
+  const oldest = tile("Oldest", link(["queues"], { state: "ready" }));
   const published = tile("Published");
   const delivered = tile("Delivered");
   const totals = [
@@ -125,7 +116,7 @@ async function oldestMessage(about, signal) {
   const { at, vhost } = oldestKnown;
   const isKnown = Date.now() - at < OLDEST_EVERY_MS && vhost === session.vhost;
   if (isKnown || about.object_totals?.queues > OLDEST_QUEUES_MAX) {
-    return isKnown ? oldestKnown.queue : null;
+    return isKnown ? aged(oldestKnown) : null;
   }
   const { items } = await get(
     query(queuesPath(), {
@@ -142,8 +133,14 @@ async function oldestMessage(about, signal) {
   return oldestKnown.queue;
 }
 
+// It has waited since it was looked at, too.
+function aged({ at, queue }) {
+  const age = queue?.oldest_message_age_ms;
+  return queue && { ...queue, oldest_message_age_ms: age + Date.now() - at };
+}
+
 function setOldest(shown, queue) {
-  shown.set(duration(queue?.oldest_message_age_ms), queue ? name(queue.name) : "");
+  shown.set(shortDuration(queue?.oldest_message_age_ms), queue ? name(queue.name) : "");
   const to = queue ? ["queues", queue.vhost, queue.name] : ["queues"];
   shown.element.setAttribute("href", link(to));
 }
@@ -166,15 +163,14 @@ function nodeChart(title, id, format, isBytes, label) {
 
 // What the disk does for a message.
 function logCharts() {
-  const sync = nodeChart(
-    "A sync of the disk takes",
-    "io_sync_avg_time",
-    duration,
-    false,
-    "On average",
-  );
+  const sync = chart({
+    title: "A sync takes",
+    name: "node.io_sync_avg_time",
+    format: duration,
+    lines: [{ id: "sync", label: "On average", color: 1 }],
+  });
   const size = chart({
-    title: "Written to the log for a message",
+    title: "Written a message",
     name: "node.bytes",
     format: bytes,
     isBytes: true,
@@ -185,9 +181,9 @@ function logCharts() {
     for (const { element } of charts) {
       element.hidden = node.io_sync_avg_time === undefined;
     }
-    sync.update(node);
+    sync.update({ sync: syncTimes(node) });
     const written = rates("node io_write_bytes", node.io_write_bytes_details);
-    const messages = rates("node leveret_log_messages", node.leveret_log_messages_details);
+    const messages = rates("node log_messages", node.log_messages_details);
     const by = new Map(messages);
     const each = written.filter(([at]) => by.get(at) > 0).map(([at, of]) => [at, of / by.get(at)]);
     size.update({ bytes: each });
@@ -196,19 +192,8 @@ function logCharts() {
 }
 
 function chartsOf() {
-  const perSecond = chart({
-    title: "Messages a second",
-    name: "rates",
-    format: rateNumber,
-    lines: RATES,
-  });
-  const waiting = chart({
-    title: "Messages in queues",
-    name: "lengths",
-    isWhole: true,
-    format: compact,
-    lines: LENGTHS,
-  });
+  const perSecond = rateChart("Messages a second", "rates", RATES);
+  const waiting = lengthsChart("Messages in queues", "lengths");
   const nodes = !may("monitoring")
     ? []
     : [
@@ -218,21 +203,20 @@ function chartsOf() {
       ];
   const log = may("monitoring") ? logCharts() : null;
   const update = ({ message_stats: stats, queue_totals: lengths }, node) => {
-    const rateOf = ({ id }) => [id, rates(`node ${id}`, stats?.[`${id}_details`])];
-    perSecond.update(Object.fromEntries(RATES.map(rateOf)));
-    const lengthOf = ({ id }) => [
-      id,
-      levels(`node ${id}`, lengths?.[id], lengths?.[`${id}_details`]),
-    ];
-    waiting.update(Object.fromEntries(LENGTHS.map(lengthOf)));
+    perSecond.update("node", stats);
+    waiting.update("node", lengths);
     if (!node) {
       return;
     }
     nodes.forEach((one) => one.update(node));
     log.update(node);
   };
-  const all = [perSecond, waiting, ...nodes, ...(log?.charts ?? [])];
-  return { elements: all.map(({ element }) => element), update };
+  const elements = (charts) => charts.map(({ element }) => element);
+  return {
+    ofMessages: elements([perSecond, waiting]),
+    ofNode: elements([...nodes, ...(log?.charts ?? [])]),
+    update,
+  };
 }
 
 function drawNode(place, about, node) {
@@ -240,15 +224,20 @@ function drawNode(place, about, node) {
     "div.columns",
     section(
       "Node",
-      facts([
-        ["Name", node.name],
-        ["Up for", duration(node.uptime)],
-        ["Data", h("code", node.db_dir ?? "")],
-        ["Memory", `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`],
-        ["Free on the disk", `${bytes(node.disk_free)}, at least ${bytes(node.disk_free_limit)}`],
-        ["File descriptors", `${count(node.fd_used)} of ${count(node.fd_total)}`],
-        ["Process", `${node.os_pid}, ${plural(node.processors, "processor")}`],
-      ]),
+      h(
+        "div.card",
+        facts([
+          ["Name", node.name],
+          ["Up for", duration(node.uptime)],
+          ["Data", h("code", node.db_dir ?? "")],
+          ["Memory", `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`],
+          ["Free on the disk", `${bytes(node.disk_free)}, at least ${bytes(node.disk_free_limit)}`],
+          ["A sync of the disk", duration(syncTime(node))],
+          ["Longest turn of late", duration(node.longest_turn_ms)],
+          ["File descriptors", `${count(node.fd_used)} of ${count(node.fd_total)}`],
+          ["Process", `${node.os_pid}, ${plural(node.processors, "processor")}`],
+        ]),
+      ),
     ),
     section(
       "Listeners",

@@ -48,9 +48,7 @@ const columns = (edit) => [
     label: "Of",
     sort: "component",
     cell: (one) =>
-      isGlobal(one)
-        ? badge("the node", "policy")
-        : badge(one.component, "plain", elsewhere(one)),
+      isGlobal(one) ? badge("the node", "policy") : badge(one.component, "plain", elsewhere(one)),
   },
   {
     id: "vhost",

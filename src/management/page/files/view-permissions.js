@@ -56,7 +56,13 @@ export const permissions = {
     };
     const answer = h("div", { role: "status", "aria-live": "polite" });
     const made = form({
-      parts: [h("div.fields.wide", Object.values(fields).map(({ element }) => element)), names],
+      parts: [
+        h(
+          "div.fields.wide",
+          Object.values(fields).map(({ element }) => element),
+        ),
+        names,
+      ],
       action: "Ask the broker",
       run: () => answerTo(page, fields, answer),
     });

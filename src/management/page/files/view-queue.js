@@ -2,9 +2,10 @@
 // it?
 
 import { get, path, query, remove } from "./api.js";
-import { chart, rangeChooser } from "./chart.js";
+import { rangeChooser } from "./chart.js";
 import { ask } from "./dialog.js";
 import { fill, h } from "./element.js";
+import { lengthsChart, rateChart } from "./figure-charts.js";
 import {
   bytes,
   command,
@@ -16,10 +17,9 @@ import {
   name,
   plural,
   rate,
-  rateNumber,
 } from "./format.js";
 import { graph } from "./graph.js";
-import { levels, rates, wanted } from "./history.js";
+import { wanted } from "./history.js";
 import {
   badge,
   exchangeLink,
@@ -38,17 +38,7 @@ import { policiesOf, settingsTable } from "./queue-settings.js";
 import { link } from "./router.js";
 import { session } from "./session.js";
 
-const RATES = [
-  { id: "publish", label: "Publish", color: 1 },
-  { id: "deliver_get", label: "Deliver", color: 3 },
-  { id: "ack", label: "Ack", color: 4 },
-  { id: "redeliver", label: "Redeliver", color: 5 },
-];
-
-const LENGTHS = [
-  { id: "messages_ready", label: "Ready", color: 1 },
-  { id: "messages_unacknowledged", label: "Unacked", color: 2 },
-];
+const RATES = ["publish", "deliver_get", "ack", "redeliver"];
 
 // So many bindings are drawn; the table has all of them.
 const DRAWN_MAX = 12;
@@ -180,25 +170,12 @@ function tilesOf() {
 }
 
 function chartsOf({ vhost, name: queueName }) {
-  const waiting = chart({
-    title: "Messages",
-    name: "queue.lengths",
-    format: compact,
-    isWhole: true,
-    lines: LENGTHS,
-  });
-  const perSecond = chart({
-    title: "Messages a second",
-    name: "queue.rates",
-    format: rateNumber,
-    lines: RATES,
-  });
+  const waiting = lengthsChart("Messages", "queue.lengths");
+  const perSecond = rateChart("Messages a second", "queue.rates", RATES);
   const key = `queue ${JSON.stringify([vhost, queueName])}`;
   const update = (now) => {
-    const lengthOf = ({ id }) => [id, levels(`${key} ${id}`, now[id], now[`${id}_details`])];
-    waiting.update(Object.fromEntries(LENGTHS.map(lengthOf)));
-    const rateOf = ({ id }) => [id, rates(`${key} ${id}`, now.message_stats?.[`${id}_details`])];
-    perSecond.update(Object.fromEntries(RATES.map(rateOf)));
+    waiting.update(key, now);
+    perSecond.update(key, now.message_stats);
   };
   return { elements: [waiting.element, perSecond.element], update };
 }
@@ -245,13 +222,13 @@ function bindingsOf({ vhost, name: queueName }, bindings) {
 const labelOf = ({ routing_key: key, arguments: of }) =>
   key || (Object.keys(of).length > 0 ? JSON.stringify(of) : "(no key)");
 
-// How long that share of the messages waited at most, as far as the broker counted.
+// Within which time that share of the messages was taken, as far as the broker counted.
 function waited({ time_in_queue: times }, share) {
   if (!times || times.count === 0) {
     return null;
   }
   const bucket = times.buckets.find(({ count: many }) => many >= times.count * share);
-  return bucket?.up_to_ms ? `at most ${duration(bucket.up_to_ms)}` : "longer than any bound";
+  return bucket?.up_to_ms ? duration(bucket.up_to_ms) : "more than is measured";
 }
 
 function factsOf(now) {
@@ -266,8 +243,8 @@ function factsOf(now) {
     ],
     ["Single active consumer", now.single_active_consumer_tag],
     ["Node", now.node],
-    ["Half of the messages waited", waited(now, 0.5)],
-    ["95 % of the messages waited", waited(now, 0.95)],
+    ["Half were taken within", waited(now, 0.5)],
+    ["95 % were taken within", waited(now, 0.95)],
   ];
   return facts(
     pairs.filter(([, value]) => value !== undefined && value !== null && value !== false),

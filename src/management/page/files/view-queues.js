@@ -4,9 +4,9 @@ import { getPage, path, remove } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./element.js";
 import { queuesPath } from "./findings.js";
-import { bytes, command, count, duration, name, plural, rateNumber } from "./format.js";
+import { bytes, command, duration, name, plural } from "./format.js";
 import { note, seen } from "./history.js";
-import { badge, heading, queueLink, vhostOf } from "./parts.js";
+import { badge, heading, number, queueLink, rateOf, vhostOf } from "./parts.js";
 import { declare } from "./queue-declare.js";
 import { stateChoices } from "./queue-states.js";
 import { replaceParameters } from "./router.js";
@@ -14,15 +14,7 @@ import { session } from "./session.js";
 import { spark } from "./spark.js";
 import { table } from "./table.js";
 
-const rateOf = (queue, id) => {
-  const value = queue.message_stats?.[`${id}_details`]?.rate ?? 0;
-  return value === 0 ? h("span.faint", "0") : rateNumber(value);
-};
-
 const keyOf = ({ vhost, name: queue }) => JSON.stringify([vhost, queue]);
-
-// A nought is no news.
-const number = (value) => (value === 0 ? h("span.faint", "0") : count(value));
 
 const COLUMNS = [
   {
@@ -85,7 +77,7 @@ const COLUMNS = [
     isNumber: true,
     isWide: true,
     hint: "Messages published in a second",
-    cell: (queue) => rateOf(queue, "publish"),
+    cell: (queue) => rateOf("publish", queue),
   },
   {
     id: "out",
@@ -94,7 +86,7 @@ const COLUMNS = [
     isNumber: true,
     isWide: true,
     hint: "Messages delivered in a second",
-    cell: (queue) => rateOf(queue, "deliver_get"),
+    cell: (queue) => rateOf("deliver_get", queue),
   },
   {
     id: "ack",
@@ -103,7 +95,7 @@ const COLUMNS = [
     isNumber: true,
     isWide: true,
     isOff: true,
-    cell: (queue) => rateOf(queue, "ack"),
+    cell: (queue) => rateOf("ack", queue),
   },
   {
     id: "oldest",

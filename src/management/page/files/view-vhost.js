@@ -56,12 +56,9 @@ function tilesOf(vhostName) {
   // Where one goes from here is about this virtual host alone.
   const queues = tile("Queues", link(["queues"]));
   queues.element.addEventListener("click", () => chooseVhost(vhostName));
-  const [ready, unacked, published, delivered] = [
-    "Ready",
-    "Unacked",
-    "Published",
-    "Delivered",
-  ].map((label) => tile(label));
+  const [ready, unacked, published, delivered] = ["Ready", "Unacked", "Published", "Delivered"].map(
+    (label) => tile(label),
+  );
   const update = (now) => {
     const stats = now.message_stats ?? {};
     queues.set(count(now.queues));

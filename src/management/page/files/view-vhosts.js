@@ -3,21 +3,14 @@
 import { get } from "./api.js";
 import { button, tabs } from "./admin.js";
 import { h } from "./element.js";
-import { count, name, rateNumber } from "./format.js";
+import { name } from "./format.js";
 import { note, seen } from "./history.js";
-import { badge, heading } from "./parts.js";
+import { badge, heading, number, rateOf } from "./parts.js";
 import { link } from "./router.js";
 import { may } from "./session.js";
 import { spark } from "./spark.js";
 import { pageOf, table } from "./table.js";
 import { createVhost } from "./vhost-forms.js";
-
-const number = (value) => (value ? count(value) : h("span.faint", "0"));
-
-const rateOf = (vhost, id) => {
-  const value = vhost.message_stats?.[`${id}_details`]?.rate ?? 0;
-  return value === 0 ? h("span.faint", "0") : rateNumber(value);
-};
 
 const rateColumn = (id, label, field, hint) => ({
   id,
@@ -26,7 +19,7 @@ const rateColumn = (id, label, field, hint) => ({
   isNumber: true,
   isWide: true,
   hint,
-  cell: (vhost) => rateOf(vhost, field),
+  cell: (vhost) => rateOf(field, vhost),
 });
 
 const numberColumn = (id, label, of, more = {}) => ({

@@ -44,17 +44,7 @@ import { users } from "./view-users.js";
 import { vhost } from "./view-vhost.js";
 import { vhosts } from "./view-vhosts.js";
 
-const ADMIN = [
-  vhosts,
-  vhost,
-  users,
-  user,
-  permissions,
-  policies,
-  parameters,
-  definitions,
-  node,
-];
+const ADMIN = [vhosts, vhost, users, user, permissions, policies, parameters, definitions, node];
 
 export const VIEWS = [
   overview,
