@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use leveret::daemon::{Config, ConfigError, Environment, Invocation, UsageError};
-use leveret::daemon::{logging, server};
+use leveret::daemon::{logging, self_test, server};
 use leveret::net::Clock;
 use leveret::sys::CountedAllocator;
 
@@ -13,9 +13,10 @@ use leveret::sys::CountedAllocator;
 static ALLOCATOR: CountedAllocator = CountedAllocator;
 
 fn main() -> ExitCode {
-    let (options, is_check) = match Invocation::parse(env::args_os().skip(1)) {
-        Ok(Invocation::Run(options)) => (options, false),
-        Ok(Invocation::Check(options)) => (options, true),
+    let (options, is_check, tested) = match Invocation::parse(env::args_os().skip(1)) {
+        Ok(Invocation::Run(options)) => (options, false, None),
+        Ok(Invocation::Check(options)) => (options, true, None),
+        Ok(Invocation::SelfTest(directory, options)) => (options, false, Some(directory)),
         Ok(Invocation::Help(text) | Invocation::Version(text)) => return print(&text),
         Err(error) => return fail(&error, UsageError::EXIT_CODE),
     };
@@ -30,6 +31,16 @@ fn main() -> ExitCode {
         }
         let warnings = config.warnings.iter().map(|warning| format!("{warning}\n"));
         return print(&(warnings.collect::<String>() + "the configuration is good"));
+    }
+    if let Some(directory) = tested {
+        return match self_test::run(&directory, &config) {
+            Ok(report) if report.is_good() => print(&report.text()),
+            Ok(report) => {
+                print(&report.text());
+                ExitCode::FAILURE
+            }
+            Err(error) => fail(&error, self_test::EXIT_CODE),
+        };
     }
     logging::start(config.log_level);
     match server::run(&config, &load) {

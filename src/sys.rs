@@ -26,6 +26,20 @@ pub fn is_peer_trusted(socket: &impl AsFd) -> io::Result<bool> {
     Ok(peer.uid == rustix::process::geteuid() || peer.uid.is_root())
 }
 
+/// Whether `file` is the stream to the system's journal that `named`, the variable
+/// `JOURNAL_STREAM` of systemd.exec(5), speaks of: `device:inode`.
+pub fn is_journal(file: &impl AsFd, named: &str) -> bool {
+    let Some((device, inode)) = named.split_once(':') else {
+        return false;
+    };
+    let [device, inode] = [device, inode].map(|number| number.parse::<u64>().ok());
+    rustix::fs::fstat(file).is_ok_and(|stat| {
+        #[allow(clippy::useless_conversion, reason = "the fields are narrower on some machines")]
+        let found = (u64::try_from(stat.st_dev).ok(), u64::try_from(stat.st_ino).ok());
+        found == (device, inode) && device.is_some() && inode.is_some()
+    })
+}
+
 /// The name of this machine.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -57,6 +71,25 @@ pub fn allocate_blocks(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     match retry(|| rustix::fs::fallocate(file, FallocateFlags::empty(), offset, bytes)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_zeros(file, offset, bytes),
         result => Ok(result?),
+    }
+}
+
+/// Has the kernel read of `file` what is asked for and no more.
+///
+/// # Errors
+/// What the system says; it is advice, and nothing depends on it.
+pub fn read_no_further(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random)?)
+}
+
+/// Whether the file system gives files blocks ahead of time; then `file` has so many bytes' worth.
+///
+/// # Errors
+/// What the system says otherwise: no space, mostly.
+pub fn can_allocate_blocks(file: &File, bytes: u64) -> io::Result<bool> {
+    match retry(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        result => Ok(result.map(|()| true)?),
     }
 }
 
@@ -274,7 +307,8 @@ pub fn release_unused_memory() {
 
 /// Has the kernel unmap this program's code. What is still needed is mapped again as it is used,
 /// from the kernel's cache; what only the start needed is not resident any more: a fifth of what an
-/// idle broker had. Does nothing where /proc does not tell where the code is.
+/// idle broker had. With little memory no more of it is read than that. Does nothing where /proc
+/// does not tell where the code is.
 pub fn forget_unused_code() {
     #[cfg(target_os = "linux")]
     {
@@ -283,12 +317,17 @@ pub fn forget_unused_code() {
         let Some((start, end)) = code_around(&maps, here) else {
             return;
         };
-        #[allow(unsafe_code)]
-        // SAFETY: the range is one mapping of this program's file, which is only read and run, as
-        // `code_around` made sure: dropped pages come back from the file as they were.
-        let dropped =
-            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
-        debug_assert!(dropped == 0, "it is a mapping of ours");
+        let advise = |advice| {
+            #[allow(unsafe_code)]
+            // SAFETY: the range is one mapping of this program's file, which is only read and run,
+            // as `code_around` made sure: dropped pages come back from the file as they were.
+            let taken = unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
+            debug_assert!(taken == 0, "it is a mapping of ours");
+        };
+        advise(libc::MADV_DONTNEED);
+        if has_little_memory() {
+            advise(libc::MADV_RANDOM);
+        }
     }
 }
 
@@ -313,6 +352,14 @@ pub fn memory_limit_bytes() -> u64 {
     let machine = machine_memory_bytes();
     cgroup_limit_bytes(Path::new("/sys/fs/cgroup"), &groups).unwrap_or(machine).min(machine)
 }
+
+/// Whether this process may use so little memory that pages of files have to be read one by one:
+/// the system reads ahead at each, up to 8 MiB, and that pushes out what the next one needs.
+pub fn has_little_memory() -> bool {
+    memory_limit_bytes() < LITTLE_MEMORY_BYTES
+}
+
+const LITTLE_MEMORY_BYTES: u64 = 128 << 20;
 
 /// Memory of the machine in bytes.
 pub fn machine_memory_bytes() -> u64 {
@@ -416,6 +463,18 @@ mod tests {
         // Everything goes on.
         forget_unused_code();
         assert!(memory_limit_bytes() > 0);
+    }
+
+    #[test]
+    fn a_stream_to_the_journal_is_known_by_device_and_inode() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::tempfile().unwrap();
+        let found = file.metadata().unwrap();
+        let named = format!("{}:{}", found.dev(), found.ino());
+        assert!(is_journal(&file, &named));
+        for other in ["", ":", "1:2", &format!("{named}0"), "x:y", &found.ino().to_string()] {
+            assert!(!is_journal(&file, other), "{other}");
+        }
     }
 
     #[test]

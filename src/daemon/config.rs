@@ -17,7 +17,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::options::Options;
 use super::tls::{Tls, TlsDraft};
-use super::units::{Limit, Ratio};
+use super::units::Limit;
 use crate::management::{Cors, LOGIN_SESSION_MINUTES, Order};
 use crate::net::proxy::{Network, Proxies};
 use crate::session::Mechanisms;
@@ -156,7 +156,7 @@ impl Default for Config {
             default_user_tags: BTreeSet::from(["administrator".to_owned()]),
             default_permissions: DefaultPermissions::default(),
             loopback_users: BTreeSet::from(["guest".to_owned()]),
-            vm_memory_high_watermark: Limit::Relative(Ratio::from_millionths(400_000)),
+            vm_memory_high_watermark: Limit::UsualMemory,
             disk_free_limit: Limit::Absolute(50_000_000),
             log_level: LevelFilter::Info,
             event_exchange: false,
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!(config.max_message_size, 134_217_728);
         assert_eq!(config.consumer_timeout_ms, Some(1_800_000));
         assert_eq!(config.disk_free_limit, Limit::Absolute(50_000_000));
-        assert_eq!(config.vm_memory_high_watermark.bytes(1000), 400);
+        assert_eq!(config.vm_memory_high_watermark.bytes(1 << 30), (1 << 30) * 2 / 5);
         assert!(config.loopback_users.contains("guest"));
     }
 

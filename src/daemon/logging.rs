@@ -2,7 +2,9 @@
 //!
 //! One entry is one line on standard error: UTC time with milliseconds, level, text; below
 //! info also the module. Control characters are escaped, so that nothing a peer chose can
-//! pass for a line of ours. Standard error is what systemd, Docker and shells collect.
+//! pass for a line of ours. Standard error is what systemd, Docker and shells collect. Where it
+//! goes to the journal, which notes time and severity itself, a line is the severity as in
+//! sd-daemon(3) and the text.
 
 use std::env;
 use std::fmt::{self, Write as _};
@@ -13,6 +15,7 @@ use env_logger::fmt::{Formatter, Target};
 use log::{Level, LevelFilter, Record};
 
 use crate::node::LogTail;
+use crate::sys;
 
 /// Lines that may have to be published as well; there is one logger in a process, and so one of
 /// these.
@@ -24,21 +27,29 @@ pub(super) static TAIL: LogTail = LogTail::new();
 pub fn start(level: LevelFilter) {
     let filters = env::var(FILTERS).ok().filter(|text| !text.is_empty());
     // The logger lets everything pass: what is severe enough may change while the broker runs.
-    builder(filters.as_deref(), LevelFilter::Trace).target(Target::Stderr).init();
+    let journal = env::var("JOURNAL_STREAM").unwrap_or_default();
+    let shape = match sys::is_journal(&io::stderr(), &journal) {
+        true => write_for_journal,
+        false => write_line,
+    };
+    builder(filters.as_deref(), LevelFilter::Trace, shape).target(Target::Stderr).init();
     if filters.is_none() {
         log::set_max_level(level);
     }
 }
 
-/// A logger with our line, which logs what `filters` let pass or, without any, what is at least
-/// as severe as `level`.
-fn builder(filters: Option<&str>, level: LevelFilter) -> Builder {
+/// How a line is written.
+type Shape = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
+
+/// A logger with lines of this shape, which logs what `filters` let pass or, without any, what is
+/// at least as severe as `level`.
+fn builder(filters: Option<&str>, level: LevelFilter, shape: Shape) -> Builder {
     let mut builder = Builder::new();
     match filters {
         Some(text) => builder.parse_filters(text),
         None => builder.filter_level(level),
     };
-    builder.format(write_line);
+    builder.format(shape);
     builder
 }
 
@@ -47,6 +58,22 @@ fn write_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let style = out.default_level_style(level);
     let time = out.timestamp_millis();
     write!(out, "{time} {style}{level:<5}{style:#} ")?;
+    write_text(out, record)
+}
+
+fn write_for_journal(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let severity = match record.level() {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    write!(out, "<{severity}>")?;
+    write_text(out, record)
+}
+
+fn write_text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let level = record.level();
     if level > Level::Info {
         write!(out, "{}: ", record.target())?;
     }
@@ -104,9 +131,13 @@ mod tests {
     }
 
     fn lines(filters: Option<&str>, records: &[(Level, &str, &str)]) -> String {
+        lines_of(write_line, filters, records)
+    }
+
+    fn lines_of(shape: Shape, filters: Option<&str>, records: &[(Level, &str, &str)]) -> String {
         let written = Written::default();
         let target = Target::Pipe(Box::new(written.clone()));
-        let logger = builder(filters, LevelFilter::Debug).target(target).build();
+        let logger = builder(filters, LevelFilter::Debug, shape).target(target).build();
         for &(level, module, text) in records {
             logger.log(
                 &Record::builder().level(level).target(module).args(format_args!("{text}")).build(),
@@ -124,6 +155,18 @@ mod tests {
             time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(shape, "0000-00-00T00:00:00.000Z");
         assert_eq!(rest, "INFO  listening on 127.0.0.1:5672\n");
+    }
+
+    #[test]
+    fn the_journal_gets_severity_and_text_and_no_time() {
+        let records = [
+            (Level::Error, "leveret::net", "broken\nnot a line"),
+            (Level::Warn, "leveret::net", "odd"),
+            (Level::Info, "leveret::net", "begun"),
+            (Level::Debug, "leveret::net", "woken"),
+        ];
+        let expected = "<3>broken\\nnot a line\n<4>odd\n<6>begun\n<7>leveret::net: woken\n";
+        assert_eq!(lines_of(write_for_journal, None, &records), expected);
     }
 
     #[test]

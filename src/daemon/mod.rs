@@ -11,6 +11,7 @@ pub mod logging;
 pub mod notify;
 pub mod options;
 pub mod reload;
+pub mod self_test;
 pub mod server;
 mod setting;
 pub mod signals;

@@ -19,6 +19,8 @@ pub enum Invocation {
     Run(Options),
     /// To read the configuration with these options, and nothing else.
     Check(Options),
+    /// To say what can be expected of the machine and of the disk that this directory lies on.
+    SelfTest(PathBuf, Options),
     /// To print this help text.
     Help(String),
     /// To print this line with the version.
@@ -55,7 +57,11 @@ impl Invocation {
             make_default_user: matches.opt_present("make-default-user"),
         };
         let is_check = matches.opt_present("check-config");
-        Ok(if is_check { Invocation::Check(options) } else { Invocation::Run(options) })
+        Ok(match matches.opt_str("self-test") {
+            Some(directory) => Invocation::SelfTest(PathBuf::from(directory), options),
+            None if is_check => Invocation::Check(options),
+            None => Invocation::Run(options),
+        })
     }
 }
 
@@ -139,7 +145,8 @@ fn dashed(name: &str) -> String {
 
 fn syntax() -> Syntax {
     let mut syntax = Syntax::new();
-    for name in ["config", "data-dir", "bind", "port", "management-port", "log-level"] {
+    let with_values = ["config", "data-dir", "bind", "port", "management-port", "log-level"];
+    for name in with_values.into_iter().chain(["self-test"]) {
         syntax.opt("", name, "", "", HasArg::Yes, Occur::Optional);
     }
     syntax.optflag("", "make-default-user", "");
@@ -166,6 +173,8 @@ Options, with their defaults in parentheses:
   --make-default-user  make the configuration's default user and virtual host anew, for when
                        nobody can log in any more
   --check-config       say whether the configuration is good, and exit
+  --self-test DIR      measure the disk below DIR, look at clock and limits, say what to expect
+                       and what to change, and exit
   -V, --version        print the version and exit
   -h, --help           print this text and exit
 
@@ -181,13 +190,13 @@ The first listens on {BIND}:{AMQP_PORT}, and for the HTTP API on port {MANAGEMEN
 guest with the password guest.
 
 Signals: TERM and INT stop the broker cleanly. HUP has the configuration read again.
-Exit codes: 0 stopped, 64 usage, 69 data directory in use, 71 system, 73 data directory
-cannot be made, 74 storage, 78 configuration.
+Exit codes: 0 stopped, 1 --self-test has a warning, 64 usage, 69 data directory in use,
+71 system, 73 data directory cannot be made, 74 storage, 78 configuration.
 "
     )
 }
 
-const LONG_NAMES: [&str; 10] = [
+const LONG_NAMES: [&str; 11] = [
     "config",
     "data-dir",
     "bind",
@@ -196,6 +205,7 @@ const LONG_NAMES: [&str; 10] = [
     "log-level",
     "make-default-user",
     "check-config",
+    "self-test",
     "version",
     "help",
 ];
@@ -209,7 +219,9 @@ mod tests {
 
     fn run(arguments: &[&str]) -> Options {
         match Invocation::parse(arguments).expect("a valid command line") {
-            Invocation::Run(options) | Invocation::Check(options) => options,
+            Invocation::Run(options)
+            | Invocation::Check(options)
+            | Invocation::SelfTest(_, options) => options,
             Invocation::Help(text) | Invocation::Version(text) => panic!("not a run: {text}"),
         }
     }

@@ -7,7 +7,15 @@ pub enum Limit {
     Absolute(u64),
     /// This part of the total.
     Relative(Ratio),
+    /// What is usual for memory: 0.4 of it as in RabbitMQ, and where there is little, 0.6 of it, up
+    /// to 32 MiB. What else the broker takes there does not grow with it: its code and the kernel's
+    /// part of connections.
+    UsualMemory,
 }
+
+const USUAL: Ratio = Ratio::from_millionths(400_000);
+const USUAL_OF_LITTLE: Ratio = Ratio::from_millionths(600_000);
+const USUAL_BYTES_MIN: u64 = 32 << 20;
 
 impl Limit {
     /// The limit in bytes where the whole is `total_bytes`.
@@ -15,6 +23,10 @@ impl Limit {
         match self {
             Limit::Absolute(bytes) => bytes,
             Limit::Relative(ratio) => ratio.of(total_bytes),
+            Limit::UsualMemory => {
+                let of_little = USUAL_OF_LITTLE.of(total_bytes).min(USUAL_BYTES_MIN);
+                USUAL.of(total_bytes).max(of_little)
+            }
         }
     }
 }
@@ -87,6 +99,14 @@ const DECIMALS: usize = 6;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usually_memory_is_used_to_two_fifths_and_where_there_is_little_to_three() {
+        const MIB: u64 = 1 << 20;
+        for (total, expected) in [(10, 6), (20, 12), (64, 32), (70, 32), (80, 32), (1000, 400)] {
+            assert_eq!(Limit::UsualMemory.bytes(total * MIB), expected * MIB, "{total} MiB");
+        }
+    }
 
     #[test]
     fn sizes_mean_what_they_mean_in_rabbitmq() {

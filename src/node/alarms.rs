@@ -45,13 +45,27 @@ struct Unused {
     is_due: bool,
 }
 
-/// So much more than what stays is worth the trouble.
+/// So much more than what stays is always worth the trouble.
 const UNUSED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
+/// So much never is.
+const UNUSED_BYTES_TOO_FEW: u64 = 512 * 1024;
+
+/// A limit so low that the allocator can be told whenever publishers are blocked.
+const SMALL_BYTES: u64 = 64 * 1024 * 1024;
+
 impl Unused {
-    fn look(&mut self, resident_bytes: u64, allocated_bytes: u64) {
+    /// With little memory, little is worth the trouble; and nobody is blocked for memory that is
+    /// not used.
+    fn look(&mut self, resident_bytes: u64, allocated_bytes: u64, memory_bytes_max: u64) {
+        let worth = (memory_bytes_max / 16).clamp(UNUSED_BYTES_TOO_FEW, UNUSED_BYTES_MIN);
         let unused = resident_bytes.saturating_sub(allocated_bytes);
-        if unused >= self.left_bytes + UNUSED_BYTES_MIN && unused >= resident_bytes / 4 {
+        let is_near = resident_bytes >= memory_bytes_max / 4 * 3;
+        let is_much = unused >= resident_bytes / 4 || is_near;
+        // It takes well below a millisecond there, and publishers are blocked.
+        let is_urgent = memory_bytes_max <= SMALL_BYTES
+            && resident_bytes >= memory_bytes_max - memory_bytes_max / 20;
+        if (unused >= self.left_bytes + worth && is_much) || (is_urgent && unused >= worth) {
             // The next look shows what was given back.
             self.left_bytes = unused;
             self.is_due = true;
@@ -98,7 +112,8 @@ impl Alarms {
         if now >= self.look_at {
             let memory_bytes = self.seen(sys::anonymous_memory_bytes(), 0);
             if let Some(allocated_bytes) = sys::allocated_bytes() {
-                self.unused.look(memory_bytes, allocated_bytes);
+                let memory_bytes_max = self.limits.memory_bytes_max;
+                self.unused.look(memory_bytes, allocated_bytes, memory_bytes_max);
             }
             let disk = sys::disk_space(&self.limits.directory).map(|disk| disk.available_bytes);
             let free_bytes = self.seen(disk, u64::MAX);
@@ -221,8 +236,30 @@ mod tests {
             (50, 60, false),
             (80, 60, true),
         ] {
-            unused.look(resident * MIB, allocated * MIB);
+            unused.look(resident * MIB, allocated * MIB, 1 << 30);
             assert_eq!(std::mem::take(&mut unused.is_due), is_due, "{resident} {allocated}");
+        }
+    }
+
+    #[test]
+    fn on_a_small_host_a_megabyte_is_worth_it() {
+        const KIB: u64 = 1 << 10;
+        for (unused_kib, is_due) in [(300, false), (500, false), (700, true)] {
+            let mut unused = Unused::default();
+            unused.look((1000 + unused_kib) * KIB, 1000 * KIB, 8 << 20);
+            assert_eq!(unused.is_due, is_due, "{unused_kib} KiB");
+        }
+        // Where publishers are blocked it is told again and again.
+        let mut unused = Unused::default();
+        for _ in 0..3 {
+            unused.look(8000 * KIB, 7000 * KIB, 8 << 20);
+            assert!(std::mem::take(&mut unused.is_due));
+        }
+        // A part of what is there so small that it is left alone, unless publishers may be blocked.
+        for (allocated_kib, is_due) in [(5000, false), (7000, true)] {
+            let mut unused = Unused::default();
+            unused.look((allocated_kib + 700) * KIB, allocated_kib * KIB, 8 << 20);
+            assert_eq!(unused.is_due, is_due, "{allocated_kib} KiB");
         }
     }
 

@@ -12,6 +12,10 @@ use super::endpoint::Peer;
 /// Connections that were idle for this long hold no buffers.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// So many connections keep their buffers between two outputs; those of a thousand would be
+/// megabytes, and to get one anew costs less than a tenth of sending what it holds.
+const WARM_MAX: usize = 256;
+
 impl Node {
     /// What a connection's client is to get, if there is something.
     #[inline]
@@ -69,7 +73,9 @@ impl Node {
         };
         endpoint.untouch();
         endpoint.active = true;
-        if !endpoint.listed_warm {
+        // What the kernel did not take stays, however many there are.
+        let keeps = self.warm.len() < WARM_MAX || endpoint.release_memory();
+        if keeps && !endpoint.listed_warm {
             endpoint.listed_warm = true;
             if self.warm.is_empty() {
                 self.deadlines.set(Due::Sweep, Some(self.now + SWEEP_EVERY));

@@ -19,6 +19,7 @@ use super::types::{
     Answers, AppendError, LogPos, MessageId, QueueId, RecordRef, SlotRef, StorageError,
     StoreCounters,
 };
+use crate::sys;
 
 /// How often the store looks at what it could give back, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;
@@ -75,7 +76,8 @@ impl Store {
                 "segment_bytes must be a multiple of 4096 and at least 65536",
             ));
         }
-        let directory = Directory { path: directory, witness };
+        let reads_ahead = !sys::has_little_memory();
+        let directory = Directory { path: directory, witness, reads_ahead };
         let progress = progress.as_deref_mut().map(|tell| tell as &mut dyn FnMut(_));
         let found = recovery::open(directory.clone(), segment_bytes, progress)?;
         if let Some(is_usable) = options.is_usable

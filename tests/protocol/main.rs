@@ -7,6 +7,10 @@ mod common;
 #[allow(dead_code, reason = "these tests need its broker only")]
 mod memory;
 
+/// What counts the broker's memory is the whole process's.
+#[global_allocator]
+static ALLOCATOR: leveret::sys::CountedAllocator = leveret::sys::CountedAllocator;
+
 mod blocked;
 mod channels;
 mod confirms;

@@ -1,6 +1,7 @@
 //! What does a verb work with? What was given, the broker, and where results go.
 
 use std::io::Write;
+use std::path::Path;
 
 use leveret::tls::Trust;
 use serde_json::{Map, Value, json};
@@ -55,7 +56,10 @@ impl<'a> Session<'a> {
         let target = match given.text("uri") {
             Some(uri) => Target::parse(uri)
                 .map_err(|error| Failure::usage(format!("Invalid --uri: {error}")))?,
-            None => Target::in_directory(given.text("data-dir").unwrap_or("./leveret-data")),
+            None => {
+                let usual = || usual_directory(|directory| Path::new(directory).exists());
+                Target::in_directory(given.text("data-dir").unwrap_or_else(usual))
+            }
         };
         let trust = match given.text("cacert") {
             Some(path) => Trust::Authorities(path.into()),
@@ -375,6 +379,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Where a broker keeps its data if nothing else is said: where one begins that is started by hand,
+/// and if nothing is there, where packages put it.
+fn usual_directory(is_there: impl Fn(&str) -> bool) -> &'static str {
+    const BY_HAND: &str = "./leveret-data";
+    const INSTALLED: &str = "/var/lib/leveret";
+    if !is_there(BY_HAND) && is_there(INSTALLED) { INSTALLED } else { BY_HAND }
+}
+
 impl Listing<'_> {
     /// One of the lists that can be long; they print nothing when there is nothing.
     pub fn stream<'a>(banner: String, segments: &'a [&'a str]) -> Listing<'a> {
@@ -420,4 +432,22 @@ fn body(answer: &Answer) -> Result<Value, Failure> {
         return Ok(Value::Null);
     }
     answer.json().ok_or_else(|| Failure::error(Exit::Software, "the broker's answer is not JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_a_broker_by_hand_goes_before_that_of_an_installed_one() {
+        for (there, expected) in [
+            ("", "./leveret-data"),
+            ("./leveret-data", "./leveret-data"),
+            ("./leveret-data /var/lib/leveret", "./leveret-data"),
+            ("/var/lib/leveret", "/var/lib/leveret"),
+        ] {
+            let is_there = |directory: &str| there.split(' ').any(|known| known == directory);
+            assert_eq!(usual_directory(is_there), expected, "{there}");
+        }
+    }
 }

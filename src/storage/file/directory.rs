@@ -18,6 +18,8 @@ use crate::sys;
 pub(in crate::storage) struct Directory {
     pub(in crate::storage) path: PathBuf,
     pub(in crate::storage) witness: Option<Arc<dyn Witness>>,
+    /// See [`Mapping`](super::mapping::Mapping).
+    pub(in crate::storage) reads_ahead: bool,
 }
 
 /// What a directory holds.

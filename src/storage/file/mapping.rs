@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 /// A read-only view of a segment file.
 #[derive(Debug)]
@@ -17,9 +17,17 @@ pub(in crate::storage) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the first `bytes` of `file`, which is at least as long.
-    pub(in crate::storage) fn new(file: &File, bytes: u32) -> io::Result<Arc<Mapping>> {
+    /// Maps the first `bytes` of `file`, which is at least as long. `reads_ahead`: whoever reads a
+    /// page that is not in memory may get those around it as well, as many as the system likes.
+    pub(in crate::storage) fn new(
+        file: &File,
+        bytes: u32,
+        reads_ahead: bool,
+    ) -> io::Result<Arc<Mapping>> {
         let raw = MmapOptions::new().len(bytes as usize).map_raw_read_only(file)?;
+        if !reads_ahead {
+            raw.advise(Advice::Random)?;
+        }
         Ok(Arc::new(Mapping { raw }))
     }
 
@@ -38,6 +46,11 @@ impl Mapping {
         unsafe {
             std::slice::from_raw_parts(self.raw.as_ptr().add(from as usize), (to - from) as usize)
         }
+    }
+
+    /// Says anew what [`Mapping::new`] was told: a walk through all of it wants `reads_ahead`.
+    pub(in crate::storage) fn read_ahead(&self, reads_ahead: bool) -> io::Result<()> {
+        self.raw.advise(if reads_ahead { Advice::Normal } else { Advice::Random })
     }
 
     /// The pages need not stay in this process's memory: they are read again when they are wanted.

@@ -229,7 +229,7 @@ fn finish(
 ) -> Result<Answer, StorageError> {
     let path = directory.segment(number);
     let is_free = file.path == path;
-    let map = match Mapping::new(&file.file, bytes) {
+    let map = match Mapping::new(&file.file, bytes, directory.reads_ahead) {
         Ok(map) => map,
         Err(error) => {
             if durable && !is_free {

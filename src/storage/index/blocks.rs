@@ -216,16 +216,17 @@ fn class_of(capacity: usize) -> usize {
 
 const ENTRY_BYTES: usize = mem::size_of::<Entry>();
 
-/// Entries of a full block: 32 KiB.
-pub(super) const BLOCK_ENTRIES: usize = 2048;
+/// Entries of a full block: 8 KiB. A long queue has two in anonymous memory, and there may be
+/// hundreds of such queues where all of it is a few megabytes.
+pub(super) const BLOCK_ENTRIES: usize = 512;
 
 /// Entries that a queue's first vector has room for: 128 bytes.
 pub(super) const FIRST_ENTRIES: usize = 8;
 
-/// Classes of spare vectors: 8, 16 .. 2048 entries.
-const CLASSES: usize = 9;
+/// Classes of spare vectors: 8, 16 .. 512 entries.
+const CLASSES: usize = 7;
 
-/// Spare vectors of each class: 256 KiB in all at most.
+/// Spare vectors of each class: 64 KiB in all at most.
 const SPARES_MAX: usize = 4;
 
 /// Stands where the record of an entry was that is removed. No record begins in the last byte of
@@ -238,4 +239,4 @@ pub(super) const NOTHING: Entry = Entry { id: MessageId(0), at: TOMBSTONE };
 
 const _: () = assert!(BLOCK_ENTRIES * ENTRY_BYTES == SLOT_BYTES, "a block fills a slot");
 const _: () = assert!(FIRST_ENTRIES << (CLASSES - 1) == BLOCK_ENTRIES, "a class for each size");
-const _: () = assert!(mem::size_of::<Paged>() <= 32, "10 million entries have 5000 of them");
+const _: () = assert!(mem::size_of::<Paged>() <= 32, "10 million entries have 20,000 of them");

@@ -7,10 +7,10 @@
 //!                vector      in the scratch file     vector
 //! ```
 //!
-//! A short queue is its head alone, a vector that grows from 8 entries to 2048. A
+//! A short queue is its head alone, a vector that grows from 8 entries to 512. A
 //! queue that outgrows it gets a tail, and each full tail is copied to the scratch file and read
 //! back when it becomes the head. So a queue has at most two blocks of anonymous memory plus 32
-//! bytes for every 2048 entries, and an empty one has no more than 32.
+//! bytes for every 512 entries, and an empty one has no more than 32.
 //!
 //! If the scratch file cannot grow, blocks stay in memory: a push never fails.
 

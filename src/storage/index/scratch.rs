@@ -11,12 +11,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{Advice, MmapMut, MmapOptions};
 
 use crate::sys;
 
 /// Size of a slot in bytes.
-pub(super) const SLOT_BYTES: usize = 32 * 1024;
+pub(super) const SLOT_BYTES: usize = 8 * 1024;
 
 /// Slots of a region: the bits of its free mask.
 const REGION_SLOTS: u32 = u64::BITS;
@@ -135,7 +135,10 @@ impl ScratchFile {
         // the file. Regions do not overlap and each is mapped once: `number` is unmapped here.
         let map =
             unsafe { MmapOptions::new().offset(offset).len(REGION_BYTES).map_mut(&self.file) };
-        let region = Some(Region { map: map?, free: u64::MAX });
+        let map = map?;
+        // A slot is two pages, and its neighbours belong to other queues.
+        map.advise(Advice::Random)?;
+        let region = Some(Region { map, free: u64::MAX });
         if number == self.regions.len() {
             self.regions.push(region);
         } else {

@@ -20,7 +20,11 @@ use crate::storage::record::{
 use crate::storage::types::{AppendError, LogPos, RecordRef, SegmentKey, StorageError};
 
 /// A buffer that grew beyond this is given back.
-const BUFFER_KEEP_BYTES: usize = 4 << 20;
+const BUFFER_KEEP_BYTES: usize = 1 << 20;
+
+/// A buffer with this much is written before the turn ends: one write for all that a turn brings is
+/// worth the memory up to here, and a thousand publishers can bring many times as much.
+const BUFFER_BYTES_MAX: usize = 512 << 10;
 
 /// Without a spare, so much of the active segment is kept from publishers, at most an eighth of it.
 const RESERVE_BYTES: usize = 1 << 20;
@@ -218,11 +222,24 @@ impl Ring {
         rank: Rank,
         ids: Ids,
     ) -> Result<u32, AppendError> {
+        if self.buffer.len() >= BUFFER_BYTES_MAX && self.durable_ring {
+            self.write_early()?;
+        }
         let reserve = self.reserve(rank, 0);
         match self.active {
             Some(active) if self.segment(active).room() >= need + reserve => Ok(active),
             Some(_) | None => self.roll(need, rank, ids),
         }
+    }
+
+    /// Writes what gathered; what finds no space stays. A failure is the next write's to tell.
+    #[cold]
+    #[inline(never)]
+    fn write_early(&mut self) -> Result<(), AppendError> {
+        if let Err(error) = self.write_buffer() {
+            self.failure = Some(error);
+        }
+        if self.failure.is_some() { Err(AppendError::Full) } else { Ok(()) }
     }
 
     /// What is kept free in the active segment once so many spares more are taken.

@@ -195,8 +195,12 @@ pub(in crate::storage) fn read(rest: &[u8], salt: u64, offset: u32) -> Option<Fr
     (sound && frame.counts(offset)).then_some(frame)
 }
 
-/// How much of a segment the record takes that begins with `head`, if it is one.
-pub(in crate::storage) fn span_bytes(head: &[u8]) -> usize {
+/// How much of a segment the record at `offset` takes that begins with `head`; 0 if nothing of this
+/// life and place does.
+pub(in crate::storage) fn claimed_bytes(head: &[u8], salt: u64, offset: u32) -> usize {
+    if head.len() < HEAD_BYTES || u32_at(head, 8) != tag(salt, offset) {
+        return 0;
+    }
     padded(u32_at(head, 0) as usize)
 }
 

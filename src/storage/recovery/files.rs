@@ -149,7 +149,7 @@ impl Files {
             let mut own = None;
             if looks {
                 let mut reader = Reader::open(&candidate, buffer)?;
-                own = own_sequence(reader.whole()?, candidate.salt);
+                own = own_sequence(&mut reader)?;
                 buffer = reader.into_buffer();
             }
             match own {
@@ -213,14 +213,19 @@ pub(super) fn read_up_to(file: &File, out: &mut [u8], offset: u64) -> io::Result
 }
 
 /// A segment file, read as far as it is asked for: what lies behind the end of the log may be many
-/// times what lies before it.
+/// times what lies before it. Only a part of it is in memory at a time, and that is anonymous
+/// memory: a host may have no more of it than a segment is large.
 pub(super) struct Reader<'a> {
     candidate: &'a Candidate,
     file: File,
-    /// Only grows, so that its pages are cleared once.
+    /// Bytes of the file from `begin` on. Only grows, so that its pages are cleared once.
     buffer: Vec<u8>,
-    read_bytes: usize,
+    begin: usize,
+    /// How many of the buffer's bytes were read.
+    filled: usize,
     size: usize,
+    /// Where what was never written begins, once somebody asked.
+    written_end: Option<usize>,
 }
 
 /// Read at once: enough for the disk, and still in the processor's cache when it is checked.
@@ -234,27 +239,39 @@ impl<'a> Reader<'a> {
     ) -> Result<Reader<'a>, StorageError> {
         let path = &candidate.path;
         let file = File::open(path).map_err(StorageError::io("opening", path))?;
+        if sys::has_little_memory() {
+            sys::read_no_further(&file).map_err(StorageError::io("reading", path))?;
+        }
         let size = candidate.readable_bytes as usize;
-        Ok(Reader { candidate, file, buffer, read_bytes: 0, size })
+        Ok(Reader { candidate, file, buffer, begin: 0, filled: 0, size, written_end: None })
     }
 
-    /// The file's bytes, at least up to the end of the record that begins at `at`, if there is one
-    /// that ends within the file.
-    pub(super) fn with_record(&mut self, at: u32) -> Result<&[u8], StorageError> {
-        let at = at as usize;
-        self.read_to(at + record::HEAD_BYTES)?;
-        let head = self.buffer[..self.read_bytes].get(at..at + record::HEAD_BYTES);
-        self.read_to(at + head.map_or(0, record::span_bytes))?;
-        Ok(&self.buffer[..self.read_bytes])
+    /// The file's bytes from `at` on, at least up to the end of the record that begins there, if
+    /// there is one that ends within the file.
+    pub(super) fn record_at(&mut self, at: u32) -> Result<&[u8], StorageError> {
+        let salt = self.candidate.salt;
+        let head = self.bytes_at(at as usize, record::HEAD_BYTES)?;
+        let bytes = record::claimed_bytes(head, salt, at);
+        self.bytes_at(at as usize, bytes.max(record::HEAD_BYTES))
     }
 
-    /// All of the file but what was never written at its end.
-    pub(super) fn whole(&mut self) -> Result<&[u8], StorageError> {
-        let path = &self.candidate.path;
-        let end = sys::written_end(&self.file, self.read_bytes as u64);
-        let end = end.map_err(StorageError::io("reading", path))?;
-        self.read_to(usize::try_from(end).unwrap_or(self.size))?;
-        Ok(&self.buffer[..self.read_bytes])
+    /// Where the next whole record of this life begins behind `from` and ends before `limit`.
+    pub(super) fn next_record(
+        &mut self,
+        from: u32,
+        limit: u32,
+    ) -> Result<Option<u32>, StorageError> {
+        let end = self.written_end()?.min(limit);
+        let salt = self.candidate.salt;
+        let mut at = in_file(padded(from as usize + 1));
+        while at < end {
+            let rest = up_to(self.record_at(at)?, end - at);
+            if record::read(rest, salt, at).is_some() {
+                return Ok(Some(at));
+            }
+            at += in_file(ALIGN);
+        }
+        Ok(None)
     }
 
     /// How much there may be to read.
@@ -262,29 +279,58 @@ impl<'a> Reader<'a> {
         self.size
     }
 
+    /// The same without what was never written at the end of the file.
+    pub(super) fn written_end(&mut self) -> Result<u32, StorageError> {
+        let end = match self.written_end {
+            Some(end) => end,
+            None => {
+                let end = sys::written_end(&self.file, 0);
+                let end = end.map_err(StorageError::io("reading", &self.candidate.path))?;
+                usize::try_from(end).unwrap_or(usize::MAX)
+            }
+        };
+        self.written_end = Some(end);
+        Ok(in_file(end.min(self.size)))
+    }
+
     /// What the next reader may use.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 
-    fn read_to(&mut self, to: usize) -> Result<(), StorageError> {
-        let to = to.min(self.size);
-        if to <= self.read_bytes {
-            return Ok(());
+    /// The bytes from `at` on that are in memory: so many at least, if the file has them.
+    fn bytes_at(&mut self, at: usize, bytes: usize) -> Result<&[u8], StorageError> {
+        let end = at.saturating_add(bytes).min(self.size);
+        if at < self.begin || end > self.begin + self.filled {
+            self.read(at, end)?;
         }
-        let end = to.next_multiple_of(READ_BYTES).min(self.size);
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
+        let from = (at - self.begin).min(self.filled);
+        Ok(&self.buffer[from..self.filled])
+    }
+
+    /// Lets go of what lies before `at`, and reads up to `end` and somewhat further.
+    fn read(&mut self, at: usize, end: usize) -> Result<(), StorageError> {
+        let had = self.begin..self.begin + self.filled;
+        let kept = if had.contains(&at) { had.end - at } else { 0 };
+        self.buffer.copy_within(self.filled - kept..self.filled, 0);
+        (self.begin, self.filled) = (at, kept);
+        let end = end.max(at + kept + READ_BYTES).min(self.size).max(at + kept);
+        if self.buffer.len() < end - at {
+            self.buffer.resize(end - at, 0);
         }
-        let rest = &mut self.buffer[self.read_bytes..end];
-        let read = read_up_to(&self.file, rest, self.read_bytes as u64);
-        let path = &self.candidate.path;
-        self.read_bytes += read.map_err(StorageError::io("reading", path))?;
-        if self.read_bytes < end {
-            self.size = self.read_bytes;
+        let rest = &mut self.buffer[kept..end - at];
+        let read = read_up_to(&self.file, rest, (at + kept) as u64);
+        self.filled += read.map_err(StorageError::io("reading", &self.candidate.path))?;
+        if at + self.filled < end {
+            self.size = at + self.filled;
         }
         Ok(())
     }
+}
+
+/// What records may lie in that have so many bytes at most.
+pub(super) fn up_to(bytes: &[u8], most: u32) -> &[u8] {
+    &bytes[..bytes.len().min(most as usize)]
 }
 
 /// Whether the last thing that a segment says is that the broker was stopped in an orderly way.
@@ -292,8 +338,7 @@ fn ends_clean(candidate: &Candidate) -> Result<bool, StorageError> {
     let mut reader = Reader::open(candidate, Vec::new())?;
     let (mut at, mut last) = (HEADER_BYTES, None);
     loop {
-        let rest = reader.with_record(at)?.get(at as usize..).unwrap_or_default();
-        let Some(frame) = record::read(rest, candidate.salt, at) else {
+        let Some(frame) = record::read(reader.record_at(at)?, candidate.salt, at) else {
             return Ok(last == Some(record::Kind::Clean));
         };
         at += frame.span;
@@ -303,28 +348,16 @@ fn ends_clean(candidate: &Candidate) -> Result<bool, StorageError> {
 
 /// The sequence number that records of a segment without a chain record tell of: `Some(None)` when
 /// there are records, and none tells.
-fn own_sequence(bytes: &[u8], salt: u64) -> Option<Option<u64>> {
+fn own_sequence(reader: &mut Reader<'_>) -> Result<Option<Option<u64>>, StorageError> {
     let mut found = None;
     let mut at = HEADER_BYTES;
-    while let Some(next) = next_record(bytes, salt, at) {
-        let frame = record::frame(&bytes[next as usize..]).expect("it was just found");
+    while let Some(next) = reader.next_record(at, u32::MAX)? {
+        let frame = record::frame(reader.record_at(next)?).expect("it was just found");
         found = Some(frame.own_sequence());
         if frame.own_sequence().is_some() {
             break;
         }
         at = next + frame.span - in_file(ALIGN);
     }
-    found
-}
-
-/// Where the next whole record of this life begins behind `from`.
-pub(super) fn next_record(bytes: &[u8], salt: u64, from: u32) -> Option<u32> {
-    let mut at = padded(from as usize + 1);
-    while at + record::HEAD_BYTES <= bytes.len() {
-        if record::read(&bytes[at..], salt, in_file(at)).is_some() {
-            return Some(in_file(at));
-        }
-        at += ALIGN;
-    }
-    None
+    Ok(found)
 }

@@ -161,7 +161,11 @@ fn add_segment(
     }
     let path = ring.directory.segment(loaded.number);
     let file = std::fs::File::open(&path).map_err(StorageError::io("opening", &path))?;
-    let map = super::file::mapping::Mapping::new(&file, loaded.readable_bytes);
+    let map = super::file::mapping::Mapping::new(
+        &file,
+        loaded.readable_bytes,
+        ring.directory.reads_ahead,
+    );
     let map = map.map_err(StorageError::io("mapping", &path))?;
     let slots_written = super::record::in_file(loaded.slots.len());
     let (chain, gaps) = (loaded.chain, loaded.gaps);

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 
-use super::files::{Candidate, Files, Reader, UNKNOWN, next_record};
+use super::files::{Candidate, Files, Reader, UNKNOWN, up_to};
 use crate::storage::file::segment::HEADER_BYTES;
 use crate::storage::log::ring::Ids;
 use crate::storage::log::segment::{Counted, LargeRecord};
@@ -225,8 +225,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let Loaded { salt, bytes, chain: Chain { sequence, .. }, .. } = self.loaded[n];
         let mut at = HEADER_BYTES;
         while at < limit && !self.loaded[n].is_sealed {
-            let readable = up_to(reader.with_record(at)?, limit);
-            let frame = readable.get(at as usize..).and_then(|r| record::read(r, salt, at));
+            let frame = record::read(up_to(reader.record_at(at)?, limit - at), salt, at);
             if let Some(frame) = frame
                 && self.accept(n, at, frame)
             {
@@ -247,8 +246,7 @@ impl<'a, 'p> Scan<'a, 'p> {
                 }
                 return Ok(());
             }
-            let readable = up_to(reader.whole()?, limit);
-            let next = next_record(readable, salt, at);
+            let next = reader.next_record(at, limit)?;
             let durable = self.furthest_mark(candidate)?;
             let known_end = match ended_there {
                 true => limit,
@@ -257,7 +255,7 @@ impl<'a, 'p> Scan<'a, 'p> {
             };
             let to = next.unwrap_or(known_end.max(at));
             self.note_damage(n, at, to);
-            self.loaded[n].end = to.min(in_file(readable.len()));
+            self.loaded[n].end = to.min(reader.written_end()?).min(limit);
             self.end = LogPos { sequence, offset: to };
             if next.is_none() {
                 return Ok(());
@@ -265,8 +263,8 @@ impl<'a, 'p> Scan<'a, 'p> {
             at = to;
         }
         // Where recovery sealed it, behind what the next segment says.
-        let rest = reader.with_record(at)?.get(at as usize..).unwrap_or_default();
-        let end = record::read(rest, salt, at).filter(|frame| frame.kind == Kind::End);
+        let end = record::read(reader.record_at(at)?, salt, at);
+        let end = end.filter(|frame| frame.kind == Kind::End);
         self.loaded[n].is_sealed |= end.is_some() || !has_room(bytes, at);
         Ok(())
     }
@@ -292,10 +290,9 @@ impl<'a, 'p> Scan<'a, 'p> {
         let mut spent = Vec::new();
         for candidate in &self.files.candidates[from..] {
             let mut reader = Reader::open(candidate, spent)?;
-            let buffer = reader.whole()?;
             let mut at = HEADER_BYTES;
-            while let Some(next) = next_record(buffer, candidate.salt, at) {
-                let frame = record::frame(&buffer[next as usize..]).expect("it was just found");
+            while let Some(next) = reader.next_record(at, u32::MAX)? {
+                let frame = record::frame(reader.record_at(next)?).expect("it was just found");
                 let here = LogPos { sequence: candidate.chain.sequence, offset: next };
                 let is_known = |durable: &LogPos| candidate.is_guessed || *durable <= here;
                 let known = frame.durable().filter(is_known);
@@ -655,11 +652,6 @@ impl<'a, 'p> Scan<'a, 'p> {
         let Scan { loaded, end, relocated, definitions, undone, .. } = self;
         FoundState { loaded, end, relocated, definitions, undone }
     }
-}
-
-/// What records may lie in.
-fn up_to(bytes: &[u8], limit: u32) -> &[u8] {
-    &bytes[..bytes.len().min(limit as usize)]
 }
 
 /// Whether an end record fits behind `at` in a file of this size.
