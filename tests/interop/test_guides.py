@@ -398,6 +398,14 @@ def test_users_get_what_they_are_granted_and_guest_is_gone(machine):
         with pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
             channel.queue_declare("orders")
         assert refused.value.reply_code == 403
+    machine.sh("leveretctl set_permissions -p / shop '^shop' '.*' '^shop'")
+    with broker.connect("shop", "a long password") as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("amq.topic", "shop.new", b"m")
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
+            channel.basic_publish("amq.topic", "office.new", b"m")
+        assert refused.value.reply_code == 403
 
 
 def test_passwords_come_from_files(machine):
@@ -410,6 +418,19 @@ def test_passwords_come_from_files(machine):
 # Installing.
 
 
+def reload(broker, expected):
+    """Has the broker read its configuration again, as systemd does, until its log says this."""
+    pathlib.Path(broker.data_dir + ".conf").write_text(
+        "prometheus.tcp.port = 0\n" + broker.settings, encoding="utf-8"
+    )
+    before = len(broker.output)
+    broker.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + EVENT_TIMEOUT_S
+    while not any(expected in line for line in broker.output[before:]):
+        assert time.monotonic() < deadline, f"{expected!r} is not in {broker.output[before:]}"
+        time.sleep(0.02)
+
+
 def test_the_commands_that_install_end_with_tls_and_a_user(machine):
     broker = machine.broker()
     etc, port = machine.directory / "etc", free_port()
@@ -418,8 +439,10 @@ def test_the_commands_that_install_end_with_tls_and_a_user(machine):
     configuration.write_text("# Leveret's configuration\n", encoding="utf-8")
 
     def restart():
-        assert broker.stop() == 0
         broker.settings = configuration.read_text(encoding="utf-8")
+        # A reload would not be enough, and says so.
+        reload(broker, "restart the broker for what changed of listeners.ssl")
+        assert broker.stop() == 0
         broker.start()
 
     commands = put(
@@ -449,6 +472,13 @@ def test_the_commands_that_install_end_with_tls_and_a_user(machine):
         connection.channel().queue_declare("orders", durable=True)
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):
         broker.connect()
+    # A new certificate takes a reload, and no restart.
+    certificate = commands[commands.index("openssl req") : commands.index("sudo tee")]
+    machine.sh(certificate)
+    reload(broker, "new connections get it")
+    old = public.read_text(encoding="utf-8")
+    assert "Verification: OK" in machine.sh(look)
+    assert public.read_text(encoding="utf-8") != old
 
 
 # Performance.
