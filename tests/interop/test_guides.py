@@ -334,7 +334,10 @@ def test_an_alarm_is_seen_and_its_limits_can_be_moved(machine):
     machine.sh(commands)
     machine.sh("leveretctl set_vm_memory_high_watermark 0")
     assert "Memory alarm" in machine.sh("leveretctl alarms")
-    with broker.connect() as connection:
+    parameters = pika.URLParameters(broker.uri)
+    # If the alarm were not to end, neither would the connection's close.
+    parameters.blocked_connection_timeout = 15
+    with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         channel.queue_declare("orders")
         blocked = []
