@@ -16,7 +16,7 @@ TOP = pathlib.Path(__file__).parents[2]
 DOCUMENT = TOP / "docs" / "getting-started.md"
 PINNED = pathlib.Path(__file__).parent / "getting_started"
 # Go compiles its library the first time.
-PROGRAM_TIMEOUT_S = 80
+PROGRAM_TIMEOUT_S = 60
 BODY = b"Hello, Leveret"
 
 GO_SOURCES = pathlib.Path("/usr/share/gocode")
