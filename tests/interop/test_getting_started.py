@@ -164,7 +164,7 @@ def test_a_program_does_not_say_confirmed_of_a_message_that_is_refused(traced, t
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_installed_is_what_was_tried(language):
-    """The command names the client that this test runs with, as it is called where it comes from."""
+    """The command names the client that this test runs with."""
     client = {
         "Python": "pip install pika",
         "Go": "go get github.com/rabbitmq/amqp091-go",
