@@ -1,5 +1,6 @@
 """Do the programs in docs/getting-started.md do what it says? They are taken out of it and run."""
 
+import json
 import os
 import pathlib
 import re
@@ -175,6 +176,17 @@ def test_what_is_installed_is_what_was_tried(language):
     install = Program(language).install
     assert client in install
     assert install.count("\n") == 1, "one command"
+
+
+def test_the_pinned_versions_are_those_that_the_document_names():
+    """npm's and pip's; Debian's are its own."""
+    named = section("Tried with")
+    requirements = PINNED.with_name("requirements.txt").read_text(encoding="utf-8")
+    pika = re.search(r"^pika==(\S+)$", requirements, re.MULTILINE)[1]
+    packages = json.loads((PINNED / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    amqplib = packages["node_modules/amqplib"]["version"]
+    assert f"| pika {pika} |" in named
+    assert f"| amqplib {amqplib} |" in named
 
 
 def test_the_queue_that_is_left_is_shown_as_the_document_says(traced):
