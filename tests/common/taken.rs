@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Memory of a process that is resident, in bytes: what it allocated and the data that it mapped. Not
-/// its code and its libraries: unoptimised, those alone take 14 MiB.
+/// Memory of a process that is resident, in bytes: what it allocated and the data that it mapped.
+/// Not its code and its libraries: unoptimised, those alone take 14 MiB.
 pub fn resident_bytes(process: u32) -> u64 {
     let program = fs::read_link(format!("/proc/{process}/exe")).expect("the process runs");
     let maps = fs::read_to_string(format!("/proc/{process}/smaps")).expect("the process runs");
