@@ -138,7 +138,7 @@ fn disk_and_memory_are_given_back_when_a_backlog_was_drained() {
     let deadline = now() + GIVEN_BACK_WITHIN;
     loop {
         let (disk, memory) = taken(&node);
-        if disk <= 64 * MIB && memory <= 16 * MIB {
+        if disk <= 64 * MIB && memory <= 8 * MIB {
             break;
         }
         let (disk, memory) = (disk / MIB, memory / MIB);

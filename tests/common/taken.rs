@@ -5,13 +5,28 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Memory of a process that is resident, in bytes: what it allocated and what it mapped.
+/// Memory of a process that is resident, in bytes: what it allocated and the data that it mapped.
+/// Not its code and its libraries: unoptimised, those alone take 14 MiB.
 pub fn resident_bytes(process: u32) -> u64 {
-    let status = format!("/proc/{process}/status");
-    let text = fs::read_to_string(status).expect("the process runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.expect("a line that says so") << 10
+    let program = fs::read_link(format!("/proc/{process}/exe")).expect("the process runs");
+    let maps = fs::read_to_string(format!("/proc/{process}/smaps")).expect("the process runs");
+    let (mut kilobytes, mut is_code) = (0, false);
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("Rss:") if !is_code => {
+                let rss = words.next().and_then(|number| number.parse::<u64>().ok());
+                kilobytes += rss.expect("a number");
+            }
+            // 7f1c-7f1d rw-s 00000000 fe:00 1234 /a/path
+            Some(range) if !range.ends_with(':') => {
+                let path = Path::new(line.split_whitespace().nth(5).unwrap_or_default());
+                is_code = path == program || path.starts_with("/usr") || path.starts_with("/lib");
+            }
+            Some(_) | None => {}
+        }
+    }
+    kilobytes << 10
 }
 
 /// Memory that a process allocated and that is resident, in bytes; `None` when it has ended.
