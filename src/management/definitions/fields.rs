@@ -134,6 +134,34 @@ pub fn term(value: &Value) -> String {
     }
 }
 
+/// Makes an object of what `rabbitmqctl export_definitions` writes as a list of pairs, as in
+/// `[["max-connections",50]]`: limits, and what policies say.
+pub fn unpair(item: &mut Value) {
+    let paths: &[&str] = match item["component"].as_str() {
+        Some("vhost-limits" | "operator_policy") => &["/value", "/value/definition"],
+        Some(_) => &[],
+        None => &["/limits", "/definition"],
+    };
+    for path in paths {
+        if let Some(value) = item.pointer_mut(path) {
+            unpair_value(value);
+        }
+    }
+}
+
+fn unpair_value(value: &mut Value) {
+    let Value::Array(list) = value else {
+        return;
+    };
+    let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
+        Some([Value::String(name), value]) => Some((name.clone(), value.clone())),
+        Some(_) | None => None,
+    };
+    if let Some(object) = list.iter().map(pair).collect::<Option<Map<_, _>>>() {
+        *value = Value::Object(object);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -142,6 +170,38 @@ mod tests {
 
     fn fields(value: &Value) -> &Fields {
         value.as_object().unwrap()
+    }
+
+    #[test]
+    fn pairs_are_an_object_where_limits_and_policies_are() {
+        for (written, read) in [
+            (json!({"limits": [["a", 1], ["b", "x"]]}), json!({"limits": {"a": 1, "b": "x"}})),
+            (json!({"limits": []}), json!({"limits": {}})),
+            (json!({"limits": {"a": 1}}), json!({"limits": {"a": 1}})),
+            (json!({"limits": [["a", 1, 2]]}), json!({"limits": [["a", 1, 2]]})),
+            (json!({"limits": [[1, 1]]}), json!({"limits": [[1, 1]]})),
+            (json!({"definition": [["a", []]]}), json!({"definition": {"a": []}})),
+            (
+                json!({"component": "operator_policy", "value": {"definition": [["a", 1]]}}),
+                json!({"component": "operator_policy", "value": {"definition": {"a": 1}}}),
+            ),
+            (
+                json!({"component": "vhost-limits", "value": [["a", 1]]}),
+                json!({"component": "vhost-limits", "value": {"a": 1}}),
+            ),
+            (
+                json!({"component": "shovel", "value": [["a", 1]]}),
+                json!({"component": "shovel", "value": [["a", 1]]}),
+            ),
+            (json!({"component": "vhost-limits"}), json!({"component": "vhost-limits"})),
+            (json!({"arguments": [["a", 1]]}), json!({"arguments": [["a", 1]]})),
+            (json!([["limits", []]]), json!([["limits", []]])),
+            (json!(5), json!(5)),
+        ] {
+            let mut item = written;
+            unpair(&mut item);
+            assert_eq!(item, read);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use super::item::{self, In, Item};
 use super::outline::{Broken, Outline, SECTIONS};
 use super::plan::{Effect, Plan};
@@ -163,7 +163,10 @@ impl Import {
         let bytes = &self.file[range.start as usize..range.end as usize];
         broker.work.spend(WORK_PER_OBJECT);
         broker.work.spend_bytes(8 * bytes.len() as u64);
-        let object = serde_json::from_slice::<Value>(bytes);
+        let mut object = serde_json::from_slice::<Value>(bytes);
+        if let Ok(object) = &mut object {
+            fields::unpair(object);
+        }
         let object = object.as_ref().ok().and_then(Value::as_object);
         let name = object.filter(|_| section == "vhosts").and_then(|object| object.get("name"));
         if let Some(name) = name.and_then(Value::as_str)
