@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 OVERALL = [
     ("show overview", "RabbitMQ"),
     ("show churn", "connection"),
-    ("auth_attempts stats --node NODE", "amqp091"),
+    ("auth_attempts stats --node NODE", "amqp"),
     ("show endpoint", "127.0.0.1"),
     ("show memory_breakdown_in_bytes --node NODE", "Total"),
     ("show memory_breakdown_in_percent --node NODE", "%"),

@@ -126,7 +126,7 @@ pub fn item(context: &Context<'_>, key: ConsumerKey) -> Option<Value> {
     let vhost = context.broker.topology().vhost_name(queue.vhost);
     let now_ms = context.broker.clock_ms();
     let acked_at_ms = Some(consumer.settled_at_ms).filter(|&at_ms| at_ms != 0);
-    Some(json!({
+    let mut shown = json!({
         "arguments": json::table(Table::new(&consumer.arguments).unwrap_or(Table::EMPTY)),
         "ack_required": !consumer.no_ack,
         "active": is_active,
@@ -136,11 +136,15 @@ pub fn item(context: &Context<'_>, key: ConsumerKey) -> Option<Value> {
         "consumer_tag": json::text(&consumer.tag),
         "consumer_timeout": queues.consumer_timeout_of(consumer.queue),
         "exclusive": consumer.exclusive,
-        "last_ack_age_ms": acked_at_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
         "messages_unacknowledged": consumer.unacked,
         "prefetch_count": consumer.prefetch,
         "queue": { "name": json::text(&queue.name), "vhost": json::text(&vhost) },
-    }))
+    });
+    // Tools that know nothing of it stumble over null.
+    if let Some(at_ms) = acked_at_ms {
+        shown["last_ack_age_ms"] = now_ms.saturating_sub(at_ms).into();
+    }
+    Some(shown)
 }
 
 fn channel_details(context: &Context<'_>, consumer: &Consumer) -> Value {

@@ -48,10 +48,10 @@ function rowOf(queue, one, changed) {
 
 // When it last acknowledged something, and for how long it has held messages since then.
 export function lastAck({ ack_required: acks, last_ack_age_ms: age, awaiting_ack_ms: held }) {
-  if (!acks || (age === null && held === 0)) {
+  if (!acks || (age === undefined && held === 0)) {
     return h("span.faint", "–");
   }
-  const text = age === null ? "never" : `${duration(age)} ago`;
+  const text = age === undefined ? "never" : `${duration(age)} ago`;
   if (held < STUCK_MS) {
     return text;
   }
