@@ -305,43 +305,48 @@ pub fn release_unused_memory() {
     }
 }
 
-/// Has the kernel unmap this program's code. What is still needed is mapped again as it is used,
-/// from the kernel's cache; what only the start needed is not resident any more: a fifth of what an
-/// idle broker had. With little memory no more of it is read than that. Does nothing where /proc
-/// does not tell where the code is.
+/// Has the kernel unmap the code and the constants of this program and its libraries. What is still
+/// needed is mapped again as it is used, from the kernel's cache; what only the start needed is not
+/// resident any more: a third of what an idle broker had. With little memory no more of it is read
+/// than that. Does nothing where /proc does not tell where they are.
 pub fn forget_unused_code() {
-    #[cfg(target_os = "linux")]
-    {
-        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        let here = forget_unused_code as *const () as usize;
-        let Some((start, end)) = code_around(&maps, here) else {
-            return;
-        };
+    let is_read_singly = has_little_memory();
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    for (start, end) in read_only_mappings(&smaps) {
         let advise = |advice| {
             #[allow(unsafe_code)]
-            // SAFETY: the range is one mapping of this program's file, which is only read and run,
-            // as `code_around` made sure: dropped pages come back from the file as they were.
+            // SAFETY: the range is one mapping of a file that nobody may write and nobody has
+            // written, as `read_only_mappings` made sure: dropped pages come back from the file as
+            // they were.
             let taken = unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
             debug_assert!(taken == 0, "it is a mapping of ours");
         };
         advise(libc::MADV_DONTNEED);
-        if has_little_memory() {
+        if is_read_singly {
             advise(libc::MADV_RANDOM);
         }
     }
 }
 
-/// The mapping around an address in what `/proc/PID/maps` says, if it is code: of a file, to be run
-/// and not to be written.
-fn code_around(maps: &str, address: usize) -> Option<(usize, usize)> {
-    maps.lines().find_map(|line| {
-        let (range, rest) = line.split_once(' ')?;
-        let (start, end) = range.split_once('-')?;
-        let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).ok());
-        let (start, end) = (start?, end?);
-        let is_code = rest.starts_with("r-xp ") && rest.contains('/');
-        (is_code && (start..end).contains(&address)).then_some((start, end))
-    })
+/// The mappings in what `/proc/PID/smaps` says that are code and constants of programs and
+/// libraries: of a file, private, not to be written, and with no page that ever was (those that the
+/// loader filled in and then protected have some).
+fn read_only_mappings(smaps: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut candidate = None;
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        if let Some((start, end)) = first.split_once('-') {
+            let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).ok());
+            let is_read_only = matches!(words.next(), Some("r-xp" | "r--p"));
+            let is_of_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
+            candidate = start.zip(end).filter(|_| is_read_only && is_of_file);
+        } else if first == "Anonymous:" {
+            found.extend(candidate.take().filter(|_| words.next() == Some("0")));
+        }
+    }
+    found
 }
 
 /// How much memory this process may use, in bytes: the lowest limit of its cgroup and the groups
@@ -448,18 +453,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_that_is_mapped_from_a_file_is_forgotten() {
-        let maps = "1000-2000 r--p 00000000 fe:00 12 /bin/leveret\n\
-                    2000-5000 r-xp 00001000 fe:00 12 /bin/leveret\n\
-                    5000-6000 rw-p 00004000 fe:00 12 /bin/leveret\n\
-                    7000-8000 rwxp 00000000 fe:00 12 /bin/leveret\n\
-                    9000-a000 r-xp 00000000 00:00 0  [vdso]\n";
-        assert_eq!(code_around(maps, 0x2000), Some((0x2000, 0x5000)));
-        assert_eq!(code_around(maps, 0x4fff), Some((0x2000, 0x5000)));
-        for address in [0, 0x1000, 0x5000, 0x7000, 0x9000] {
-            assert_eq!(code_around(maps, address), None, "{address:x}");
-        }
-        assert_eq!(code_around("nonsense\n1-2\nx-y r-xp /\n", 1), None);
+    fn what_nobody_wrote_of_a_file_is_forgotten_and_nothing_else() {
+        let mapping = |range: &str, flags: &str, path: &str, anonymous: &str| {
+            let head = format!("{range} {flags} 00001000 fe:00 12    {path}\n");
+            head + &format!("Size: 4 kB\nRss: 4 kB\nAnonymous: {anonymous} kB\nVmFlags: rd\n")
+        };
+        let smaps = [
+            mapping("1000-2000", "r--p", "/bin/leveret", "0"),
+            mapping("2000-5000", "r-xp", "/bin/leveret", "0"),
+            mapping("5000-6000", "r--p", "/bin/leveret", "4"),
+            mapping("6000-7000", "rw-p", "/bin/leveret", "0"),
+            mapping("7000-8000", "rwxp", "/bin/leveret", "0"),
+            mapping("8000-9000", "r--s", "/data/messages.seg", "0"),
+            mapping("9000-a000", "r-xp", "[vdso]", "0"),
+            mapping("a000-b000", "r--p", "", "0"),
+            mapping("b000-c000", "r-xp", "/lib/libc.so.6 (deleted)", "0"),
+        ];
+        let expected = [(0x1000, 0x2000), (0x2000, 0x5000), (0xb000, 0xc000)];
+        assert_eq!(read_only_mappings(&smaps.concat()), expected);
+        assert_eq!(read_only_mappings("nonsense\n1-2\nx-y r-xp 0 0 0 /a\nAnonymous: 0 kB\n"), []);
         // Everything goes on.
         forget_unused_code();
         assert!(memory_limit_bytes() > 0);
