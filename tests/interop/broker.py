@@ -1,21 +1,49 @@
 """The broker as a child process: started on a free port, killed, started again on the same data."""
 
 import base64
+import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import threading
 import urllib.error
 import urllib.request
 
 import pika
+import pytest
 
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 30
 ANSWER_TIMEOUT_S = 30
+SAYS_WITHIN_S = 30
 LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
+
+
+def free_port():
+    """A port that nobody has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def own_binary():
+    """The binary, for a test that starts, changes or kills a broker; skips it where there is none."""
+    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
+        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
+    return os.environ["LEVERET_BIN"]
+
+
+@contextlib.contextmanager
+def running(broker):
+    """A broker from its start to its end, which has to be an orderly one."""
+    broker.start()
+    yield broker
+    code = broker.stop()
+    assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
 
 
 class Broker:
@@ -29,6 +57,7 @@ class Broker:
         self.port = None
         self.process = None
         self.output = []
+        self.news = threading.Condition()
 
     @property
     def uri(self):
@@ -88,6 +117,14 @@ class Broker:
             raise RuntimeError(f"{self.binary} never said 'listening on'; it said:\n{said}")
         return self
 
+    def await_line(self, words, after=0):
+        """Returns once it said this, in a line behind so many."""
+        with self.news:
+            said = self.news.wait_for(
+                lambda: any(words in line for line in self.output[after:]), SAYS_WITHIN_S
+            )
+            assert said, f"{words!r} is not in {self.output[after:]}"
+
     def start_again(self):
         """Starts it on the port that it had, where its clients look for it."""
         return self.start(self.port)
@@ -106,7 +143,9 @@ class Broker:
 
     def _read(self, process, listening):
         for line in process.stdout:
-            self.output.append(line)
+            with self.news:
+                self.output.append(line)
+                self.news.notify_all()
             found = LISTENING.search(line)
             if found and not listening.is_set():
                 self.port = int(found.group(1))

@@ -8,13 +8,12 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import uuid
 
 import pika
 import pytest
 
-from broker import Broker
+from broker import Broker, free_port, own_binary, running
 
 TEST_TIMEOUT_S = 90
 
@@ -42,33 +41,22 @@ def uri(tmp_path_factory):
     binary = os.environ.get("LEVERET_BIN")
     if not binary:
         pytest.exit("set LEVERET_URI (a running broker) or LEVERET_BIN (the binary)", returncode=2)
-    broker = Broker(binary, str(tmp_path_factory.mktemp("data"))).start()
-    yield broker.uri
-    code = broker.stop()
-    assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
+    with running(Broker(binary, str(tmp_path_factory.mktemp("data")))) as broker:
+        yield broker.uri
 
 
 @pytest.fixture(scope="session")
 def managed(tmp_path_factory):
     """A broker whose HTTP API has a port, for the tools that talk to it."""
-    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = str(tmp_path_factory.mktemp("data"))
-    broker = Broker(os.environ["LEVERET_BIN"], data, management_port=port).start()
-    yield broker
-    code = broker.stop()
-    assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
+    binary, data = own_binary(), str(tmp_path_factory.mktemp("data"))
+    with running(Broker(binary, data, management_port=free_port())) as broker:
+        yield broker
 
 
 @pytest.fixture
 def own_broker(tmp_path):
     """A broker of the test's own, to be killed; only where the binary is known."""
-    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
-    broker = Broker(os.environ["LEVERET_BIN"], str(tmp_path / "data")).start()
+    broker = Broker(own_binary(), str(tmp_path / "data")).start()
     yield broker
     broker.kill()
 

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 
+import pika.exceptions
 import pytest
 
 TOOL_TIMEOUT_S = 30
@@ -236,5 +237,5 @@ def test_a_connection_is_closed_with_its_name_escaped(shell, managed):
             'curl -sL -u guest:guest -X DELETE -H "Accept: application/json" '
             f"http://127.0.0.1:15672/api/connections/{escaped}"
         )
-        with pytest.raises(Exception):
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
             connection.process_data_events(10)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+
+from broker import free_port
 
 START_TIMEOUT_S = 30
 
@@ -27,9 +28,7 @@ def page(port, path):
 @pytest.fixture
 def flower(managed, tmp_path):
     """Flower, on a vhost of the broker; yields what reads its pages."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     @contextlib.contextmanager
     def start(vhost):

@@ -5,13 +5,12 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from broker import Broker
+from broker import Broker, free_port, own_binary, running
 
 TOP = pathlib.Path(__file__).parents[2]
 DOCUMENT = TOP / "docs" / "getting-started.md"
@@ -86,17 +85,10 @@ def prepare(directory):
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory):
     """A broker that shows what is published and delivered."""
-    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = str(tmp_path_factory.mktemp("data"))
-    broker = Broker(os.environ["LEVERET_BIN"], data, management_port=port).start()
-    broker.ask("PUT", "vhosts/%2F", {"tracing": True})
-    yield broker
-    code = broker.stop()
-    assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
+    binary, data = own_binary(), str(tmp_path_factory.mktemp("data"))
+    with running(Broker(binary, data, management_port=free_port())) as broker:
+        broker.ask("PUT", "vhosts/%2F", {"tracing": True})
+        yield broker
 
 
 def run(program, broker, directory):

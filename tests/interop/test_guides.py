@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import ssl
 import stat
 import subprocess
@@ -17,7 +16,7 @@ import time
 import pika
 import pytest
 
-from broker import Broker
+from broker import Broker, free_port
 from helpers import EVENT_TIMEOUT_S, bodies, drain, pump_until, ready, take
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -82,13 +81,6 @@ def put(text, changes):
         assert old in text, f"{old!r} is not in:\n{text}"
         text = text.replace(old, str(new))
     return text
-
-
-def free_port():
-    """A port that nobody has."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def publish(channel, queue, count):
@@ -428,10 +420,7 @@ def reload(broker, expected):
     )
     before = len(broker.output)
     broker.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + EVENT_TIMEOUT_S
-    while not any(expected in line for line in broker.output[before:]):
-        assert time.monotonic() < deadline, f"{expected!r} is not in {broker.output[before:]}"
-        time.sleep(0.02)
+    broker.await_line(expected, before)
 
 
 def test_the_commands_that_install_end_with_tls_and_a_user(machine):

@@ -1,7 +1,6 @@
 """Debian's haproxy in front of the broker, with the PROXY protocol in both versions."""
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +9,7 @@ import time
 import pika
 import pytest
 
-from broker import Broker
+from broker import Broker, free_port, own_binary
 
 # haproxy connects from there, clients from 127.0.0.1.
 PROXY = "127.0.0.5"
@@ -42,21 +41,14 @@ listen {name}
 pytestmark = pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is missing")
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory):
     """A broker, and the ports of haproxy in front of it, by the way in which it speaks of others."""
-    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
+    binary = own_binary()
     home = tmp_path_factory.mktemp("haproxy")
     settings = "proxy_protocol = true\nmanagement.tcp.proxy_protocol = true\n"
     settings += f"proxy_protocol.trusted.1 = {PROXY}\n"
-    broker = Broker(os.environ["LEVERET_BIN"], str(home / "data"), free_port(), settings).start()
+    broker = Broker(binary, str(home / "data"), free_port(), settings).start()
     ports = {name: free_port() for name in [*WAYS, "api"]}
     sections = [
         SECTION.format(name=name, port=ports[name], mode="tcp", to=broker.port, proxy=PROXY, way=way)
@@ -116,4 +108,5 @@ def test_who_comes_past_haproxy_is_not_let_in(proxied):
             bare.sendall(b"AMQP\0\0\x09\x01")
             assert bare.recv(1) == b""
     # That was meant, and is no health check.
+    broker.await_line("not among the proxies")
     broker.output[:] = [line for line in broker.output if "not among the proxies" not in line]

@@ -3,6 +3,7 @@
 import amqpstorm.management
 import pyrabbit2.api
 import pyrabbit2.http
+import pika.exceptions
 import pytest
 import rabbitmq_admin
 
@@ -94,7 +95,7 @@ def test_pyrabbit_reads_and_writes(managed, opened):
     (channel,) = [channel["name"] for channel in rabbit.get_channels()]
     assert rabbit.get_channel(channel)["number"] == 1
     rabbit.delete_connection(name)
-    with pytest.raises(Exception):
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
         opened.process_data_events(10)
     assert opened.is_closed
 
@@ -176,7 +177,7 @@ def test_amqpstorm_reads_and_writes(managed, opened):
     assert storm.channel.get(channel)["number"] == 1
     assert storm.channel.list(page_size=10)
     storm.connection.close(name, reason="a test")
-    with pytest.raises(Exception) as closed:
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as closed:
         opened.process_data_events(10)
     assert "a test" in str(closed.value)
 

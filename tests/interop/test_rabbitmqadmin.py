@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import pika.exceptions
 import pytest
 
 RABBITMQADMIN = os.environ.get("RABBITMQADMIN", "")
@@ -95,7 +96,7 @@ def test_what_it_lists_is_there(admin, made, managed):
             assert any(shown in cell for row in table(said)[1:] for cell in row), (kind, said)
         (name,) = json.loads(admin("-f", "raw_json", "list", "connections", "name"))
         admin("close", "connection", f"name={name['name']}")
-        with pytest.raises(Exception):
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
             connection.process_data_events(10)
     assert admin("list", "connections").strip() in ("", "No items")
     overview = table(admin("show", "overview"))

@@ -4,7 +4,6 @@ import asyncio
 import os
 import pathlib
 import shutil
-import socket
 import ssl
 import subprocess
 
@@ -14,7 +13,7 @@ import pika.credentials
 import pika.exceptions
 import pytest
 
-from broker import Broker
+from broker import Broker, free_port, own_binary, running
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is missing")
 
@@ -82,17 +81,10 @@ class Secret:
         return context
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def secret(tmp_path_factory):
     """A broker at which `CN=a client,O=Shop` may log in with a certificate."""
-    if os.environ.get("LEVERET_URI") or not os.environ.get("LEVERET_BIN"):
-        pytest.skip("needs a broker of its own (LEVERET_BIN without LEVERET_URI)")
+    binary = own_binary()
     directory = tmp_path_factory.mktemp("tls")
     authority = Authority(directory, "authority")
     server = authority.issue("server", "/CN=broker", "serverAuth")
@@ -103,14 +95,11 @@ def secret(tmp_path_factory):
         f"ssl_options.certfile = {server[0]}\nssl_options.keyfile = {server[1]}\n"
         f"ssl_options.cacertfile = {authority.certificate}\nssl_options.verify = verify_peer\n"
     )
-    data = str(directory / "data")
-    broker = Broker(os.environ["LEVERET_BIN"], data, plain, settings).start()
-    broker.ask("PUT", "users/CN=a%20client,O=Shop", {"password_hash": "", "tags": ""})
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    broker.ask("PUT", "permissions/%2F/CN=a%20client,O=Shop", everything)
-    yield Secret(broker, authority, client, port, https)
-    code = broker.stop()
-    assert code == 0, f"the broker ended with {code}:\n" + "".join(broker.output[-40:])
+    with running(Broker(binary, str(directory / "data"), plain, settings)) as broker:
+        broker.ask("PUT", "users/CN=a%20client,O=Shop", {"password_hash": "", "tags": ""})
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        broker.ask("PUT", "permissions/%2F/CN=a%20client,O=Shop", everything)
+        yield Secret(broker, authority, client, port, https)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "EXTERNAL"])
