@@ -97,3 +97,21 @@ fn answers_that_nobody_reads_are_bounded_and_others_are_served() {
     }
     other.round_trip(1);
 }
+
+/// The kernel says once that somebody waits, and in one turn only some of many are let in: the
+/// others must not be forgotten.
+#[test]
+fn whoever_comes_at_once_is_let_in_however_many_they_are() {
+    let Some(node) = Node::start() else { return };
+    let mut before = node.connect();
+    before.round_trip(1);
+    node.process().freeze();
+    // As many as the kernel keeps for a listener.
+    let crowd: Vec<_> = (0..120).map(|_| Client::raw(node.process().address())).collect();
+    node.process().thaw();
+    for mut client in crowd {
+        client.send_bytes(b"AMQP\0\0\x09\x01");
+        client.expect::<Start>(0);
+    }
+    before.round_trip(1);
+}

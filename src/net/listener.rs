@@ -147,6 +147,11 @@ impl Listener {
         }
     }
 
+    /// Whether somebody may have come since it last said that nobody is there.
+    pub fn has_arrivals(&self) -> bool {
+        self.ready && self.retry_at.is_none()
+    }
+
     /// The next connection; `None` when there is none for now, or no descriptor for it, because
     /// there are `sockets` already.
     pub fn accept(&mut self, now: Instant, sockets: usize) -> Option<Accepted> {

@@ -8,13 +8,13 @@ use log::{debug, info, warn};
 use crate::broker::ConnectionKey;
 use crate::management::Order;
 use crate::node::Unwatched;
+use crate::sys;
 
 use super::connection::{Connection, Fill};
 use super::event_loop::{EventLoop, EventSource, LoopError, STOP_WITHIN};
-use super::listener::{Accepted, Visitor};
+use super::listener::{Accepted, Listener, Visitor};
 use super::shaking::receive_encrypted;
 use super::socket::Socket;
-use crate::sys;
 
 /// Input that one connection may bring in one turn.
 const READ_BYTES_PER_TURN: usize = 256 * 1024;
@@ -22,6 +22,9 @@ const READ_BYTES_PER_TURN: usize = 256 * 1024;
 /// So many bytes are encrypted in one turn, which takes about a millisecond; whoever is not sent to
 /// then is in the next one.
 const ENCRYPTED_BYTES_PER_TURN: usize = 1024 * 1024;
+
+/// So many may come in at one listener in one turn: a millisecond. The others come in the next.
+const ACCEPTED_PER_TURN: usize = 64;
 
 /// How long a closed connection may take to read what it was sent last.
 const LINGER: Duration = Duration::from_secs(30);
@@ -68,6 +71,7 @@ impl EventLoop {
         let is_idle = self.run_queue.is_empty()
             && self.unflushed.is_empty()
             && !self.shaking.has_work()
+            && !self.has_arrivals()
             && !self.node.has_work();
         let must_stop = self.node.is_stop_ordered() && self.stopping.is_none();
         let timeout = if is_idle && !must_stop {
@@ -316,7 +320,7 @@ impl EventLoop {
         }
         let now = self.clock.now();
         for index in 0..self.listeners.len() {
-            loop {
+            for _ in 0..ACCEPTED_PER_TURN {
                 let sockets = self.node.endpoint_count() + self.newcomers.len();
                 let Some(accepted) = self.listeners[index].accept(now, sockets) else {
                     break;
@@ -326,6 +330,11 @@ impl EventLoop {
         }
         let is_short = self.listeners.iter().any(|listener| listener.retry_at().is_some());
         self.node.note_shortage_of_files(is_short);
+    }
+
+    /// Whether somebody waits to be accepted who can be.
+    fn has_arrivals(&self) -> bool {
+        self.stopping.is_none() && self.listeners.iter().any(Listener::has_arrivals)
     }
 
     /// Takes somebody in who connected, unless too many of the kind are there.

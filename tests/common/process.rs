@@ -140,9 +140,23 @@ impl Process {
 
     /// Sends TERM.
     pub fn tell_to_stop(&self) {
+        self.send(Signal::TERM);
+    }
+
+    /// Lets nothing happen in it until [`Process::thaw`]; the kernel goes on for it.
+    pub fn freeze(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.send(Signal::CONT);
+    }
+
+    fn send(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("process ids are small");
         let pid = Pid::from_raw(pid).expect("no process has the id 0");
-        kill_process(pid, Signal::TERM).expect("the broker runs");
+        kill_process(pid, signal).expect("the broker runs");
     }
 
     /// Sends TERM and waits for the orderly end, for which clients have to say goodbye; what it
