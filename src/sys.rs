@@ -329,8 +329,8 @@ pub fn forget_unused_code() {
 }
 
 /// The mappings in what `/proc/PID/smaps` says that are code and constants of programs and
-/// libraries: of a file, private, not to be written, and with no page that ever was (those that the
-/// loader filled in and then protected have some).
+/// libraries: of a file, private, not to be written, and with no page that ever was, in memory or
+/// swapped out (those that the loader filled in and then protected have some).
 fn read_only_mappings(smaps: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut candidate = None;
@@ -343,6 +343,8 @@ fn read_only_mappings(smaps: &str) -> Vec<(usize, usize)> {
             let is_of_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
             candidate = start.zip(end).filter(|_| is_read_only && is_of_file);
         } else if first == "Anonymous:" {
+            candidate = candidate.filter(|_| words.next() == Some("0"));
+        } else if first == "Swap:" {
             found.extend(candidate.take().filter(|_| words.next() == Some("0")));
         }
     }
@@ -454,9 +456,13 @@ mod tests {
 
     #[test]
     fn what_nobody_wrote_of_a_file_is_forgotten_and_nothing_else() {
-        let mapping = |range: &str, flags: &str, path: &str, anonymous: &str| {
+        let swapped = |range: &str, flags: &str, path: &str, anonymous: &str, swap: &str| {
             let head = format!("{range} {flags} 00001000 fe:00 12    {path}\n");
-            head + &format!("Size: 4 kB\nRss: 4 kB\nAnonymous: {anonymous} kB\nVmFlags: rd\n")
+            let written = format!("Anonymous: {anonymous} kB\nSwap: {swap} kB\n");
+            format!("{head}Size: 4 kB\nRss: 4 kB\n{written}SwapPss: 0 kB\nVmFlags: rd\n")
+        };
+        let mapping = |range: &str, flags: &str, path: &str, anonymous: &str| {
+            swapped(range, flags, path, anonymous, "0")
         };
         let smaps = [
             mapping("1000-2000", "r--p", "/bin/leveret", "0"),
@@ -468,10 +474,13 @@ mod tests {
             mapping("9000-a000", "r-xp", "[vdso]", "0"),
             mapping("a000-b000", "r--p", "", "0"),
             mapping("b000-c000", "r-xp", "/lib/libc.so.6 (deleted)", "0"),
+            swapped("c000-d000", "r--p", "/lib/libc.so.6", "0", "4"),
+            swapped("d000-e000", "r--p", "/lib/libc.so.6", "4", "4"),
         ];
         let expected = [(0x1000, 0x2000), (0x2000, 0x5000), (0xb000, 0xc000)];
         assert_eq!(read_only_mappings(&smaps.concat()), expected);
-        assert_eq!(read_only_mappings("nonsense\n1-2\nx-y r-xp 0 0 0 /a\nAnonymous: 0 kB\n"), []);
+        let nonsense = "nonsense\n1-2\nx-y r-xp 0 0 0 /a\nAnonymous: 0 kB\nSwap: 0 kB\n";
+        assert_eq!(read_only_mappings(nonsense), []);
         // Everything goes on.
         forget_unused_code();
         assert!(memory_limit_bytes() > 0);

@@ -28,6 +28,8 @@ pub struct Connection {
     pub unread: Vec<u8>,
     /// Its session is at its end: it has some time to read what it was sent.
     pub closes: bool,
+    /// It waits for the next turn to encrypt more.
+    pub unflushed: bool,
     /// Nothing more is written; what comes is thrown away until the peer closes.
     pub lingers: bool,
     /// The socket is of no more use.
@@ -55,6 +57,7 @@ impl Connection {
             writable: true,
             queued: false,
             unread: Vec::new(),
+            unflushed: false,
             closes: false,
             lingers: false,
             gone: false,

@@ -234,15 +234,7 @@ impl Encrypted {
     /// # Errors
     /// `WouldBlock` when the kernel takes no more for now.
     pub fn send(&mut self) -> io::Result<()> {
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.stream) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        tls::send(&mut self.tls, &mut self.stream)
     }
 
     /// Whether something is encrypted and not sent.

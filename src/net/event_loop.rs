@@ -51,7 +51,7 @@ pub struct EventLoop {
     /// Connections that can be written again.
     pub(super) writable: Vec<ConnectionKey>,
     /// Connections with TLS that the last flush left out.
-    pub(super) unflushed: Vec<ConnectionKey>,
+    pub(super) unflushed: VecDeque<ConnectionKey>,
     /// How much this turn encrypted.
     pub(super) encrypted_bytes: usize,
     /// Connections that read on until their peers close, each with when that ends at the latest;
@@ -193,7 +193,7 @@ impl EventLoop {
             buffer: vec![0; buffer_bytes].into_boxed_slice(),
             run_queue: VecDeque::new(),
             writable: Vec::new(),
-            unflushed: Vec::new(),
+            unflushed: VecDeque::new(),
             encrypted_bytes: 0,
             lingering: VecDeque::new(),
             gone: Vec::new(),

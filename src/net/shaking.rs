@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 
 use crate::broker::ConnectionKey;
+use crate::broker::work::WORK_PER_INPUT;
 use crate::node::Node;
 
 use super::connection::{Connection, Fill};
@@ -87,6 +88,8 @@ impl EventLoop {
 
     /// Goes on with handshakes, with one at least.
     pub(super) fn go_on_shaking(&mut self) {
+        // What follows a handshake is input like all else.
+        self.node.broker.work.begin(WORK_PER_INPUT);
         for _ in 0..self.shaking.line.len() {
             let Some(key) = self.shaking.line.pop_front() else {
                 return;

@@ -263,8 +263,13 @@ impl EventLoop {
     /// Who was left out of the last turn's flush because so much was encrypted comes first now.
     fn begin_flush(&mut self) {
         self.encrypted_bytes = 0;
-        for key in std::mem::take(&mut self.unflushed) {
-            self.flush_connection(key);
+        while self.encrypted_bytes < ENCRYPTED_BYTES_PER_TURN
+            && let Some(key) = self.unflushed.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.unflushed = false;
+                self.flush_connection(key);
+            }
         }
     }
 
@@ -281,7 +286,9 @@ impl EventLoop {
             && let Some(outbox) = self.node.output(key)
         {
             if is_encrypted && self.encrypted_bytes >= ENCRYPTED_BYTES_PER_TURN {
-                self.unflushed.push(key);
+                if !std::mem::replace(&mut connection.unflushed, true) {
+                    self.unflushed.push_back(key);
+                }
                 break;
             }
             match connection.write(outbox) {

@@ -142,9 +142,12 @@ impl Node {
         self.broker.work.is_done()
     }
 
-    /// Whether the next turn has something to do without any input.
+    /// Whether the next turn has something to do without any input: also what a session answered,
+    /// or has left to read, after the others were flushed and resumed.
     pub fn has_work(&self) -> bool {
         self.broker.has_work()
+            || !self.touched.is_empty()
+            || !self.resumed.is_empty()
             || self.operators.has_work()
             || self.sampling.is_sampling()
             || self.has_log_lines()

@@ -28,9 +28,8 @@ pub(super) struct SyncPlan {
     settlements_at: Instant,
     /// A client got an answer in this turn: settlements are written before it leaves.
     pub(super) answered: bool,
-    /// What syncs took, and of how many of them that is known.
+    /// What syncs took.
     pub(super) syncs: Syncs,
-    noted: u64,
     /// How many messages had been appended when the last sync began.
     messages_before: u64,
 }
@@ -42,7 +41,6 @@ impl SyncPlan {
             settlements_at: now,
             answered: false,
             syncs: Syncs::default(),
-            noted: 0,
             messages_before: 0,
         }
     }
@@ -77,20 +75,11 @@ impl Node {
         let begun = self.broker.store.start_sync_if(is_due || is_wanted)?;
         if begun {
             self.sync.unsynced_since = None;
-            let messages = self.broker.store.counters().messages_durable;
+            let messages = self.broker.store.messages_durable();
             self.sync.syncs.batches.note(messages - self.sync.messages_before);
             self.sync.messages_before = messages;
         }
         Ok(begun)
-    }
-
-    /// The helper answered: notes how long a sync took that ended.
-    pub(super) fn note_sync(&mut self) {
-        let counters = self.broker.store.counters();
-        if counters.syncs > self.sync.noted {
-            self.sync.noted = counters.syncs;
-            self.sync.syncs.times.note(counters.sync_nanos_last / 1_000);
-        }
     }
 
     /// When what nobody waits for has to be synced.

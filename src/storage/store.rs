@@ -331,6 +331,7 @@ impl Store {
         match answer {
             Answer::Synced { number, nanos } => {
                 answers.durable_moved = true;
+                answers.synced_nanos = Some(nanos);
                 self.synced(number, nanos);
             }
             Answer::Made { durable, segment } => {
@@ -404,6 +405,11 @@ impl Store {
     pub fn write_out_transient(&mut self) -> Result<(), StorageError> {
         self.transient.rewind();
         self.transient.write_buffer()
+    }
+
+    /// How many messages were appended that syncs are for.
+    pub fn messages_durable(&self) -> u64 {
+        self.messages_durable
     }
 
     /// Starts a sync of everything that is written, if it is wanted, none is running and there is
@@ -664,7 +670,6 @@ impl Store {
             sync_nanos_last: self.sync_nanos_last,
             sync_nanos_total: self.sync_nanos_total,
             messages: self.messages,
-            messages_durable: self.messages_durable,
             relocated: self.relocated,
             segments_used: ring.segments.iter().flatten().count(),
             segments_spare: ring.spares.len(),

@@ -217,6 +217,8 @@ pub struct Answers {
     pub durable_moved: bool,
     /// A spare segment became ready, or none could be had.
     pub space_changed: bool,
+    /// A sync ended, which took so many nanoseconds.
+    pub synced_nanos: Option<u64>,
 }
 
 /// Figures for the operator; they only grow, except where it says so.
@@ -234,8 +236,6 @@ pub struct StoreCounters {
     pub sync_nanos_total: u64,
     /// Messages appended.
     pub messages: u64,
-    /// Those of them that syncs are for.
-    pub messages_durable: u64,
     /// (Record, queue) pairs that compaction copied.
     pub relocated: u64,
     /// Segments of the durable ring that hold records; goes up and down.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon};
 
 /// TLS over a stream of somebody else's.
 #[derive(Debug)]
@@ -23,6 +23,22 @@ pub struct ClientStream<S> {
 
 /// So much is read at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Sends what is encrypted, as far as the stream takes it.
+///
+/// # Errors
+/// `WouldBlock` when it takes no more for now; what became of it.
+pub fn send<D>(tls: &mut ConnectionCommon<D>, stream: &mut impl Write) -> io::Result<()> {
+    while tls.wants_write() {
+        match tls.write_tls(stream) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
 
 impl<S: Read + Write> ClientStream<S> {
     /// TLS with the server of this name; its handshake goes on with the first reads and writes.
@@ -55,14 +71,6 @@ impl<S: Read + Write> ClientStream<S> {
         &mut self.stream
     }
 
-    /// Sends what is encrypted, as far as the stream takes it.
-    fn send(&mut self) -> io::Result<()> {
-        while self.tls.wants_write() {
-            self.tls.write_tls(&mut self.stream)?;
-        }
-        Ok(())
-    }
-
     /// Decrypts what came, and reads more if nothing did.
     fn receive(&mut self) -> io::Result<()> {
         if self.taken == self.came.len() {
@@ -92,7 +100,7 @@ impl<S: Read + Write> Read for ClientStream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.waiting == 0 && !self.is_over {
             // The handshake, and answers of TLS itself.
-            match self.send() {
+            match send(&mut self.tls, &mut self.stream) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 Ok(()) | Err(_) => self.receive()?,
             }
@@ -109,16 +117,19 @@ impl<S: Read + Write> Read for ClientStream<S> {
 impl<S: Read + Write> Write for ClientStream<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         while self.tls.is_handshaking() && !self.is_over {
-            self.send()?;
+            send(&mut self.tls, &mut self.stream)?;
             if self.tls.is_handshaking() {
                 self.receive()?;
             }
+        }
+        if self.tls.is_handshaking() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut taken = 0;
         // All of it, unless the stream takes no more: whoever waits for that is told by the stream.
         while taken < bytes.len() {
             taken += self.tls.writer().write(&bytes[taken..])?;
-            match self.send() {
+            match send(&mut self.tls, &mut self.stream) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => break,
                 Err(error) => return Err(error),
@@ -129,7 +140,7 @@ impl<S: Read + Write> Write for ClientStream<S> {
 
     /// Sends what is encrypted.
     fn flush(&mut self) -> io::Result<()> {
-        self.send()?;
+        send(&mut self.tls, &mut self.stream)?;
         self.stream.flush()
     }
 }

@@ -17,7 +17,7 @@ mod site;
 mod trust;
 mod verifier;
 
-pub use client_stream::ClientStream;
+pub use client_stream::{ClientStream, send};
 pub use failure::{describe, explain};
 pub use files::LoadError;
 pub use names::Certificate;
