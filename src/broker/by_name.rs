@@ -16,6 +16,8 @@ pub struct ByName<K, V, S = RandomState> {
     few: HashMap<K, V, S>,
     /// All, once there were more.
     parts: Option<Box<[HashMap<K, V, S>]>>,
+    /// How many there are.
+    len: usize,
 }
 
 /// So many entries are moved at once at most, when there are no longer few.
@@ -28,19 +30,19 @@ const PART_SHIFT: u32 = 32;
 
 impl<K, V, S: Default> Default for ByName<K, V, S> {
     fn default() -> Self {
-        Self { few: HashMap::default(), parts: None }
+        Self { few: HashMap::default(), parts: None, len: 0 }
     }
 }
 
 impl<K, V, S> ByName<K, V, S> {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.parts().iter().map(HashMap::len).sum()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.parts().iter().all(HashMap::is_empty)
+        self.len == 0
     }
 
     /// All, in any order.
@@ -87,13 +89,16 @@ where
         if self.parts.is_none() && self.few.len() >= FEW {
             self.divide();
         }
-        self.part_of(key.borrow()).insert(key, value)
+        let before = self.part_of(key.borrow()).insert(key, value);
+        self.len += usize::from(before.is_none());
+        before
     }
 
     /// Takes away what is there under a name. What held many gives its memory back with the last.
     pub fn remove(&mut self, name: &[u8]) -> Option<V> {
         let value = self.part_of(name).remove(name);
-        if value.is_some() && self.parts.is_some() && self.is_empty() {
+        self.len -= usize::from(value.is_some());
+        if self.is_empty() {
             self.parts = None;
         }
         value

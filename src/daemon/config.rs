@@ -247,6 +247,33 @@ pub(super) struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// Where that is; `bind` moves it.
+    pub fn address(self, bind: Option<IpAddr>) -> SocketAddr {
+        SocketAddr::new(bind.or(self.ip).unwrap_or(BIND), self.port)
+    }
+
+    /// Where that is, unless it is off: port 0.
+    pub fn address_if_on(self, bind: Option<IpAddr>) -> Option<SocketAddr> {
+        (self.port != 0).then(|| self.address(bind))
+    }
+}
+
+/// Where all these are, each once: moved, two may be the same.
+pub(super) fn addresses(
+    endpoints: impl IntoIterator<Item = Endpoint>,
+    bind: Option<IpAddr>,
+) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for endpoint in endpoints {
+        let address = endpoint.address(bind);
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
 impl Draft {
     /// Defaults overridden by `environment`.
     pub fn new(environment: &Environment) -> Draft {
@@ -278,7 +305,7 @@ impl Draft {
     pub fn finish(self, options: &Options) -> Config {
         let listeners = self.amqp_addresses(options);
         let management = self.management_address(options);
-        let has_management = management.is_some() || self.tls.management.port.is_some();
+        let has_management = management.is_some() || self.tls.management.on_port().is_some();
         let prometheus = self.prometheus_address(options, has_management);
         let mut config = self.config;
         config.tls = self.tls.finish(options.bind);
@@ -305,27 +332,25 @@ impl Draft {
 
     /// `--bind` moves this, too.
     fn management_address(&self, options: &Options) -> Option<SocketAddr> {
-        let ip = options.bind.or(self.management_ip).unwrap_or(BIND);
         let plain = options.management_port.or(self.management_port);
         // As in RabbitMQ, who says only where it is served over TLS wants it there alone.
-        let is_elsewhere = self.tls.management.port.is_some_and(|port| port != 0);
+        let is_elsewhere = self.tls.management.on_port().is_some();
         let is_wanted = !is_elsewhere || self.management_ip.is_some();
         let port = plain.unwrap_or(if is_wanted { MANAGEMENT_PORT } else { 0 });
-        (port != 0).then(|| SocketAddr::new(ip, port))
+        Endpoint { ip: self.management_ip, port }.address_if_on(options.bind)
     }
 
     /// Where the HTTP API is off, this is on only if the file says so, and never if the command
     /// line turned that off: then nothing is to be served over HTTP.
     fn prometheus_address(&self, options: &Options, has_management: bool) -> Option<SocketAddr> {
-        let ip = options.bind.or(self.prometheus_ip).unwrap_or(BIND);
         let port = match self.prometheus_port {
             _ if options.management_port == Some(0) => 0,
             Some(port) => port,
-            None if self.tls.prometheus.port.is_some_and(|port| port != 0) => 0,
+            None if self.tls.prometheus.on_port().is_some() => 0,
             None if has_management => PROMETHEUS_PORT,
             None => 0,
         };
-        (port != 0).then(|| SocketAddr::new(ip, port))
+        Endpoint { ip: self.prometheus_ip, port }.address_if_on(options.bind)
     }
 
     /// `--port` replaces all listeners of the file by one; `--bind` moves what there is.
@@ -339,14 +364,7 @@ impl Draft {
             let ip = endpoints.first().and_then(|first| first.ip);
             endpoints = vec![Endpoint { ip, port }];
         }
-        let mut addresses = Vec::with_capacity(endpoints.len());
-        for Endpoint { ip, port } in endpoints {
-            let address = SocketAddr::new(options.bind.or(ip).unwrap_or(BIND), port);
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-        addresses
+        addresses(endpoints, options.bind)
     }
 }
 
@@ -381,6 +399,21 @@ mod tests {
         let (_directory, mut options) = with_file(text);
         change(&mut options);
         Config::load(&options, &Environment::default()).unwrap()
+    }
+
+    #[test]
+    fn listeners_with_tls_that_are_moved_onto_each_other_are_one() {
+        let text = "listeners.ssl.1 = 127.0.0.1:5671\nlisteners.ssl.2 = 127.0.0.2:5671\n";
+        let config = load(text, |options| options.bind = Some("127.0.0.3".parse().unwrap()));
+        assert_eq!(config.tls.listeners, addresses(&["127.0.0.3:5671"]));
+    }
+
+    #[test]
+    fn metrics_are_off_where_the_http_api_is_off_with_tls_and_without() {
+        let config = load("management.tcp.port = 0\nmanagement.ssl.port = 0\n", |_| {});
+        assert_eq!((config.management, config.prometheus), (None, None));
+        let config = load("management.tcp.port = 0\nmanagement.ssl.port = 15671\n", |_| {});
+        assert!(config.management.is_none() && config.prometheus.is_some());
     }
 
     #[test]

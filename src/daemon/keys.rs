@@ -16,8 +16,8 @@ use super::config::{Draft, Secret};
 use super::nearest::nearest;
 use super::options::{LEVELS, parse_level};
 use super::setting::{
-    Setting, boolean, in_range, ip, member, parse_endpoint, put, ratio, ratio_up_to_one, size,
-    size_in_range, some_text, starts_with, word_of,
+    Setting, boolean, in_range, ip, member, parse_endpoint, port, put, ratio, ratio_up_to_one,
+    size, size_in_range, some_text, starts_with, word_of,
 };
 use super::tls_keys;
 use super::units::Limit;
@@ -69,9 +69,7 @@ const SUPPORTED: &[(&str, Setter)] = &[
     ("listeners.tcp", tcp_none),
     ("listeners.tcp.*", tcp_listener),
     ("management.tcp.ip", |draft, setting| put(&mut draft.management_ip, ip(setting).map(Some))),
-    ("management.tcp.port", |draft, setting| {
-        put(&mut draft.management_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
-    }),
+    ("management.tcp.port", |draft, setting| put(&mut draft.management_port, port(setting))),
     ("management.cors.allow_origins", cors_none),
     ("management.cors.allow_origins.*", cors_origin),
     ("management.cors.max_age", |draft, setting| {
@@ -89,9 +87,7 @@ const SUPPORTED: &[(&str, Setter)] = &[
     }),
     ("proxy_protocol.trusted.*", trusted_proxy),
     ("prometheus.tcp.ip", |draft, setting| put(&mut draft.prometheus_ip, ip(setting).map(Some))),
-    ("prometheus.tcp.port", |draft, setting| {
-        put(&mut draft.prometheus_port, in_range(setting, 0, u16::MAX, "(0 is off)").map(Some))
-    }),
+    ("prometheus.tcp.port", |draft, setting| put(&mut draft.prometheus_port, port(setting))),
     ("heartbeat", |draft, setting| {
         put(&mut draft.config.heartbeat_s, in_range(setting, 0, u16::MAX, "seconds"))
     }),

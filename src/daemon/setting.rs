@@ -99,6 +99,11 @@ pub(super) fn ratio_up_to_one(setting: &Setting<'_>) -> Result<Ratio, String> {
     }
 }
 
+/// A port; 0 is off.
+pub(super) fn port(setting: &Setting<'_>) -> Result<Option<u16>, String> {
+    in_range(setting, 0, u16::MAX, "(0 is off)").map(Some)
+}
+
 pub(super) fn ip(setting: &Setting<'_>) -> Result<IpAddr, String> {
     parse_ip(setting.value).ok_or("an IP address or localhost".to_owned())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::config::{BIND, Endpoint};
+use super::config::{Endpoint, addresses};
 use crate::management::{Protocol, TlsOptions};
 use crate::net;
 use crate::tls::{LoadError, LoginFrom, Options, SanType, Versions};
@@ -122,13 +122,10 @@ impl TlsDraft {
     /// Put together; `bind` moves all addresses.
     pub(super) fn finish(self, bind: Option<IpAddr>) -> Tls {
         let address = |group: &Group| {
-            let port = group.port.filter(|port| *port != 0)?;
-            Some(SocketAddr::new(bind.or(group.ip).unwrap_or(BIND), port))
+            let port = group.port.unwrap_or(0);
+            Endpoint { ip: group.ip, port }.address_if_on(bind)
         };
-        let listeners = self.listeners.values();
-        let listeners = listeners
-            .map(|end| SocketAddr::new(bind.or(end.ip).unwrap_or(BIND), end.port))
-            .collect();
+        let listeners = addresses(self.listeners.values().copied(), bind);
         let (management, prometheus) = (address(&self.management), address(&self.prometheus));
         let login_from = match self.login_from {
             LoginWord::Whole => LoginFrom::DistinguishedName,
@@ -152,6 +149,11 @@ impl TlsDraft {
 }
 
 impl Group {
+    /// The port, unless it is off.
+    pub fn on_port(&self) -> Option<u16> {
+        self.port.filter(|port| *port != 0)
+    }
+
     fn finish(self) -> Options {
         if self.versions.is_empty() {
             return self.options;

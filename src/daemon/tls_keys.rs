@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::config::Draft;
 use super::setting::{
-    Setting, boolean, in_range, ip, parse_endpoint, put, some_text, starts_with, word_of,
+    Setting, boolean, in_range, ip, parse_endpoint, port, put, some_text, starts_with, word_of,
 };
 use super::tls::{AMQP, Group, LoginWord, MANAGEMENT, PROMETHEUS, Version};
 use crate::session::Mechanisms;
@@ -221,10 +221,6 @@ const HANDSHAKE_MS_MAX: u64 = 10_000;
 
 fn path(target: &mut Option<PathBuf>, setting: &Setting<'_>) -> Result<(), String> {
     put(target, some_text(setting).map(|text| Some(text.into())))
-}
-
-fn port(setting: &Setting<'_>) -> Result<Option<u16>, String> {
-    in_range(setting, 0, u16::MAX, "(0 is off)").map(Some)
 }
 
 fn host(setting: &Setting<'_>) -> Result<String, String> {

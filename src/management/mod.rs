@@ -68,7 +68,7 @@ pub use call::{Context, Durable, Order, TlsOptions};
 pub use conversation::{Conversation, Reception, Standing};
 pub use cors::Cors;
 pub use definitions::import::load_definitions;
-pub use definitions::parameters::{cluster_name, name_cluster};
+pub use definitions::parameters::{cluster_name, cluster_parameter, name_cluster};
 pub use job::Job;
 pub use sessions::AGE_MAX_MINUTES as LOGIN_SESSION_MINUTES;
 pub use view::*;

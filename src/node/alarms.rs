@@ -64,7 +64,7 @@ impl Unused {
         let is_much = unused >= resident_bytes / 4 || is_near;
         // It takes well below a millisecond there, and publishers are blocked.
         let is_urgent = memory_bytes_max <= SMALL_BYTES
-            && resident_bytes >= memory_bytes_max - memory_bytes_max / 20;
+            && resident_bytes >= memory_bytes_max - distance(memory_bytes_max);
         if (unused >= self.left_bytes + worth && is_much) || (is_urgent && unused >= worth) {
             // The next look shows what was given back.
             self.left_bytes = unused;
@@ -152,8 +152,6 @@ impl Alarms {
     /// Raises and ends alarms; whether one is on or near.
     fn judge(&mut self, memory_bytes: u64, free_bytes: u64) -> bool {
         let ResourceLimits { memory_bytes_max, disk_free_bytes_min, .. } = self.limits;
-        // A twentieth of the limit is the distance at which an alarm ends.
-        let distance = |limit: u64| limit / 20;
         let memory_low = memory_bytes_max - distance(memory_bytes_max);
         let memory = match self.memory {
             true => memory_bytes >= memory_low,
@@ -169,6 +167,11 @@ impl Alarms {
         (self.memory, self.disk) = (memory, disk);
         memory || disk || memory_bytes > memory_bytes_max / 2 || free_bytes / 2 < disk_high
     }
+}
+
+/// How far from its limit an alarm ends.
+const fn distance(limit: u64) -> u64 {
+    limit / 20
 }
 
 /// Says in the log that an alarm went on or off.

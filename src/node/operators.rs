@@ -18,6 +18,9 @@ use super::view::View;
 pub(super) struct Operators {
     /// What they may know of the node.
     pub(super) identity: Identity,
+    /// What the cluster is called unless somebody says, and what was said last.
+    own_cluster_name: String,
+    cluster_parameter: Option<String>,
     /// Who failed to log in, and who did so by form.
     pub(super) logins: Logins,
     /// Which other sites' pages may read what they are answered.
@@ -45,6 +48,8 @@ impl Operators {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             identity: Identity::default(),
+            own_cluster_name: String::new(),
+            cluster_parameter: None,
             logins: Logins::default(),
             cors: Cors::default(),
             conversations: Vec::new(),
@@ -80,18 +85,22 @@ impl Node {
             message_bytes_max: limits.message_bytes_max,
             directory,
         };
+        self.operators.own_cluster_name = self.limits.cluster_name.to_string();
         self.follow_cluster_name();
     }
 
-    /// Operators may have named the cluster: everybody is told that name from now on.
+    /// Operators may have named the cluster, or taken that back: everybody is told its name from
+    /// now on.
     pub(super) fn follow_cluster_name(&mut self) {
-        let known = &mut self.operators.identity.cluster_name;
-        if let Some(name) = management::cluster_name(&self.broker)
-            && name != *known
-        {
-            self.limits.cluster_name = Name::from(name.as_str());
-            *known = name;
+        let parameter = management::cluster_parameter(&self.broker);
+        if parameter == self.operators.cluster_parameter.as_deref() {
+            return;
         }
+        let name = parameter.and_then(management::cluster_name);
+        self.operators.cluster_parameter = parameter.map(str::to_owned);
+        let name = name.unwrap_or_else(|| self.operators.own_cluster_name.clone());
+        self.limits.cluster_name = Name::from(name.as_str());
+        self.operators.identity.cluster_name = name;
     }
 
     /// Whether an operator ordered the node to end.

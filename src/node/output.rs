@@ -74,8 +74,7 @@ impl Node {
         endpoint.untouch();
         endpoint.active = true;
         // What the kernel did not take stays, however many there are.
-        let keeps =
-            endpoint.listed_warm || self.warm.len() < WARM_MAX || endpoint.release_memory();
+        let keeps = endpoint.listed_warm || self.warm.len() < WARM_MAX || endpoint.release_memory();
         if keeps && !endpoint.listed_warm {
             endpoint.listed_warm = true;
             if self.warm.is_empty() {

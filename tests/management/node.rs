@@ -79,6 +79,9 @@ fn the_cluster_gets_another_name() {
     let named = json!({"global_parameters": [{"name": "cluster_name", "value": "rabbits"}]});
     assert_eq!(http.ask("POST", "/api/definitions", &named.to_string()).status, 204);
     assert_eq!(http.show("/api/cluster-name"), json!({"name": "rabbits"}));
+    // Without it the cluster has the name that it has of itself.
+    assert_eq!(http.ask("DELETE", "/api/global-parameters/cluster_name", "").status, 204);
+    assert_eq!(http.show("/api/cluster-name"), json!({"name": "leveret@localhost"}));
     drop(server);
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Oldest {
     /// The next place to look at.
     place: u32,
     /// The best in this walk over all places, and in the one before.
-    best: Option<QueueKey>,
+    best: Option<(MessageId, QueueKey)>,
     best_before: Option<QueueKey>,
 }
 
@@ -30,12 +30,12 @@ impl Queues {
     fn look_at_places(&mut self, count: u32) {
         let end = self.oldest.place.saturating_add(count).min(self.places());
         for place in self.oldest.place..end {
-            let key = self.at(place).map(|(key, _)| key);
-            self.oldest.best = self.older(self.oldest.best, key);
+            let found = self.at(place).and_then(|(key, queue)| Some((front(queue)?, key)));
+            self.oldest.best = self.oldest.best.into_iter().chain(found).min();
         }
         self.oldest.place = end;
         if end == self.places() {
-            self.oldest.best_before = self.oldest.best.take();
+            self.oldest.best_before = self.oldest.best.take().map(|(_, key)| key);
             self.oldest.place = 0;
         }
     }
@@ -43,12 +43,10 @@ impl Queues {
     /// The queue with the message that waits for longest, as far as was seen; streams, which keep
     /// theirs, do not count. With more than 5,000 queues it may be found minutes late.
     pub fn oldest(&self) -> Option<QueueKey> {
-        self.older(self.oldest.best_before, self.oldest.best)
-    }
-
-    fn older(&self, one: Option<QueueKey>, other: Option<QueueKey>) -> Option<QueueKey> {
-        let front = |key: Option<QueueKey>| Some((self.get(key?).and_then(front)?, key?));
-        [front(one), front(other)].into_iter().flatten().min().map(|(_, key)| key)
+        // It may have gone since.
+        let now = |key: QueueKey| Some((self.get(key).and_then(front)?, key));
+        let keys = [self.oldest.best_before, self.oldest.best.map(|(_, key)| key)];
+        keys.into_iter().flatten().filter_map(now).min().map(|(_, key)| key)
     }
 }
 

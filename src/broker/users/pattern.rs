@@ -25,8 +25,10 @@ enum Kind {
     EmptyName,
     /// `.*` and the like, which most users have.
     Everything,
-    /// One to be compiled.
-    Program,
+    /// One to be compiled, that reads a name once.
+    Plain,
+    /// The same, that may try a name in very many ways.
+    Backtracking,
 }
 
 impl Pattern {
@@ -38,7 +40,11 @@ impl Pattern {
 
     /// The pattern of a policy. The empty one, like any that is found everywhere, matches all.
     pub fn of_policy(text: &str) -> Self {
-        let kind = if is_trivial(text) { Kind::Everything } else { Kind::Program };
+        let kind = match text {
+            _ if is_trivial(text) => Kind::Everything,
+            _ if backtracks(text) => Kind::Backtracking,
+            _ => Kind::Plain,
+        };
         Self { text: text.into(), kind, program: OnceCell::new() }
     }
 
@@ -47,7 +53,7 @@ impl Pattern {
         match self.kind {
             Kind::EmptyName => name.is_empty(),
             Kind::Everything => true,
-            Kind::Program => self
+            Kind::Plain | Kind::Backtracking => self
                 .program()
                 .is_ok_and(|regex| regex.is_match(&String::from_utf8_lossy(name)).unwrap_or(false)),
         }
@@ -62,8 +68,8 @@ impl Pattern {
     pub fn work(&self) -> usize {
         match self.kind {
             Kind::EmptyName | Kind::Everything => 1,
-            Kind::Program if backtracks(&self.text) => WORK_PER_BACKTRACKING,
-            Kind::Program => WORK_PER_MATCH,
+            Kind::Backtracking => WORK_PER_BACKTRACKING,
+            Kind::Plain => WORK_PER_MATCH,
         }
     }
 
@@ -74,7 +80,7 @@ impl Pattern {
 
     /// Compiles it, if that was not done; what it cost.
     pub fn prepare(&self) -> usize {
-        if self.kind != Kind::Program || self.program.get().is_some() {
+        if !self.has_program() || self.program.get().is_some() {
             return 0;
         }
         let _ = self.program();
@@ -83,7 +89,11 @@ impl Pattern {
 
     /// Why the pattern does not compile, when it does not.
     pub fn defect(&self) -> Option<&str> {
-        if self.kind == Kind::Program { self.program().err() } else { None }
+        if self.has_program() { self.program().err() } else { None }
+    }
+
+    fn has_program(&self) -> bool {
+        matches!(self.kind, Kind::Plain | Kind::Backtracking)
     }
 
     fn program(&self) -> Result<&Regex, &str> {

@@ -164,16 +164,20 @@ pub fn read_global(broker: &Broker, name: &Name, value: &Value) -> Result<String
 
 /// Gives the cluster a name, if it has another one.
 pub fn name_cluster(broker: &mut Broker, name: &str) {
-    if cluster_name(broker).as_deref() != Some(name) {
-        let value = Value::from(name).to_string();
+    let value = Value::from(name).to_string();
+    if cluster_parameter(broker) != Some(&value) {
         broker.set_parameter(Scope::Global, Name::from(CLUSTER_NAME), &value);
     }
 }
 
-/// The name that the cluster was given; `None`: it has the one that it has of itself.
-pub fn cluster_name(broker: &Broker) -> Option<String> {
-    let value = broker.topology().parameter(Scope::Global, CLUSTER_NAME)?;
-    serde_json::from_str(value).ok()
+/// The name that the cluster was given, as JSON; `None`: it has the one that it has of itself.
+pub fn cluster_parameter(broker: &Broker) -> Option<&str> {
+    broker.topology().parameter(Scope::Global, CLUSTER_NAME)
+}
+
+/// What that says.
+pub fn cluster_name(parameter: &str) -> Option<String> {
+    serde_json::from_str(parameter).ok()
 }
 
 /// A value as it is kept.

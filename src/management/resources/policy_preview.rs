@@ -38,6 +38,7 @@ pub fn preview(call: &mut Call<'_, '_>) -> Outcome {
         definition: TableBuf::new(),
         operator: body::flag(&body, "operator")?,
     };
+    call.context.broker.work.spend(policy.pattern.prepare());
     policy.check_pattern().map_err(|error| Response::bad_request(&error.to_string()))?;
     let named = body::integer(&body, "count")?.unwrap_or(NAMED);
     let named_max = usize::try_from(named).unwrap_or_default().min(NAMED_MAX);

@@ -25,10 +25,11 @@ impl Mapping {
         reads_ahead: bool,
     ) -> io::Result<Arc<Mapping>> {
         let raw = MmapOptions::new().len(bytes as usize).map_raw_read_only(file)?;
+        let mapping = Mapping { raw };
         if !reads_ahead {
-            raw.advise(Advice::Random)?;
+            mapping.read_ahead(false);
         }
-        Ok(Arc::new(Mapping { raw }))
+        Ok(Arc::new(mapping))
     }
 
     /// The bytes `from..to`, which must be *committed*: written, and not written again as long as
@@ -49,8 +50,12 @@ impl Mapping {
     }
 
     /// Says anew what [`Mapping::new`] was told: a walk through all of it wants `reads_ahead`.
-    pub(in crate::storage) fn read_ahead(&self, reads_ahead: bool) -> io::Result<()> {
-        self.raw.advise(if reads_ahead { Advice::Normal } else { Advice::Random })
+    /// It is advice: a system that does not take it reads as before.
+    pub(in crate::storage) fn read_ahead(&self, reads_ahead: bool) {
+        let advice = if reads_ahead { Advice::Normal } else { Advice::Random };
+        if let Err(error) = self.raw.advise(advice) {
+            log::debug!("reading ahead: {error}");
+        }
     }
 
     /// The pages need not stay in this process's memory: they are read again when they are wanted.

@@ -137,7 +137,9 @@ impl ScratchFile {
             unsafe { MmapOptions::new().offset(offset).len(REGION_BYTES).map_mut(&self.file) };
         let map = map?;
         // A slot is two pages, and its neighbours belong to other queues.
-        map.advise(Advice::Random)?;
+        if let Err(error) = map.advise(Advice::Random) {
+            log::debug!("reading the index ahead: {error}");
+        }
         let region = Some(Region { map, free: u64::MAX });
         if number == self.regions.len() {
             self.regions.push(region);

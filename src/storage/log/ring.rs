@@ -222,7 +222,8 @@ impl Ring {
         rank: Rank,
         ids: Ids,
     ) -> Result<u32, AppendError> {
-        if self.buffer.len() >= BUFFER_BYTES_MAX && self.durable_ring {
+        // What finds no space is tried again once a turn.
+        if self.buffer.len() >= BUFFER_BYTES_MAX && self.durable_ring && !self.no_space {
             self.write_early()?;
         }
         let reserve = self.reserve(rank, 0);

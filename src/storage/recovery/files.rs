@@ -140,7 +140,9 @@ impl Files {
             }
         }
         let looks = match self.candidates.last() {
-            Some(last) if !unnamed.is_empty() && !reads_all => !ends_clean(last)?,
+            Some(last) if !unnamed.is_empty() && !reads_all => {
+                !ends_clean(last, self.directory.reads_ahead)?
+            }
             Some(_) | None => true,
         };
         self.has_unread = !looks;
@@ -148,7 +150,7 @@ impl Files {
         for candidate in unnamed {
             let mut own = None;
             if looks {
-                let mut reader = Reader::open(&candidate, buffer)?;
+                let mut reader = Reader::open(&candidate, buffer, self.directory.reads_ahead)?;
                 own = own_sequence(&mut reader)?;
                 buffer = reader.into_buffer();
             }
@@ -232,15 +234,17 @@ pub(super) struct Reader<'a> {
 const READ_BYTES: usize = 256 * 1024;
 
 impl<'a> Reader<'a> {
-    /// `buffer` is one that an earlier reader left, or an empty one.
+    /// `buffer` is one that an earlier reader left, or an empty one; `reads_ahead`: the system may
+    /// read more than it is asked for.
     pub(super) fn open(
         candidate: &'a Candidate,
         buffer: Vec<u8>,
+        reads_ahead: bool,
     ) -> Result<Reader<'a>, StorageError> {
         let path = &candidate.path;
         let file = File::open(path).map_err(StorageError::io("opening", path))?;
-        if sys::has_little_memory() {
-            sys::read_no_further(&file).map_err(StorageError::io("reading", path))?;
+        if !reads_ahead && let Err(error) = sys::read_no_further(&file) {
+            log::debug!("reading no further in {}: {error}", path.display());
         }
         let size = candidate.readable_bytes as usize;
         Ok(Reader { candidate, file, buffer, begin: 0, filled: 0, size, written_end: None })
@@ -334,8 +338,8 @@ pub(super) fn up_to(bytes: &[u8], most: u32) -> &[u8] {
 }
 
 /// Whether the last thing that a segment says is that the broker was stopped in an orderly way.
-fn ends_clean(candidate: &Candidate) -> Result<bool, StorageError> {
-    let mut reader = Reader::open(candidate, Vec::new())?;
+fn ends_clean(candidate: &Candidate, reads_ahead: bool) -> Result<bool, StorageError> {
+    let mut reader = Reader::open(candidate, Vec::new(), reads_ahead)?;
     let (mut at, mut last) = (HEADER_BYTES, None);
     loop {
         let Some(frame) = record::read(reader.record_at(at)?, candidate.salt, at) else {

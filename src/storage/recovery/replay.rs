@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use crate::storage::file::mapping::Mapping;
 use crate::storage::file::segment::HEADER_BYTES;
 use crate::storage::log::define::{definition_at, definition_slot};
 use crate::storage::log::ring::Ring;
@@ -152,7 +151,7 @@ pub(in crate::storage) fn replay(
             continue;
         }
         let (map, end, key) = (Arc::clone(&segment.map), segment.end, ring.key(index));
-        read_ahead(&map, true);
+        map.read_ahead(true);
         let mut at = HEADER_BYTES;
         while at < end {
             if let Some((_, next)) = gaps.iter().find(|(from, _)| *from == at) {
@@ -171,20 +170,13 @@ pub(in crate::storage) fn replay(
             }
             at += frame.span;
         }
-        read_ahead(&map, ring.directory.reads_ahead);
+        map.read_ahead(ring.directory.reads_ahead);
         if let Err(error) = map.release_pages() {
             log::debug!("giving pages back: {error}");
         }
     }
     for (_, moved) in relocated {
         hand_over_at(ring, moved, keep);
-    }
-}
-
-/// It is advice: whoever does not take it reads as before.
-fn read_ahead(map: &Mapping, reads_ahead: bool) {
-    if let Err(error) = map.read_ahead(reads_ahead) {
-        log::debug!("reading ahead: {error}");
     }
 }
 

@@ -167,7 +167,11 @@ impl<'a, 'p> Scan<'a, 'p> {
     }
 
     fn read_segment(&mut self, candidate: &Candidate, at: usize) -> Result<(), StorageError> {
-        let mut reader = Reader::open(candidate, std::mem::take(&mut self.buffer))?;
+        let mut reader = Reader::open(
+            candidate,
+            std::mem::take(&mut self.buffer),
+            self.files.directory.reads_ahead,
+        )?;
         let n = self.loaded.len();
         let sequence = candidate.chain.sequence;
         self.by_sequence.insert(sequence, n);
@@ -289,7 +293,7 @@ impl<'a, 'p> Scan<'a, 'p> {
         let mut furthest = self.durable;
         let mut spent = Vec::new();
         for candidate in &self.files.candidates[from..] {
-            let mut reader = Reader::open(candidate, spent)?;
+            let mut reader = Reader::open(candidate, spent, self.files.directory.reads_ahead)?;
             let mut at = HEADER_BYTES;
             while let Some(next) = reader.next_record(at, u32::MAX)? {
                 let frame = record::frame(reader.record_at(next)?).expect("it was just found");
