@@ -28,8 +28,9 @@ pub(super) struct SyncPlan {
     settlements_at: Instant,
     /// A client got an answer in this turn: settlements are written before it leaves.
     pub(super) answered: bool,
-    /// What syncs took.
+    /// What syncs took, and of how many of them that is known.
     pub(super) syncs: Syncs,
+    noted: u64,
     /// How many messages had been appended when the last sync began.
     messages_before: u64,
 }
@@ -41,6 +42,7 @@ impl SyncPlan {
             settlements_at: now,
             answered: false,
             syncs: Syncs::default(),
+            noted: 0,
             messages_before: 0,
         }
     }
@@ -80,6 +82,15 @@ impl Node {
             self.sync.messages_before = messages;
         }
         Ok(begun)
+    }
+
+    /// The helper answered: notes how long a sync took that ended.
+    pub(super) fn note_sync(&mut self) {
+        let (count, nanos) = self.broker.store.last_sync();
+        if count > self.sync.noted {
+            self.sync.noted = count;
+            self.sync.syncs.times.note(nanos / 1_000);
+        }
     }
 
     /// When what nobody waits for has to be synced.

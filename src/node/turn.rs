@@ -89,9 +89,7 @@ impl Node {
         watch.after(self, Step::Unfinished)?;
         // Before anything is released, and before a sync begins: one at a time runs.
         let answers = self.broker.store.take_answers()?;
-        if let Some(nanos) = answers.synced_nanos {
-            self.sync.syncs.times.note(nanos / 1_000);
-        }
+        self.note_sync();
         if answers.space_changed {
             self.room_changed();
         }

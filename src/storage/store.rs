@@ -331,7 +331,6 @@ impl Store {
         match answer {
             Answer::Synced { number, nanos } => {
                 answers.durable_moved = true;
-                answers.synced_nanos = Some(nanos);
                 self.synced(number, nanos);
             }
             Answer::Made { durable, segment } => {
@@ -405,6 +404,11 @@ impl Store {
     pub fn write_out_transient(&mut self) -> Result<(), StorageError> {
         self.transient.rewind();
         self.transient.write_buffer()
+    }
+
+    /// How many syncs there were, and how many nanoseconds the last one took.
+    pub fn last_sync(&self) -> (u64, u64) {
+        (self.syncs, self.sync_nanos_last)
     }
 
     /// How many messages were appended that syncs are for.

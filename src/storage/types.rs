@@ -217,8 +217,6 @@ pub struct Answers {
     pub durable_moved: bool,
     /// A spare segment became ready, or none could be had.
     pub space_changed: bool,
-    /// A sync ended, which took so many nanoseconds.
-    pub synced_nanos: Option<u64>,
 }
 
 /// Figures for the operator; they only grow, except where it says so.

@@ -16,7 +16,6 @@ fn broker(user: &str, change: impl FnOnce(&mut Config)) -> Broker {
     let files = Files::new();
     let mut config = files.config(&files.mutual());
     config.default_user = user.to_owned();
-    config.loopback_users.clear();
     change(&mut config);
     files.start(config)
 }
@@ -155,7 +154,7 @@ fn only_the_mechanisms_that_were_named_are_open() {
 
 /// The name counts, and what the client answers does not.
 #[test]
-fn nobody_chooses_another_name_and_loopback_users_stay_at_home() {
+fn nobody_chooses_another_name() {
     let broker = broker("CN=shop", |_| ());
     let pair = broker.authority.client("other");
     let dialect = Dialect::new(&broker.authority, Some(&pair));

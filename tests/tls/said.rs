@@ -36,14 +36,24 @@ pub fn listen() {
     });
 }
 
+/// How much was said so far: what an earlier case had said is no answer to a later one.
+pub fn mark() -> usize {
+    LINES.lock().unwrap().len()
+}
+
 /// Waits for a line in which all of this stands.
 pub fn wait_for(parts: &[&str]) -> String {
+    wait_since(0, parts)
+}
+
+/// The same, of what was said after a mark.
+pub fn wait_since(mark: usize, parts: &[&str]) -> String {
     let lines = LINES.lock().unwrap();
     let is_it = |line: &String| parts.iter().all(|part| line.contains(part));
-    let (lines, waited) = MORE
-        .wait_timeout_while(lines, Duration::from_secs(20), |lines| !lines.iter().any(is_it))
-        .unwrap();
-    let found = lines.iter().find(|line| is_it(line)).cloned();
+    let is_silent = |lines: &mut Vec<String>| !lines[mark..].iter().any(is_it);
+    let (lines, waited) =
+        MORE.wait_timeout_while(lines, Duration::from_secs(20), is_silent).unwrap();
+    let found = lines[mark..].iter().find(|line| is_it(line)).cloned();
     found.unwrap_or_else(|| {
         panic!("nothing with {parts:?} ({}) in:\n{}", waited.timed_out(), lines.join("\n"))
     })
