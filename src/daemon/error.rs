@@ -168,6 +168,8 @@ pub enum StartError {
     Listen {
         /// For what.
         protocol: Protocol,
+        /// Whether over TLS.
+        is_tls: bool,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -237,16 +239,21 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Directory(error) => error.fmt(f),
-            StartError::Listen { protocol, address, source } => {
-                let (what_for, options) = match protocol {
-                    Protocol::Amqp => ("", "--port or listeners.tcp"),
-                    Protocol::Http => {
-                        (" for the HTTP API", "--management-port (0 is off) or management.tcp.port")
-                    }
-                    Protocol::Metrics => {
-                        (" for metrics", "prometheus.tcp.port (0 is off) in the configuration file")
-                    }
+            StartError::Listen { protocol, is_tls, address, source } => {
+                let (what_for, plain, encrypted) = match protocol {
+                    Protocol::Amqp => ("", "--port or listeners.tcp", "listeners.ssl"),
+                    Protocol::Http => (
+                        " for the HTTP API",
+                        "--management-port (0 is off) or management.tcp.port",
+                        "management.ssl.port (0 is off)",
+                    ),
+                    Protocol::Metrics => (
+                        " for metrics",
+                        "prometheus.tcp.port (0 is off) in the configuration file",
+                        "prometheus.ssl.port (0 is off) in the configuration file",
+                    ),
                 };
+                let options = if *is_tls { encrypted } else { plain };
                 write!(f, "cannot listen on {address}{what_for}: {source}")?;
                 if source.kind() == io::ErrorKind::AddrInUse {
                     return write!(
@@ -334,12 +341,25 @@ mod tests {
             (io::ErrorKind::PermissionDenied, "; choose a port from 1024 up"),
         ] {
             let address = SocketAddr::from(([127, 0, 0, 1], 5672));
-            let protocol = Protocol::Amqp;
-            let error = StartError::Listen { protocol, address, source: kind.into() };
+            let listen = |protocol, is_tls| StartError::Listen {
+                protocol,
+                is_tls,
+                address,
+                source: kind.into(),
+            };
+            let error = listen(Protocol::Amqp, false);
             let text = error.to_string();
             assert!(text.starts_with("cannot listen on 127.0.0.1:5672: "), "{text}");
             assert!(text.contains(what_to_do), "{text}");
             assert_eq!(error.exit_code(), 71);
+            for (protocol, key) in [
+                (Protocol::Amqp, "listeners.ssl"),
+                (Protocol::Http, "management.ssl.port"),
+                (Protocol::Metrics, "prometheus.ssl.port"),
+            ] {
+                let text = listen(protocol, true).to_string();
+                assert_eq!(text.contains(key), kind == io::ErrorKind::AddrInUse, "{text}");
+            }
         }
     }
 }

@@ -301,7 +301,8 @@ fn listen(
     let site = |name| sites.iter().find(|(of, _)| *of == name).map(|(_, site)| *site);
     let mut bind = |protocol: Protocol, address: SocketAddr, site: Option<usize>| {
         let listening = event_loop.listen(protocol, address, site);
-        listening.map_err(|source| StartError::Listen { protocol, address, source })
+        let is_tls = site.is_some();
+        listening.map_err(|source| StartError::Listen { protocol, is_tls, address, source })
     };
     let amqp = config.listeners.iter().map(|&address| bind(Protocol::Amqp, address, None));
     let amqp = amqp.collect::<Result<_, _>>()?;

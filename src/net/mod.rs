@@ -17,4 +17,5 @@ mod turn;
 pub use crate::management::Protocol;
 pub use clock::Clock;
 pub use event_loop::{EventLoop, LoopError, Remote, Wakeup};
+pub use listener::sockets_max;
 pub use sites::check as check_certificates;

@@ -346,16 +346,18 @@ impl EventLoop {
 
     /// Takes somebody in who connected, unless too many of the kind are there.
     pub(super) fn take_in(&mut self, accepted: Accepted) {
+        if let Visitor::Client(peer, _) = &accepted.visitor
+            && !self.node.has_place_for_client()
+        {
+            let count = self.node.connection_count();
+            let why = format!("{count} connections are open");
+            return self.refusals.note(self.clock.now(), peer, &why);
+        }
         let Some(Accepted { mut socket, visitor, .. }) = self.encrypt_if_wanted(accepted) else {
             return;
         };
         let key = match visitor {
             Visitor::Client(peer, local) => {
-                if !self.node.has_place_for_client() {
-                    let count = self.node.connection_count();
-                    let why = format!("{count} connections are open");
-                    return self.refusals.note(self.clock.now(), &peer, &why);
-                }
                 let key = self.node.connect(peer);
                 self.node.note_arrival(key, local);
                 key

@@ -24,6 +24,15 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// What somebody chose who may name a file of CAs, or say that it does not matter.
+    pub fn chosen(authorities: Option<&str>, anybody: bool) -> Self {
+        match authorities {
+            Some(path) => Self::Authorities(path.into()),
+            None if anybody => Self::Anybody,
+            None => Self::System,
+        }
+    }
+
     /// What connections are made with.
     ///
     /// # Errors

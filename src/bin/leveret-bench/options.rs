@@ -176,11 +176,8 @@ fn read(matches: &Matches) -> Result<Options, String> {
 /// Where the broker is, and whom to take for it.
 fn server(matches: &Matches, uri: &str) -> Result<Server, String> {
     let uri = Uri::parse(uri)?;
-    let trust = match matches.opt_str("cacert") {
-        Some(path) => Trust::Authorities(path.into()),
-        None if matches.opt_present("insecure") => Trust::Anybody,
-        None => Trust::System,
-    };
+    let authorities = matches.opt_str("cacert");
+    let trust = Trust::chosen(authorities.as_deref(), matches.opt_present("insecure"));
     let config = || trust.config().map_err(|error| error.to_string());
     let tls = if uri.is_tls { Some(config()?) } else { None };
     Ok(Server { uri, tls })

@@ -61,11 +61,7 @@ impl<'a> Session<'a> {
                 Target::in_directory(given.text("data-dir").unwrap_or_else(usual))
             }
         };
-        let trust = match given.text("cacert") {
-            Some(path) => Trust::Authorities(path.into()),
-            None if given.flag("insecure") => Trust::Anybody,
-            None => Trust::System,
-        };
+        let trust = Trust::chosen(given.text("cacert"), given.flag("insecure"));
         let client = Client::new(target.clone(), Some(given.limit(verb.seconds))).trusting(trust);
         let formatter = given.formatter()?;
         Ok(Session { given, program, verb, formatter, target, client, node: None, out, terminal })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Report, bytes_text};
 use crate::daemon::config::Config;
-use crate::net::Clock;
+use crate::net::{Clock, sockets_max};
 use crate::sys;
 
 /// Below this, clients may have to wait for others to leave.
@@ -66,7 +66,7 @@ fn look_at_files(files: u64, report: &mut Report) {
         format!(
             "each connection needs one: at most about {} clients; raise the hard limit \
              (ulimit -Hn, LimitNOFILE= in the unit)",
-            files.saturating_sub(64)
+            sockets_max(files)
         )
     });
     let found = if files == u64::MAX { "any number".to_owned() } else { files.to_string() };
