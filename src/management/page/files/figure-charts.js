@@ -38,6 +38,15 @@ export const lengthsChart = (title, name) =>
     (key, id, lengths) => levels(key, lengths?.[id], lengths?.[`${id}_details`]),
   );
 
+// One figure of the node, in a view of this name: its level, or other points.
+export function nodeChart(view, [title, id, format, isBytes, label], pointsOf = nodeLevel) {
+  const lines = [{ id, label, color: 1 }];
+  const { element, update } = chart({ title, name: `${view}.${id}`, format, isBytes, lines });
+  return { element, update: (node) => update({ [id]: pointsOf(id, node) }) };
+}
+
+const nodeLevel = (id, node) => levels(`node ${id}`, node[id], node[`${id}_details`]);
+
 const rateOf = (key, id, stats) => rates(key, stats?.[`${id}_details`]);
 
 function figureChart(options, ids, pointsOf) {

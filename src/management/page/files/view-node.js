@@ -2,11 +2,12 @@
 
 import { get, path, put, query } from "./api.js";
 import { button, change, tabs } from "./admin.js";
-import { chart, rangeChooser } from "./chart.js";
+import { rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
+import { nodeChart } from "./figure-charts.js";
 import { field } from "./form.js";
 import { bytes, command, compact, count, duration, name, plural } from "./format.js";
-import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
+import { rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, section, show, tile } from "./parts.js";
 import { may } from "./session.js";
 
@@ -112,17 +113,10 @@ const RATE_CHARTS = [
 ];
 
 function chartsOf() {
-  const make =
-    (pointsOf) =>
-    ([title, id, format, isBytes, label]) => {
-      const lines = [{ id, label, color: 1 }];
-      const drawn = chart({ title, name: `node-view.${id}`, format, isBytes, lines });
-      return { element: drawn.element, update: (now) => drawn.update({ [id]: pointsOf(id, now) }) };
-    };
-  const level = (id, now) => levels(`node ${id}`, now[id], now[`${id}_details`]);
+  const make = (pointsOf) => (figure) => nodeChart("node-view", figure, pointsOf);
   const perSecond = (id, now) => rates(`node ${id} rate`, now[`${id}_details`]);
   const all = [
-    ...LEVEL_CHARTS.map(make(level)),
+    ...LEVEL_CHARTS.map(make()),
     ...SYNC_CHARTS.map(make((_, now) => syncTimes(now))),
     ...RATE_CHARTS.map(make(perSecond)),
   ];

@@ -4,10 +4,10 @@
 import { get, path, query } from "./api.js";
 import { chart, rangeChooser } from "./chart.js";
 import { fill, h } from "./element.js";
-import { lengthsChart, rateChart } from "./figure-charts.js";
+import { lengthsChart, nodeChart, rateChart } from "./figure-charts.js";
 import { findings, queuesPath } from "./findings.js";
 import { bytes, compact, count, duration, name, plural, rate, shortDuration } from "./format.js";
-import { levels, rates, syncTime, syncTimes, wanted } from "./history.js";
+import { rates, syncTime, syncTimes, wanted } from "./history.js";
 import { facts, heading, plainTable, replace, section, show, tile } from "./parts.js";
 import { link } from "./router.js";
 import { may, session } from "./session.js";
@@ -145,22 +145,6 @@ function setOldest(shown, queue) {
   shown.element.setAttribute("href", link(to));
 }
 
-// A chart of one figure of the node.
-function nodeChart(title, id, format, isBytes, label) {
-  const drawn = chart({
-    title,
-    name: `node.${id}`,
-    format,
-    isBytes,
-    lines: [{ id, label, color: 1 }],
-  });
-  const update = (node) => {
-    const points = levels(`node ${id}`, node[id], node[`${id}_details`]);
-    drawn.update({ [id]: points });
-  };
-  return { element: drawn.element, update };
-}
-
 // What the disk does for a message.
 function logCharts() {
   const sync = chart({
@@ -197,10 +181,10 @@ function chartsOf() {
   const nodes = !may("monitoring")
     ? []
     : [
-        nodeChart("Memory", "mem_used", bytes, true, "Used"),
-        nodeChart("Free on the disk", "disk_free", bytes, true, "Free"),
-        nodeChart("File descriptors", "fd_used", compact, false, "Open"),
-      ];
+        ["Memory", "mem_used", bytes, true, "Used"],
+        ["Free on the disk", "disk_free", bytes, true, "Free"],
+        ["File descriptors", "fd_used", compact, false, "Open"],
+      ].map((figure) => nodeChart("node", figure));
   const log = may("monitoring") ? logCharts() : null;
   const update = ({ message_stats: stats, queue_totals: lengths }, node) => {
     perSecond.update("node", stats);
