@@ -154,6 +154,17 @@ pub fn raise_open_files_limit() -> io::Result<u64> {
     Ok(open_files_limit())
 }
 
+/// Has the kernel make room for so many open files, as far as the limit allows, as long as this
+/// process has one thread. Later it would stop a thread for it until all processors have passed by:
+/// 6 to 25 ms, each time that the number doubles. Takes 8 bytes of the kernel's for each.
+pub fn make_room_for_open_files(count: u64) {
+    let last = count.min(open_files_limit()).saturating_sub(1);
+    // Where it cannot be had, it is made when it is needed.
+    if let Ok(last) = i32::try_from(last) {
+        let _ = rustix::io::fcntl_dupfd_cloexec(io::stderr(), last);
+    }
+}
+
 /// How many files this process may have open; `u64::MAX` means any number.
 pub fn open_files_limit() -> u64 {
     rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)

@@ -225,6 +225,7 @@ impl Node {
                  connect (see ulimit -n)"
             );
         }
+        sys::make_room_for_open_files(OPEN_FILES_AT_START);
         let wakeup = Wakeup::new().map_err(|e| StartError::io("make the event loop", e))?;
         let (mut broker, found) = open_broker(config, &wakeup, gate)?;
         clock.read();
@@ -436,6 +437,9 @@ fn make_defaults(broker: &mut Broker, config: &Config) -> Result<(), StartError>
     broker.create_vhost(&vhost);
     broker.store.sync_now().map_err(|e| StartError::Storage(e.to_string()))
 }
+
+/// So many files may be open before the kernel has to make more room.
+const OPEN_FILES_AT_START: u64 = 8_192;
 
 /// What the cluster is called unless somebody says.
 const CLUSTER_NAME: &str = "leveret@localhost";
