@@ -26,6 +26,11 @@ pub fn is_peer_trusted(socket: &impl AsFd) -> io::Result<bool> {
     Ok(peer.uid == rustix::process::geteuid() || peer.uid.is_root())
 }
 
+/// The number of the user whose rights this process has.
+pub fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Whether `file` is the stream to the system's journal that `named`, the variable
 /// `JOURNAL_STREAM` of systemd.exec(5), speaks of: `device:inode`.
 pub fn is_journal(file: &impl AsFd, named: &str) -> bool {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::net::Protocol;
 use crate::storage::Damage;
+use crate::sys;
 use crate::tls::LoadError;
 
 /// The command line is wrong.
@@ -144,7 +145,15 @@ impl fmt::Display for LockError {
                 write!(f, " or choose another directory with --data-dir")
             }
             LockError::Io { doing, path, source } => {
-                write!(f, "cannot {doing} {}: {source}", path.display())
+                write!(f, "cannot {doing} {}: {source}", path.display())?;
+                if source.kind() == io::ErrorKind::PermissionDenied {
+                    let user = sys::own_user();
+                    write!(
+                        f,
+                        "; the broker runs as user {user}, to whom the directory must belong"
+                    )?;
+                }
+                Ok(())
             }
         }
     }

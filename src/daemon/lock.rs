@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_write_is_told_whose_the_directory_has_to_be() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let path = Path::new("/data").to_owned();
+        let text = LockError::Io { doing: "create", path, source: denied }.to_string();
+        let user = fs::metadata("/proc/self").unwrap().uid();
+        assert!(text.ends_with(&format!("runs as user {user}, to whom the directory must belong")));
+    }
+
+    #[test]
     fn a_bare_name_lies_in_the_current_directory() {
         assert_eq!(parent_of(Path::new("leveret-data")), Path::new("."));
         assert_eq!(parent_of(Path::new("./leveret-data")), Path::new("."));

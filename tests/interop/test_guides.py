@@ -441,6 +441,7 @@ def test_the_commands_that_install_end_with_tls_and_a_user(machine):
         block("install.md", "sudo apt-get install"),
         {"/etc/leveret": etc, "0.0.0.0:5671": f"127.0.0.1:{port}", "-g leveret ": ""},
     )
+    assert sum(line.startswith(("sudo ", "openssl ")) for line in commands.splitlines()) == 5
     package = "sudo apt-get install -y openssl ./leveret_0.1.0-1_amd64.deb"
     machine.steps(commands, {package: lambda: None, "sudo systemctl restart leveret": restart})
     assert stat.S_IMODE((etc / "tls.pem").stat().st_mode) == 0o640
