@@ -99,7 +99,22 @@ class V1(Group):
 
 
 class V2(Group):
-    """Version 2 charges everything to one account."""
+    """Version 2 charges everything to one account. A group may limit memory if the one above it hands
+    that on, which one that has processes cannot: it becomes a neighbour of the nearest that may."""
+
+    def __init__(self, top, path, name, limit_bytes):
+        path = path.strip("/")
+        while path and not self.hands_on_memory(os.path.join(top, path)):
+            path = os.path.dirname(path)
+        super().__init__(top, path, name, limit_bytes)
+
+    @staticmethod
+    def hands_on_memory(directory):
+        try:
+            with open(os.path.join(directory, "cgroup.subtree_control")) as text:
+                return "memory" in text.read().split()
+        except FileNotFoundError:
+            return False
 
     def limit(self, limit_bytes):
         self.write("memory.max", limit_bytes)

@@ -25,9 +25,11 @@
 //! segment, removing old ones. It owns nothing; it gets file handles and gives back "done up
 //! to here". There is no lock on broker state, because it is not shared.
 //!
-//! One thing is the process's and no broker's, since there is one logger in a process: the list of
-//! the last lines of the log that are to be published ([`node::LogTail`], in `daemon::logging`).
-//! Whoever logs appends to it, the turn takes from it, and it is bounded.
+//! Two things are the process's and no broker's. There is one logger in a process, so there is one
+//! list of the last lines of the log that are to be published ([`node::LogTail`], in
+//! `daemon::logging`): whoever logs appends to it, the turn takes from it, and it is bounded. And
+//! there is one allocator, which counts the bytes that it has given out
+//! ([`sys::CountedAllocator`]).
 //!
 //! # The way of a publish
 //!

@@ -13,6 +13,7 @@ use std::time::Duration;
 use common::*;
 use leveret::amqp::encoder;
 use leveret::sys::allocate_blocks;
+use tempfile::TempDir;
 
 const SEGMENT_BYTES: u32 = 1 << 20;
 const MIB: u64 = 1 << 20;
@@ -123,6 +124,18 @@ fn pile_up(client: &mut Client, queue: &str, bytes: usize) -> usize {
 /// What a node takes of the disk and of memory.
 fn taken(node: &Node) -> (u64, u64) {
     (allocated_bytes(&node.path()), resident_bytes(node.process().id()))
+}
+
+/// Where the kernel makes huge pages by itself, a few bytes were 2 MiB.
+#[test]
+fn memory_comes_in_small_pages() {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let process = Process::start(directory.path(), SEGMENT_BYTES);
+    let status = format!("/proc/{}/status", process.id());
+    let status = fs::read_to_string(status).expect("it runs");
+    let said = status.lines().find(|line| line.starts_with("THP_enabled:"));
+    assert_eq!(said, Some("THP_enabled:\t0"));
+    process.terminate();
 }
 
 /// 112 of 144 MiB of disk were kept, and 79 of memory, for segments that might be used again.

@@ -219,6 +219,7 @@ impl Node {
         let sites = sites.collect::<Result<Vec<_>, _>>()?;
         let lock = DirectoryLock::acquire(&config.data_dir)?;
         sys::keep_allocations_short();
+        sys::keep_pages_small();
         if let Err(error) = sys::raise_open_files_limit() {
             warn!(
                 "cannot raise the limit of open files: {error}; it bounds how many clients can \

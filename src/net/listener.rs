@@ -106,6 +106,7 @@ impl Listener {
     /// Listens on this address; where that really is.
     pub fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<(Self, SocketAddr)> {
         let socket = TcpListener::bind(address)?;
+        sys::limit_socket_buffers(&socket)?;
         let local = socket.local_addr()?;
         Ok((Self::new(Door::Tcp(socket, protocol, local)), local))
     }

@@ -344,7 +344,7 @@ fn write_global(out: &mut Vec<u8>, context: &Context<'_>) {
     }
 }
 
-/// A bound in milliseconds, in seconds.
+/// A bound in microseconds, in seconds.
 fn seconds(us: u64) -> String {
     if us.is_multiple_of(1_000_000) {
         return (us / 1_000_000).to_string();

@@ -24,7 +24,7 @@ const BUFFER_KEEP_BYTES: usize = 1 << 20;
 
 /// A buffer with this much is written before the turn ends: one write for all that a turn brings is
 /// worth the memory up to here, and a thousand publishers can bring many times as much.
-const BUFFER_BYTES_MAX: usize = 512 << 10;
+const BUFFER_BYTES_MAX: usize = 128 << 10;
 
 /// Without a spare, so much of the active segment is kept from publishers, at most an eighth of it.
 const RESERVE_BYTES: usize = 1 << 20;
@@ -307,6 +307,7 @@ impl Ring {
         }
         let segment = self.segment_mut(active);
         segment.state = State::Sealed;
+        segment.slots.shrink_to_fit();
         if !segment.unsynced && segment.written == segment.end {
             segment.file = None;
         }
