@@ -104,6 +104,28 @@ fn lists_are_sorted_by_what_is_shown() {
     }
 }
 
+/// Those that are equal in what the list is sorted by keep an order: no page has what another one
+/// has, and none is left out.
+#[test]
+fn pages_of_what_is_equal_are_together_all_of_it() {
+    let Some((server, mut http)) = start() else { return };
+    let mut client = Client::connect(server.address());
+    declare(&mut client, 95);
+    (0..5).for_each(|number| client.publish(1, "", &format!("q{:07}", number * 20), "x"));
+    client.round_trip(1);
+    for order in ["sort=messages", "sort=messages&sort_reverse=true", "sort=durable&name=q"] {
+        let mut seen = Vec::new();
+        for number in 1..=10 {
+            let path = format!("/api/queues?page={number}&page_size=10&{order}");
+            let page = http.show(&path);
+            seen.extend(names(&page["items"]).into_iter().map(str::to_owned));
+        }
+        seen.sort_unstable();
+        let all: Vec<String> = (0..95).map(|number| format!("q{number:07}")).collect();
+        assert_eq!(seen, all, "{order}");
+    }
+}
+
 #[test]
 fn names_are_parts_of_names_or_patterns() {
     let Some((server, mut http)) = start() else { return };
