@@ -392,7 +392,7 @@ pub fn has_little_memory() -> bool {
 
 const LITTLE_MEMORY_BYTES: u64 = 128 << 20;
 
-/// With little memory, has the kernel hold little of it for each connection that comes in at this
+/// Of little memory, has the kernel hold little for each connection that comes in at this
 /// socket: 1/256 for what was sent to us and nobody read, and as much for what the peer has no
 /// room for (socket(7) `SO_RCVBUF`, tcp(7) `TCP_NOTSENT_LOWAT`). Left alone, it is up to 6 MiB
 /// each, more than the broker takes; and version 2 of cgroups counts it, so that a few clients
@@ -401,16 +401,18 @@ const LITTLE_MEMORY_BYTES: u64 = 128 << 20;
 ///
 /// # Errors
 /// What the system says.
-pub fn limit_socket_buffers(listener: &impl AsFd) -> io::Result<()> {
-    let memory_bytes = memory_limit_bytes();
+pub fn limit_socket_buffers(listener: &impl AsFd, memory_bytes: u64) -> io::Result<()> {
     if memory_bytes >= LITTLE_MEMORY_BYTES {
         return Ok(());
     }
-    let bytes = libc::c_int::try_from(memory_bytes / 256).expect("it is little");
+    let bytes = libc::c_int::try_from(memory_bytes / SOCKET_SHARE).expect("it is little");
     // The kernel takes the number twice, for what it needs itself.
     set_socket_option(listener, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes / 2)?;
     set_socket_option(listener, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
 }
+
+/// Which part of the memory one connection may have in the kernel, each way.
+const SOCKET_SHARE: u64 = 256;
 
 fn set_socket_option(
     socket: &impl AsFd,
@@ -512,6 +514,22 @@ fn naming(path: &str, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_have_small_buffers_where_memory_is_little() {
+        let received_bytes = |memory_bytes| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            limit_socket_buffers(&listener, memory_bytes).unwrap();
+            let address = listener.local_addr().unwrap();
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            rustix::net::sockopt::socket_recv_buffer_size(&accepted).unwrap()
+        };
+        let usual = received_bytes(1 << 30);
+        assert_eq!(received_bytes(16 << 20), 64 << 10);
+        assert_eq!(received_bytes(32 << 20), 128 << 10);
+        assert_eq!(received_bytes(LITTLE_MEMORY_BYTES), usual);
+    }
 
     #[test]
     fn what_nobody_wrote_of_a_file_is_forgotten_and_nothing_else() {

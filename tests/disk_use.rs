@@ -134,7 +134,8 @@ fn memory_comes_in_small_pages() {
     let status = format!("/proc/{}/status", process.id());
     let status = fs::read_to_string(status).expect("it runs");
     let said = status.lines().find(|line| line.starts_with("THP_enabled:"));
-    assert_eq!(said, Some("THP_enabled:\t0"));
+    // Before Linux 5.0 it said nothing.
+    assert!(said.is_none_or(|said| said == "THP_enabled:\t0"), "{said:?}");
     process.terminate();
 }
 

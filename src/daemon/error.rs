@@ -148,10 +148,7 @@ impl fmt::Display for LockError {
                 write!(f, "cannot {doing} {}: {source}", path.display())?;
                 if source.kind() == io::ErrorKind::PermissionDenied {
                     let user = sys::own_user();
-                    write!(
-                        f,
-                        "; the broker runs as user {user}, to whom the directory must belong"
-                    )?;
+                    write!(f, "; the broker runs as user {user}, who may not do that there")?;
                 }
                 Ok(())
             }

@@ -166,12 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_write_is_told_whose_the_directory_has_to_be() {
+    fn who_may_not_write_is_told_who_he_is() {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         let path = Path::new("/data").to_owned();
         let text = LockError::Io { doing: "create", path, source: denied }.to_string();
         let user = fs::metadata("/proc/self").unwrap().uid();
-        assert!(text.ends_with(&format!("runs as user {user}, to whom the directory must belong")));
+        assert!(
+            text.ends_with(&format!("runs as user {user}, who may not do that there")),
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! a place in it that stays valid while things come and go; what is read, sorted and shown in a
 //! turn is bounded. A page keeps only what it shows and what sorts before it; a list without pages
 //! leaves as it is read. What is equal in the field that a list is sorted by keeps the order in
-//! which it is read, so that no name has to be looked at: names are most of what a hundred thousand
-//! cost.
+//! which it is read, backwards with all else, so that no name has to be looked at: names are most
+//! of what a hundred thousand cost.
 
 use std::cmp::Ordering;
 
@@ -41,7 +41,7 @@ pub trait Source: 'static {
         WORK_PER_SORTED
     }
 
-    /// The next place of the list.
+    /// The next place of the list. What it gives is there.
     fn next(&mut self, context: &Context<'_>) -> Next<Self::Key>;
 
     /// What orders it unless a field does: its vhost and its name; where it has no vhost, an empty

@@ -105,8 +105,11 @@ pub fn sockets_max(open_files: u64) -> usize {
 impl Listener {
     /// Listens on this address; where that really is.
     pub fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<(Self, SocketAddr)> {
+        let memory_bytes = sys::memory_limit_bytes();
         let socket = TcpListener::bind(address)?;
-        sys::limit_socket_buffers(&socket)?;
+        if let Err(error) = sys::limit_socket_buffers(&socket, memory_bytes) {
+            warn!("{address}: cannot bound what the kernel holds for connections: {error}");
+        }
         let local = socket.local_addr()?;
         Ok((Self::new(Door::Tcp(socket, protocol, local)), local))
     }
