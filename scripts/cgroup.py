@@ -20,19 +20,42 @@ def make(name, limit_bytes):
         if first is not None:
             return V1(os.path.join(ROOT, "memory"), paths[first], name, limit_bytes)
         if "" in paths:
-            return V2(ROOT, paths[""], name, limit_bytes)
+            return V2(ROOT, handing_on_memory(ROOT, paths[""]), name, limit_bytes)
     except OSError as error:
         raise Unavailable(f"{error.filename}: {error.strerror}") from error
     raise Unavailable("this kernel has no memory cgroups")
+
+
+def directory(top, path, name):
+    """Where a group of this name is, below the one at this path of a hierarchy."""
+    above = os.path.join(top, path.strip("/"))
+    # In a container the group is often mounted as the top, and the path is the one outside.
+    return os.path.join(above if os.path.isdir(above) else top, name)
+
+
+def handing_on_memory(top, path):
+    """In version 2, a group may limit memory if the one above it hands that on, which one that has
+    processes cannot: the path of the nearest that does, from this one upwards."""
+    path = path.strip("/")
+    while path and "memory" not in controllers(os.path.join(top, path)):
+        path = os.path.dirname(path)
+    return path
+
+
+def controllers(directory):
+    """What a group of version 2 hands on."""
+    try:
+        with open(os.path.join(directory, "cgroup.subtree_control")) as text:
+            return text.read().split()
+    except FileNotFoundError:
+        return []
 
 
 class Group:
     """What both versions have in common."""
 
     def __init__(self, top, path, name, limit_bytes):
-        above = os.path.join(top, path.strip("/"))
-        # In a container the group is often mounted as the top, and the path is the one outside.
-        self.directory = os.path.join(above if os.path.isdir(above) else top, name)
+        self.directory = directory(top, path, name)
         os.mkdir(self.directory)
         try:
             self.limit(limit_bytes)
@@ -99,22 +122,7 @@ class V1(Group):
 
 
 class V2(Group):
-    """Version 2 charges everything to one account. A group may limit memory if the one above it hands
-    that on, which one that has processes cannot: it becomes a neighbour of the nearest that may."""
-
-    def __init__(self, top, path, name, limit_bytes):
-        path = path.strip("/")
-        while path and not self.hands_on_memory(os.path.join(top, path)):
-            path = os.path.dirname(path)
-        super().__init__(top, path, name, limit_bytes)
-
-    @staticmethod
-    def hands_on_memory(directory):
-        try:
-            with open(os.path.join(directory, "cgroup.subtree_control")) as text:
-                return "memory" in text.read().split()
-        except FileNotFoundError:
-            return False
+    """Version 2 charges everything to one account."""
 
     def limit(self, limit_bytes):
         self.write("memory.max", limit_bytes)

@@ -31,7 +31,7 @@ mod properties;
 mod table;
 mod table_buf;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod value;
 mod wire;
 

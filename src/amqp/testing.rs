@@ -1,4 +1,4 @@
-//! Where do the tests of this module get their random numbers from? From a seed.
+//! Where do the tests get their random numbers from? From a seed.
 
 /// A small generator of numbers (SplitMix64).
 pub struct Random(u64);

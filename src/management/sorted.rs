@@ -91,9 +91,10 @@ impl<P: Ord, K> Sorted<P, K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amqp::testing::Random;
 
     /// What is kept, from the first on.
-    fn kept(most: usize, reverse: bool, offered: &[u32]) -> Vec<u32> {
+    fn kept(most: usize, reverse: bool, offered: &[usize]) -> Vec<usize> {
         let mut sorted = Sorted::new(most, reverse);
         for (at, place) in offered.iter().enumerate() {
             sorted.offer((*place, at), *place);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     /// The same, slowly.
-    fn expected(most: usize, reverse: bool, offered: &[u32]) -> Vec<u32> {
+    fn expected(most: usize, reverse: bool, offered: &[usize]) -> Vec<usize> {
         let mut all = offered.to_vec();
         all.sort_unstable();
         if reverse {
@@ -114,19 +115,15 @@ mod tests {
 
     #[test]
     fn keeps_the_first_in_whatever_order_they_come() {
-        let mut seed = 1_u32;
-        let mut random = |below: u32| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) % below
-        };
-        let mut orders: Vec<Vec<u32>> =
+        let mut random = Random::new(1);
+        let mut orders: Vec<Vec<usize>> =
             vec![vec![], vec![7], (0..2_000).collect(), (0..2_000).rev().collect(), vec![3; 1_500]];
         // Two lists at a time, one after the other, and with something strange in between.
         orders.push((0..1_000).flat_map(|at| [at, at + 5_000]).collect());
         orders.push((0..1_000).flat_map(|at| [at + 5_000, 999 - at]).collect());
         orders.push((0..700).chain(0..700).chain((0..700).rev()).collect());
         orders.push((0..2_000).map(|at| if at % 600 == 599 { 0 } else { at }).collect());
-        orders.extend((1..40).map(|len| (0..len * 50).map(|_| random(len * 20)).collect()));
+        orders.extend((1..40).map(|len| (0..len * 50).map(|_| random.below(len * 20)).collect()));
         for offered in &orders {
             for most in [1, 2, 3, 100, 511, 512, 513, 1_000, 5_000] {
                 for reverse in [false, true] {

@@ -70,13 +70,14 @@ impl Confirms {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.waiting.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amqp::testing::Random;
 
     fn at(offset: u32) -> Published {
         Published::DurableAt(LogPos { sequence: 1, offset })
@@ -137,18 +138,15 @@ mod tests {
 
     #[test]
     fn numbers_are_those_that_were_given_in_whatever_order_things_come() {
-        let mut seed = 1_u32;
-        let mut random = |below: u32| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) % below
-        };
+        let mut random = Random::new(1);
         for refused in [1, 5, 9] {
             let (mut confirms, mut naive, mut offset) = (Confirms::default(), Naive::default(), 1);
             for _ in 0..20_000 {
-                offset += random(2);
-                let published = match random(10) {
+                offset += u32::from(random.octet() & 1);
+                let published = match random.below(10) {
                     0 => {
-                        let until = durable(offset - random(offset.min(40)));
+                        let back = u32::from(random.octet() % 40).min(offset - 1);
+                        let until = durable(offset - back);
                         assert_eq!(confirms.release(until), naive.release(until));
                         continue;
                     }
