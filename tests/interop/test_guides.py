@@ -453,6 +453,8 @@ def test_the_commands_that_install_end_with_tls_and_a_user(machine):
     assert f"port: {port}, protocol: amqp/ssl" in said
     assert "Verification: OK" in said and "Verified peername: mq.example.org" in said
     public = machine.directory / "mq.pem"
+    # OpenSSL takes a CA's certificate for a server's, and rustls does not.
+    assert "CA:FALSE" in machine.sh("openssl x509 -in mq.pem -noout -ext basicConstraints")
     assert "PRIVATE" not in public.read_text(encoding="utf-8")
     trusting = ssl.create_default_context(cafile=public)
     parameters = pika.ConnectionParameters(
